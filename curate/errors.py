@@ -6,7 +6,8 @@ CurateError                   one clear line: where, what was found, what was ex
 ├── GuardError                more of a source would be lost than its max_skip allows
 ├── HubError                  the Hub cannot be reached, refuses, or sends what it should not
 ├── InfeasibleError           the quotas of a recipe cannot be met
-└── WorkspaceError            the workspace is busy, full, read-only, or an artefact in it is damaged
+├── WorkspaceError            the workspace is busy, full, read-only, or an artefact in it is damaged
+└── TrainError                a model, a checkpoint or a training run cannot go on
 
 SkipRow                       raised by adapters: this row gives no pair, for this reason (never shown to users)
 └── MissingColumn             the row lacks a column that the adapter reads
@@ -49,6 +50,10 @@ class InfeasibleError(CurateError):
 
 class WorkspaceError(CurateError):
     """The workspace is busy, full, read-only, or an artefact in it is damaged."""
+
+
+class TrainError(CurateError):
+    """A model, a checkpoint or a training run cannot go on."""
 
 
 class SkipRow(Exception):  # noqa: N818 - it is a verdict about a row, not an error
