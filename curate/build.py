@@ -15,6 +15,7 @@ import polars as pl
 import curate
 from curate import config, mix, quotas, schema, shards, sources, steps
 from curate.cards import mix_card
+from curate.corpus import Pool as ScreenPool
 from curate.engines.base import Engine, Tick
 from curate.errors import ConfigError, InfeasibleError
 from curate.hub import pins
@@ -24,7 +25,6 @@ from curate.media import ImageStore
 from curate.normalize import Artefact, Job, locate, normalize_all
 from curate.quotas import Plan
 from curate.recipe import Pool, Recipe
-from curate.screen import Pool as ScreenPool
 from curate.screen import Screened, screen, write_decisions
 from curate.steps.base import Step
 from curate.summary import summary
@@ -133,7 +133,7 @@ def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Bui
     _show_plan(recipe, sizes(artefacts), COUNTED if known else PUBLISHED, watch)
     ImageStore(workspace.images).sweep()
     artefacts = _normalized(artefacts, inputs, engine, watch)
-    screened = _screened(recipe, listed, artefacts, engine, watch)
+    screened = _screened(recipe, listed, artefacts, workspace.images, engine, watch)
     kept = {one.pool.label: one.keys.filter(pl.Series(one.alive)) for one in screened.pools}
     chosen = mix.select(recipe, kept)
     watch.plan(chosen.plan, "pools as kept")
@@ -212,6 +212,7 @@ def _screened(
     recipe: Recipe,
     listed: Sequence[tuple[str, Step]],
     artefacts: Mapping[str, Artefact],
+    images: Path,
     engine: Engine,
     watch: Watcher,
 ) -> Screened:
@@ -227,7 +228,7 @@ def _screened(
     ]
     watch.say(f"screen: {', '.join(name for name, _ in listed) or 'no steps'}")
     with watch.progress("screen", 0) as listen:
-        return screen(pools, listed, recipe.seed, engine, listen)
+        return screen(pools, listed, recipe.seed, engine, listen, images)
 
 
 def _files(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[tuple[Path, tuple[str, ...]]]:

@@ -22,17 +22,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from curate import corpus as corpora
 from curate import keys as key_columns
+from curate.corpus import Corpus, Pool, Sketch
 from curate.engines.base import Engine, Listener, tick
 from curate.errors import WorkspaceError
 from curate.mix import order_key
 from curate.steps import identity, is_corpus_step, is_row_step
 from curate.steps import view as views
-from curate.steps.base import CorpusStep, RowStep, Scorer, Step
+from curate.steps.base import DECISION, CorpusStep, RowStep, Scorer, Step
 from curate.workspace import atomic
 
 VERDICT = {"position": pl.UInt32, "reason": pl.String}
-LOSERS = {"at": pl.UInt32, "reason": pl.String, "winner": pl.String, "score": pl.Float64}
+LOSERS = {
+    "at": pl.UInt32,
+    "reason": pl.String,
+    "winner": pl.String,
+    "score": pl.Float64,
+    "evidence": pl.String,
+}
 DECISIONS = {
     "pair_id": pl.String,
     "source": pl.String,
@@ -41,11 +49,13 @@ DECISIONS = {
     "reason": pl.String,
     "winner": pl.String,
     "score": pl.Float64,
+    "evidence": pl.String,
     "part": pl.UInt32,
     "position": pl.UInt32,
 }
 """Columns of a decisions file. `row` is where upstream the row is; `winner` the pair id it lost to, null if none.
 
+`score` and `evidence` are the step's: how sure it is, and what it found.
 `part` counts the pool's parts in order, `position` the rows of one part.
 """
 
@@ -53,17 +63,6 @@ BATCH_BYTES = 32 << 20  # text of one batch, before the copies that steps make o
 BATCH_ROWS = 8192
 
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """A finished pairs artefact in a recipe: files `directory/part` in the order of `parts`; priority 0 wins."""
-
-    label: str
-    source: str
-    directory: Path
-    priority: int
-    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +98,26 @@ def screen(
     seed: int,
     engine: Engine,
     listen: Listener | None = None,
+    images: Path = Path("images"),
 ) -> Screened:
-    """Run the steps in their order; what one drops, later ones do not see. `listen` hears pairs read as rows."""
+    """Run the steps in their order; what one drops, later ones do not see. `listen` hears pairs read as rows.
+
+    `images` is the image store of the pairs.
+    """
     judges = {at: _judge(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
     _judge_all(pools, list(judges.values()), engine, listen)
+    sketches = [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
+    corpus = Corpus(
+        pools=tuple(pools), images=images, seed=seed, engine=engine, places={one: _place(one) for one in sketches}
+    )
+    corpora.make(corpus, corpus.places, listen)
     ledgers = [_Ledger(pool) for pool in pools]
     for at, (name, step) in enumerate(steps):
         if is_row_step(step):
             for ledger in ledgers:
                 ledger.drop(name, ledger.verdicts(judges[at]))
         elif is_corpus_step(step):
-            _decide(name, step, ledgers, seed)
+            _decide(name, step, ledgers, corpus)
     return Screened(pools=tuple(ledger.close() for ledger in ledgers))
 
 
@@ -183,11 +191,17 @@ class _Ledger:
         return pl.concat(found)
 
 
-def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], seed: int) -> None:
+def _place(sketch: Sketch) -> str:
+    return f"sketches/{type(sketch).__name__.lower()}-{_fingerprint(sketch)}"
+
+
+def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Corpus) -> None:
     """Ask a corpus step about the alive pairs of all pools, and drop its losers."""
-    pairs = pl.concat([_corpus_keys(ledger, seed) for ledger in ledgers]).with_row_index("index")
+    frames = [_corpus_keys(ledger, number, corpus.seed) for number, ledger in enumerate(ledgers)]
+    pairs = pl.concat(frames).with_row_index("index")
     alive = np.concatenate([ledger.alive for ledger in ledgers])
-    decided = step.decide(pairs.filter(alive).drop("id_hi", "id_lo"))
+    decided = step.decide(pairs.filter(alive).drop("id_hi", "id_lo"), corpus)
+    decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
     assert alive[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it was not shown"
     winners = _pair_ids(pairs[decided["winner"].fill_null(0)])
     losers = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
@@ -195,11 +209,11 @@ def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], seed: int) 
     for ledger in ledgers:
         end = start + ledger.keys.height
         own = losers.filter(pl.col("index").is_between(start, end, closed="left"))
-        ledger.drop(name, own.select(pl.col("index").alias("at") - start, "reason", "winner", "score"))
+        ledger.drop(name, own.select(pl.col("index").alias("at") - start, *list(LOSERS)[1:]))
         start = end
 
 
-def _corpus_keys(ledger: _Ledger, seed: int) -> pl.DataFrame:
+def _corpus_keys(ledger: _Ledger, pool: int, seed: int) -> pl.DataFrame:
     """The KEY columns of one pool but `index`, and the halves of the pair ids."""
     order = order_key(ledger.keys["id_hi"].to_numpy(), ledger.keys["id_lo"].to_numpy(), seed)
     return ledger.keys.select(
@@ -208,6 +222,9 @@ def _corpus_keys(ledger: _Ledger, seed: int) -> pl.DataFrame:
         "prompt_key",
         "chosen_key",
         "rejected_key",
+        pl.lit(pool, pl.UInt16).alias("pool"),
+        "part",
+        "position",
         "id_hi",
         "id_lo",
     )

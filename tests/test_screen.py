@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import table, write_pairs
 
+from curate.corpus import Pool
 from curate.engines.base import Tick
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
 from curate.schema import PAIRS_FILE
-from curate.screen import DECISIONS, Pool, Screened, ScreenedPool, screen, write_decisions
+from curate.screen import DECISIONS, Screened, ScreenedPool, screen, write_decisions
 from curate.steps import build
 from curate.steps.ties import Ties
 
@@ -72,7 +73,7 @@ def test_each_lost_pair_has_one_decision_and_the_funnel_adds_up(tmp_path: Path):
     assert one.decisions.columns == list(DECISIONS)
     assert one.decisions.row(0, named=True) == {
         "pair_id": pair["pair_id"], "source": "one", "row": "test.jsonl:0", "step": "ties", "reason": "tie",
-        "winner": None, "score": None, "part": 0, "position": 0,
+        "winner": None, "score": None, "evidence": None, "part": 0, "position": 0,
     }  # fmt: skip
     assert one.decisions.select("row", "part", "position").rows()[1:] == [
         ("test.jsonl:1", 0, 1),

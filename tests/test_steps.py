@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pairs import table, turn
 
+from curate.corpus import Corpus
+from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.schema import Media
 from curate.steps import STEPS, build, identity, is_corpus_step, is_row_step
@@ -491,10 +493,9 @@ def decide(rows: list[tuple[int, int, int, int, int]], **value: Any) -> dict[int
     types = {"priority": pl.UInt16, **dict.fromkeys(names[1:], pl.UInt64)}
     step = build("exact_duplicates", value, "$")
     assert is_corpus_step(step)
-    decided = step.decide(pl.DataFrame(rows, types, orient="row").with_row_index("index"))
-    assert dict(decided.schema) == {
-        "index": pl.UInt32, "reason": pl.String, "winner": pl.UInt32, "score": pl.Float64
-    }  # fmt: skip
+    nothing = Corpus(pools=(), images=Path("images"), seed=0, engine=Local(), places={})
+    decided = step.decide(pl.DataFrame(rows, types, orient="row").with_row_index("index"), nothing)
+    assert dict(decided.schema) == {"index": pl.UInt32, "reason": pl.String, "winner": pl.UInt32}
     return {index: (reason, winner) for index, reason, winner, _ in decided.sort("index").rows()}
 
 

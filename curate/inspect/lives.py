@@ -81,7 +81,7 @@ def _fate(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[str]
 
     fate      selected, held_out, dropped or unused: the best that became of any copy of the pair
     selected, held_out  [{file, position, repeat}]: file of the mix, row of the file from 0
-    dropped   [{label, row, step, reason, score, winner}], see `winner`
+    dropped   [{label, row, step, reason, score, evidence, winner}], see `winner`
     unused    [{label, kept, selected, held_out}]: the pools that hold it, where no other fate is known
     """
     selected, held_out = (list(_stands(mix.files(kind), pair_id)) for kind in ("shard", "holdout"))
@@ -116,7 +116,7 @@ def _dropped(mix: Mix, label: str, pair_id: str, among: Sequence[Pairs]) -> list
     return [
         {
             "label": label,
-            **{name: decision[name] for name in ("row", "step", "reason", "score")},
+            **{name: decision[name] for name in ("row", "step", "reason", "score", "evidence")},
             "winner": winner(decision["winner"], among, lost),
         }
         for decision in found
@@ -218,6 +218,8 @@ def _fate_lines(fate: dict[str, Any]) -> Iterator[str]:
     for item in fate["dropped"]:
         score = "" if item["score"] is None else f", score {item['score']:.4g}"
         yield f"  dropped: {item['step']}/{item['reason']}{score} ({item['label']}, {item['row']})"
+        if item["evidence"] is not None:
+            yield f"    {visible(item['evidence'])}"
         if item["winner"]:
             yield from (f"    {line}" for line in winner_lines(item["winner"]))
     for item in fate["unused"]:

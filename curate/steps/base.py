@@ -1,8 +1,9 @@
 """What a step sees and says.
 
 A *row step* looks at one pair at a time and returns an expression over the VIEW columns: null keeps the pair,
-a text is the reason. A *corpus step* looks at key columns of all alive pairs at once and returns decisions.
-Neither filters, counts, reads files or writes; `curate.screen` does that, once, for all of them.
+a text is the reason. A *corpus step* looks at key columns of all alive pairs at once and returns decisions; where
+keys are not enough it names *sketches* (see curate.corpus), which are computed beforehand, and may read those and
+the pairs files. Neither filters, counts or writes; `curate.screen` does that, once, for all of them.
 
 Steps are frozen dataclasses: their fields are what a recipe may set, their class name in snake_case is the name
 they have in a recipe, and `version` goes up when a verdict changes. Where a verdict rests on something expensive
@@ -24,14 +25,26 @@ KEY columns of a corpus step, one row per alive pair
     priority                                  u16   0 is the source that wins
     order                                     u64   keyed hash of the pair: larger wins inside one priority
     prompt_key, chosen_key, rejected_key      u64   content; prompt_key covers the media
+    pool, part, position                      u16, u32, u32   the pair's row in `corpus.files()[pool][part]`
 """
 
 from typing import ClassVar, Protocol
 
 import polars as pl
 
-DECISION = {"index": pl.UInt32, "reason": pl.String, "winner": pl.UInt32, "score": pl.Float64}
-"""Columns of a corpus step's answer; winner is an `index`, null where there is none."""
+from curate.corpus import Corpus, Sketch
+
+DECISION = {
+    "index": pl.UInt32,
+    "reason": pl.String,
+    "winner": pl.UInt32,
+    "score": pl.Float64,
+    "evidence": pl.String,
+}
+"""Columns of a corpus step's answer; winner is an `index`, null where there is none. The last three may be absent.
+
+`evidence` is a short text for people: what was found where.
+"""
 
 
 class Scorer(Protocol):
@@ -64,7 +77,11 @@ class CorpusStep(Protocol):
 
     version: ClassVar[int]
 
-    def decide(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def sketches(self) -> tuple[Sketch, ...]:
+        """What must be computed of every pairs file before `decide` can be asked."""
+        ...
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions (columns DECISION) about the losers, in any order."""
         ...
 

@@ -5,8 +5,10 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
+from curate.corpus import Corpus, Sketch
 from curate.steps.base import DECISION
 
+LOST = {name: DECISION[name] for name in ("index", "reason", "winner")}
 Sameness = Literal["pair", "unordered", "prompt_chosen"]
 
 
@@ -28,9 +30,13 @@ class ExactDuplicates:
         if not self.on:
             raise ValueError("on is empty; name pair, unordered or prompt_chosen")
 
-    def decide(self, keys: pl.DataFrame) -> pl.DataFrame:
+    def sketches(self) -> tuple[Sketch, ...]:
+        """None: keys say it all."""
+        return ()
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:  # noqa: ARG002 - keys say it all
         """Decisions about the losers."""
-        decided = [pl.DataFrame(schema=DECISION)]
+        decided = [pl.DataFrame(schema=LOST)]
         if "unordered" in self.on or "pair" in self.on:
             decided.append(_by_pair(keys, swapped="unordered" in self.on))
         if "prompt_chosen" in self.on:
@@ -65,4 +71,4 @@ def _losers(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.Data
         winner_chosen=pl.when(first).then("chosen_key").forward_fill(),
     )
     losers = marked.filter(pl.col("winner") != pl.col("index"))
-    return losers.select("index", reason.alias("reason"), "winner", pl.lit(None, pl.Float64).alias("score"))
+    return losers.select("index", reason.alias("reason"), "winner")
