@@ -496,7 +496,7 @@ def decide(rows: list[tuple[int, int, int, int, int]], **value: Any) -> dict[int
     nothing = Corpus(pools=(), images=Path("images"), seed=0, engine=Local(), places={})
     decided = step.decide(pl.DataFrame(rows, types, orient="row").with_row_index("index"), nothing)
     assert dict(decided.schema) == {"index": pl.UInt32, "reason": pl.String, "winner": pl.UInt32}
-    return {index: (reason, winner) for index, reason, winner, _ in decided.sort("index").rows()}
+    return {index: (reason, winner) for index, reason, winner in decided.sort("index").rows()}
 
 
 def test_a_copy_loses_to_the_smaller_priority_number_then_to_the_larger_order_then_to_the_first():
