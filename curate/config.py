@@ -52,13 +52,18 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(str(path), "no such file", "a YAML file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"not UTF-8 text ({error.reason})", "a YAML file") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text, `where` being what an error names. Raises ConfigError where it is not YAML."""
     try:
         return yaml.load(text, Loader=_Loader)
     except ConfigError as error:
-        raise ConfigError(f"{path}, {error.where}", error.found, error.expected, error.hint) from None
+        raise ConfigError(f"{where}, {error.where}", error.found, error.expected, error.hint) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}", f"not YAML: {error.problem}", "valid YAML") from None
+        raise ConfigError(f"{where}, line {line}", f"not YAML: {error.problem}", "valid YAML") from None
 
 
 def load(path: Path, kind: type[T]) -> T:
