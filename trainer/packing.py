@@ -1,0 +1,212 @@
+"""Pairs as trees that share their prompt, many of them in one row; the plain padded layout for comparison."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad as pad_end
+
+from trainer.positions import positions
+from trainer.prefix_attention import Plan, Segment, plan
+
+if TYPE_CHECKING:
+    from trainer.backbones import Backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Replies to one prompt: branch i is the whole sequence `ids[i]`; its first `shared` tokens are all branches'.
+
+    With one branch `shared` is 0. All media lie inside the shared prefix (or in the one branch); `media` are the
+    processor's tensors for them by their forward name, e.g. {"pixel_values": [n, d], "image_grid_thw": [k, 3]}."""
+
+    ids: tuple[Tensor, ...]
+    shared: int
+    media: Mapping[str, Tensor]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a row it takes when its prefix is shared."""
+        return self.unshared_tokens - self.shared * (len(self.ids) - 1)
+
+    @property
+    def unshared_tokens(self) -> int:
+        """Tokens it takes when every branch stands alone."""
+        return sum(map(len, self.ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a forward pass takes.
+
+    input_ids        int64 [1, T] packed, [B, T] padded
+    position_ids     like input_ids; [4, 1, T] or [4, B, T] for Qwen-VL kinds
+    attention_mask   bool [B, T], padded only
+    plan             packed only
+    pool             int64 [S]: the last real token of each branch in hidden.flatten(0, 1), in the order of trees
+    media            of all trees, in the order of the row
+    tokens           real tokens computed, the dummy image's left out
+    unshared_tokens  what they would be without sharing
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    attention_mask: Tensor | None
+    plan: Plan | None
+    pool: Tensor
+    media: Mapping[str, Tensor]
+    tokens: int
+    unshared_tokens: int
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on a device."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            position_ids=self.position_ids.to(device),
+            attention_mask=None if self.attention_mask is None else self.attention_mask.to(device),
+            plan=None if self.plan is None else self.plan.to(device),
+            pool=self.pool.to(device),
+            media={name: tensor.to(device) for name, tensor in self.media.items()},
+        )
+
+
+def common_prefix(*branches: Tensor) -> int:
+    """Tokens that all branches begin with: at most all but the last token of the shortest."""
+    most = min(map(len, branches)) - 1
+    same = torch.stack([branch[:most] == branches[0][:most] for branch in branches]).all(0)
+    return most if bool(same.all()) else int(same.int().argmin())
+
+
+def tree(branches: Sequence[Tensor], media: Mapping[str, Tensor], media_end: int = 0) -> Tree | None:
+    """The tree of whole token sequences, or None if what they share ends before the last media token does.
+
+    `media_end` counts the tokens up to that one. Prefixes are found in tokens, not in text: a merge across the
+    seam of prompt and reply can make the last tokens of a prompt differ."""
+    shared = common_prefix(*branches) if len(branches) > 1 else 0
+    if len(branches) > 1 and shared < media_end:
+        return None
+    return Tree(tuple(branches), shared, media)
+
+
+def pack_sizes(tokens: Sequence[int], budget: int) -> list[list[int]]:
+    """Bins of positions with at most `budget` tokens each, best fit from the largest on; all in ascending order.
+
+    Raises ValueError for a size over the budget."""
+    if max(tokens, default=0) > budget:
+        raise ValueError(f"{max(tokens)} tokens do not fit a budget of {budget}")
+    bins: list[list[int]] = []
+    room: list[tuple[int, int]] = []  # (free tokens, bin), ascending
+    for position in sorted(range(len(tokens)), key=lambda i: (-tokens[i], i)):
+        at = bisect_left(room, (tokens[position], -1))
+        free, chosen = room.pop(at) if at < len(room) else (budget, len(bins))
+        if chosen == len(bins):
+            bins.append([])
+        bins[chosen].append(position)
+        insort(room, (free - tokens[position], chosen))
+    return sorted(sorted(each) for each in bins)
+
+
+def pack(
+    trees: Sequence[Tree], backbone: "Backbone", *, share: bool = True, dummy_image: Tree | None = None
+) -> Batch:
+    """All trees in one row. With `share` a prefix and its media are there once, else once for every branch.
+
+    `dummy_image` is appended when no tree has media, as a segment that nothing sees and nothing is pooled from:
+    all ranks must run the same modules in the same order, or ZeRO-3 hangs."""
+    shown = list(trees) if share else _alone(trees)
+    row = _with_media(shown, dummy_image)
+    segments: list[Segment] = []
+    for each in row:
+        owner = len(segments)
+        segments.append(Segment(len(each.ids[0])))
+        segments += [Segment(len(ids) - each.shared, each.shared, owner) for ids in each.ids[1:]]
+    pieces = [piece for each in row for piece in _pieces(each, backbone)]
+    ends = torch.tensor([segment.queries for segment in segments]).cumsum(0) - 1
+    return Batch(
+        input_ids=torch.cat([ids for ids, _ in pieces])[None],
+        position_ids=_rows([places[:, None] for _, places in pieces]),
+        attention_mask=None,
+        plan=plan(segments),
+        pool=ends[: sum(len(each.ids) for each in shown)],
+        media=_joined(row),
+        tokens=sum(each.tokens for each in shown),
+        unshared_tokens=sum(each.unshared_tokens for each in shown),
+    )
+
+
+def _alone(trees: Sequence[Tree]) -> list[Tree]:
+    """Every branch as a tree of its own, each with all media."""
+    return [Tree((ids,), 0, tree.media) for tree in trees for ids in tree.ids]
+
+
+def _with_media(trees: list[Tree], dummy_image: Tree | None) -> list[Tree]:
+    if dummy_image is None or any(tree.media for tree in trees):
+        return trees
+    return [*trees, dummy_image]
+
+
+def _pieces(tree: Tree, backbone: "Backbone") -> Iterable[tuple[Tensor, Tensor]]:
+    """(ids, positions) of the first branch, then of what the others have of their own."""
+    for number, ids in enumerate(tree.ids):
+        start = tree.shared if number else 0
+        yield ids[start:], positions(backbone, ids, tree.media)[:, start:]
+
+
+def pad(
+    trees: Sequence[Tree],
+    backbone: "Backbone",
+    side: Literal["left", "right"] = "right",
+    pad_id: int = 0,
+    dummy_image: Tree | None = None,
+) -> Batch:
+    """The plain layout: one branch a row, filled up with `pad_id`; a `dummy_image` has a row of its own."""
+    shown = _alone(trees)
+    rows = _with_media(shown, dummy_image)
+    lengths = [len(row.ids[0]) for row in rows]
+    longest = max(lengths)
+
+    def fill(tensor: Tensor, value: int) -> Tensor:
+        gap = longest - tensor.shape[-1]
+        return pad_end(tensor, (gap, 0) if side == "left" else (0, gap), value=value)
+
+    ends = torch.tensor(lengths) if side == "right" else torch.full((len(rows),), longest)
+    return Batch(
+        input_ids=torch.stack([fill(row.ids[0], pad_id) for row in rows]),
+        position_ids=_rows([fill(positions(backbone, row.ids[0], row.media), 0)[:, None] for row in rows], 1),
+        attention_mask=torch.stack([fill(torch.ones(length, dtype=torch.bool), 0) for length in lengths]),
+        plan=None,
+        pool=(torch.arange(len(rows)) * longest + ends - 1)[: len(shown)],
+        media=_joined(rows),
+        tokens=sum(each.tokens for each in shown),
+        unshared_tokens=sum(each.tokens for each in shown),
+    )
+
+
+def _rows(places: Sequence[Tensor], dim: int = 2) -> Tensor:
+    """Positions [R, 1, T] joined; a text backbone's single R is dropped."""
+    joined = torch.cat(list(places), dim=dim)
+    return joined[0] if len(joined) == 1 else joined
+
+
+def _joined(trees: Sequence[Tree]) -> dict[str, Tensor]:
+    names = {name: None for tree in trees for name in tree.media}
+    return {name: torch.cat([tree.media[name] for tree in trees if name in tree.media]) for name in names}
+
+
+def dummy_image(backbone: "Backbone") -> Tree | None:
+    """The smallest black image as a tree of its own, for micro-batches without one; None for a text backbone."""
+    if backbone.image_token_id is None:
+        return None
+    module: Any = backbone.module
+    config, vision = module.config, module.config.vision_config
+    if backbone.kind == "internvl":
+        media = {"pixel_values": torch.zeros(1, vision.num_channels, *vision.image_size)}
+        return Tree((torch.full((config.image_seq_length,), backbone.image_token_id),), 0, media)
+    side = 2 * vision.spatial_merge_size
+    values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+    media = {"pixel_values": torch.zeros(side * side, values), "image_grid_thw": torch.tensor([[1, side, side]])}
+    return Tree((torch.full((4,), backbone.image_token_id),), 0, media)
