@@ -121,19 +121,48 @@ def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Bui
     Raises InfeasibleError before any text is read if the quotas cannot be met, GuardError and RawError from
     normalizing. The caller holds the workspace.
     """
-    workspace, listed = inputs.workspace, steps.build_all(recipe.steps, recipe.where)
+    return build_family([recipe], inputs, engine, watch)[0]
+
+
+def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watch: Watcher) -> list[Built]:
+    """The mixes of recipes that differ in nothing but names, shards and what they are `without`: screened once."""
+    first, workspace = recipes[0], inputs.workspace
+    assert len({_pools_and_judges(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
+    listed = steps.build_all(first.steps, first.where)
     hashes = Hashes(workspace.cache / "hashes.json")
-    artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(recipe, inputs).items()}
-    facts = identity(recipe, listed, artefacts)
-    directory = workspace.mix(recipe.name, fingerprint(facts))
-    lock = _finished(directory, watch)
-    if lock is not None:
-        return Built(directory=directory, lock=lock, fresh=False)
-    known = all(artefact.manifest for artefact in artefacts.values())
-    _show_plan(recipe, sizes(artefacts), COUNTED if known else PUBLISHED, watch)
-    ImageStore(workspace.images).sweep()
-    artefacts = _normalized(artefacts, inputs, engine, watch)
-    screened = _screened(recipe, listed, artefacts, workspace.images, engine, watch)
+    artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
+    facts = [identity(recipe, listed, artefacts) for recipe in recipes]
+    places = [workspace.mix(recipe.name, fingerprint(one)) for recipe, one in zip(recipes, facts, strict=True)]
+    built = {at: lock for at, place in enumerate(places) if (lock := _finished(place, watch)) is not None}
+    fresh = [at for at in range(len(recipes)) if at not in built]
+    if fresh:
+        known = all(artefact.manifest for artefact in artefacts.values())
+        _show_plan(first, sizes(artefacts), COUNTED if known else PUBLISHED, watch)
+        ImageStore(workspace.images).sweep()
+        artefacts = _normalized(artefacts, inputs, engine, watch)
+        screened = _screened(first, listed, artefacts, workspace.images, engine, watch)
+        for at in fresh:
+            built[at] = _publish(recipes[at], facts[at], places[at], artefacts, screened, workspace, engine, watch)
+    return [Built(directory=place, lock=built[at], fresh=at in fresh) for at, place in enumerate(places)]
+
+
+def _pools_and_judges(recipe: Recipe) -> str:
+    """What normalizing, screening and selecting depend on."""
+    idle = ("shards", "without")
+    return fingerprint({name: value for name, value in recipe.material().items() if name not in idle})
+
+
+def _publish(
+    recipe: Recipe,
+    facts: dict[str, Any],
+    directory: Path,
+    artefacts: Mapping[str, Artefact],
+    screened: Screened,
+    workspace: Workspace,
+    engine: Engine,
+    watch: Watcher,
+) -> dict[str, Any]:
+    """Select, write the shards and, last, the lock; which is returned."""
     kept = {one.pool.label: one.keys.filter(pl.Series(one.alive)) for one in screened.pools}
     chosen = mix.select(recipe, kept)
     watch.plan(chosen.plan, "pools as kept")
@@ -149,7 +178,7 @@ def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Bui
     ]
     mix_card.write(lock, directory)
     write_json(directory / "lock.json", lock)
-    return Built(directory=directory, lock=lock, fresh=True)
+    return lock
 
 
 def _finished(directory: Path, watch: Watcher) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ number of its repeat, so a larger quota contains the smaller one and a removed s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -125,14 +125,29 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
         take(frame, line.rows or 0, recipe.seed).with_columns(pl.lit(i, pl.UInt16).alias("entry"))
         for i, (frame, line) in enumerate(zip(candidates, planned.lines, strict=True))
     ]
+    mix = _number_doubly_chosen(recipe, pl.concat(chosen)).filter(~left_out(recipe))
+    chosen = [frame.filter(~left_out(recipe)) for frame in chosen]
     counts = tuple(_count(entry, frames, held, frame) for entry, frame in zip(recipe.entries, chosen, strict=True))
-    mix = _number_doubly_chosen(recipe, pl.concat(chosen))
+    lines = [replace(line, rows=len(frame)) for line, frame in zip(planned.lines, chosen, strict=True)]
     return Selection(
-        plan=planned,
+        plan=Plan(lines=tuple(lines), rows=len(mix)),
         mix=in_order(mix, recipe.seed),
         holdout=in_order(_held_rows(recipe, frames, held), recipe.seed),
         counts=counts,
     )
+
+
+def left_out(recipe: Recipe) -> pl.Expr:
+    """Whether a selected row is of `recipe.without`: of a named source or pool, else taken by a named entry.
+
+    Rows are left out of the finished selection, so that every other row keeps its order key and repeat number.
+    """
+    pools = [i for i, pool in enumerate(recipe.pools) if {pool.label, pool.source} & set(recipe.without)]
+    sources = {name for pool in recipe.pools for name in (pool.label, pool.source)}
+    entries = [
+        i for i, entry in enumerate(recipe.entries) if entry.label in recipe.without and entry.label not in sources
+    ]
+    return pl.col("pool").is_in(pools) | pl.col("entry").is_in(entries)
 
 
 def _numbered(keys: pl.DataFrame, pool: int) -> pl.DataFrame:

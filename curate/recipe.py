@@ -14,6 +14,7 @@ sources:
   r1: {of: [vlfeedback, povid], rows: 100000}       several sources, one quota
   tulu3_if: {epochs: 1.5, max_repeats: 2}
 holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, never in the mix
+without: [mmpr]                                     judged and held out as ever, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
 steps:
   - reply_length: {min_chars: 2}                    `ties` comes first unless named; `- ties: false`: off
@@ -103,6 +104,7 @@ class Recipe:
     """A recipe as read, with every default filled in. `where` names the file in errors and is not compared.
 
     `priority` orders the labels of all pools, the winner first; `steps` are (name, value) pairs, in order.
+    `without` names sources, pools or entries whose selected pairs are left out of the mix; nothing else changes.
     """
 
     name: str
@@ -116,6 +118,7 @@ class Recipe:
     steps: tuple[tuple[str, Any], ...]
     shards: ShardSettings
     max_skip: Mapping[str, float]
+    without: tuple[str, ...] = ()
     where: str = field(default="$", compare=False)
 
     @classmethod
@@ -128,6 +131,8 @@ class Recipe:
         entries = tuple(_entry(item, pools, raw.max_repeats) for item in read)
         _check_reached_once(entries, where)
         _check_total(raw.rows, [entry.quota for entry in entries], where)
+        for i, name in enumerate(raw.without):
+            check_key(name, datasets(entries, pools), f"{where}.without[{i}]")
         return cls(
             name=raw.name,
             about=raw.about,
@@ -140,6 +145,7 @@ class Recipe:
             steps=_steps(raw.steps, f"{where}.steps", raw.licenses),
             shards=raw.shards,
             max_skip=_max_skip(raw.max_skip, pools, f"{where}.max_skip"),
+            without=tuple(sorted(set(raw.without))),
             where=where,
         )
 
@@ -152,7 +158,16 @@ class Recipe:
 
     def material(self) -> dict[str, Any]:
         """What of it defines the mix, for the fingerprint: without the words and the guards."""
-        return {key: value for key, value in self.to_dict().items() if key not in ("name", "about", "max_skip")}
+        plain = self.to_dict()
+        idle = ("name", "about", "max_skip", *(() if self.without else ("without",)))
+        return {key: value for key, value in plain.items() if key not in idle}
+
+
+def datasets(entries: Sequence[Entry], pools: Sequence[Pool]) -> list[str]:
+    """What can be left out of a recipe by name: entries, sources, and pools with options."""
+    return list(
+        dict.fromkeys([*(e.label for e in entries), *(p.source for p in pools), *(p.label for p in pools)])
+    )
 
 
 def load(path: Path) -> Recipe:
@@ -174,6 +189,7 @@ class _RecipeFields:
     steps: tuple[Any, ...] = ()
     shards: ShardSettings = field(default_factory=ShardSettings)
     max_skip: dict[str, float] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,12 +302,9 @@ def _pools(read: Iterable[_Read], where: str) -> list[Pool]:
     labels = [pool.label for pool in pools.values()]
     for label in labels:
         if labels.count(label) > 1:
-            raise ConfigError(
-                f"{where}.sources.{label}",
-                "the label of an entry with options is the name of another source in this recipe",
-                "a label of its own",
-                f"name it, for example, {label}_2: {{source: ..., options: ...}}",
-            )
+            found = "the label of an entry with options is the name of another source in this recipe"
+            hint = f"name it, for example, {label}_2: {{source: ..., options: ...}}"
+            raise ConfigError(f"{where}.sources.{label}", found, "a label of its own", hint)
     return list(pools.values())
 
 
@@ -313,12 +326,9 @@ def _check_reached_once(entries: Sequence[Entry], where: str) -> None:
     for entry in entries:
         for pool in entry.pools:
             if pool in first and entry.max_repeats < 2:
-                raise ConfigError(
-                    f"{where}.sources.{entry.label}",
-                    f"{pool} is already reached through {first[pool]}",
-                    "each source once",
-                    f"set max_repeats: 2 on {entry.label} if its pairs may stand in the mix twice",
-                )
+                found = f"{pool} is already reached through {first[pool]}"
+                hint = f"set max_repeats: 2 on {entry.label} if its pairs may stand in the mix twice"
+                raise ConfigError(f"{where}.sources.{entry.label}", found, "each source once", hint)
             first.setdefault(pool, entry.label)
 
 

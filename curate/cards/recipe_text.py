@@ -27,6 +27,8 @@ def _written(recipe: Mapping[str, Any]) -> dict[str, Any]:
         steps.append({"ties": False})
     out["steps"] = steps
     out["shards"] = recipe["shards"]
+    if recipe.get("without"):
+        out["without"] = recipe["without"]
     return {**out, "max_skip": recipe["max_skip"]} if recipe["max_skip"] else out
 
 
