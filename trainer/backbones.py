@@ -1,5 +1,148 @@
 """The backbones: transformers base models without lm_head, and the few facts of them the trainer needs."""
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from curate.errors import TrainError
+from trainer import prefix_attention
+
+if TYPE_CHECKING:
+    from trainer.packing import Batch
 
 Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "text"]
+
+VISION_KINDS: dict[str, Kind] = {
+    "qwen2_vl": "qwen2_vl",
+    "qwen2_5_vl": "qwen2_5_vl",
+    "qwen3_vl": "qwen3_vl",
+    "internvl": "internvl",
+}
+TEXT_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+NOT_TOWER = ("merger.", "deepstack_merger_list.")
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A base model and its facts. `vision` is the module that encodes images, None for text."""
+
+    module: nn.Module
+    kind: Kind
+    hidden_size: int
+    image_token_id: int | None
+    video_token_id: int | None
+    vision: nn.Module | None
+
+    @staticmethod
+    def load(where: str | Path, dtype: torch.dtype = torch.float32, *, attn: str = "curate") -> "Backbone":
+        """The base model of a checkpoint directory or Hub id, without lm_head; a checkpoint's own code never runs.
+
+        `attn` "curate" attends by plans (prefix_attention.install); any other name is a transformers
+        implementation, which can only take padded batches. Under a live HfDeepSpeedConfig of stage 3 the weights
+        come partitioned. Raises TrainError where there is no such checkpoint, its model type is none of ours, or a
+        weight is missing.
+        """
+        where = str(where)
+        kind = _kind(_config(where), where)
+        options = {} if attn == "curate" else {"attn_implementation": attn}
+        with quiet():
+            module, report = AutoModel.from_pretrained(
+                where, dtype=dtype, trust_remote_code=False, output_loading_info=True, **options
+            )
+        _complete(report, where)
+        if attn == "curate":
+            prefix_attention.install(module)
+        return Backbone.of(module, kind)
+
+    @staticmethod
+    def of(module: Any, kind: Kind) -> "Backbone":
+        """The facts of a base model that is already built."""
+        config = module.config
+        text = config.get_text_config()
+        vision = None if kind == "text" else module.vision_tower if kind == "internvl" else module.visual
+        image, video = (getattr(config, f"{name}_token_id", None) for name in ("image", "video"))
+        return Backbone(module, kind, text.hidden_size, image, video, vision)
+
+    def hidden(self, batch: "Batch") -> Tensor:
+        """The last hidden state of every position, [B, T, hidden]."""
+        plan = {} if batch.plan is None else {"plan": batch.plan}
+        output = self.module(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            attention_mask=batch.attention_mask,
+            use_cache=False,
+            **batch.media,
+            **plan,
+        )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def tower(self) -> Iterator[nn.Parameter]:
+        """The parameters of the vision tower: patches, positions, blocks.
+
+        The layers that carry its output into the language model's space are not the tower, and are trained when
+        it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), InternVL's projector.
+        """
+        if self.vision is not None:
+            for name, parameter in self.vision.named_parameters():
+                if not name.startswith(NOT_TOWER):
+                    yield parameter
+
+    def text_linears(self) -> Iterator[str]:
+        """The paths, inside `module`, of the language model's linear layers."""
+        prefix = "" if self.kind == "text" else "language_model."
+        for name, part in self.module.named_modules():
+            if isinstance(part, nn.Linear) and name.startswith(prefix):
+                yield name
+
+
+def _config(where: str) -> Any:
+    local = Path(where)
+    if local.exists() and not (local / "config.json").is_file():
+        raise TrainError(where, "no config.json", "a directory written by save_pretrained, or a Hub id")
+    try:
+        return AutoConfig.from_pretrained(where, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        hint = "a model that runs its own code is not loaded" if "trust_remote_code" in str(error) else ""
+        raise TrainError(where, _line(error), "a checkpoint that transformers knows", hint) from None
+
+
+def _kind(config: Any, where: str) -> Kind:
+    if config.model_type in VISION_KINDS:
+        return VISION_KINDS[config.model_type]
+    if config.model_type in TEXT_TYPES:
+        return "text"
+    known = ", ".join([*VISION_KINDS, *TEXT_TYPES])
+    raise TrainError(where, f"model type {config.model_type!r}", f"one of {known}")
+
+
+def _complete(report: dict[str, Any], where: str) -> None:
+    """transformers draws missing weights at random, with a warning."""
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise TrainError(where, f"{len(missing)} weights are missing, the first is {missing[0]}", "all weights")
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].split(". ")[0].removesuffix(".")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bar, and no report about the lm_head that we leave out on purpose."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

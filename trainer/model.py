@@ -1,33 +1,301 @@
-"""The reward model: a backbone without lm_head and a small head that reads the last real token of every branch."""
+"""The reward model: a backbone without lm_head and a small head that reads the last real token of every branch.
 
-from dataclasses import dataclass
-from typing import Literal
+A saved model is one directory: the backbone as transformers saves it (with LoRA: its adapter, and the name of the
+base), `head.safetensors`, `reward_config.json`, and the tokenizer and processor files of the source checkpoint, so
+that the directory alone can score.
+"""
 
-Activation = Literal["none", "tanh", "relu", "silu", "gelu"]
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.utils import cached_file
+
+from curate.errors import TrainError
+from trainer.backbones import Backbone, quiet
+from trainer.config import HeadConfig, LoraConfig
+from trainer.packing import Batch
+
+HEAD_FILE, CONFIG_FILE, ADAPTER_FILE = "head.safetensors", "reward_config.json", "adapter_model.safetensors"
+ADAPTER = "default"
+PROCESSOR_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json",
+    "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "processor_config.json",
+    "preprocessor_config.json", "video_preprocessor_config.json",
+)  # fmt: skip
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "tanh": torch.tanh,
+    "relu": functional.relu,
+    "silu": functional.silu,
+    "gelu": functional.gelu,
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadConfig:
-    """The shape of the reward head.
+class Fp32Linear(nn.Module):
+    """A linear layer that computes in fp32 whatever its input, autocast, or an engine that recast its weights."""
 
-    `layers` linear layers (1 to 5) with `activation` and dropout between them; inner ones are `width` wide
-    (None: the backbone's hidden size). Weights are drawn with `init_std` (None: 1/sqrt(fan_in + 1)), the last
-    layer's too; biases start at zero.
+    def __init__(self, fan_in: int, fan_out: int, *, bias: bool, std: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(fan_out, fan_in, dtype=torch.float32).normal_(0, std))
+        self.bias = nn.Parameter(torch.zeros(fan_out, dtype=torch.float32)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[.., fan_in] -> fp32 [.., fan_out]."""
+        with torch.autocast(x.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.float()
+            return functional.linear(x.float(), self.weight.float(), bias)
+
+
+class RewardHead(nn.Module):
+    """`config.layers` linear layers with an activation between them; dropout before each, as in MM-RLHF's head."""
+
+    def __init__(self, hidden_size: int, config: HeadConfig) -> None:
+        super().__init__()
+        widths = [hidden_size, *[config.width or hidden_size] * (config.layers - 1), 1]
+        self.layers = nn.ModuleList(
+            Fp32Linear(fan_in, fan_out, bias=config.bias, std=config.init_std or (fan_in + 1) ** -0.5)
+            for fan_in, fan_out in pairwise(widths)
+        )
+        self.activation = ACTIVATIONS[config.activation]
+        self.dropout = config.dropout
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[S, hidden] -> fp32 [S]."""
+        x = features.float()
+        for number, layer in enumerate(self.layers):
+            x = self.activation(x) if number else x
+            x = layer(functional.dropout(x, self.dropout, self.training))
+        return x.squeeze(-1)
+
+
+class RewardModel(nn.Module):
+    """Scores of branches. `backbone` says what the base model is; its module is registered as `base`."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: RewardHead,
+        head_config: HeadConfig,
+        *,
+        source: str,
+        lora: LoraConfig | None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.head_config = backbone, head_config
+        self.source, self.lora = source, lora
+        self.base, self.head = backbone.module, head
+
+    def features(self, batch: Batch) -> Tensor:
+        """The last hidden state at each branch's last real token: fp32 [S, hidden]."""
+        return self.backbone.hidden(batch).flatten(0, 1)[batch.pool].float()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The score of each branch: fp32 [S]."""
+        scores: Tensor = self.head(self.features(batch))
+        return scores
+
+    def checkpoint_activations(self) -> None:
+        """Recompute each layer in the backward pass instead of keeping its activations."""
+        base: Any = self.base
+        enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+
+    def merge_lora(self) -> "RewardModel":
+        """Fold the adapters into the base weights, in place: the same scores, and saved as a whole checkpoint."""
+        from peft.tuners.lora import LoraLayer
+
+        for name, part in list(self.base.named_modules()):
+            if isinstance(part, LoraLayer):
+                part.merge()
+                self.base.set_submodule(name, part.get_base_layer())
+        if self.lora is not None:
+            base: Any = self.base
+            del base.peft_config
+            base._hf_peft_config_loaded = False
+            self.lora = None
+        return self
+
+    def save_pretrained(
+        self,
+        directory: str | Path,
+        state_dict: Mapping[str, Tensor] | None = None,
+        encoder: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Write everything that scoring needs into a directory.
+
+        `state_dict` stands for the model's own (ZeRO-3 gathers it; its head is written in fp32). `encoder` is kept
+        in reward_config.json: how the dialogues were encoded in training.
+        """
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        state = self.state_dict() if state_dict is None else state_dict
+        base: Any = self.base
+        with quiet():
+            base.save_pretrained(directory, state_dict=_inside(state, "base."))
+            base.config.save_pretrained(directory)
+        head = {name: tensor.float().contiguous() for name, tensor in _inside(state, "head.").items()}
+        save_file(head, directory / HEAD_FILE)
+        _copy_processor(self.source, directory)
+        (directory / CONFIG_FILE).write_text(json.dumps(self._facts(dict(encoder or {})), indent=2) + "\n")
+        return directory
+
+    def _facts(self, encoder: dict[str, Any]) -> dict[str, Any]:
+        base = str(Path(self.source).absolute()) if Path(self.source).exists() else self.source
+        return {
+            "kind": self.backbone.kind,
+            "hidden_size": self.backbone.hidden_size,
+            "head": dataclasses.asdict(self.head_config),
+            "base": base,
+            "lora": dataclasses.asdict(self.lora) if self.lora else None,
+            "encoder": encoder,
+        }
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path, dtype: torch.dtype = torch.float32) -> "RewardModel":
+        """The model that `save_pretrained` wrote, with its backbone in `dtype`, in eval mode.
+
+        Raises TrainError where the directory is none, or its head is missing or of another shape.
+        """
+        directory = Path(directory)
+        facts = read_facts(directory)
+        head_config, lora = HeadConfig(**facts["head"]), facts["lora"]
+        if lora is None:
+            backbone = Backbone.load(directory, dtype)
+        else:
+            lora = LoraConfig(**lora)
+            backbone = Backbone.load(_base(facts["base"], directory), dtype)
+            _add_lora(backbone, lora)
+            _load_adapter(backbone, directory)
+        head = RewardHead(backbone.hidden_size, head_config)
+        _load_head(head, directory)
+        return cls(backbone, head, head_config, source=str(directory), lora=lora).eval()
+
+
+def build(
+    model: str | Path,
+    head: HeadConfig,
+    *,
+    freeze_vision: bool = True,
+    lora: LoraConfig | None = None,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> RewardModel:
+    """A reward model to train, from a checkpoint directory or Hub id; head and adapters are drawn from the seed.
+
+    With LoRA only the adapters and the head are trained, so the tower must stay frozen: TrainError otherwise.
     """
+    if lora is not None and not freeze_vision:
+        raise TrainError("lora", "freeze_vision is false", "true: LoRA trains adapters of the language model only")
+    backbone = Backbone.load(model, dtype)
+    if freeze_vision:
+        for parameter in backbone.tower():
+            parameter.requires_grad_(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if lora is not None:
+            _add_lora(backbone, lora)
+        drawn = RewardHead(backbone.hidden_size, head)
+    return RewardModel(backbone, drawn, head, source=str(model), lora=lora).train()
 
-    layers: int = 2
-    activation: Activation = "silu"
-    width: int | None = None
-    dropout: float = 0.0
-    init_std: float | None = None
-    bias: bool = True
+
+def read_facts(directory: str | Path) -> dict[str, Any]:
+    """reward_config.json of a saved model. Raises TrainError where there is none."""
+    path = Path(directory) / CONFIG_FILE
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text())
+    except OSError:
+        raise TrainError(
+            str(directory), f"no {CONFIG_FILE}", "a reward model", "a run writes one into its best/ and final/"
+        ) from None
+    except ValueError as error:
+        raise TrainError(str(path), f"not JSON: {error}", "what save_pretrained wrote") from None
+    return facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoraConfig:
-    """LoRA on the language model's linear layers; `target` names their last path parts (None: all of them)."""
+def _inside(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    target: tuple[str, ...] | None = None
+
+def _copy_processor(source: str, directory: Path) -> None:
+    for name in PROCESSOR_FILES:
+        found = cached_file(
+            source,
+            name,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        if found is not None and Path(found).resolve() != (directory / name).resolve():
+            shutil.copyfile(found, directory / name)
+
+
+def _base(base: str, directory: Path) -> str:
+    if Path(base).is_absolute() and not Path(base).exists():
+        raise TrainError(
+            str(directory), f"its base model {base} is gone", "the checkpoint that the adapter was trained on",
+            f"set `base` in {CONFIG_FILE}",
+        )  # fmt: skip
+    return base
+
+
+def _add_lora(backbone: Backbone, config: LoraConfig) -> None:
+    """Adapters on the language model's linear layers; everything else in the backbone is frozen."""
+    import peft
+
+    names = list(backbone.text_linears())
+    kinds = sorted({name.rpartition(".")[2] for name in names})
+    targets = list(config.target or kinds)
+    unknown = [name for name in targets if name not in kinds]
+    if unknown:
+        raise TrainError("lora.target", f"no layer {unknown[0]!r}", f"some of {', '.join(kinds)}")
+    prefix = "" if backbone.kind == "text" else r"language_model\."
+    pattern = rf"{prefix}.*\.({'|'.join(re.escape(name) for name in targets)})"
+    adapter = peft.LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=pattern
+    )
+    backbone.module.requires_grad_(False)
+    module: Any = backbone.module
+    module.add_adapter(adapter, ADAPTER)
+
+
+def _load_adapter(backbone: Backbone, directory: Path) -> None:
+    from peft import set_peft_model_state_dict
+
+    state = _inside(_read(directory / ADAPTER_FILE), "base_model.model.")
+    result = set_peft_model_state_dict(backbone.module, state, adapter_name=ADAPTER)
+    missing = [name for name in result.missing_keys if "lora_" in name]
+    if missing or result.unexpected_keys:
+        odd = (missing or result.unexpected_keys)[0]
+        raise TrainError(str(directory / ADAPTER_FILE), f"{odd} does not match", "the adapter of this base")
+
+
+def _load_head(head: RewardHead, directory: Path) -> None:
+    path = directory / HEAD_FILE
+    saved, wanted = _read(path), head.state_dict()
+    shapes, expected = ({name: tuple(t.shape) for name, t in state.items()} for state in (saved, wanted))
+    if shapes != expected:
+        raise TrainError(str(path), f"head of shape {_shape(shapes)}", f"{_shape(expected)} as {CONFIG_FILE} says")
+    head.load_state_dict(saved)
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return " ".join("x".join(map(str, shape)) for name, shape in sorted(shapes.items()) if name.endswith("weight"))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise TrainError(str(path), "no such file", "the weights that save_pretrained wrote") from None
+    except (SafetensorError, OSError) as error:
+        raise TrainError(str(path), f"cannot be read ({error})", "a whole safetensors file") from None
