@@ -1,7 +1,7 @@
 """Scores on the reward benchmarks: official metrics with intervals, and paired tests between two score files."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import xxhash
 
 from curate import raw, statistics
 from curate.errors import RawError, SkipRow
-from curate.evalsets.base import EvalSet, Options, Scores, Trial
+from curate.evalsets.base import EvalSet, Item, Options, Scores, Trial
 from curate.evalsets.measures import Measure, Tally, evaluate_formulas, measures, tally
 from curate.report import Table
 from curate.scorefile import Questions, unique_keys
@@ -56,39 +56,51 @@ class Loaded(NamedTuple):
     skipped: Counter[str]
 
 
-def load(evalset: EvalSet, folder: Path) -> Loaded:
+def load(evalset: EvalSet, folder: Path, options: Options | None = None) -> Loaded:
     """Read the items of a benchmark from its raw files, without media. Raises RawError where there are none."""
-    items, numbers, number = [], [], 0
+    items, numbers = [], []
     skipped: Counter[str] = Counter()
-    for part in raw.slices(folder, _files(evalset, folder)):
-        for _, row in raw.rows(part):
-            number += 1
-            try:
-                if row is None:
-                    raise SkipRow(raw.NOT_JSON)
-                item = evalset.to_item(row)
-            except SkipRow as skip:
-                skipped[skip.reason] += 1
-                continue
-            for media in item.media:
-                media.data = None  # image bytes of a whole benchmark need not fit into memory
-            items.append(item)
-            numbers.append(number)
+    for number, item in read_items(evalset, folder, options or Options()):
+        if isinstance(item, SkipRow):
+            skipped[item.reason] += 1
+            continue
+        for media in item.media:
+            media.data = None  # image bytes of a whole benchmark need not fit into memory
+        items.append(item)
+        numbers.append(number)
     if not items:
         reasons = ", ".join(f"{reason} {count}" for reason, count in skipped.most_common(3)) or "no rows"
         raise RawError(str(folder), f"no item of {evalset.name}: {reasons}", f"the rows of {evalset.repo}")
     return Loaded(Questions(items, unique_keys(items), numbers), skipped)
 
 
-def _files(evalset: EvalSet, folder: Path) -> list[RowFile]:
-    hint = f"put the files of {evalset.repo} there, or name their parent folder with --raw"
+def read_items(evalset: EvalSet, folder: Path, options: Options) -> Iterator[tuple[int, Item | SkipRow]]:
+    """Every row by its number, from 1, over all files: its item with media as upstream has them, or why not."""
+    number = 0
+    for part in raw.slices(folder, row_files(evalset, folder, options)):
+        for _, row in raw.rows(part):
+            number += 1
+            try:
+                if row is None:
+                    raise SkipRow(raw.NOT_JSON)
+                yield number, evalset.to_item(row)
+            except SkipRow as skip:
+                yield number, skip
+
+
+def row_files(evalset: EvalSet, folder: Path, options: Options) -> list[RowFile]:
+    """The files with a benchmark's rows. Raises RawError where there are none."""
+    hint = (
+        f"curate fetch {evalset.name}; or put the files of {evalset.repo} there, or name their parent with --raw"
+    )
     if not folder.is_dir():
         raise RawError(str(folder), "no such directory", f"the raw files of {evalset.name}", hint)
-    for pattern in evalset.files:
+    patterns = evalset.layout(evalset.split_of(options))
+    for pattern in patterns:
         paths = sorted(path for path in folder.glob(pattern) if path.is_file())
         if paths:
             return [RowFile(path=path) for path in paths]
-    raise RawError(str(folder), f"no file matches {' or '.join(evalset.files)}", "", hint)
+    raise RawError(str(folder), f"no file matches {' or '.join(patterns)}", "", hint)
 
 
 def evaluate(

@@ -5,6 +5,7 @@ item        key of the item (`Item.key`), or
 row         number of its row, from 1, counted over the benchmark's row files in order
 candidate   position of the reply, from 0, in the order of `Item.replies`
 score       a finite number; higher is better
+unscored    instead of candidate and score: why the item has no score, such as `too_long`
 """
 
 import math
@@ -31,9 +32,14 @@ class Questions(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """Scores by benchmark, aligned with its items and replies, and how many lines were of other benchmarks."""
+    """Scores by benchmark, aligned with its items and replies, and how many lines were of other benchmarks.
+
+    `unscored` says by benchmark which items, by position, have no score and why. In `scores` their wrong replies
+    beat the right ones, so that every metric counts them as wrong and none as a tie.
+    """
 
     scores: Mapping[str, list[list[float]]]
+    unscored: Mapping[str, Mapping[int, str]]
     other: Mapping[str, int]
 
 
@@ -48,30 +54,66 @@ def unique_keys(items: Sequence[Item]) -> list[str]:
     return out
 
 
-def read(path: Path, wanted: Mapping[str, Questions]) -> Scored:
+def read(path: Path, wanted: Mapping[str, Questions], *, allow_unscored: bool = False) -> Scored:
     """The scores of a file for the wanted benchmarks.
 
     Raises RawError, naming the first lines or items, for a file that cannot be read, a line that fits no reply, a
-    score that is no finite number or given twice, and for replies without one.
+    score that is no finite number or given twice, for replies without a line, and, unless `allow_unscored`, for
+    items of which the file says that they have no score.
     """
-    cells: dict[str, list[list[float | None]]] = {
-        name: [[None] * len(item.replies) for item in questions.items] for name, questions in wanted.items()
-    }
-    places = {name: {str(number): at for at, number in enumerate(q.numbers)} for name, q in wanted.items()}
-    keys = {name: {key: at for at, key in enumerate(q.keys)} for name, q in wanted.items()}
+    sheets = {name: _Sheet(questions) for name, questions in wanted.items()}
     other: Counter[str] = Counter()
     for where, row in _rows(path):
         name = _cell(row, "benchmark", where)
-        if name not in wanted:
+        if name in sheets:
+            sheets[name].take(row, where)
+        else:
             other[name] += 1
-            continue
-        at = _place(row, where, keys[name], places[name])
-        line = cells[name][at]
+    unscored = {name: dict(sorted(sheet.unscored.items())) for name, sheet in sheets.items()}
+    if not allow_unscored:
+        _refuse(path, unscored, wanted)
+    return Scored({name: sheet.whole(path, name) for name, sheet in sheets.items()}, unscored, other)
+
+
+class _Sheet:
+    """What a file says about one benchmark."""
+
+    def __init__(self, questions: Questions) -> None:
+        self.questions = questions
+        self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in questions.items]
+        self.unscored: dict[int, str] = {}
+        self._keys = {key: at for at, key in enumerate(questions.keys)}
+        self._numbers = {str(number): at for at, number in enumerate(questions.numbers)}
+
+    def take(self, row: Row, where: str) -> None:
+        at = _place(row, where, self._keys, self._numbers)
+        if row.get("unscored"):
+            self.unscored[at] = str(row["unscored"])
+            return
+        line = self.cells[at]
         candidate = _candidate(row, where, len(line))
         if line[candidate] is not None:
-            raise RawError(where, f"a second score for candidate {candidate} of {wanted[name].keys[at]}", "one")
+            raise RawError(where, f"a second score for candidate {candidate} of {self.questions.keys[at]}", "one")
         line[candidate] = _score(row, where)
-    return Scored({name: _whole(path, name, lines, wanted[name]) for name, lines in cells.items()}, other)
+
+    def whole(self, path: Path, name: str) -> list[list[float]]:
+        for at in self.unscored:
+            item = self.questions.items[at]
+            self.cells[at] = [0.0 if i in item.correct else 1.0 for i in range(len(item.replies))]
+        return _whole(path, name, self.cells, self.questions)
+
+
+def _refuse(path: Path, unscored: Mapping[str, Mapping[int, str]], wanted: Mapping[str, Questions]) -> None:
+    for name, reasons in unscored.items():
+        if not reasons:
+            continue
+        shown = [
+            f"row {wanted[name].numbers[at]} ({wanted[name].keys[at]}): {why}"
+            for at, why in list(reasons.items())[:SHOWN]
+        ]
+        first = "; ".join(shown) + ("; ..." if len(reasons) > SHOWN else "")
+        found = f"{name}: {len(reasons):,} of {len(wanted[name].items):,} items could not be scored: {first}"
+        raise RawError(path.name, found, "a score for each", "--allow-unscored counts them as wrong")
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:

@@ -38,6 +38,11 @@ class Workspace:
         """What can be deleted at any time: file hashes, archive indexes."""
         return self.root / "cache"
 
+    @property
+    def scores(self) -> Path:
+        """Score files of reward models on eval sets, a folder for each model."""
+        return self.root / "scores"
+
     def mix(self, recipe: str, fingerprint: str) -> Path:
         """One build of a recipe; finished once its lock.json exists."""
         return self.root / "mixes" / recipe / fingerprint

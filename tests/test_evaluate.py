@@ -3,6 +3,7 @@ import json
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -263,14 +264,14 @@ def test_command_compares_two_files_over_benchmarks(tmp_path):
     a = write(tmp_path / "a.jsonl", [*lines_of("vl_rewardbench", 1), *lines_of("judgebench", 0)])
     b = write(tmp_path / "b.jsonl", [*lines_of("vl_rewardbench"), *lines_of("judgebench", 0)])
     done = run(
-        "--scores", a, "--compare", b, "-b", "vl_rewardbench", "-b", "judgebench", "--raw", ROWS, "--json",
+        "--compare", a, b, "-b", "vl_rewardbench", "-b", "judgebench", "--raw", ROWS, "--json",
         "--split", "unified_reward",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert [(r["benchmark"], r["split"], Path(r["scores"]).name) for r in found["results"]] == [
         ("vl_rewardbench", "unified_reward", "a.jsonl"), ("vl_rewardbench", "unified_reward", "b.jsonl"),
-        ("judgebench", None, "a.jsonl"), ("judgebench", None, "b.jsonl"),
+        ("judgebench", "gpt", "a.jsonl"), ("judgebench", "gpt", "b.jsonl"),
     ]  # fmt: skip
     general = next(m for m in found["results"][0]["measures"] if m["name"] == "general")
     assert (general["value"], general["right"], general["trials"], general["ties"]) == (0.5, 1.0, 2, 0)
@@ -282,7 +283,7 @@ def test_command_compares_two_files_over_benchmarks(tmp_path):
 def test_command_shows_the_comparison(tmp_path):
     a = write(tmp_path / "a.jsonl", lines_of("judgebench", 0))
     b = write(tmp_path / "b.jsonl", lines_of("judgebench"))
-    done = run("--scores", a, "--compare", b, "-b", "judgebench", "--raw", ROWS)
+    done = run("--compare", a, b, "-b", "judgebench", "--raw", ROWS)
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("judgebench ")]
     assert rows[0][:5] == ["judgebench", "overall", "80.00", "100.00", "20.00"]
@@ -297,29 +298,104 @@ def test_command_reads_the_workspace(tmp_path):
     assert (values["overall"], values["overall_with_prior_sets"]) == (1.0, pytest.approx((4 + 0.275) / 4.5))
 
 
+ONE = ("--scores", "a.jsonl")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (
-            ["-b", "judgebench", "--split", "r1_reward"],
-            "--split: found 'r1_reward' for judgebench; expected one of official",
+            ["-b", "judgebench", "--split", "r1_reward", *ONE],
+            "--split: found 'r1_reward' for judgebench; expected one of gpt, claude",
         ),
         (
-            ["-b", "vl_rewardbench", "--split", "mine"],
+            ["-b", "vl_rewardbench", "--split", "mine", *ONE],
             "--split: found 'mine' for vl_rewardbench; expected one of official, r1_reward, unified_reward",
         ),
         (
-            ["-b", "judgebench", "--prior-sets", "50"],
+            ["-b", "judgebench", "--prior-sets", "50", *ONE],
             "--prior-sets: given without rewardbench; expected --benchmark rewardbench",
         ),
         (
-            ["-b", "rewardbench", "--prior-sets", "50", "--compare", "b.jsonl"],
+            ["-b", "rewardbench", "--prior-sets", "50", "--compare", "a.jsonl", "b.jsonl"],
             "--prior-sets: given with --compare; expected one of them",
         ),
-        (["-b", "judgbench"], "--benchmark: no benchmark is called 'judgbench'; expected a bundled benchmark"),
+        (
+            ["-b", "judgbench", *ONE],
+            "--benchmark: no benchmark is called 'judgbench'; expected a bundled benchmark",
+        ),
+        (
+            ["-b", "judgebench"],
+            "evaluate: no scores; expected one of --model DIR, --scores FILE, --compare A B",
+        ),
+        (
+            ["-b", "judgebench", *ONE, "--model", "runs/best"],
+            "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --compare A B",
+        ),
+        (
+            ["-b", "judgebench", "--model", "a.jsonl"],
+            "--model: a.jsonl is no directory; expected a reward model's",
+        ),
+        (["-b", "judgebench", "--scores", ROWS], f"--scores: {ROWS} is a directory; expected a file"),
     ],
 )
 def test_command_refuses_options_that_nothing_reads(arguments, message):
-    done = run("--scores", "a.jsonl", "--raw", ROWS, *arguments)
+    done = run("--raw", ROWS, *arguments)
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception) == message
+
+
+# --- items without a score
+
+
+def unscored(name, at, why="too_long: 5,000 tokens, limit 4,096"):
+    """The lines of a model that is right but could not score the item at this place."""
+    key = questions(name).keys[at]
+    lines = [line for line in lines_of(name, by="item") if line["item"] != key]
+    return [*lines, {"benchmark": name, "item": key, "unscored": why}]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_an_item_without_a_score_is_refused_by_name(tmp_path, suffix):
+    lines = unscored("vl_rewardbench", 2)
+    path = write(tmp_path / "s.jsonl", lines)
+    if suffix == "csv":
+        path = tmp_path / "s.csv"
+        pl.DataFrame(lines).write_csv(path)
+    with pytest.raises(RawError) as error:
+        read(path)
+    assert str(error.value) == (
+        f"s.{suffix}: vl_rewardbench: 1 of 7 items could not be scored: row 3 ({questions().keys[2]}): "
+        "too_long: 5,000 tokens, limit 4,096; expected a score for each"
+    )
+    assert error.value.hint == "--allow-unscored counts them as wrong"
+
+
+@pytest.mark.parametrize("name", evalsets.names())
+def test_an_item_without_a_score_is_wrong_under_every_metric(tmp_path, name):
+    """It never beats being scored wrong, and is no tie."""
+    q = questions(name)
+    path = write(tmp_path / "s.jsonl", unscored(name, 0))
+    scored = scorefile.read(path, {name: q}, allow_unscored=True)
+    assert scored.unscored[name] == {0: "too_long: 5,000 tokens, limit 4,096"}
+    evalset = evalsets.get(name)
+    lines = evaluate.evaluate(evalset, q, scored.scores[name], Options(), resamples=2)
+    wrong = evaluate.evaluate(evalset, q, scores_of(q, 0), Options(), resamples=2)
+    assert [line.measure for line in lines] == [line.measure for line in wrong]
+    assert lines[0].measure.value is None or not any(line.measure.ties for line in lines)
+
+
+def test_command_counts_items_without_a_score_only_if_told_to(tmp_path):
+    path = write(tmp_path / "s.jsonl", unscored("vl_rewardbench", 2))
+    arguments = ("--scores", path, "-b", "vl_rewardbench", "--raw", ROWS)
+    assert isinstance(run(*arguments).exception, RawError)
+    done = run(*arguments, "--allow-unscored", "--json")
+    assert done.exit_code == 0, done.output
+    key = questions().keys[2]
+    assert (
+        f"s.jsonl: vl_rewardbench: 1 of 7 items unscored, counted as wrong: {key}: too_long: 5,000 tokens, "
+        "limit 4,096"
+    ) in done.stderr
+    (found,) = json.loads(done.stdout)["results"]
+    assert found["unscored"] == {key: "too_long: 5,000 tokens, limit 4,096"}
+    assert (found["measures"][0]["right"], found["measures"][0]["ties"]) == (6.0, 0)

@@ -1,91 +1,119 @@
 """curate evaluate."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from curate import evalsets, evaluate, scorefile
-from curate.cli.options import WORKSPACE, JsonOption, WorkspaceOption
+from curate import evalsets, evaluate, scorefile, scoring
+from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WorkspaceOption
 from curate.cli.output import data, say, show
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
-from curate.scorefile import Questions, Scored
+from curate.evaluate import Delta, Line
+from curate.hub import pins
+from curate.hub.fetched import fetched
+from curate.scoring import Asked
 from curate.workspace import Workspace
 
-FOLDERS = "Benchmarks as published, one folder each, named as the benchmark.  [default: WORKSPACE/raw]"
+FOLDERS = "Benchmarks as published, one folder each, named as the benchmark.  [default: what curate fetch brought]"
+COLUMNS = (
+    "JSONL, CSV or Parquet with columns benchmark, item (a key) or row (from 1), candidate (from 0), score; or "
+    "unscored, a reason, for an item without scores."
+)
+SPLIT = "VL-RewardBench: official, r1_reward or unified_reward categories. JudgeBench: gpt or claude replies."
+NAMED = 3  # items without a score that are told one by one
+
+
+class Side(NamedTuple):
+    """One of those that are evaluated, by benchmark: score file, scores, and why items have none, by key."""
+
+    files: Mapping[str, Path]
+    scores: dict[str, list[list[float]]]
+    unscored: dict[str, dict[str, str]]
+
+
+class Result(NamedTuple):
+    """The numbers of one side on one benchmark; the items in `unscored` count as wrong."""
+
+    asked: Asked
+    scores: Path
+    lines: list[Line]
+    unscored: dict[str, str]
 
 
 def command(
-    scores: Annotated[
-        Path,
-        typer.Option(
-            help="JSONL, CSV or Parquet with columns benchmark, item (a key) or row (from 1), candidate (from 0), "
-            "score.",
-            show_default=False,
-        ),
-    ],
     benchmark: Annotated[
         list[str], typer.Option("--benchmark", "-b", help="A benchmark; repeat for more.", show_default=False)
     ],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A reward model's directory; it is scored first.")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option("--scores", help=COLUMNS)] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--compare", metavar="A B", help="Two of them, models or score files, to test B against A."),
+    ] = None,
     raw: Annotated[Path | None, typer.Option("--raw", help=FOLDERS)] = None,
-    split: Annotated[
-        str, typer.Option("--split", help="VL-RewardBench's categories: official, r1_reward or unified_reward.")
-    ] = "official",
+    split: Annotated[str | None, typer.Option("--split", help=SPLIT)] = None,
     prior_sets: Annotated[
         float | None,
         typer.Option(
-            "--prior-sets",
-            min=0,
-            max=100,
-            help="RewardBench: Prior Sets in percent, for the older overall.",
+            "--prior-sets", min=0, max=100, help="RewardBench: Prior Sets in percent, for the older overall."
         ),
     ] = None,
-    against: Annotated[
-        Path | None, typer.Option("--compare", help="A second score file, B, to test against the first, A.")
-    ] = None,
+    allow_unscored: Annotated[
+        bool,
+        typer.Option("--allow-unscored", help="Count items without a score (too long, image refused) as wrong."),
+    ] = False,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
+    ] = 8192,
     workspace: WorkspaceOption = WORKSPACE,
+    manifests: ManifestsOption = MANIFESTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the official metrics of reward benchmarks for a file of scores.
+    """Print the official metrics of reward benchmarks for a model, or for a file of scores.
 
     Every reply of every item needs one score. A comparison is strict, and equal scores are wrong and counted as
-    ties. With --compare, the metrics of both files and paired tests, Holm-corrected over all measures.
+    ties. With --compare, the metrics of both and paired tests, Holm-corrected over all measures.
     """
-    options = Options(split=split, prior_sets=None if prior_sets is None else prior_sets / 100)
+    sides = _sides(model, scores, compare)
     sets = [evalsets.get(name) for name in dict.fromkeys(benchmark)]
-    _check(sets, options, compared=against is not None)
-    root = Workspace(workspace).root / "raw" if raw is None else raw
-    questions = {one.name: _questions(one, root / one.name) for one in sets}
-    first = _read(scores, questions)
-    second = None if against is None else _read(against, questions)
-    results = [
-        (one, path, evaluate.evaluate(one, questions[one.name], scored.scores[one.name], options))
-        for one in sets
-        for path, scored in ((scores, first), (against, second))
-        if scored is not None
-    ]
-    deltas: list[evaluate.Delta] = []
-    if second is not None:
-        for one in sets:
-            pair = first.scores[one.name], second.scores[one.name]
-            deltas += evaluate.compare(one, questions[one.name], *pair, options)
-    deltas = evaluate.corrected(deltas)
+    _check(sets, split, prior_sets, compared=compare is not None)
+    place = Workspace(workspace)
+    asked = [_asked(one, split, prior_sets, _folder(one.name, raw, place, manifests)) for one in sets]
+    files = [_files(side, asked, place, max_tokens) for side in sides]
+    results, deltas = _judge(asked, [_read(side, asked, allow_unscored=allow_unscored) for side in files])
     if as_json:
-        data(_plain(results, deltas, options))
+        data(_plain(results, deltas))
         return
-    for one, path, lines in results:
-        show(evaluate.lines_table(_title(one, path, options), lines))
+    for result in results:
+        show(evaluate.lines_table(_title(result), result.lines))
     show(evaluate.deltas_table(deltas))
 
 
-def _check(sets: list[EvalSet], options: Options, *, compared: bool) -> None:
+def _sides(model: Path | None, scores: Path | None, compare: tuple[Path, Path] | None) -> tuple[Path, ...]:
+    """What is evaluated: directories are models, files are scores."""
+    given = [name for name, value in (("--model", model), ("--scores", scores), ("--compare", compare)) if value]
+    if len(given) != 1:
+        found = " and ".join(given) + " given" if given else "no scores"
+        raise ConfigError("evaluate", found, "one of --model DIR, --scores FILE, --compare A B")
+    if model is not None and not model.is_dir():
+        raise ConfigError("--model", f"{model} is no directory", "a reward model's", "--scores takes a file")
+    if scores is not None and scores.is_dir():
+        raise ConfigError("--scores", f"{scores} is a directory", "a file", "--model takes a reward model")
+    return compare or tuple(side for side in (model, scores) if side is not None)
+
+
+def _check(sets: list[EvalSet], split: str | None, prior_sets: float | None, *, compared: bool) -> None:
     """Options that no named benchmark would read are an error, not ignored."""
     splits = list(dict.fromkeys(split for one in sets for split in one.splits))
-    if options.split not in splits:
+    if split is not None and split not in splits:
         named = ", ".join(one.name for one in sets)
-        raise ConfigError("--split", f"found {options.split!r} for {named}", f"one of {', '.join(splits)}")
-    if options.prior_sets is None:
+        raise ConfigError("--split", f"found {split!r} for {named}", f"one of {', '.join(splits)}")
+    if prior_sets is None:
         return
     if "rewardbench" not in {one.name for one in sets}:
         raise ConfigError("--prior-sets", "given without rewardbench", "--benchmark rewardbench")
@@ -93,43 +121,89 @@ def _check(sets: list[EvalSet], options: Options, *, compared: bool) -> None:
         raise ConfigError("--prior-sets", "given with --compare", "one of them", "it is the score of one model")
 
 
-def _questions(evalset: EvalSet, folder: Path) -> Questions:
-    loaded = evaluate.load(evalset, folder)
-    count = len(loaded.questions.items)
+def _folder(name: str, raw: Path | None, workspace: Workspace, manifests: Path) -> Path:
+    """Where a benchmark's raw files are: under --raw, as fetched at the pinned commit, or put there by hand."""
+    if raw is not None:
+        return raw / name
+    there = fetched(workspace, name, pins.read(name, manifests).commit)
+    return workspace.raw(name) if there is None else there.directory
+
+
+def _asked(evalset: EvalSet, split: str | None, prior_sets: float | None, folder: Path) -> Asked:
+    options = Options(
+        split=evalset.split_of(Options(split=split)), prior_sets=None if prior_sets is None else prior_sets / 100
+    )
+    loaded = evaluate.load(evalset, folder, options)
+    count, published = len(loaded.questions.items), evalset.published(str(options.split))
     for reason, rows in loaded.skipped.most_common():
         say(f"{evalset.name}: {rows:,} rows skipped: {reason}")
-    if count != evalset.rows:
-        say(f"{evalset.name}: {count:,} items, {evalset.rows:,} published: not the whole benchmark as published")
-    return loaded.questions
+    if count != published:
+        say(f"{evalset.name}: {count:,} items, {published:,} published: not the whole benchmark as published")
+    return Asked(evalset=evalset, options=options, folder=folder, questions=loaded.questions)
 
 
-def _read(path: Path, questions: dict[str, Questions]) -> Scored:
-    scored = scorefile.read(path, questions)
-    for name, count in scored.other.items():
-        say(f"{path.name}: {count:,} scores of {name} not used")
-    return scored
+def _files(side: Path, asked: Sequence[Asked], workspace: Workspace, max_tokens: int) -> Mapping[str, Path]:
+    """The score file of each benchmark: the file itself, or what the model's directory is scored into."""
+    if not side.is_dir():
+        return {one.evalset.name: side for one in asked}
+    return scoring.score_files(side, asked, workspace, max_tokens=max_tokens)
 
 
-def _title(evalset: EvalSet, path: Path | None, options: Options) -> str:
-    split = f", {options.split} split" if len(evalset.splits) > 1 else ""
-    return f"{evalset.name}{split}: {'' if path is None else path.name}"
+def _judge(asked: Sequence[Asked], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
+    results: list[Result] = []
+    deltas: list[Delta] = []
+    for one in asked:
+        evalset, name = one.evalset, one.evalset.name
+        for side in sides:
+            lines = evaluate.evaluate(evalset, one.questions, side.scores[name], one.options)
+            results.append(Result(one, side.files[name], lines, side.unscored[name]))
+        if len(sides) == 2:
+            first, second = (side.scores[name] for side in sides)
+            deltas += evaluate.compare(evalset, one.questions, first, second, one.options)
+    return results, evaluate.corrected(deltas)
 
 
-def _plain(
-    results: list[tuple[EvalSet, Path | None, list[evaluate.Line]]], deltas: list[evaluate.Delta], options: Options
-) -> dict[str, Any]:
+def _read(files: Mapping[str, Path], asked: Sequence[Asked], *, allow_unscored: bool) -> Side:
+    side = Side(files, {}, {})
+    for path in dict.fromkeys(files.values()):
+        wanted = {one.evalset.name: one.questions for one in asked if files[one.evalset.name] == path}
+        scored = scorefile.read(path, wanted, allow_unscored=allow_unscored)
+        for name, count in scored.other.items():
+            say(f"{path.name}: {count:,} scores of {name} not used")
+        for name, reasons in scored.unscored.items():
+            side.scores[name] = scored.scores[name]
+            side.unscored[name] = {wanted[name].keys[at]: why for at, why in reasons.items()}
+            _tell(path, name, side.unscored[name], len(wanted[name].items))
+    return side
+
+
+def _tell(path: Path, name: str, unscored: Mapping[str, str], items: int) -> None:
+    if unscored:
+        first = "; ".join(f"{key}: {why}" for key, why in list(unscored.items())[:NAMED])
+        more = "; ..." if len(unscored) > NAMED else ""
+        say(f"{path.name}: {name}: {len(unscored):,} of {items:,} items unscored, counted as wrong: {first}{more}")
+
+
+def _title(result: Result) -> str:
+    evalset = result.asked.evalset
+    split = f", {evalset.split_of(result.asked.options)} split" if len(evalset.splits) > 1 else ""
+    return f"{evalset.name}{split}: {result.scores.name}"
+
+
+def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]:
     return {
         "results": [
             {
-                "benchmark": one.name,
-                "split": options.split if len(one.splits) > 1 else None,
-                "scores": str(path),
+                "benchmark": one.asked.evalset.name,
+                "split": one.asked.options.split if len(one.asked.evalset.splits) > 1 else None,
+                "scores": str(one.scores),
+                "unscored": one.unscored,
                 "measures": [
                     {**line.measure._asdict(), "wilson": line.wilson, "bootstrap": line.bootstrap}
-                    for line in lines
+                    for line in one.lines
                 ],
             }
-            for one, path, lines in results
+            for one in results
         ],
         "compare": [delta._asdict() for delta in deltas],
     }

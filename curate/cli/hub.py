@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
-from curate import recipe, report, sources
+from curate import evalsets, recipe, report, sources
 from curate.cli.options import (
     MANIFESTS,
     WORKSPACE,
@@ -36,7 +36,8 @@ LISTED = 100  # more files than this are not told one by one in a pipe
 
 def pin(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="SOURCE...", help="Sources to pin.  [default: all]")
+        list[str] | None,
+        typer.Argument(metavar="SOURCE...", help="Sources and eval sets to pin.  [default: all]"),
     ] = None,
     revision: Annotated[
         str | None, typer.Option("--revision", help="Branch, tag or commit.  [default: as pinned before, or main]")
@@ -61,13 +62,13 @@ def pin(
     if check:
         _check(names or [], manifests, workers, patience, as_json=as_json)
     else:
-        _pin(names or sources.names(), manifests, revision, workers, patience, as_json=as_json)
+        _pin(names or _all(), manifests, revision, workers, patience, as_json=as_json)
 
 
 def _pin(
     names: list[str], manifests: Path, revision: str | None, workers: int, patience: Patience, *, as_json: bool
 ) -> None:
-    from curate.hub import pinning
+    from curate.hub import pinning, pins
 
     done: list[Manifest] = []
     failures: list[HubError] = []
@@ -79,13 +80,17 @@ def _pin(
         except HubError as error:
             failures.append(error)
             continue
-        _news(done[-1], sources.get(name, manifests).license)
+        _news(done[-1], pins.subject(name, manifests).license)
     if as_json:
         data([asdict(manifest) for manifest in done])
     else:
         columns = ("source", "commit", "files", "bytes", "rows", "license")
         show(report.Table("pinned", columns, [_row(manifest) for manifest in done]))
     _raise(failures)
+
+
+def _all() -> list[str]:
+    return [*sources.names(), *evalsets.names()]
 
 
 def _row(manifest: "Manifest") -> tuple[object, ...]:
@@ -113,7 +118,7 @@ def _raise(failures: list[HubError]) -> None:
 def _check(names: list[str], manifests: Path, workers: int, patience: Patience, *, as_json: bool) -> None:
     from curate.hub import pinning, pins
 
-    read = [pins.read(name, manifests) for name in names or sources.names()]
+    read = [pins.read(name, manifests) for name in names or _all()]
     blank = [manifest.source for manifest in read if manifest.commit is None]
     if blank and (names or len(blank) == len(read)):
         one = blank[0] if names else "no source"
@@ -134,7 +139,9 @@ def _check(names: list[str], manifests: Path, workers: int, patience: Patience, 
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="SOURCE...|RECIPE.yaml", help="Sources, or recipes.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...|RECIPE.yaml", help="Sources, eval sets, or recipes.")
+    ],
     max_rows: Annotated[
         int | None, typer.Option("--max-rows", min=1, help="The fewest files that give so many rows per source.")
     ] = None,
@@ -147,7 +154,7 @@ def fetch(
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring the pinned files of sources into the workspace, verified by hash.
+    """Bring the pinned files of sources and eval sets into the workspace, verified by hash.
 
     A stopped or broken fetch continues where it was, also in the middle of a file.
     """

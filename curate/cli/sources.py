@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from curate import report
+from curate import evalsets, report
 from curate import sources as catalog
 from curate.build import Inputs
 from curate.cli.options import (
@@ -21,19 +21,48 @@ from curate.cli.options import (
 from curate.cli.output import data, progress, say, show
 from curate.engines.local import Local
 from curate.errors import ConfigError
+from curate.evalsets.base import EvalSet
 from curate.manifest import Hashes
 from curate.normalize import locate, normalize_all
 from curate.workspace import Workspace
 
 
-def sources(manifests: ManifestsOption = MANIFESTS, as_json: JsonOption = False) -> None:
+def sources(
+    of_evalsets: Annotated[bool, typer.Option("--evalsets", help="List the eval sets instead.")] = False,
+    manifests: ManifestsOption = MANIFESTS,
+    as_json: JsonOption = False,
+) -> None:
     """List the sources: the bundled ones and your own manifests."""
+    if of_evalsets:
+        _evalsets(as_json=as_json)
+        return
     facts = [_facts(name, manifests) for name in sorted({*catalog.names(), *catalog.own(manifests)})]
     if as_json:
         data(facts)
         return
     columns = ("source", "repo", "modality", "license", "pairs")
     show(report.Table("sources", columns, [tuple(fact[c] for c in columns) for fact in facts]))
+
+
+def _evalsets(*, as_json: bool) -> None:
+    found = [evalsets.get(name) for name in evalsets.names()]
+    if as_json:
+        data([_evalset_facts(one) for one in found])
+        return
+    columns = ("eval set", "repo", "modality", "license", "splits", "items")
+    rows = [(one.name, one.repo, one.modality, one.license, ", ".join(one.splits), one.rows) for one in found]
+    show(report.Table("eval sets", columns, rows))
+
+
+def _evalset_facts(one: EvalSet) -> dict[str, Any]:
+    return {
+        "evalset": one.name,
+        "repo": one.repo,
+        "modality": one.modality,
+        "license": one.license,
+        "paper": one.paper,
+        "items": {split: one.published(split) for split in one.splits},
+    }
 
 
 def _facts(name: str, manifests: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 
-VERBS = {"base", "measures"}  # what benchmarks are written with
+VERBS = {"base", "itemfile", "measures"}  # what benchmarks are written with
 
 
 def names() -> list[str]:

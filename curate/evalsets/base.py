@@ -6,7 +6,7 @@ so that a bootstrap can evaluate them on thousands of resamples at once.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import xxhash
@@ -83,11 +83,11 @@ class Formula:
 class Options:
     """Where published numbers of one benchmark were computed in more than one way.
 
-    split       VL-RewardBench: whose category split
+    split       one of the benchmark's `splits`; None for its first
     prior_sets  RewardBench: a Prior Sets score (0 to 1), to get the overall of the older leaderboard as well
     """
 
-    split: str = "official"
+    split: str | None = None
     prior_sets: float | None = None
 
 
@@ -96,9 +96,12 @@ class EvalSet:
     """One reward benchmark: where it lies, what it is, its items and its metric.
 
     files     glob patterns relative to the raw directory; the first that matches names the files, since one
-              benchmark is shipped as Parquet by some and as JSON by others
-    split     upstream's name of the data split
-    splits    the category splits that `Options.split` may name
+              benchmark is shipped as Parquet by some and as JSON by others. `{split}` is the name of a data split
+    splits    what `Options.split` may name, the first by default: ways to sort the items into categories, or data
+              splits that are files of their own
+    rows      items as published, of the first split
+    rows_of   items as published of the other data splits
+    media     glob patterns of the archives and directories with media
     to_item   the item of a row; raises SkipRow for a row that is none
     trials    (items, scores) -> trials
     formulas  (subsets that have trials, options) -> what is reported; parts come before what is made of them
@@ -107,7 +110,6 @@ class EvalSet:
     name: str
     repo: str
     files: tuple[str, ...]
-    split: str
     license: str | None
     paper: str
     rows: int
@@ -117,6 +119,25 @@ class EvalSet:
     media: tuple[str, ...] = ()
     modality: Literal["text", "image", "video"] = "text"
     splits: tuple[str, ...] = ("official",)
+    rows_of: Mapping[str, int] = field(default_factory=dict)
+
+    def split_of(self, options: Options) -> str:
+        """The split that the options name; the first where they name none, or one of another benchmark."""
+        return options.split if options.split in self.splits else self.splits[0]
+
+    @property
+    def layouts(self) -> dict[str, tuple[str, ...]]:
+        """The patterns of `files` for each data split; of one name where all splits are the same files."""
+        names = (self.splits[0], *self.rows_of)
+        return {name: tuple(pattern.replace("{split}", name) for pattern in self.files) for name in names}
+
+    def published(self, split: str) -> int:
+        """Items as published of one split."""
+        return self.rows_of.get(split, self.rows)
+
+    def layout(self, split: str) -> tuple[str, ...]:
+        """The patterns of `files` for one split."""
+        return self.layouts.get(split, self.layouts[self.splits[0]])
 
 
 def pooled(name: str, subsets: Iterable[str]) -> Formula:

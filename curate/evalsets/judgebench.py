@@ -1,4 +1,7 @@
-"""JudgeBench: 350 pairs of GPT-4o replies, one of them objectively right; the share decided as labelled.
+"""JudgeBench: pairs of one model's replies, one of them objectively right; the share decided as labelled.
+
+The replies are GPT-4o's in the split `gpt` (350 pairs, the published leaderboard) and Claude 3.5 Sonnet's in
+`claude` (270); 91 questions are in both.
 
 A reward model plays a single game: the higher score is its decision. Equal scores decide nothing: wrong, and named
 as ties (upstream's reward judge breaks them in its own way, which moves 3 of 350 rows for the model it shows).
@@ -34,12 +37,13 @@ def formulas(subsets: tuple[str, ...], _: Options) -> tuple[Formula, ...]:
 EVALSET = EvalSet(
     name="judgebench",
     repo="ScalerLab/JudgeBench",
-    files=("data/gpt-*.jsonl", "gpt-*.jsonl", "data/gpt-*.parquet"),
-    split="gpt",
+    files=("data/{split}-*.jsonl", "{split}-*.jsonl", "data/{split}-*.parquet"),
     license="mit",
     paper="arXiv:2410.12784",
     rows=350,
     to_item=to_item,
     trials=pair_trials,
     formulas=formulas,
+    splits=("gpt", "claude"),
+    rows_of={"claude": 270},
 )

@@ -73,7 +73,6 @@ EVALSET = EvalSet(
     name="mm_rlhf_rewardbench",
     repo="yifanzhang114/MM-RLHF-RewardBench",
     files=("mm_reward_bench.jsonl", "*.jsonl", "**/*.parquet"),
-    split="train",
     license=None,
     paper="arXiv:2502.10391",
     rows=170,

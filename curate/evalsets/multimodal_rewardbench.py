@@ -4,6 +4,9 @@ Reasoning is math or coding, and safety is bias or toxicity, by the first letter
 micro share; the mean of seven columns (`macro`) is what others print as "overall". The released rows hold bias
 only. The literal category strings were not all seen: words in them decide, and a category without such a word
 counts under its own name.
+
+The authors' repository is on GitHub and fetches its images from ten places; `repo` is the copy on the Hub that
+lmms-eval reads, with the images inside.
 """
 
 from curate.errors import SkipRow
@@ -69,9 +72,8 @@ def formulas(subsets: tuple[str, ...], _: Options) -> tuple[Formula, ...]:
 
 EVALSET = EvalSet(
     name="multimodal_rewardbench",
-    repo="facebookresearch/multimodal_rewardbench",
+    repo="syhuggingface/multimodal_rewardbench",
     files=("data/all_data.json", "all_data.json", "data/test-*.parquet"),
-    split="test",
     license="cc-by-nc-4.0",
     paper="arXiv:2502.14191",
     rows=4711,

@@ -73,7 +73,6 @@ EVALSET = EvalSet(
     name="rewardbench",
     repo="allenai/reward-bench",
     files=("data/filtered-*.parquet",),
-    split="filtered",
     license="odc-by",
     paper="arXiv:2403.13787",
     rows=2985,

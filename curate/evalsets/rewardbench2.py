@@ -103,7 +103,6 @@ EVALSET = EvalSet(
     name="rewardbench2",
     repo="allenai/reward-bench-2",
     files=("data/test-*.parquet",),
-    split="test",
     license="odc-by",
     paper="arXiv:2506.01937",
     rows=1865,

@@ -83,7 +83,6 @@ EVALSET = EvalSet(
     name="rm_bench",
     repo="THU-KEG/RM-Bench",
     files=("total_dataset.json", "data/total_dataset.json", "data/*.parquet"),
-    split="train",
     license=None,
     paper="arXiv:2410.16184",
     rows=1327,

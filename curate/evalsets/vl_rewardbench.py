@@ -63,7 +63,7 @@ def to_item(row: Row) -> Item:
 
 def formulas(_: tuple[str, ...], options: Options) -> tuple[Formula, ...]:
     """Overall, macro, and the three categories of the chosen split."""
-    parts = {**SPLITS[options.split], "reasoning": REASONING}
+    parts = {**SPLITS[options.split or "official"], "reasoning": REASONING}
     categories = tuple(pooled(name, subsets) for name, subsets in parts.items())
     overall = pooled("overall", [subset for subsets in parts.values() for subset in subsets])
     return (overall, *categories, mean("macro", parts))
@@ -73,7 +73,6 @@ EVALSET = EvalSet(
     name="vl_rewardbench",
     repo="MMInstruction/VL-RewardBench",
     files=("data/test-*.parquet", "*.parquet", "*.jsonl", "*.json"),
-    split="test",
     license="mit",
     paper="arXiv:2411.17451",
     rows=1250,

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate import config, sources
+from curate import config, evalsets
 from curate.errors import ConfigError, HubError
 from curate.hub import client as hub
 from curate.hub import pins
@@ -36,7 +36,7 @@ def pin(name: str, directory: Path, revision: str | None, workers: int, patience
 
 def blank(name: str, directory: Path) -> Manifest:
     """The unpinned manifest of a source. Raises ConfigError for an own source without a repository."""
-    facts = pins.blank(name, sources.get(name, directory))
+    facts = pins.blank(name, pins.subject(name, directory))
     if "/" not in facts.repo:
         raise ConfigError(f"{directory / name}.yaml: $.repo", "not given", "owner/name of a dataset on the Hub")
     return facts
@@ -57,7 +57,10 @@ def observe(
     """
     snapshot = hub.resolve(facts.repo, revision, patience)
     files = pins.needed(snapshot.files, facts.patterns)
-    _check_found(facts, files, snapshot.commit)
+    if facts.source in evalsets.names():
+        files = _in_one_layout(facts, files, snapshot.commit)
+    else:
+        _check_found(facts, files, snapshot.commit)
     files = with_rows(facts, snapshot.commit, files, workers, patience, known or {})
     return dataclasses.replace(
         facts,
@@ -75,8 +78,28 @@ def _check_found(facts: Manifest, files: Sequence[File], commit: str) -> None:
     unmatched = [p for p in facts.patterns.files if not any(pins.matches(file.path, p) for file in files)]
     chooses = facts.source in CHOICES
     if unmatched and (not chooses or len(unmatched) == len(facts.patterns.files)):
-        hint = f"upstream has changed its layout; an older --revision may do; see {hub.page(facts.repo)}"
-        raise HubError(f"{facts.repo}@{commit[:10]}", f"no file matches {unmatched[0]}", "", hint)
+        raise _no_such_file(facts, unmatched[0], commit)
+
+
+def _no_such_file(facts: Manifest, pattern: str, commit: str) -> HubError:
+    hint = f"upstream has changed its layout; an older --revision may do; see {hub.page(facts.repo)}"
+    return HubError(f"{facts.repo}@{commit[:10]}", f"no file matches {pattern}", "", hint)
+
+
+def _in_one_layout(facts: Manifest, files: Sequence[File], commit: str) -> tuple[File, ...]:
+    """Of an eval set's files those of the first layout that is there, for each split, and the media."""
+    chosen = []
+    for layouts in evalsets.get(facts.source).layouts.values():
+        there = [pattern for pattern in layouts if any(pins.matches(file.path, pattern) for file in files)]
+        if not there:
+            raise _no_such_file(facts, " or ".join(layouts), commit)
+        chosen.append(there[0])
+    return tuple(
+        file
+        for file in files
+        if not pins.is_row_file(file.path, facts.patterns)
+        or any(pins.matches(file.path, pattern) for pattern in chosen)
+    )
 
 
 def with_rows(

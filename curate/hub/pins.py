@@ -2,20 +2,22 @@
 
 A manifest without a commit says what would be pinned; `curate pin` fills in the rest. It lies in the manifests
 directory as `<source>.yaml`, beside users' own manifests, which have a key `adapter`; the pinned facts of such a
-source are in `<source>.pin.yaml`.
+source are in `<source>.pin.yaml`, those of an eval set in `evalsets/<name>.yaml`.
 """
 
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from curate import config, sources
+from curate import config, evalsets, sources
 from curate.errors import ConfigError
+from curate.evalsets.base import EvalSet
 from curate.hub.published import CHOICES, ORIGINS, UNKNOWN
 from curate.sources.base import Source
 from curate.sources.generic.manifest import MACHINE_MADE
@@ -23,6 +25,8 @@ from curate.workspace import atomic
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+EVALSETS = "evalsets"
+"""The folder of the eval sets' manifests in the manifests directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,30 +99,49 @@ class Manifest:
             raise ValueError("a file is listed twice")
 
 
-def blank(name: str, source: Source) -> Manifest:
-    """The manifest of a source before it is pinned."""
+def subject(name: str, directory: Path) -> Source | EvalSet:
+    """The source or eval set of that name. Raises ConfigError with the closest names."""
+    if name in evalsets.names():
+        return evalsets.get(name)
+    known = [*sources.names(), *sources.own(directory)]
+    if name in known:
+        return sources.get(name, directory)
+    close = get_close_matches(name, [*known, *evalsets.names()], n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else "curate sources lists them, also with --evalsets"
+    raise ConfigError("source", f"no source or eval set is called {name!r}", "a bundled one or a manifest", hint)
+
+
+def blank(name: str, about: Source | EvalSet) -> Manifest:
+    """The manifest of a source or eval set before it is pinned."""
+    if isinstance(about, EvalSet):
+        files = tuple(pattern for layouts in about.layouts.values() for pattern in layouts)
+        rows: int | None = about.rows + sum(about.rows_of.values())
+    else:
+        files, rows = about.files or CHOICES.get(name, ()), about.rows
     return Manifest(
         source=name,
-        repo=source.repo,
-        citation=source.paper,
-        rows=Rows(expected=source.rows, origin=ORIGINS.get(name, UNKNOWN)),
-        patterns=Patterns(files=source.files or CHOICES.get(name, ()), media=source.media),
+        repo=about.repo,
+        citation=about.paper,
+        rows=Rows(expected=rows, origin=ORIGINS.get(name, UNKNOWN)),
+        patterns=Patterns(files=files, media=about.media),
     )
 
 
 def path_of(name: str, directory: Path) -> Path:
-    """Where the manifest of a source lies."""
+    """Where the manifest of a source or eval set lies."""
+    if name in evalsets.names():
+        return directory / EVALSETS / f"{name}.yaml"
     own = name in sources.own(directory)
     return directory / (f"{name}.pin.yaml" if own else f"{name}.yaml")
 
 
 def read(name: str, directory: Path) -> Manifest:
-    """The manifest of a source; a blank one where there is no file.
+    """The manifest of a source or eval set; a blank one where there is no file.
 
-    Raises ConfigError for an unknown source, a file that is no manifest, or one pinned for other files than the
+    Raises ConfigError for an unknown one, a file that is no manifest, or one pinned for other files than the
     adapter reads.
     """
-    facts = blank(name, sources.get(name, directory))
+    facts = blank(name, subject(name, directory))
     path = path_of(name, directory)
     if not path.exists():
         return facts

@@ -8,6 +8,13 @@ from collections.abc import Mapping
 UNKNOWN = "no count was found that could be trusted"
 
 ORIGINS: Mapping[str, str] = {
+    "judgebench": "README of the publisher: splits gpt, 350, and claude, 270",
+    "mm_rlhf_rewardbench": "counted in the published file: 46 ids",
+    "multimodal_rewardbench": "released rows; the paper's 5,211 less 500 withheld",
+    "rewardbench": "dataset card, split filtered",
+    "rewardbench2": "dataset card, split test",
+    "rm_bench": "count of the publications; the rows themselves were not all seen",
+    "vl_rewardbench": "counted in the published rows; papers say 1,247 or 1,250",
     "helpsteer2": "preference rows as published, 6,766 train and 352 validation in one file",
     "helpsteer3": "dataset card: 40,476 rows, of which 38,459 train",
     "llava_critic": "dataset viewer, config pairwise, split train",
@@ -25,7 +32,7 @@ ORIGINS: Mapping[str, str] = {
     "vlfeedback": "dataset viewer",
     "wildchat_ultrafeedback": "sum of the splits as published",
 }
-"""Where `Source.rows` of each bundled source comes from."""
+"""Where `rows` of each bundled source and eval set comes from."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "hh_rlhf": tuple(
