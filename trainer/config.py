@@ -20,6 +20,12 @@ PRESETS = Path(__file__).parent / "presets"
 Activation = Literal["none", "tanh", "relu", "silu", "gelu"]
 
 
+def _within(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    if not low <= value <= high:
+        bound = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
+        raise ValueError(f"{name}: found {value}; expected {bound}")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HeadConfig:
     """The shape of the reward head.
@@ -133,12 +139,6 @@ FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs"}
 """Keys that may differ when a run continues: they do not change its numbers."""
 
 
-def _within(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:
-        bound = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
-        raise ValueError(f"{name}: found {value}; expected {bound}")
-
-
 def presets() -> list[str]:
     """The names of the presets that come with the trainer."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -209,7 +209,9 @@ def _same(wanted: TrainConfig, there: TrainConfig, path: Path) -> None:
         raise ConfigError(str(path.parent), f"holds a run with another config: {shown}", "the same config", hint)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any, Any]]:
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterable[tuple[str, Any, Any]]:
     """Each key (dotted) that changes a run's numbers and differs, with both values."""
     for key in dict.fromkeys([*old, *new]):
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
