@@ -35,6 +35,10 @@ INDEX = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _TYPES
 """The columns of a pack's index; the key is 32 hex digits, as in a pair's `media`."""
 
 
+class DamagedImageError(WorkspaceError):
+    """The bytes of a stored image are not those that were stored."""
+
+
 COLUMNS = ("high", "low", "offset", "length", "pack", "pixels")
 
 
@@ -179,7 +183,7 @@ class Packs:
             except FileNotFoundError:
                 raise WorkspaceError(str(path), f"no such file, so image {key} is lost", hint=hint) from None
         if xxhash.xxh3_128_hexdigest(data) != key:
-            raise WorkspaceError(str(path), f"image {key} is damaged", "the bytes that were stored", hint)
+            raise DamagedImageError(str(path), f"image {key} is damaged", "the bytes that were stored", hint)
         return data
 
     def _handle(self, pack: int, path: Path) -> int:

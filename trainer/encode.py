@@ -1,0 +1,346 @@
+"""Dialogues -> trees of tokens and pixels, with a checkpoint's own tokenizer, chat template and image processor.
+
+Everything is done in two parts. `measure` renders, tokenises and sizes images by their headers: it says how many
+tokens a pair takes, or why it is unusable, without decoding a pixel. `decode` makes the pixels.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+from jinja2 import TemplateError
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoTokenizer
+from transformers.utils import cached_file
+
+from curate.errors import TrainError
+from curate.schema import Block, Message
+from trainer.media import BadMedia, Grids, Layout, Medium, Picture, Tiles, Unusable, picture
+from trainer.packing import Tree, tree
+
+DATE = "26 Jul 2024"
+"""What templates that print the day (Llama 3) are told: a score must not depend on when it was computed."""
+
+
+MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>")
+"""The tokens that models put features in the place of; a text that says one would break the count."""
+
+
+class TooLong(Unusable):
+    """A reply with its prompt takes more tokens than `max_length`. Reason: `too_long`."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__("too_long", f"{tokens} tokens")
+        self.tokens = tokens
+
+
+class Refused(Unusable):
+    """The chat template does not take this dialogue. Reason: `template_refuses`."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("template_refuses", detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the trainer reads of one pair of a mix; `media` in the order of their blocks."""
+
+    pair_id: str
+    source: str
+    prompt: tuple[Message, ...]
+    chosen: tuple[Message, ...]
+    rejected: tuple[Message, ...]
+    media: tuple[Medium, ...] = ()
+    margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A pair as the model sees it.
+
+    trees    one with the branches chosen and rejected, or one for each where they share no prefix that covers
+             their media
+    margin   as the source gives it; `tie` says that it is 0
+    chosen_length, rejected_length  tokens of the reply's text alone, without the template's
+    weight   0 for a pair that only fills a micro-batch up
+    """
+
+    pair_id: str
+    source: str
+    trees: tuple[Tree, ...]
+    margin: float | None
+    tie: bool
+    chosen_length: int
+    rejected_length: int
+    weight: float = 1.0
+
+    def tokens(self, *, share: bool = True) -> int:
+        """Tokens it takes in a packed row, with prefixes shared or not."""
+        return sum(one.tokens if share else one.unshared_tokens for one in self.trees)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A pair whose trees have no media yet, and the images of each tree in the order of its placeholders."""
+
+    pair: Encoded
+    pictures: tuple[tuple[Picture, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """Messages as a template takes them, with the images they show."""
+
+    messages: list[dict[str, Any]]
+    pictures: tuple[Picture, ...]
+
+
+class Encoder:
+    """Encodes dialogues for the model in `model_dir` (a checkpoint's directory, or its id in the local Hub cache).
+
+    The scored token is the last one of each branch, and that is the token which ends the turn: white space that
+    a template writes after its last special token (Qwen's and InternVL's "\\n" after `<|im_end|>`) is cut off. So
+    what is scored is a reply as a policy generates it, whose last token is `<|im_end|>`.
+
+    A dialogue is tokenised whole for each reply, without a generation prompt. `min_pixels` and `max_pixels` bound
+    resized images as upstream's smart_resize does (InternVL: as a number of tiles); None keeps the checkpoint's
+    own. A video is its frames as images in order. Thread-safe. Raises TrainError where the checkpoint lacks a
+    tokenizer or a chat template.
+    """
+
+    def __init__(
+        self,
+        model_dir: str | Path,
+        *,
+        max_length: int,
+        max_pixels: int | None = None,
+        min_pixels: int | None = None,
+    ) -> None:
+        self.max_length = max_length
+        self.tokenizer = _tokenizer(model_dir)
+        self.template = _template(model_dir, self.tokenizer)
+        self.layout = _layout(model_dir, self.tokenizer, min_pixels, max_pixels)
+        self._backend = self.tokenizer.backend_tokenizer
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        tokens = self.tokenizer.added_tokens_decoder
+        self._specials = tuple(token.content for token in tokens.values() if token.special)
+        self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
+
+    def facts(self) -> dict[str, Any]:
+        """What the tokens and pixels depend on, for a run's records."""
+        facts: dict[str, Any] = {
+            "tokenizer": xxhash.xxh3_64_hexdigest(self._backend.to_str().encode()),
+            "template": xxhash.xxh3_64_hexdigest(self.template.encode()),
+            "max_length": self.max_length,
+        }
+        if self.layout is not None:
+            facts["images"] = self.layout.facts()
+        return facts
+
+    def pair(self, row: Row) -> Encoded:
+        """One pair, whole. Raises Unusable."""
+        return self.decode(self.measure(row))
+
+    def dialogue(
+        self,
+        prompt: Sequence[Message],
+        replies: Sequence[Sequence[Message]],
+        media: Sequence[bytes | Sequence[bytes]],
+    ) -> tuple[Tree, ...]:
+        """One tree with a branch for each reply, or a tree for each where they can not share.
+
+        `media` gives the bytes of each image, or of each frame of a video, in the order of the blocks of the
+        prompt and then of the replies. Raises Unusable.
+        """
+        trees, pictures = self._sketch(prompt, replies, media)
+        return self._with_pixels(trees, pictures)
+
+    def measure(self, row: Row) -> Measured:
+        """The pair without its pixels. Raises Unusable."""
+        media = [medium.read() for medium in row.media]
+        trees, pictures = self._sketch(row.prompt, (row.chosen, row.rejected), media)
+        chosen, rejected = (len(self._encode(_text(reply))) for reply in (row.chosen, row.rejected))
+        pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
+        return Measured(pair, pictures)
+
+    def decode(self, measured: Measured) -> Encoded:
+        """The pair with its pixels. Raises BadMedia("image_damaged") for what no header shows."""
+        return replace(measured.pair, trees=self._with_pixels(measured.pair.trees, measured.pictures))
+
+    def filler(self) -> Encoded:
+        """A pair of a few tokens with weight 0."""
+        asked, one, two = ((Message(role, (Block("text", role),)),) for role in ("user", "assistant", "assistant"))
+        trees, _ = self._sketch(asked, (one, two), ())
+        return Encoded("", "", trees, None, False, 1, 1, weight=0.0)
+
+    def _with_pixels(self, trees: Sequence[Tree], pictures: Sequence[tuple[Picture, ...]]) -> tuple[Tree, ...]:
+        done: dict[tuple[Picture, ...], dict[str, Tensor]] = {(): {}}
+        for shown in pictures:
+            if shown not in done and self.layout is not None:
+                done[shown] = self.layout.tensors(shown)
+        return tuple(replace(one, media=done[shown]) for one, shown in zip(trees, pictures, strict=True))
+
+    def _sketch(
+        self,
+        prompt: Sequence[Message],
+        replies: Sequence[Sequence[Message]],
+        media: Sequence[bytes | Sequence[bytes]],
+    ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
+        """Trees without media, and the pictures of each."""
+        rest = iter(media)
+        asked = self._turns(prompt, rest)
+        answers = [self._turns(reply, rest) for reply in replies]
+        if next(rest, None) is not None:
+            raise BadMedia("media_mismatch", "more media than blocks")
+        branches, ends = zip(*(self._branch(asked, answer) for answer in answers), strict=True)
+        longest = max(map(len, branches))
+        if longest > self.max_length:
+            raise TooLong(longest)
+        shared = None if any(answer.pictures for answer in answers) else tree(branches, {}, max(ends))
+        if shared is not None:
+            return (shared,), (asked.pictures,)
+        alone = tuple(Tree((ids,), 0, {}) for ids in branches)
+        return alone, tuple(asked.pictures + answer.pictures for answer in answers)
+
+    def _turns(self, messages: Sequence[Message], media: Iterator[bytes | Sequence[bytes]]) -> _Turns:
+        """The messages with a block for every image and frame. Raises BadMedia."""
+        turns: list[dict[str, Any]] = []
+        pictures: list[Picture] = []
+        for role, content in messages:
+            blocks: list[dict[str, str]] = []
+            for kind, text in content:
+                if kind == "text":
+                    blocks.append(_plain(text))
+                    continue
+                if self.layout is None:
+                    raise BadMedia(f"{kind}_unsupported", "the backbone reads text only")
+                shown = next(media, None)
+                if shown is None:
+                    raise BadMedia("media_mismatch", "more blocks than media")
+                blocks += self._shown(kind, shown, pictures)
+            turns.append({"role": role, "content": blocks if self.layout else _joined(blocks)})
+        return _Turns(turns, tuple(pictures))
+
+    def _shown(self, kind: str, data: bytes | Sequence[bytes], pictures: list[Picture]) -> list[dict[str, str]]:
+        """The blocks of one medium; its images are added to `pictures`."""
+        assert self.layout is not None
+        if isinstance(data, bytes) != (kind == "image"):
+            raise BadMedia("media_mismatch", f"a block of kind {kind} with other media")
+        if isinstance(data, bytes):
+            pictures.append(picture(data))
+            return [{"type": "image"}]
+        blocks = []
+        for number, frame in enumerate(data, 1):
+            pictures.append(picture(frame, frame=True))
+            label = self.layout.frame_label(number)
+            blocks += [_plain(label), {"type": "image"}] if label else [{"type": "image"}]
+        return blocks
+
+    def _branch(self, asked: _Turns, answer: _Turns) -> tuple[Tensor, int]:
+        """The tokens of prompt and reply, and where its last media token ends."""
+        pictures = asked.pictures + answer.pictures
+        written = self._encode(self._render([*asked.messages, *answer.messages]))
+        if self.layout is None:
+            return torch.tensor(written), 0
+        marks = [i for i, token in enumerate(written) if token in self._media_ids]
+        if [written[i] for i in marks] != [self.layout.mark] * len(pictures):
+            raise BadMedia("placeholder_in_text", f"{len(marks)} placeholders for {len(pictures)} images")
+        ids: list[int] = []
+        start = end = 0
+        for place, shown in zip(marks, pictures, strict=True):
+            ids += written[start:place] + self.layout.ids(shown)
+            start, end = place + 1, len(ids)
+        return torch.tensor(ids + written[start:]), end
+
+    def _render(self, messages: list[dict[str, Any]]) -> str:
+        """The dialogue as text up to the end of its last turn. Raises Refused."""
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                messages, chat_template=self.template, tokenize=False, date_string=DATE
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            raise Refused(str(error)) from None
+        ended = text.rstrip()
+        return ended if ended.endswith(self._specials) else text
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _plain(text: str | None) -> dict[str, str]:
+    return {"type": "text", "text": text or ""}
+
+
+def _joined(blocks: list[dict[str, str]]) -> str:
+    """Templates of text models take a message as one text."""
+    return "".join(block["text"] for block in blocks)
+
+
+def _text(messages: Sequence[Message]) -> str:
+    return "".join(block.text or "" for block in chain.from_iterable(message.content for message in messages))
+
+
+def _tokenizer(model_dir: str | Path) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainError(
+            str(model_dir), f"no tokenizer ({_line(error)})", "a checkpoint's directory with tokenizer.json"
+        ) from None
+    if not tokenizer.is_fast:
+        raise TrainError(str(model_dir), f"a slow tokenizer, {type(tokenizer).__name__}", "tokenizer.json")
+    return tokenizer
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _template(model_dir: str | Path, tokenizer: Any) -> str:
+    """The chat template: chat_template.jinja, or a processor's chat_template.json, or the tokenizer's own."""
+    if _file(model_dir, "chat_template.jinja") is None and (path := _file(model_dir, "chat_template.json")):
+        return str(json.loads(path.read_text(encoding="utf-8"))["chat_template"])
+    if not tokenizer.chat_template:
+        raise TrainError(
+            str(model_dir),
+            "no chat template",
+            "chat_template.jinja, as instruct models have it",
+            "take the instruct checkpoint, or put its chat_template.jinja beside tokenizer.json",
+        )
+    return str(tokenizer.get_chat_template())
+
+
+def _file(model_dir: str | Path, name: str) -> Path | None:
+    found = cached_file(model_dir, name, _raise_exceptions_for_missing_entries=False)
+    return Path(found) if found else None
+
+
+def _layout(
+    model_dir: str | Path, tokenizer: Any, min_pixels: int | None, max_pixels: int | None
+) -> Layout | None:
+    """How the checkpoint writes images; None where it has no image processor."""
+    facts = _file(model_dir, "processor_config.json")
+    config = json.loads(facts.read_text(encoding="utf-8")) if facts else {}
+    if _file(model_dir, "preprocessor_config.json") is None and "image_processor" not in config:
+        return None
+
+    def load(**bounds: int) -> Any:
+        return AutoImageProcessor.from_pretrained(model_dir, backend="pil", **bounds)
+
+    processor, number = load(), tokenizer.convert_tokens_to_ids
+    if hasattr(processor, "merge_size"):
+        return Grids(load(**Grids.bounds(processor, min_pixels, max_pixels)), number("<|image_pad|>"))
+    if hasattr(processor, "crop_to_patches"):
+        bounded = load(**Tiles.bounds(processor, min_pixels, max_pixels))
+        marks = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
+        return Tiles(bounded, marks, config.get("image_seq_length", 256))
+    raise TrainError(
+        str(model_dir), f"images go through {type(processor).__name__}", "a Qwen-VL or InternVL checkpoint"
+    )
