@@ -25,7 +25,9 @@ def positions(backbone: "Backbone", ids: Tensor, media: Mapping[str, Tensor]) ->
     if not media:
         return place.expand(4, -1)
     module: Any = backbone.module
-    kinds = (ids == backbone.image_token_id).int() + 2 * (ids == backbone.video_token_id).int()
+    kinds = torch.zeros_like(ids)
+    for number, token in enumerate((backbone.image_token_id, backbone.video_token_id), 1):
+        kinds[ids == token] = number
     grids = {name: media[name] for name in GRIDS if name in media}
     rope, _ = module.get_rope_index(ids[None], mm_token_type_ids=kinds[None], **grids)
     return torch.cat([place[None], rope[:, 0]])

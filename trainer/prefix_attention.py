@@ -139,7 +139,7 @@ def tree_attention(
         if segment.prefix:
             k = torch.cat([keys[segment.owner][:, :, : segment.prefix], k], dim=2)
             v = torch.cat([values[segment.owner][:, :, : segment.prefix], v], dim=2)
-            mask = q.new_ones(segment.queries, k.shape[2], dtype=torch.bool).tril(segment.prefix)
+            mask = q.new_ones(1, 1, segment.queries, k.shape[2], dtype=torch.bool).tril(segment.prefix)
         outputs.append(_sdpa(module, q, k, v, mask, scaling=scaling)[0])
     return torch.cat(outputs, dim=1), None
 

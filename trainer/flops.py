@@ -1,0 +1,134 @@
+"""FLOPs of a training step by formula: what the maths needs, so that MFU rewards neither recomputing nor padding.
+
+A multiplication and an addition are two. Weights are those of the linear layers and patch convolutions, so one
+formula serves GLU and plain MLPs, grouped heads and any merger. Embedding, norms and the reward head (it sees two
+vectors a pair) are left out: below a thousandth.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from trainer.packing import Batch
+
+if TYPE_CHECKING:
+    from trainer.backbones import Backbone
+
+PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100": 312e12, "A800": 312e12,
+         "L40S": 362e12, "RTX 4090": 165e12}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """FLOPs of one forward pass: matrices times activations, and attention's two products.
+
+    `merger` takes patches into the language model's space; it is trained also when the tower is frozen."""
+
+    text_linear: int
+    text_attention: int
+    tower_linear: int = 0
+    tower_attention: int = 0
+    merger: int = 0
+
+
+def peak_flops(device: str) -> float | None:
+    """Dense bf16 FLOPs a second of a device by its name; None where unknown, as for a CPU."""
+    return next((peak for name, peak in PEAKS.items() if name in device), None)
+
+
+def step_flops(batch: Batch, backbone: "Backbone", trained_vision: bool) -> int:
+    """FLOPs of forward and backward: three times the forward, once for a frozen vision tower.
+
+    Recomputing under gradient checkpointing is not counted: MFU is about the model's FLOPs."""
+    cost = forward_flops(batch, backbone)
+    tower = cost.tower_linear + cost.tower_attention
+    return 3 * (cost.text_linear + cost.text_attention + cost.merger) + (3 if trained_vision else 1) * tower
+
+
+def forward_flops(batch: Batch, backbone: "Backbone") -> Forward:
+    """FLOPs of one forward pass of the batch's real tokens, each shared one once."""
+    module: Any = backbone.module
+    text: Any = getattr(module, "language_model", module)
+    width = text.config.num_attention_heads * _head_dim(text.config)
+    linear = 2 * weights(text.layers) * batch.tokens
+    attention = 4 * width * text.config.num_hidden_layers * causal_pairs(batch)
+    if backbone.kind == "internvl":
+        return Forward(text_linear=linear, text_attention=attention, **_tiles(module, batch))
+    if backbone.kind == "text":
+        return Forward(text_linear=linear, text_attention=attention)
+    return Forward(text_linear=linear, text_attention=attention, **_patches(module.visual, batch))
+
+
+def _head_dim(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
+def weights(module: nn.Module) -> int:
+    """Elements of the matrices below a module, by shape: ZeRO-3 leaves the parameters themselves empty."""
+    return sum(map(_matrix, module.modules()))
+
+
+def _matrix(module: nn.Module) -> int:
+    if isinstance(module, nn.Linear):
+        return module.in_features * module.out_features
+    if isinstance(module, nn.Conv2d | nn.Conv3d):
+        return module.in_channels * module.out_channels * prod(module.kernel_size)
+    return 0
+
+
+def causal_pairs(batch: Batch) -> int:
+    """How many (query, key) pairs the attention of a layer has: c(P + A) + c(P + B) - c(P) for a shared pair."""
+    if batch.plan is not None:
+        return sum(_causal(segment.queries, segment.prefix) for segment in batch.plan.segments)
+    assert batch.attention_mask is not None, "a batch is packed or padded"
+    return sum(_causal(length, 0) for length in batch.attention_mask.sum(1).tolist())
+
+
+def _causal(queries: int, before: int) -> int:
+    return queries * before + queries * (queries + 1) // 2
+
+
+def _tiles(module: Any, batch: Batch) -> dict[str, int]:
+    """InternVL: every tile has as many patches, a class token, and full attention."""
+    if "pixel_values" not in batch.media:
+        return {}
+    config = module.config.vision_config
+    tiles, _, height, width = batch.media["pixel_values"].shape
+    patches = (height // config.patch_size[0]) * (width // config.patch_size[1])
+    convolution, layers = weights(module.vision_tower.embeddings), weights(module.vision_tower.encoder)
+    attention = 4 * config.hidden_size * config.num_hidden_layers
+    return {
+        "tower_linear": 2 * tiles * (convolution * patches + layers * (patches + 1)),
+        "tower_attention": attention * tiles * (patches + 1) ** 2,
+        "merger": 2 * tiles * weights(module.multi_modal_projector) * module.config.image_seq_length,
+    }
+
+
+def _patches(visual: Any, batch: Batch) -> dict[str, int]:
+    """Qwen-VL: any grid of patches; frames attend alone, in windows where the config says so."""
+    grids = [grid for name in ("image_grid_thw", "video_grid_thw") for grid in batch.media.get(name, ())]
+    frames = [(int(height), int(width)) for time, height, width in grids for _ in range(int(time))]
+    patches = sum(height * width for height, width in frames)
+    mergers = weights(visual.merger) + weights(getattr(visual, "deepstack_merger_list", nn.ModuleList()))
+    full, windowed = sum((height * width) ** 2 for height, width in frames), window_pairs(frames, visual.config)
+    depth = len(visual.blocks)
+    whole = len(getattr(visual.config, "fullatt_block_indexes", range(depth)))
+    dim = getattr(visual.config, "embed_dim", visual.config.hidden_size)
+    return {
+        "tower_linear": 2 * (weights(visual) - mergers) * patches,
+        "tower_attention": 4 * dim * (whole * full + (depth - whole) * windowed),
+        "merger": 2 * mergers * patches // visual.config.spatial_merge_size**2,
+    }
+
+
+def window_pairs(frames: Iterable[tuple[int, int]], config: Any) -> int:
+    """(query, key) pairs of a layer with windows: the last window of a row or column has what is left."""
+    edge = getattr(config, "window_size", 0) // config.patch_size  # in patches
+    return sum(_squares(height, edge) * _squares(width, edge) for height, width in frames) if edge else 0
+
+
+def _squares(length: int, edge: int) -> int:
+    return length // edge * edge**2 + (length % edge) ** 2
