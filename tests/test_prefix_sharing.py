@@ -1,10 +1,14 @@
 """A packed row with shared prefixes is the plain forward of every reply, gradients included."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.errors import TrainError
 from tests.shared_prefix import (
     KINDS,
     backbone,
@@ -17,7 +21,10 @@ from tests.shared_prefix import (
     upstream,
     weights,
 )
+from tests.tiny_models import checkpoint
 from trainer import prefix_attention
+from trainer.config import HeadConfig
+from trainer.model import build
 from trainer.packing import Tree, dummy_image, pack, pack_sizes, pad
 from trainer.prefix_attention import TREE, VISION, Lengths, Segment, by_lengths, plan, tree_attention
 
@@ -103,13 +110,11 @@ def test_four_rows_of_positions_keep_upstream_from_mixing_packed_samples():
 
 
 def test_checkpointed_layers_attend_by_the_same_plan():
-    model, batch = backbone("qwen2_5_vl"), pack(pairs("qwen2_5_vl"), backbone("qwen2_5_vl"))
-    expected = gradients(model.module, loss(rewards(model, batch)))
-    model.module.train()
-    model.module.activation_checkpointing_enable({"use_reentrant": False})
-    found = gradients(model.module, loss(rewards(model, batch)))
-    model.module.activation_checkpointing_disable()
-    model.module.eval()
+    batch = pack(pairs("qwen2_5_vl"), backbone("qwen2_5_vl"))
+    model = build(checkpoint("qwen2_5_vl"), HeadConfig(), freeze_vision=False)
+    expected = gradients(model, loss(model(batch)))
+    model.checkpoint_activations()
+    found = gradients(model, loss(model(batch)))
     assert max(distance(found[name], expected[name]) for name in expected) < TOLERANCE
 
 
@@ -186,8 +191,6 @@ def test_vision_windows_in_one_call_are_those_of_sdpa():
     ],
 )
 def test_a_model_that_plans_do_not_fit_is_refused(change, message):
-    from curate.errors import TrainError
-
     module = torch.nn.Module()
     module.config = type("Config", (), change)
     with pytest.raises(TrainError) as caught:
@@ -210,14 +213,10 @@ def test_the_cuda_kernel_does_what_the_reference_says():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_bf16_on_cuda_sharing_adds_no_more_noise_than_padding(kind):
-    import copy
-
     trees, model = pairs(kind), backbone(kind)
     exact = plain_rewards(kind, trees)
     half = copy.deepcopy(model.module).to("cuda", torch.bfloat16)
     prefix_attention.install(half)
-    from dataclasses import replace
-
     on_cuda = replace(model, module=half)
     scores = [
         (on_cuda.hidden(batch.to("cuda")).flatten(0, 1)[batch.pool.cuda()].float() @ weights().cuda()).cpu()
