@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.utils import cached_file
 
 from curate.errors import TrainError
@@ -179,6 +180,7 @@ class RewardModel(nn.Module):
             _load_adapter(backbone, directory)
         head = RewardHead(backbone.hidden_size, head_config)
         _load_head(head, directory)
+        _as_the_engine_wants(head, dtype)
         return cls(backbone, head, head_config, source=str(directory), lora=lora).eval()
 
 
@@ -206,6 +208,7 @@ def build(
         if lora is not None:
             _add_lora(backbone, lora)
         drawn = RewardHead(backbone.hidden_size, head)
+    _as_the_engine_wants(drawn, dtype)
     return RewardModel(backbone, drawn, head, source=str(model), lora=lora).train()
 
 
@@ -221,6 +224,13 @@ def read_facts(directory: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise TrainError(str(path), f"not JSON: {error}", "what save_pretrained wrote") from None
     return facts
+
+
+def _as_the_engine_wants(head: RewardHead, dtype: torch.dtype) -> None:
+    """ZeRO-3 holds all weights in one buffer of one type; the head still computes in fp32, and its optimizer's
+    copy is fp32."""
+    if is_deepspeed_zero3_enabled():
+        head.to(dtype)
 
 
 def _inside(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from curate.errors import TrainError
-from trainer.backbones import Kind
+from trainer.backbones import Kind, quiet
 
 HEAD_DIM = 16
 VISION_HIDDEN = 32
@@ -74,7 +74,7 @@ def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, laye
     tokenizer = build_tokenizer(kind)
     config = _config(kind, tokenizer, hidden, layers)
     model_class: Any = AutoModelForCausalLM if kind == "text" else AutoModelForImageTextToText
-    with torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model_class.from_config(config, dtype=torch.float32).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
