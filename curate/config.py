@@ -154,6 +154,8 @@ def check_key(key: Any, known: typing.Iterable[str], where: str) -> None:
 
 def _union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
     """The first member that takes the value; if none does, the complaint of the one that came nearest."""
+    if value is None and type(None) in kinds:
+        return None  # a dataclass among them would take it for an empty mapping
     nearest: ConfigError | None = None
     for kind in kinds:
         try:

@@ -1,4 +1,4 @@
-"""What a training run is asked to do: strict YAML, presets by name, `key=value` on the command line. No torch here.
+"""What a training run is asked to do: strict YAML, presets by name, `key=value` over them. No torch here.
 
 `python -m trainer.config --preset tiny_cpu mix=DIR out=RUN [key=value ...]` checks it all in a moment and writes
 RUN/config.yaml, which is all that `trainer.train` reads; so a typo is told before torch starts, and only once.

@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from curate.errors import CurateError
 from curate.workspace import atomic
+
+TELL_EVERY = 2.0  # seconds between lines about steps
+TOLD = ("loss", "accuracy", "lr", "grad_norm", "pairs_per_s", "tokens_per_s", "mfu")
 
 
 def say(text: str) -> None:
@@ -25,34 +27,53 @@ def fail(error: CurateError) -> int:
 
 
 class Metrics:
-    """metrics.jsonl and TensorBoard files of a run directory, continued after `step`.
+    """metrics.jsonl and TensorBoard files of a run directory, continued after `step`; silent unless `active`.
 
     Rows that a killed run wrote beyond its last checkpoint are taken out: every step stands there once.
     """
 
-    def __init__(self, run: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, run: Path, step: int, *, active: bool) -> None:
+        self._active, self._told = active, 0.0
+        if active:
+            from torch.utils.tensorboard import SummaryWriter  # here: `fail` has to be quick
 
-        path = run / "metrics.jsonl"
-        _truncate(path, step)
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
-        self._board = SummaryWriter(str(run / "tb"), purge_step=step + 1)  # type: ignore[no-untyped-call]
+            _truncate(run / "metrics.jsonl", step)
+            self._file = open(run / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+            self._board = SummaryWriter(str(run / "tb"), purge_step=step + 1)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
-        self._board.close()  # type: ignore[no-untyped-call]
+    def __exit__(self, *_: object) -> None:
+        if self._active:
+            self._file.close()
+            self._board.close()
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """One row, at once on disk; its numbers go to TensorBoard too."""
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._file.flush()
-        top = f"eval/{row['eval']}" if "eval" in row else "train"
-        for name, value in _scalars(row, top):
-            self._board.add_scalar(name, value, row["step"])  # type: ignore[no-untyped-call]
-        self._board.flush()  # type: ignore[no-untyped-call]
+    def step(self, row: Mapping[str, Any], done: float) -> None:
+        """The row of a training step; `done` is the share of the run that lies behind."""
+        self._write(row, "train")
+        if self._active and (done >= 1 or time.monotonic() - self._told > TELL_EVERY):
+            self._told = time.monotonic()
+            numbers = " ".join(f"{name} {_short(row[name])}" for name in TOLD if row[name] is not None)
+            say(f"step {row['step']:,} ({done:.0%}): {numbers}")
+
+    def evaluation(self, row: Mapping[str, Any]) -> None:
+        """The row of an evaluation on one set."""
+        self._write(row, f"eval/{row['eval']}")
+        if self._active:
+            say(f"step {row['step']:,}: {row['eval']} accuracy {row['accuracy']:.4f} ({row['pairs']:,} pairs)")
+
+    def _write(self, row: Mapping[str, Any], top: str) -> None:
+        if self._active:
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._file.flush()
+            for name, value in _scalars(row, top):
+                self._board.add_scalar(name, value, row["step"])
+            self._board.flush()
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}" if 0.01 <= abs(value) < 1000 else f"{value:,.0f}" if abs(value) >= 1 else f"{value:.2e}"
 
 
 def _truncate(path: Path, step: int) -> None:

@@ -15,6 +15,7 @@ from curate.cli.mix import register as register_mix
 from curate.cli.output import fail, say
 from curate.cli.publish import register as register_publish
 from curate.cli.sources import register as register_sources
+from curate.cli.train import register as register_train
 from curate.errors import CurateError, WorkspaceError
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ for register in (
     register_card,
     register_publish,
     register_evaluate,
+    register_train,
 ):
     register(app)
 

@@ -1,0 +1,90 @@
+"""curate train."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate import recipe, training
+from curate.cli.options import WORKSPACE, JsonOption, WorkspaceOption
+from curate.cli.output import data, say
+from curate.inspect.find import Mix, find_mix
+from curate.workspace import Workspace, read_json
+
+
+def train(
+    mix: Annotated[
+        str,
+        typer.Argument(
+            metavar="MIX|RECIPE",
+            help="A mix: its name, name@fingerprint or directory; or the recipe file it was made from.",
+            show_default=False,
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Settings over the preset, e.g. lr=1e-5 head.layers=3.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", "-p", help="tiny_cpu, basereward_3b, basereward_7b, or a YAML file.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run directory.  [default: WORKSPACE/runs/MIX-PRESET]")
+    ] = None,
+    nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one per GPU.")] = 1,
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="Write the run's config and print the command that trains; start nothing."),
+    ] = False,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a reward model on a finished mix.
+
+    A stopped run continues from its last checkpoint, to the same loss curve; a finished one is not trained again.
+    Ctrl-C writes a checkpoint first. Under Slurm or deepspeed, --prepare and start the printed module yourself.
+    """
+    place = Workspace(workspace)
+    found = _mix(mix, place)
+    run = (out or place.root / "runs" / f"{found.lock['name']}-{Path(preset or 'run').stem}").absolute()
+    training.check_installed()
+    training.prepare(preset, _settings(found, run, place, settings or []))
+    command = training.command(run, nproc)
+    if prepare:
+        typer.echo(shlex.join(command))
+        return
+    say(f"training on {found.title} into {run}")
+    say(f"running: {shlex.join(command)}")
+    training.run(command, say)
+    if as_json:
+        data(read_json(run / "result.json"))
+
+
+def _mix(text: str, place: Workspace) -> Mix:
+    """A mix by its name or directory, or the newest one of a recipe file."""
+    path = Path(text)
+    return find_mix(recipe.load(path).name if path.suffix in (".yaml", ".yml") else text, place)
+
+
+def _settings(mix: Mix, run: Path, place: Workspace, settings: list[str]) -> list[str]:
+    """The user's settings, and where things are; paths quoted as YAML reads them."""
+
+    def quoted(path: Path) -> str:
+        return json.dumps(str(path.absolute()), ensure_ascii=False)
+
+    images = [f"images={quoted(place.images)}"] if place.images.is_dir() else []
+    return [*images, *settings, f"mix={quoted(mix.directory)}", f"out={quoted(run)}"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(train)

@@ -1,0 +1,171 @@
+"""Checkpoints that are whole or not there: written under a temporary name, renamed, and `latest` changed last.
+
+    RUN/checkpoints/step-00000020/   DeepSpeed's files, and state.json: where the run stands
+    RUN/checkpoints/latest           the name of the newest whole one
+    RUN/best, RUN/final              models (save_pretrained)
+
+A kill or a full disk at any moment leaves the checkpoint that `latest` names as it was.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curate.errors import TrainError, WorkspaceError
+from curate.workspace import atomic, read_json, write_json
+from trainer.distributed import World, whole_state
+from trainer.model import RewardModel
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run stands. Learning rate and random numbers are functions of it, so nothing else is kept."""
+
+    step: int = 0
+    pairs: int = 0  # trained on
+    consumed: int = 0  # position in the mix, over all epochs
+    dropped: dict[str, dict[str, int]] = field(default_factory=dict)  # source: reason: pairs
+    seconds: float = 0.0  # in steps
+    best_accuracy: float = -1.0  # on the first evaluation set
+    best_step: int = 0
+    evals: dict[str, dict[str, Any]] = field(default_factory=dict)  # the last of each set
+
+
+def save(engine: Any, run: Path, state: State, world: World, *, keep: int) -> None:
+    """Publish the checkpoint of this step and remove all but the newest `keep`. Every rank must call it.
+
+    Raises WorkspaceError where the disk is full; the checkpoint before stays.
+    """
+    folder, name = run / "checkpoints", f"step-{state.step:08}"
+    temporary = folder / f".{name}.tmp"
+    if world.chief:
+        for stale in folder.glob(".step-*.tmp"):
+            shutil.rmtree(stale)
+    world.barrier()
+    with _writing(folder / name, temporary):
+        engine.save_checkpoint(str(folder), tag=temporary.name, save_latest=False, exclude_frozen_parameters=True)
+        if world.chief:
+            stage = engine.zero_optimization_stage()
+            write_json(temporary / "state.json", asdict(state) | {"processes": world.size, "zero": stage})
+            _publish(temporary, folder / name)
+            with atomic(folder / "latest") as latest:
+                latest.write_text(name, encoding="utf-8")
+            _prune(folder, keep)
+    world.barrier()
+
+
+@contextmanager
+def _writing(target: Path, temporary: Path) -> Iterator[None]:
+    """Say of a full disk that it is full, and free what was half written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        full = isinstance(error, OSError) and error.errno in FULL
+        if not full and "PytorchStreamWriter" not in str(error):
+            raise
+        shutil.rmtree(temporary, ignore_errors=True)
+        found = "no space left to write it" if full else "it could not be written (no space left?)"
+        hint = "free some space and run the same command again: it continues from the checkpoint before"
+        raise WorkspaceError(str(target), found, "", hint) from None
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """Sync every file of a directory and give it its name; one that stood there is replaced."""
+    for path in [*temporary.rglob("*"), temporary]:
+        _sync(path)
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    temporary.rename(target)
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _prune(folder: Path, keep: int) -> None:
+    for path in sorted(folder.glob("step-*"))[:-keep]:
+        shutil.rmtree(path)
+
+
+def newest(run: Path) -> Path | None:
+    """The checkpoint to continue from."""
+    latest = run / "checkpoints" / "latest"
+    return latest.parent / latest.read_text(encoding="utf-8") if latest.exists() else None
+
+
+def load(engine: Any, path: Path, world: World) -> State:
+    """Put the engine where the checkpoint was taken. Raises TrainError where it does not fit or is damaged."""
+    facts = read_json(path / "state.json") if path.exists() else None
+    hint = f"delete {path.parent} to start over, or name an older checkpoint in {path.parent / 'latest'}"
+    if facts is None:
+        raise TrainError(str(path), "gone, though it is named in latest", "a checkpoint", hint)
+    processes, zero = facts.pop("processes"), facts.pop("zero")
+    if zero and processes != world.size:
+        found = f"written by {processes} processes, and there are {world.size}"
+        raise TrainError(str(path), found, "as many", f"--nproc {processes}")
+    try:
+        engine.load_checkpoint(str(path.parent), tag=path.name, load_module_strict=False)
+    except (OSError, RuntimeError, EOFError) as error:
+        raise TrainError(
+            str(path), f"damaged ({str(error).splitlines()[0][:120]})", "a checkpoint", hint
+        ) from None
+    return State(**facts)
+
+
+def save_model(model: RewardModel, stage: int, target: Path, world: World, encoder: Mapping[str, Any]) -> None:
+    """Publish the model as a directory that `RewardModel.from_pretrained` reads. Every rank must call it."""
+    state = whole_state(model, stage, world)
+    temporary = target.with_name(f".{target.name}.tmp")
+    if world.chief:
+        with _writing(target, temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+            model.save_pretrained(temporary, state_dict=state, encoder=encoder)
+            _publish(temporary, target)
+    world.barrier()
+
+
+@contextmanager
+def hold(run: Path, world: World) -> Iterator[None]:
+    """Keep other trainers out of a run directory until the block ends, and undo what a killed one left half done.
+
+    Raises WorkspaceError if another trainer holds it.
+    """
+    if not world.chief:
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    with open(run / ".lock", "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkspaceError(
+                str(run), "another trainer is at work in it", "", "wait for it, or --out"
+            ) from None
+        _recover(run)
+        yield
+
+
+def _recover(run: Path) -> None:
+    """Where a kill fell in the middle of a replacement, the old directory takes its name back."""
+    for old in [*run.glob(".*.old"), *run.glob("checkpoints/.*.old")]:
+        target = old.with_name(old.name[1:].removesuffix(".old"))
+        if target.exists():
+            shutil.rmtree(old)
+        else:
+            old.rename(target)

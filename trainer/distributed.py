@@ -1,0 +1,205 @@
+"""The processes of a run and their DeepSpeed engine: the one file that knows its settings and traps."""
+
+import json
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from curate.errors import TrainError
+from trainer.config import TrainConfig
+
+SETTINGS = Path(__file__).parent / "deepspeed"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes of a run, seen from one of them."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process talks and writes for all."""
+        return self.rank == 0
+
+    def total(self, numbers: Sequence[float]) -> list[float]:
+        """The sum of everyone's numbers, in float64."""
+        sums = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sums)
+        found: list[float] = sums.tolist()
+        return found
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everyone's value, by rank."""
+        values = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for everyone."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def start() -> World:
+    """Join the processes that torchrun, deepspeed or Slurm started; without any of them, be the only one."""
+    cuda = torch.cuda.is_available()
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if cuda else "cpu")
+    local = int(os.environ.setdefault("LOCAL_RANK", "0"))
+    if cuda:
+        torch.cuda.set_device(local)
+    if not dist.is_initialized():
+        backend = "nccl" if cuda else "gloo"
+        if "RANK" in os.environ:
+            dist.init_process_group(backend)
+        else:
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+        _deepspeed().init_distributed(dist_backend=backend, auto_mpi_discovery=False)
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def _deepspeed() -> Any:
+    """The library, without its op for shared memory: that one wants a C++ compiler at run time (gloo does not)."""
+    warnings.filterwarnings("ignore", category=FutureWarning)  # it calls what torch 2.13 deprecates
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    return deepspeed
+
+
+def settings(config: TrainConfig, *, bf16: bool) -> dict[str, Any]:
+    """DeepSpeed's configuration: the JSON of the stage, and here alone all that depends on the run.
+
+    Micro-batches differ in pairs, so the loop divides by the pairs of the step itself and DeepSpeed must not:
+    its batch sizes are 1, and the loop says which micro-batch is a step's last.
+    Raises TrainError for bf16 at stage 0, where DeepSpeed keeps no exact fp32 weights.
+    """
+    if bf16 and config.zero == 0:
+        raise TrainError("zero", "found 0 with bf16", "1, 2 or 3: they keep fp32 weights to update", "zero=1")
+    filled: dict[str, Any] = json.loads((SETTINGS / f"zero{config.zero}.json").read_text(encoding="utf-8"))
+    filled |= {"train_micro_batch_size_per_gpu": 1, "gradient_accumulation_steps": 1}
+    filled |= {"gradient_clipping": config.clip, "bf16": {"enabled": bf16}}
+    if bf16:
+        filled |= {"data_types": {"grad_accum_dtype": "fp32"}, "communication_data_type": "fp32"}
+    return filled
+
+
+@contextmanager
+def partitioned_load(filled: dict[str, Any]) -> Iterator[None]:
+    """Inside the block a model is loaded so that, at stage 3, every rank holds only its share of it."""
+    if filled["zero_optimization"]["stage"] < 3:
+        yield
+        return
+    from transformers.integrations import HfDeepSpeedConfig
+
+    alive = HfDeepSpeedConfig(filled)  # transformers finds it by a weak reference
+    yield
+    del alive
+
+
+def engine(model: nn.Module, head: nn.Module, config: TrainConfig, filled: dict[str, Any]) -> Any:
+    """The model in a DeepSpeed engine with torch's AdamW (DeepSpeed's own wants a compiler).
+
+    The head stays in fp32 beside a bf16 backbone, except at stage 3, which has one dtype for all: there its
+    weights are rounded for the forward pass, their fp32 originals are updated, and it computes in fp32.
+    """
+    exact = [parameter.detach().clone() for parameter in head.parameters()]
+
+    def optimizer(_: Any) -> torch.optim.Optimizer:
+        # DeepSpeed calls this after it has cast the whole model
+        if config.zero < 3:
+            for parameter, value in zip(head.parameters(), exact, strict=True):
+                parameter.data = value.to(parameter.device)
+        return torch.optim.AdamW(_groups(model, head, config), weight_decay=config.weight_decay, fused=True)
+
+    return _deepspeed().initialize(model=model, optimizer=optimizer, config=filled)[0]
+
+
+def _groups(model: nn.Module, head: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Backbone and head apart, as they may learn at different rates; `peak_lr` is what the schedule scales."""
+    heads = {id(parameter) for parameter in head.parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rates = [(False, config.lr), (True, config.lr if config.head_lr is None else config.head_lr)]
+    return [
+        {"params": [p for p in trained if (id(p) in heads) == is_head], "lr": lr, "peak_lr": lr}
+        for is_head, lr in rates
+    ]
+
+
+def backward(engine: Any, loss: Tensor, *, last: bool) -> None:
+    """Add the gradients of one micro-batch; after the `last` one of a step they are averaged over ranks."""
+    engine.set_gradient_accumulation_boundary(last)
+    engine.backward(loss, scale_wrt_gas=False)
+
+
+def update(engine: Any, factor: float) -> float:
+    """Take the optimizer step at `factor` of each group's peak rate; the gradient norm before clipping."""
+    for group in engine.optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+    plain = engine.zero_optimization_stage() == 0
+    norm = _norm(engine.module.parameters()) if plain else 0.0  # DeepSpeed gives none at stage 0
+    engine.step()
+    return norm if plain else float(engine.get_global_grad_norm())
+
+
+def _norm(parameters: Iterable[nn.Parameter]) -> float:
+    return float(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+
+
+class Interrupts:
+    """Notes Ctrl-C (SIGINT) inside its block, so that a step can end; a second one interrupts at once.
+
+    SIGTERM stays deadly: torchrun sends it to processes whose peer is dead, and those wait for ever.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "Interrupts":
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            signal.default_int_handler(number, frame)
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+
+def lost_peer(error: RuntimeError) -> bool:
+    """Whether a collective failed because another process is gone."""
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
+
+
+def leave() -> None:
+    """End the process group in order."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def whole_state(model: nn.Module, stage: int, world: World) -> dict[str, Tensor] | None:
+    """The state dict of a partitioned model, gathered onto the chief one by one; None below stage 3."""
+    if stage < 3:
+        return None
+    gathered: Callable[..., Any] = _deepspeed().zero.GatheredParameters
+    state = {name: value for name, value in model.state_dict().items() if world.chief}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        with gathered([parameter]):
+            if world.chief:
+                state[name] = parameter.detach().cpu().clone()
+    return state

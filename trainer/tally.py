@@ -1,0 +1,66 @@
+"""What is seen of an optimizer step: by one rank, then summed over all, then as a row of metrics.jsonl."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer.encode import Encoded
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over pairs; `sources` has for each the pairs, the right ones and the sum of margins."""
+
+    loss: float = 0.0
+    pairs: int = 0
+    sources: dict[str, list[float]] = field(default_factory=dict)
+    tokens: int = 0
+    flops: int = 0
+    bad: list[str] = field(default_factory=list)  # pairs without a finite loss
+    lost: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) of pairs without pixels
+    stop: bool = False  # this rank was asked to end
+
+    def count(self, micro: Sequence[Encoded], losses: Sequence[float], margins: Sequence[float]) -> None:
+        """Add a micro-batch. Accuracy is strict; ties have none, and fillers count nowhere."""
+        for pair, loss, margin in zip(micro, losses, margins, strict=True):
+            if not math.isfinite(loss):
+                self.bad.append(pair.pair_id)
+            if pair.weight:
+                self.pairs, self.loss = self.pairs + 1, self.loss + loss
+            if pair.weight and not pair.tie:
+                self.add_source(pair.source, [1, margin > 0, margin])
+
+    def add_source(self, source: str, numbers: Sequence[float]) -> None:
+        """Add pairs, right ones and margins of a source."""
+        self.sources[source] = [a + b for a, b in zip(self.sources.get(source, [0, 0, 0]), numbers, strict=True)]
+
+    def row(self, seconds: float, peak: float | None) -> dict[str, Any]:
+        """Means and rates; `peak` is the FLOPs a second of all devices, None where unknown."""
+        judged, right, margin = [sum(column) for column in zip(*self.sources.values(), strict=True)] or [0, 0, 0]
+        return {
+            "loss": self.loss / self.pairs if self.pairs else None,
+            "accuracy": right / judged if judged else None,
+            "margin": margin / judged if judged else None,
+            "tokens": self.tokens,
+            "tokens_per_s": round(self.tokens / seconds, 1),
+            "pairs_per_s": round(self.pairs / seconds, 3),
+            "mfu": round(self.flops / seconds / peak, 4) if peak else None,
+            "sources": {
+                name: {"pairs": int(pairs), "accuracy": right / pairs, "margin": margin / pairs}
+                for name, (pairs, right, margin) in sorted(self.sources.items())
+            },
+        }
+
+
+def summed(tallies: Iterable[Tally]) -> Tally:
+    """All ranks' tallies as one."""
+    total = Tally()
+    for one in tallies:
+        total.loss, total.pairs = total.loss + one.loss, total.pairs + one.pairs
+        total.tokens, total.flops = total.tokens + one.tokens, total.flops + one.flops
+        total.bad, total.lost, total.stop = total.bad + one.bad, total.lost + one.lost, total.stop or one.stop
+        for source, numbers in one.sources.items():
+            total.add_source(source, numbers)
+    return total
