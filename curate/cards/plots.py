@@ -25,18 +25,18 @@ def columns(title: str, labels: Sequence[str], series: Sequence[tuple[str, str, 
     highest = max((n for _, _, counts in series for n in counts), default=0) or 1
     step = (WIDTH - 60 - RIGHT) / len(labels)
     bar = step * 0.8 / len(series)
-    body = [_legend([(name, colour) for name, colour, _ in series])]
+    body = [legend([(name, colour) for name, colour, _ in series])]
     for share in (0.5, 1.0):
         y = floor - (floor - top) * share
-        body += [_line(60, y, WIDTH - RIGHT, y), _text(54, y + 4, f"{round(highest * share):,}", "end")]
+        body += [line(60, y, WIDTH - RIGHT, y), text(54, y + 4, f"{round(highest * share):,}", "end")]
     for i, label in enumerate(labels):
         x = 60 + step * (i + 0.1)
-        body.append(_text(60 + step * (i + 0.5), floor + 18, label, "middle"))
+        body.append(text(60 + step * (i + 0.5), floor + 18, label, "middle"))
         for j, (_, colour, counts) in enumerate(series):
             tall = (floor - top) * counts[i] / highest
-            body.append(_box(x + bar * j, floor - tall, max(bar - 1, 1), tall, colour))
-    body.append(_line(60, floor, WIDTH - RIGHT, floor, INK))
-    return _svg(title, height, body)
+            body.append(box(x + bar * j, floor - tall, max(bar - 1, 1), tall, colour))
+    body.append(line(60, floor, WIDTH - RIGHT, floor, INK))
+    return svg(title, height, body)
 
 
 def strips(title: str, rows: Sequence[Strip], names: Sequence[tuple[str, str]], unit: str) -> str:
@@ -49,13 +49,13 @@ def strips(title: str, rows: Sequence[Strip], names: Sequence[tuple[str, str]], 
         return LEFT + (WIDTH - LEFT - RIGHT) * (math.log2(max(value, 1.0)) - low) / (high - low)
 
     bottom = 44 + ROW * len(rows)
-    body = [_legend(names)]
+    body = [legend(names)]
     for n in range(low, high + 1, max(1, (high - low) // 7)):
         body += [
-            _line(at(2**n), 40, at(2**n), bottom),
-            _text(at(2**n), bottom + 18, short_bytes(2**n) if unit == "bytes" else f"{2**n:,}", "middle"),
+            line(at(2**n), 40, at(2**n), bottom),
+            text(at(2**n), bottom + 18, short_bytes(2**n) if unit == "bytes" else f"{2**n:,}", "middle"),
         ]
-    return _svg(title, bottom + 42, [*body, *_strip_rows(rows, lambda _, value: at(value))])
+    return svg(title, bottom + 42, [*body, *_strip_rows(rows, lambda _, value: at(value))])
 
 
 def own_strips(title: str, rows: Sequence[Strip]) -> str:
@@ -70,19 +70,19 @@ def own_strips(title: str, rows: Sequence[Strip]) -> str:
     body = []
     for i, row in enumerate(rows):
         y, high = 44 + ROW * (i + 0.5), max(v for _, quantiles in row.ranges for v in quantiles)
-        body += [_line(at(row, 0), y, WIDTH - RIGHT - room, y), _text(WIDTH - RIGHT, y + 4, f"{high:.4g}", "end")]
-    return _svg(title, 60 + ROW * len(rows), [*body, *_strip_rows(rows, at)])
+        body += [line(at(row, 0), y, WIDTH - RIGHT - room, y), text(WIDTH - RIGHT, y + 4, f"{high:.4g}", "end")]
+    return svg(title, 60 + ROW * len(rows), [*body, *_strip_rows(rows, at)])
 
 
 def _strip_rows(rows: Sequence[Strip], at: Callable[[Strip, float], float]) -> list[str]:
     body = []
     for i, row in enumerate(rows):
         middle = 44 + ROW * (i + 0.5)
-        body.append(_text(LEFT - 10, middle + 4, row.label, "end"))
+        body.append(text(LEFT - 10, middle + 4, row.label, "end"))
         for j, (colour, quantiles) in enumerate(row.ranges):
             y = middle + (j - (len(row.ranges) - 1) / 2) * 9
             p5, p25, p50, p75, p95 = (at(row, value) for value in quantiles)
-            body += [_line(p5, y, p95, y, colour), _box(p25, y - 3, max(p75 - p25, 1), 6, colour)]
+            body += [line(p5, y, p95, y, colour), box(p25, y - 3, max(p75 - p25, 1), 6, colour)]
             body.append(
                 f'<circle cx="{p50:.1f}" cy="{y:.1f}" r="3" fill="#fff" stroke="{colour}" stroke-width="2"/>'
             )
@@ -92,18 +92,18 @@ def _strip_rows(rows: Sequence[Strip], at: Callable[[Strip, float], float]) -> l
 def shares(title: str, rows: Sequence[tuple[str, Sequence[int]]], names: Sequence[tuple[str, str]]) -> str:
     """Stacked bars that fill 100 %: `rows` are (label, count per name), `names` (name, colour)."""
     bottom = 44 + ROW * len(rows)
-    body = [_legend(names)]
+    body = [legend(names)]
     for i, (label, counts) in enumerate(rows):
         y, x, total = 44 + ROW * i + 6, float(LEFT), sum(counts) or 1
-        body.append(_text(LEFT - 10, y + 13, label, "end"))
+        body.append(text(LEFT - 10, y + 13, label, "end"))
         for (_, colour), n in zip(names, counts, strict=True):
             wide = (WIDTH - LEFT - RIGHT) * n / total
-            body.append(_box(x, y, wide, ROW - 12, colour))
+            body.append(box(x, y, wide, ROW - 12, colour))
             x += wide
     for percent in (0, 50, 100):
         x = LEFT + (WIDTH - LEFT - RIGHT) * percent / 100
-        body += [_line(x, 40, x, bottom, INK), _text(x, bottom + 18, f"{percent} %", "middle")]
-    return _svg(title, bottom + 28, body)
+        body += [line(x, 40, x, bottom, INK), text(x, bottom + 18, f"{percent} %", "middle")]
+    return svg(title, bottom + 28, body)
 
 
 def short_bytes(size: int) -> str:
@@ -111,30 +111,35 @@ def short_bytes(size: int) -> str:
     return f"{size // 1024}k" if size >= 1024 else str(size)
 
 
-def _legend(names: Sequence[tuple[str, str]]) -> str:
+def legend(names: Sequence[tuple[str, str]]) -> str:
+    """Coloured boxes with names, from the right."""
     out, x = [], WIDTH - RIGHT - sum(36.0 + 7 * len(name) for name, _ in names)
     for name, colour in names:
-        out += [_box(x, 14, 12, 12, colour), _text(x + 18, 24, name)]
+        out += [box(x, 14, 12, 12, colour), text(x + 18, 24, name)]
         x += 36 + 7 * len(name)
     return "".join(out)
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+def text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    """Words at a point."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str = FAINT) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, colour: str = FAINT) -> str:
+    """A straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" stroke-width="1.5"/>'
 
 
-def _box(x: float, y: float, wide: float, tall: float, colour: str) -> str:
+def box(x: float, y: float, wide: float, tall: float, colour: str) -> str:
+    """A filled rectangle."""
     return f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}" fill="{colour}"/>'
 
 
-def _svg(title: str, height: float, body: Sequence[str]) -> str:
+def svg(title: str, height: float, body: Sequence[str]) -> str:
+    """The whole drawing."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
         f'height="{height:.0f}" role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}">'
     )
-    words = [f"<title>{escape(title)}</title>", f'<g font-weight="600">{_text(10, 24, title)}</g>']
+    words = [f"<title>{escape(title)}</title>", f'<g font-weight="600">{text(10, 24, title)}</g>']
     return "\n".join([head, *words, *body, "</svg>"]) + "\n"
