@@ -128,9 +128,11 @@ def test_model_types_we_do_not_know_are_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_directory_without_config_and_one_with_a_missing_weight(tmp_path):
+def test_what_is_not_a_whole_checkpoint_is_named(tmp_path):
     with pytest.raises(TrainError, match=r"no config\.json; expected a directory written by save_pretrained"):
         Backbone.load(tmp_path)
+    with pytest.raises(TrainError, match="gone: no such directory; expected a checkpoint directory or a Hub id"):
+        Backbone.load(tmp_path / "gone")
     shutil.copytree(checkpoint("text"), tmp_path / "cut")
     weights = load_file(tmp_path / "cut/model.safetensors")
     del weights["model.norm.weight"]

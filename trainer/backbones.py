@@ -105,6 +105,8 @@ class Backbone:
 
 def _config(where: str) -> Any:
     local = Path(where)
+    if not local.exists() and (where.startswith((".", "/", "~")) or where.count("/") > 1):
+        raise TrainError(where, "no such directory", "a checkpoint directory or a Hub id")
     if local.exists() and not (local / "config.json").is_file():
         raise TrainError(where, "no config.json", "a directory written by save_pretrained, or a Hub id")
     try:
