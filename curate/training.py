@@ -1,5 +1,6 @@
 """Starts the trainer, which `curate` never imports: its config written, its command, its process watched."""
 
+import ctypes
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 from curate.errors import ConfigError, TrainError
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "accelerate", "peft", "tensorboard")
+LIBC = ctypes.CDLL(None)
 NOISE = re.compile(r"\[?[WEI]\d{4} ")  # log lines of torchrun and of torch's C++
 KILLED = re.compile(r"Signal \d+ \((\w+)\) received")
 FAILED_RANK = re.compile(r"\s+rank\s+: (\d+)")
@@ -56,10 +58,14 @@ def run(command: Sequence[str], say: Callable[[str], None]) -> None:
     Ctrl-C is handed to it once, so that it writes a checkpoint, and raised again when it has ended. Raises
     TrainError with the trainer's own error, or with the process that was killed.
     """
-    environment = {"PYTHONWARNINGS": "ignore", "TOKENIZERS_PARALLELISM": "false"} | dict(os.environ)
+    threads = (
+        {"OMP_NUM_THREADS": "1"} if "torch.distributed.run" in command else {}
+    )  # or torchrun says so at length
+    environment = {"PYTHONWARNINGS": "ignore", "TOKENIZERS_PARALLELISM": "false", **threads, **os.environ}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
         start_new_session=True,  # so that a terminal's Ctrl-C reaches it only through us
+        preexec_fn=_end_with_us,
     )  # fmt: skip
     assert process.stdout is not None
     watch, stopped = _Watch(say), False
@@ -77,6 +83,12 @@ def run(command: Sequence[str], say: Callable[[str], None]) -> None:
         raise KeyboardInterrupt
     if code:
         raise watch.failure(code)
+
+
+def _end_with_us() -> None:
+    """In the child: Linux ends it when we are killed, or it would go on unseen and in the way of the next run."""
+    if sys.platform == "linux":
+        LIBC.prctl(1, signal.SIGTERM)
 
 
 class _Watch:

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from curate.workspace import atomic, read_json, write_json
 from trainer.distributed import World, whole_state
 from trainer.model import RewardModel
 
+PATIENCE = 10  # seconds
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -33,6 +35,8 @@ class State:
     pairs: int = 0  # trained on
     consumed: int = 0  # position in the mix, over all epochs
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)  # source: reason: pairs
+    tokens: int = 0
+    flops: int = 0
     seconds: float = 0.0  # in steps
     best_accuracy: float = -1.0  # on the first evaluation set
     best_step: int = 0
@@ -151,14 +155,21 @@ def hold(run: Path, world: World) -> Iterator[None]:
         return
     run.mkdir(parents=True, exist_ok=True)
     with open(run / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise WorkspaceError(
-                str(run), "another trainer is at work in it", "", "wait for it, or --out"
-            ) from None
+        if not any(_locked(file.fileno()) for _ in range(PATIENCE)):
+            hint = "wait for it, or give another --out"
+            raise WorkspaceError(str(run), "another trainer is at work in it", "", hint)
         _recover(run)
         yield
+
+
+def _locked(handle: int) -> bool:
+    """Whether the lock is ours; a trainer that was just stopped may need a moment to let go of it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(1)
+        return False
+    return True
 
 
 def _recover(run: Path) -> None:

@@ -200,7 +200,7 @@ class Grids:
     def tensors(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """pixel_values fp32 [patches, values of a patch], image_grid_thw int64 [images, 3]."""
         done = [self.processor(images=[decode(one)], return_tensors="pt") for one in pictures]
-        return {name: torch.cat([one[name] for one in done]) for name in ("pixel_values", "image_grid_thw")}
+        return {name: _joined([one[name] for one in done]) for name in ("pixel_values", "image_grid_thw")}
 
     def frame_label(self, number: int) -> str:  # noqa: ARG002
         """None."""
@@ -244,8 +244,13 @@ class Tiles:
             self.processor(images=[decode(one)], crop_to_patches=not one.frame, return_tensors="pt")
             for one in pictures
         ]
-        return {"pixel_values": torch.cat([one["pixel_values"] for one in done])}
+        return {"pixel_values": _joined([one["pixel_values"] for one in done])}
 
     def frame_label(self, number: int) -> str:
         """As InternVL's processor writes it."""
         return f"Frame{number}: "
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined; one alone is not copied, 20 MB for an image of a megapixel."""
+    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]

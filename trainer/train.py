@@ -14,7 +14,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -72,30 +71,31 @@ def loop(run: Run, state: State, metrics: Metrics, interrupts: Interrupts) -> No
         start=state.consumed, stop=end(asked, len(run.mix)), rank=world.rank, world=world.size,
         workers=asked.workers, share=asked.share_prefix and asked.layout == "packed",
     )  # fmt: skip
-    with closing(iter(batches)) as steps:
-        while (begin := done(run, state)) < 1 and (step := next(steps, None)):
-            torch.manual_seed((asked.seed << 40) + (state.step << 12) + world.rank)  # of dropout: none to save
-            tally = accumulate(run, step)
-            tally.stop = interrupts.asked
-            total = summed(world.gather(tally))
-            check("loss", total.loss, run, state, total.bad)
-            pairs_before = state.pairs
-            advance(state, step, total)
-            rate = factor(asked, (begin + done(run, state)) / 2)
-            norm = update(run.engine, rate)
-            check("gradient norm", norm, run, state, [])
-            seconds = clock.lap()
-            state.seconds += seconds
-            where = {"step": state.step, "pairs": state.pairs, "consumed": state.consumed}
-            learning = {"lr": asked.lr * rate, "grad_norm": norm}
-            metrics.step(where | learning | total.row(seconds, run.peak), done(run, state))
-            if due(asked.eval_every_pairs, pairs_before, state.pairs):
-                evaluate(run, state, metrics)
-            if total.stop or due(asked.save_every_pairs, pairs_before, state.pairs):
-                checkpoint.save(run.engine, run.directory, state, world, keep=asked.keep_checkpoints)
-            if total.stop:
-                raise SystemExit(130)
-            clock.lap()
+    steps = iter(batches)
+    while (begin := done(run, state)) < 1 and (step := next(steps, None)):
+        torch.manual_seed((asked.seed << 40) + (state.step << 12) + world.rank)  # of dropout: none to save
+        tally = accumulate(run, step)
+        tally.stop = interrupts.asked
+        total = summed(world.gather(tally))
+        check("loss", total.loss, run, state, total.bad)
+        pairs_before = state.pairs
+        advance(state, step, total)
+        rate = factor(asked, (begin + done(run, state)) / 2)
+        norm = update(run.engine, rate)
+        check("gradient norm", norm, run, state, [])
+        seconds = clock.lap()
+        state.seconds += seconds
+        where = {"step": state.step, "pairs": state.pairs, "consumed": state.consumed}
+        learning = {"lr": asked.lr * rate, "grad_norm": norm}
+        metrics.step(where | learning | total.row(seconds, run.peak), done(run, state))
+        if due(asked.eval_every_pairs, pairs_before, state.pairs):
+            evaluate(run, state, metrics)
+        if total.stop or due(asked.save_every_pairs, pairs_before, state.pairs):
+            checkpoint.save(run.engine, run.directory, state, world, keep=asked.keep_checkpoints)
+        if total.stop:
+            say(f"stopped after step {state.step}; the same command continues")
+            raise SystemExit(130)
+        clock.lap()
 
 
 def done(run: Run, state: State) -> float:
@@ -158,6 +158,7 @@ def check(what: str, value: float, run: Run, state: State, pairs: Sequence[str])
 def advance(state: State, step: Step, total: Tally) -> None:
     """Count the step's pairs, and those that were passed over for it."""
     state.step, state.pairs, state.consumed = state.step + 1, state.pairs + total.pairs, step.consumed
+    state.tokens, state.flops = state.tokens + total.tokens, state.flops + total.flops
     for (source, reason), number in (step.dropped + total.lost).items():
         reasons = state.dropped.setdefault(source, {})
         reasons[reason] = reasons.get(reason, 0) + number
