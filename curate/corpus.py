@@ -9,7 +9,7 @@ n-grams. It is computed once, in parallel, and cached beside the pairs:
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from curate.engines.base import Engine, Listener
 from curate.workspace import atomic
@@ -23,6 +23,15 @@ class Sketch(Protocol):
 
     def make(self, pairs: Path, out: Path) -> None:
         """Write the sketch of one pairs file; runs in a worker, and ticks the rows that it has read."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A sketch that rests on something which all parts share."""
+
+    def prepare(self) -> None:
+        """Make it, once, before any part is sketched."""
         ...
 
 
@@ -79,6 +88,9 @@ def make(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = N
         for pairs, out in zip(*listed, strict=True)
         if not out.exists()
     }
+    for sketch in dict.fromkeys(task.sketch for task in tasks.values()):
+        if isinstance(sketch, Prepared):
+            sketch.prepare()
     if tasks:
         for _ in corpus.engine.map(_make, list(tasks.values()), listen):
             pass

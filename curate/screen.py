@@ -76,12 +76,16 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenedPool:
-    """What the steps say of one pool; `keys` and the mask `alive` have its pairs in file order."""
+    """What the steps say of one pool; `keys` and the mask `alive` have its pairs in file order.
+
+    `flags` has the columns of `decisions`, about pairs that were not dropped by the step that found something.
+    """
 
     pool: Pool
     keys: pl.DataFrame
     alive: Mask
     decisions: pl.DataFrame
+    flags: pl.DataFrame
     funnel: Funnel
 
 
@@ -122,9 +126,24 @@ def screen(
 
 
 def write_decisions(screened: Screened, directory: Path) -> None:
-    """Publish the decisions of each pool as `directory/<label>.parquet`."""
+    """Publish the decisions of each pool as `directory/<label>.parquet`, and `directory/../review.parquet`.
+
+    The review sheet has what steps found with evidence for it, dropped or flagged, over all pools.
+    """
     for one in screened.pools:
         _write(one.decisions, directory / f"{one.pool.label}.parquet")
+    _write(review(screened), directory.parent / "review.parquet")
+
+
+def review(screened: Screened) -> pl.DataFrame:
+    """Decisions with evidence and flags of all pools, the surest first: DECISIONS, `pool` and `fate`."""
+    found = [pl.DataFrame(schema={"fate": pl.String, "pool": pl.String, **DECISIONS})]
+    for one in screened.pools:
+        proved = one.decisions.filter(pl.col("evidence").is_not_null())
+        for fate, some in (("dropped", proved), ("flagged", one.flags)):
+            found.append(some.select(pl.lit(fate).alias("fate"), pl.lit(one.pool.label).alias("pool"), *DECISIONS))
+    last = ["pair_id", "part", "position"]
+    return pl.concat(found).sort("step", "reason", "score", *last, descending=[False, False, True, *[False] * 3])
 
 
 # ------------------------------------------------------------------------------------------------ the ledger
@@ -141,6 +160,7 @@ class _Ledger:
         self.alive: Mask = np.ones(self.keys.height, np.bool_)
         self.dropped: dict[str, int] = {}
         self.decided: list[pl.DataFrame] = []
+        self.flagged: list[pl.DataFrame] = []
 
     def verdicts(self, judge: "_Judge") -> pl.DataFrame:
         """LOSERS by the cached verdicts of a row step, alive or not."""
@@ -149,6 +169,10 @@ class _Ledger:
             verdict = _read(self.pool.directory / judge.verdicts / part)
             found.append(verdict.select(pl.col("position").alias("at") + start, "reason"))
         return pl.concat(found, how="diagonal")
+
+    def flag(self, step: str, found: pl.DataFrame) -> None:
+        """Write down what a step found in pairs that stay."""
+        self.flagged.append(found.with_columns(pl.lit(step).alias("step")))
 
     def drop(self, step: str, losers: pl.DataFrame) -> None:
         """Drop those of the losers that are still alive."""
@@ -165,13 +189,15 @@ class _Ledger:
         """The pool as screened. The law of conservation holds."""
         funnel = Funnel(pairs=self.keys.height, dropped=self.dropped, kept=int(self.alive.sum()))
         assert funnel.pairs == sum(funnel.dropped.values()) + funnel.kept, f"{self.pool.label}: {funnel}"
-        decisions = self._decisions()
+        decisions, flags = self._decisions(self.decided), self._decisions(self.flagged)
         assert decisions.height == funnel.pairs - funnel.kept
-        return ScreenedPool(pool=self.pool, keys=self.keys, alive=self.alive, decisions=decisions, funnel=funnel)
+        return ScreenedPool(
+            pool=self.pool, keys=self.keys, alive=self.alive, decisions=decisions, flags=flags, funnel=funnel
+        )
 
-    def _decisions(self) -> pl.DataFrame:
+    def _decisions(self, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
         empty = pl.DataFrame(schema={**LOSERS, "step": pl.String})
-        decided = pl.concat([empty, *self.decided]).sort("at")
+        decided = pl.concat([empty, *found]).sort("at")
         losers = self.keys[decided["at"]]
         columns: dict[str, Any] = {
             "pair_id": _pair_ids(losers),
@@ -209,7 +235,10 @@ def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Cor
     for ledger in ledgers:
         end = start + ledger.keys.height
         own = losers.filter(pl.col("index").is_between(start, end, closed="left"))
-        ledger.drop(name, own.select(pl.col("index").alias("at") - start, *list(LOSERS)[1:]))
+        stays = own["flag"].fill_null(False)
+        found = own.select(pl.col("index").alias("at") - start, *list(LOSERS)[1:])
+        ledger.drop(name, found.filter(~stays))
+        ledger.flag(name, found.filter(stays))
         start = end
 
 

@@ -6,8 +6,10 @@ from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from curate import config
+from curate.contamination.material import Library
 from curate.errors import ConfigError
 from curate.steps.base import CorpusStep, RowStep, Step
+from curate.steps.decontaminate import Decontaminate
 from curate.steps.empty_reply import EmptyReply
 from curate.steps.exact_duplicates import ExactDuplicates
 from curate.steps.formatting_only import FormattingOnly
@@ -16,6 +18,7 @@ from curate.steps.language import Language
 from curate.steps.length import Length
 from curate.steps.licenses import Licenses
 from curate.steps.media_mismatch import MediaMismatch
+from curate.steps.near_dedup import NearDedup
 from curate.steps.prompt_echo import PromptEcho
 from curate.steps.refusal import Refusal
 from curate.steps.ties import Ties
@@ -23,6 +26,7 @@ from curate.steps.truncation import Truncation
 from curate.steps.turn_structure import TurnStructure
 
 STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
+    "decontaminate": Decontaminate,
     "empty_reply": EmptyReply,
     "exact_duplicates": ExactDuplicates,
     "formatting_only": FormattingOnly,
@@ -31,6 +35,7 @@ STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
     "length": Length,
     "licenses": Licenses,
     "media_mismatch": MediaMismatch,
+    "near_dedup": NearDedup,
     "prompt_echo": PromptEcho,
     "refusal": Refusal,
     "ties": Ties,
@@ -60,6 +65,17 @@ def build(name: str, value: Any, where: str) -> Step:
 def build_all(listed: Iterable[tuple[str, Any]], where: str) -> list[tuple[str, Step]]:
     """The steps of a recipe by name, in its order; `where` is the recipe. Raises ConfigError as `build`."""
     return [(name, build(name, value, f"{where}.steps.{name}")) for name, value in listed]
+
+
+def bind(listed: Iterable[tuple[str, Step]], library: Library, where: str) -> list[tuple[str, Step]]:
+    """The steps with the files that they name, found in the library; what these hold is part of their identity.
+
+    Raises ConfigError where such a file is not there.
+    """
+    return [
+        (name, step.bind(library, f"{where}.steps.{name}") if isinstance(step, Decontaminate) else step)
+        for name, step in listed
+    ]
 
 
 def is_row_step(step: Step) -> TypeGuard[RowStep]:

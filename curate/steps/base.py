@@ -40,10 +40,12 @@ DECISION = {
     "winner": pl.UInt32,
     "score": pl.Float64,
     "evidence": pl.String,
+    "flag": pl.Boolean,
 }
-"""Columns of a corpus step's answer; winner is an `index`, null where there is none. The last three may be absent.
+"""Columns of a corpus step's answer; winner is an `index`, null where there is none. The last four may be absent.
 
-`evidence` is a short text for people: what was found where.
+`evidence` is a short text for people: what was found where. A pair with a `flag` is not lost: it stays, and what
+was found is listed for people to look at.
 """
 
 

@@ -84,6 +84,11 @@ class Messages:
         """Text blocks of all turns of each pair, joined by line breaks."""
         return _join(self.texts, self.text_offsets[self.turns])
 
+    def turn_texts(self) -> Any:
+        """Text blocks of each turn of all pairs, joined by line breaks."""
+        first, last = (int(self.turns[at]) for at in (0, -1))
+        return _join(self.texts, self.text_offsets).slice(first, last - first)
+
     def roles(self) -> Any:
         """The roles of each pair's turns."""
         return pa.ListArray.from_arrays(pa.array(self.turns, pa.int32()), self.role)

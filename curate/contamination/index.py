@@ -1,0 +1,293 @@
+"""The index of what is to be kept out: built once for the same entries, then mapped into memory by every process.
+
+    <cache>/contamination/<fingerprint>/index.json      written last: it means finished
+        entries.parquet     of, key, pictures, images      one row per entry
+        documents.parquet   kind, words, text, entries, parts      every distinct text once
+        images.parquet      key, phash, thumbnail, entry
+        *.npy               n-grams of the documents (see NGrams)
+
+A *document* is a text of entries: a prompt, a reply, or a user's text that may be either. Its *context* is the
+prompt that it belongs to. An n-gram that stands in many contexts is boilerplate and says nothing.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from curate.contamination import grams, pictures
+from curate.contamination.grams import EDITED, Table
+from curate.contamination.material import Entry, Kept
+from curate.manifest import Hashes, fingerprint
+from curate.media import BadImage
+from curate.sketches import words
+from curate.sketches.words import I64, U8, U16, U64
+from curate.workspace import atomic, read_json, write_json
+
+VERSION = 1
+U32 = npt.NDArray[np.uint32]
+F32 = npt.NDArray[np.float32]
+
+PROMPT, REPLY, TEXT = 0, 1, 2
+"""Kinds of documents."""
+
+RARE, COMMON = 10, 100
+"""Contexts of the index in which an n-gram counts fully, and in which it counts nothing."""
+
+SHARED = 0.2
+"""The share of a document's n-grams that makes it a candidate: low, as a changed word takes five with it."""
+
+DOCUMENTS: dict[str, Any] = {
+    "kind": pl.UInt8,
+    "words": pl.UInt32,
+    "text": pl.String,
+    "entries": pl.List(pl.UInt32),
+    "parts": pl.List(pl.UInt16),
+    "pictures": pl.UInt32,
+}
+"""`parts` says which prompt, reply or text of the entry it is; `pictures` how many different ones it is about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Where the entries are, and where their index lies; `fingerprint` says what is in it."""
+
+    fingerprint: str
+    sets: tuple[Kept, ...] = field(metadata={"place": True})
+    cache: Path = field(metadata={"place": True})
+
+    @property
+    def directory(self) -> Path:
+        """The index's directory."""
+        return self.cache / "contamination" / self.fingerprint
+
+
+def material(sets: Sequence[Kept], cache: Path, hashes: Hashes) -> Material:
+    """The sets with a fingerprint of all that they hold, and of how it is read."""
+    versions = [VERSION, words.VERSION, grams.SIZE, grams.SHORT, grams.LONG, EDITED, RARE, COMMON, SHARED]
+    facts = [[kept.name, kept.facts(hashes)] for kept in sets]
+    hashes.save()
+    return Material(fingerprint=fingerprint([versions, facts]), sets=tuple(sets), cache=cache)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index in memory.
+
+    rarity            for each n-gram, from 0 (boilerplate of the index) to 1
+    firsts            document i has the n-grams own[firsts[i]:firsts[i + 1]], at the words `places` of these
+    words             how many each document has
+    """
+
+    table: Table
+    rarity: F32
+    firsts: I64
+    own: U32
+    places: U16
+    words: I64
+    entries: pl.DataFrame
+    documents: pl.DataFrame
+    images: pl.DataFrame
+
+
+def load(material: Material) -> Index:
+    """The index, built on first use."""
+    if not (material.directory / "index.json").exists():
+        build(material)
+    return _load(material.directory)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(directory: Path) -> Index:
+    def array(name: str) -> Any:
+        return np.load(directory / f"{name}.npy", mmap_mode="r")
+
+    shift = read_json(directory / "index.json")["shift"]
+    table = Table(array("bits"), shift, *(array(name) for name in Table._fields[2:]))
+    frames: dict[str, Any] = {
+        name: pl.read_parquet(directory / f"{name}.parquet") for name in ("entries", "documents", "images")
+    }
+    lengths = frames["documents"]["words"].to_numpy().astype(np.int64)
+    return Index(
+        table=table,
+        words=lengths,
+        **{name: array(name) for name in ("rarity", "firsts", "own", "places")},
+        **frames,
+    )
+
+
+def build(material: Material) -> None:
+    """Write the index of all entries."""
+    collected = _Collected()
+    for kept in material.sets:
+        for entry in kept.entries():
+            collected.add(entry)
+    arrays, shift = _ngrams(collected)
+    for name, array in arrays.items():
+        with atomic(material.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+            np.save(file, array)
+    for name, frame in collected.frames().items():
+        with atomic(material.directory / f"{name}.parquet") as temporary:
+            frame.write_parquet(temporary)
+    write_json(material.directory / "index.json", {"shift": shift, **collected.facts()})
+
+
+class _Collected:
+    """Entries as they come: every text once, images as what they are known by."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, int, int]] = []
+        self.numbers: dict[tuple[int, int], int] = {}
+        self.texts: list[tuple[int, str]] = []
+        self.holders: list[list[int]] = []
+        self.parts: list[list[int]] = []
+        self.contexts: list[int] = []
+        self.lengths: list[int] = []
+        self.shown: list[set[str]] = []
+        self.images: list[dict[str, Any]] = []
+
+    def add(self, entry: Entry) -> None:
+        """One more."""
+        number = len(self.entries)
+        keys = list(self._pictures(entry, number))
+        # entries of one id are about the same picture, where the pictures themselves are not here
+        about = ",".join(keys) if keys else entry.key.partition("#")[0] if entry.pictures else ""
+        documents: list[int] = []
+        for kind, texts in ((PROMPT, entry.prompts), (REPLY, entry.replies), (TEXT, entry.texts)):
+            for part, text in enumerate(texts):
+                documents.append(self._text(kind, text, number, part, documents[0] if documents else None))
+        for document in documents:
+            self.shown[document].add(f"{entry.of}:{about}" if about else "")
+        self.entries.append((entry.of, entry.key, entry.pictures, len(keys)))
+
+    def _text(self, kind: int, text: str, entry: int, part: int, context: int | None) -> int:
+        data = np.frombuffer(text.encode(errors="replace"), np.uint8)
+        key = (kind, int(grams.whole_of(data, 0, len(data))))
+        if key not in self.numbers:
+            self.numbers[key] = len(self.texts)
+            self.texts.append((kind, text))
+            for column in (self.holders, self.parts):
+                column.append([])
+            self.contexts.append(self.numbers[key] if context is None else context)
+            self.shown.append(set())
+        document = self.numbers[key]
+        self.holders[document].append(entry)
+        self.parts[document].append(part)
+        return document
+
+    def _pictures(self, entry: Entry, number: int) -> Iterable[str]:
+        for data in entry.images:
+            try:
+                known = pictures.known_by(data)
+            except BadImage:
+                continue  # a benchmark may show what we would not train on
+            self.images.append({**known, "entry": number})
+            yield known["key"]
+
+    def frames(self) -> dict[str, pl.DataFrame]:
+        """The tables of the index."""
+        schema: dict[str, Any] = {"of": pl.String, "key": pl.String, "pictures": pl.UInt32, "images": pl.UInt32}
+        return {
+            "entries": pl.DataFrame(self.entries, schema=schema, orient="row"),
+            "documents": pl.DataFrame(
+                {
+                    "kind": [kind for kind, _ in self.texts],
+                    "words": self.lengths,
+                    "text": [text for _, text in self.texts],
+                    "entries": self.holders,
+                    "parts": self.parts,
+                    "pictures": [len(shown - {""}) for shown in self.shown],
+                },
+                schema=DOCUMENTS,
+            ),
+            "images": pl.DataFrame(self.images, schema={**pictures.KNOWN, "entry": pl.UInt32}),
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What is in it, by set: entries, and those whose pictures are not all there."""
+        frame = self.frames()["entries"]
+        some = frame.group_by("of", maintain_order=True).agg(
+            entries=pl.len(), without_pictures=(pl.col("images") < pl.col("pictures")).sum()
+        )
+        return {"documents": len(self.texts), "images": len(self.images), "sets": some.to_dicts()}
+
+
+def _ngrams(collected: _Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    """The arrays of the index's n-grams, and the table's shift."""
+    hashes, places, owners = _occurrences(collected)
+    lengths = np.asarray(collected.lengths, np.int64)
+    unique, number = np.unique(hashes, return_inverse=True)
+    contexts = _contexts(number, np.asarray(collected.contexts, np.int64)[owners], len(unique))
+    # boilerplate is looked for only where a document has hardly anything else, and its picture may tell
+    own = (contexts[number] < COMMON) | (lengths[owners] < EDITED)
+    kept = np.zeros(len(unique), np.bool_)
+    kept[number[own]] = True
+    number, places, owners = (np.cumsum(kept) - 1)[number[own]], places[own], owners[own]
+    starts, documents = _postings(number, owners, int(kept.sum()))
+    table, shift = _table(unique[kept])
+    return {
+        **table,
+        "starts": starts,
+        "documents": documents,
+        "least": _least(documents, lengths),
+        "rarity": rarity(contexts[kept], RARE, COMMON),
+        "firsts": np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(lengths)))]),
+        "own": number.astype(np.uint32),
+        "places": places,
+    }, shift
+
+
+def rarity(counts: I64, rare: float, common: float) -> F32:
+    """1 for counts up to `rare`, 0 from `common` on, and between them by the logarithm: what an n-gram weighs."""
+    falling = np.log(np.maximum(counts / rare, 1)) / np.log(common / rare)
+    weights: F32 = np.clip(1 - falling, 0, 1).astype(np.float32)
+    return weights
+
+
+def _occurrences(collected: _Collected) -> tuple[U64, U16, I64]:
+    """(hash, place, document) of all n-grams, by document and place; fills in how long documents are."""
+    hashes, places, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint16)], []
+    for kind, text in collected.texts:
+        data = np.frombuffer(text.encode(errors="replace"), np.uint8)
+        count, found, begins = grams.grams_of(data, 0, len(data), kind != REPLY)
+        hashes.append(found)
+        places.append(begins)
+        counts.append(len(found))
+        collected.lengths.append(int(count))
+    return np.concatenate(hashes), np.concatenate(places), np.repeat(np.arange(len(counts)), counts)
+
+
+def _contexts(number: I64, contexts: I64, most: int) -> I64:
+    """For each n-gram in how many contexts it stands."""
+    distinct = np.unique(number << 32 | contexts)
+    return np.bincount(distinct >> 32, minlength=most)
+
+
+def _postings(number: I64, owners: I64, most: int) -> tuple[I64, U32]:
+    """(where each n-gram's documents begin, its documents, each once)."""
+    distinct = np.unique(number << 32 | owners)
+    counts = np.bincount(distinct >> 32, minlength=most)
+    return np.concatenate([[0], np.cumsum(counts)]), (distinct & 0xFFFFFFFF).astype(np.uint32)
+
+
+def _least(documents: U32, lengths: I64) -> U16:
+    """For each document how many of its n-grams a text must have."""
+    distinct = np.bincount(documents, minlength=len(lengths))
+    some = np.where(lengths < EDITED, distinct, np.ceil(SHARED * distinct))
+    return np.clip(some, 1, 65535).astype(np.uint16)
+
+
+def _table(hashes: U64) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    """The arrays `bits`, `keys` and `grams` of a Table, and its shift."""
+    size = 1 << max(6, int(2 * len(hashes)).bit_length())
+    shift = 64 - (8 * size).bit_length() + 1
+    bits: U8 = np.zeros(size, np.uint8)
+    keys: U64 = np.zeros(size, np.uint64)
+    numbers: U32 = np.zeros(size, np.uint32)
+    grams.fill(hashes, bits, shift, keys, numbers)
+    return {"bits": bits, "keys": keys, "grams": numbers}, shift

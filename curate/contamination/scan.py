@@ -1,0 +1,137 @@
+"""The pass over the texts of one pairs file: which documents of an index they share words with.
+
+What it found is kept as two Arrow streams in one file: the hits, and how often each n-gram of the index occurs in
+the texts, whose number is in the metadata of the second.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from curate.contamination.grams import EDITED, SIZE, compare, scan
+from curate.contamination.index import U32, Index
+from curate.errors import WorkspaceError
+from curate.sketches.words import I64, U8
+
+SIDES = ("prompt", "chosen", "rejected")
+HITS = pa.schema(
+    [("position", pa.uint32()), ("side", pa.uint8()), ("document", pa.uint32()), ("cover", pa.list_(pa.uint8())),
+     ("snippet", pa.string())]
+)  # fmt: skip
+"""`cover` says for each n-gram of the document how many of its words stand in the text."""
+
+COUNTS = pa.schema([("gram", pa.uint32()), ("count", pa.uint32())])
+FLOOR = 0.5
+"""The least share of a document that is written down; no recipe can ask for less."""
+
+SNIPPET = 240  # characters of evidence
+
+
+class Texts(NamedTuple):
+    """Texts data[offsets[i]:offsets[i + 1]] of a UTF-8 buffer, and the position of each one's pair in its file."""
+
+    data: U8
+    offsets: I64
+    rows: I64
+
+
+class Pass:
+    """What a pass over pairs has found so far."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self.counts: U32 = np.zeros(len(index.rarity), np.uint32)
+        self.texts = 0
+        self.hits: list[dict[str, Any]] = []
+        self._out: U32 = np.empty((len(index.table.least) + (1 << 15), 2), np.uint32)
+        self._documents: dict[int, U8] = {}
+
+    def scan(self, texts: Texts, side: int) -> None:
+        """Look for documents in the texts, which stand on one of the SIDES of their pairs."""
+        self.texts += len(texts.rows)
+        for text, document in self._candidates(texts, turns=SIDES[side] == "prompt"):
+            cover, snippet = self._compare(texts, text, document)
+            if self._share(document, cover) >= FLOOR:
+                self.hits.append(
+                    {"position": texts.rows[text], "side": side, "document": document, "cover": cover,
+                     "snippet": snippet}
+                )  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Keep what was found."""
+        there = np.flatnonzero(self.counts).astype(np.uint32)
+        counts = pa.table({"gram": there, "count": self.counts[there]}, schema=COUNTS)
+        with pa.OSFile(str(path), "wb") as sink:
+            _write(sink, pa.Table.from_pylist(self.hits, HITS))
+            _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
+
+    def _candidates(self, texts: Texts, *, turns: bool) -> Iterator[tuple[int, int]]:
+        """(text, document) where they share enough n-grams."""
+        text = 0
+        while text < len(texts.offsets) - 1:
+            found, text = scan(self.index.table, texts.data, texts.offsets, text, turns, self.counts, self._out)
+            yield from self._out[:found].tolist()
+
+    def _compare(self, texts: Texts, text: int, document: int) -> tuple[U8, str | None]:
+        own = slice(self.index.firsts[document], self.index.firsts[document + 1])
+        if self.index.words[document] < EDITED:  # such a candidate has all of its n-grams
+            return np.full(own.stop - own.start, SIZE, np.uint8), None
+        if document not in self._documents:
+            said = self.index.documents["text"][document].encode(errors="replace")
+            self._documents[document] = np.frombuffer(said, np.uint8)
+        start, end = texts.offsets[text], texts.offsets[text + 1]
+        cover, begin, stop = compare(texts.data, start, end, self._documents[document], self.index.places[own])
+        return cover, texts.data[begin:stop].tobytes().decode(errors="replace")[:SNIPPET]
+
+    def _share(self, document: int, cover: U8) -> float:
+        own = self.index.own[self.index.firsts[document] : self.index.firsts[document + 1]]
+        weights = self.index.rarity[own]
+        total = float(weights.sum())
+        return float((weights * cover).sum()) / (SIZE * total) if total else float(cover.mean()) / SIZE
+
+
+def _write(sink: Any, table: Any) -> None:
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, table.schema, options=options) as stream:
+        stream.write_table(table)
+
+
+class Found(NamedTuple):
+    """The hits of many pairs files (HITS, and `pool`, `part`); what was counted in all of them."""
+
+    hits: pl.DataFrame
+    counts: I64
+    texts: int
+
+
+def read(files: Iterable[Iterable[Path]], grams: int) -> Found:
+    """The sketches of all pools. Raises WorkspaceError where one is damaged."""
+    hits, counts, texts = [], np.zeros(grams, np.int64), 0
+    for pool, paths in enumerate(files):
+        for part, path in enumerate(paths):
+            table, counted = _read(path)
+            place = {"pool": pl.lit(pool, pl.UInt16), "part": pl.lit(part, pl.UInt32)}
+            hits.append(_frame(table).with_columns(**place))
+            counts[counted["gram"].to_numpy()] += counted["count"].to_numpy()
+            texts += int(counted.schema.metadata[b"texts"])
+    empty = _frame(HITS.empty_table()).with_columns(pool=pl.lit(0, pl.UInt16), part=pl.lit(0, pl.UInt32))
+    return Found(pl.concat([empty.clear(), *hits]), counts, texts)
+
+
+def _read(path: Path) -> tuple[Any, Any]:
+    try:
+        with pa.OSFile(str(path)) as source:
+            first, second = (pa.ipc.open_stream(source).read_all() for _ in range(2))
+            return first, second
+    except pa.ArrowInvalid as error:
+        raise WorkspaceError(str(path), f"damaged ({error})", "a cache file", "delete it and run again") from None
+
+
+def _frame(table: Any) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

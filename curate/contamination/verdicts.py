@@ -1,0 +1,185 @@
+"""From hits to findings: what of which entry stands in which pair.
+
+How much of a document is in a text is the mean over its n-grams of the share of their words that are found, each
+n-gram weighing by its rarity: nothing where it is boilerplate, in the index (many contexts) or in the corpus (many
+texts). So a shared template is no hit, and a question without its template is one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.contamination import pictures
+from curate.contamination.grams import EDITED, LONG, SHORT, SIZE
+from curate.contamination.index import F32, PROMPT, REPLY, Index, rarity
+from curate.contamination.scan import SIDES, SNIPPET, Found
+from curate.packs import Packs
+
+Verdict = Literal["prompt_media", "prompt", "response", "media_only"]
+VERDICTS: tuple[Verdict, ...] = ("prompt_media", "prompt", "response", "media_only")
+"""From the surest to the least sure."""
+
+RARE_TEXTS, RARE_SHARE = 50, 1e-5
+COMMON_TEXTS, COMMON_SHARE = 1000, 1e-3
+"""An n-gram counts fully up to so many texts of the corpus, or so large a share; and from there on nothing."""
+
+TRIVIAL = 4
+"""A prompt of fewer words ("hi", "go on please") is nobody's."""
+
+LEAST_RARE = 3.0
+"""So many of a document's n-grams must be rare, or as many in sum, for it to be recognised by its words."""
+
+ENOUGH = 0.999
+"""The share of a document that counts as all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What was found in a pair: how sure, how much of the document, and words for people."""
+
+    verdict: Verdict
+    score: float
+    evidence: str
+
+
+def judge(found: Found, keys: pl.DataFrame, index: Index, share: float, shown: pl.DataFrame) -> pl.DataFrame:
+    """The findings about the pairs of `keys`: columns index, verdict, score, evidence; one per pair and verdict.
+
+    `shown` (columns index, entry, key, exact) says which pairs have an image of which entry.
+    """
+    texts = _weighed(found, index, share).join(keys.select("index", "pool", "part", "position"),
+                                               on=["pool", "part", "position"])  # fmt: skip
+    held = index.documents.with_row_index("document").select("document", "kind", "entries", "parts", "pictures")
+    texts = texts.join(held, on="document")
+    with_media = (
+        texts.filter(pl.col("kind") != REPLY, pl.col("said"))
+        .explode("entries", "parts")
+        .join(shown.select("index", pl.col("entry").alias("entries"), "key"), on=["index", "entries"])
+        .with_columns(verdict=pl.lit("prompt_media"))
+    )
+    by_words = texts.filter("known").with_columns(
+        verdict=pl.when((pl.col("kind") == REPLY) | ((pl.col("kind") != PROMPT) & (pl.col("side") > 0)))
+        .then(pl.lit("response"))
+        .otherwise(pl.lit("prompt")),
+        key=pl.lit(None, pl.String),
+        more=pl.col("entries").list.len() - 1,
+        entries=pl.col("entries").list.first(),
+        parts=pl.col("parts").list.first(),
+    )
+    wordy = _best(pl.concat([with_media, by_words], how="diagonal_relaxed"))
+    said = [_said(row, index) for row in wordy.iter_rows(named=True)]
+    told = wordy.select("index", "verdict", "score").with_columns(evidence=pl.Series(said, dtype=pl.String))
+    media = shown.join(with_media, on="index", how="anti").sort("index", "entry", "key")
+    media = media.unique("index", keep="first", maintain_order=True)
+    seen = [_seen(row, index) for row in media.iter_rows(named=True)]
+    only = media.select("index", verdict=pl.lit("media_only"), score=pl.lit(1.0))
+    return pl.concat([told, only.with_columns(evidence=pl.Series(seen, dtype=pl.String))])
+
+
+def _weighed(found: Found, index: Index, share: float) -> pl.DataFrame:
+    """The hits with `score`, and whether the document is `said` in full, and `known` by its words alone."""
+    hits = found.hits
+    weights = weights_of(found, index)
+    documents = hits["document"].to_numpy().astype(np.int64)
+    covers = hits["cover"].explode(empty_as_null=False).to_numpy().astype(np.float64) / SIZE
+    sizes = hits["cover"].list.len().to_numpy().astype(np.int64)
+    first = np.cumsum(sizes) - sizes
+    at = np.repeat(index.firsts[documents] - first, sizes) + np.arange(len(covers))
+    weight = weights[index.own[at]].astype(np.float64)
+    of = np.repeat(np.arange(hits.height), sizes)
+    total = np.bincount(of, weight, hits.height)
+    plain = np.bincount(of, covers, hits.height) / np.maximum(sizes, 1)
+    score = np.where(total > 0, np.bincount(of, weight * covers, hits.height) / np.maximum(total, 1e-9), 0.0)
+    length = index.words[documents]
+    rare = np.where(length > LONG, 4 * total, total)
+    needed = np.where(length < EDITED, ENOUGH, share)
+    recognised = np.where(length < SHORT, (total >= 0.5) & (length >= TRIVIAL), rare >= LEAST_RARE)
+    about = index.documents["pictures"].to_numpy()[documents]
+    # a short question about a picture says nothing without it, and neither does one that is asked of many
+    alone = (about == 0) | ((about == 1) & (length >= EDITED))
+    known = (score >= needed) & recognised & alone
+    return hits.with_columns(
+        score=pl.Series(np.where(known, score, plain)), known=pl.Series(known), said=pl.Series(plain >= needed)
+    ).drop("cover")
+
+
+def weights_of(found: Found, index: Index) -> F32:
+    """What each n-gram of the index weighs, by its rarity there and in the corpus."""
+    rare = max(RARE_TEXTS, RARE_SHARE * found.texts)
+    common = max(COMMON_TEXTS, COMMON_SHARE * found.texts)
+    return np.minimum(index.rarity, rarity(found.counts, rare, common))
+
+
+def _best(findings: pl.DataFrame) -> pl.DataFrame:
+    """One finding for each pair and verdict: the most of a document, then the first of the index."""
+    order = ["index", "verdict", "score", "document", "side", "entries", "key"]
+    down = [name == "score" for name in order]
+    return findings.sort(order, descending=down, nulls_last=True).unique(
+        ["index", "verdict"], keep="first", maintain_order=True
+    )
+
+
+def _said(row: Mapping[str, object], index: Index) -> str:
+    """Evidence of a text."""
+    document, entry = (int(str(row[name])) for name in ("document", "entries"))
+    part, side = int(str(row["parts"])), SIDES[int(str(row["side"]))]
+    what = {PROMPT: "its prompt", REPLY: f"its reply {part + 1}"}.get(int(str(row["kind"])), "its text")
+    more = f" (and {row['more']} more)" if row["more"] else ""
+    picture = f", beside its image {row['key']}" if row["key"] else ""
+    said = row["snippet"] or index.documents["text"][document]
+    score = float(str(row["score"]))
+    return f"{_name(entry, index)}{more}: {score:.0%} of {what} in {side}{picture}: {_line(str(said))}"
+
+
+def _seen(row: Mapping[str, object], index: Index) -> str:
+    """Evidence of an image."""
+    how = "its image" if row["exact"] else "a copy of its image"
+    return f"{_name(int(str(row['entry'])), index)}: {how}, {row['key']}"
+
+
+def _name(entry: int, index: Index) -> str:
+    of, key, *_ = index.entries.row(entry)
+    return f"{of} {key}"
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= SNIPPET else line[: SNIPPET - 1] + "…"
+
+
+def shown(keys: pl.DataFrame, files: Sequence[Sequence[Path]], index: Index, store: Packs) -> pl.DataFrame:
+    """Which pairs have an image of which entry: columns index, entry, key, exact."""
+    schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean}
+    if not index.images.height or not len(store):
+        return pl.DataFrame(schema=schema)
+    same = pictures.copies(index.images, store)
+    entries = index.images.with_row_index("image").select("image", "entry")
+    same = same.join(entries, on="image").group_by("key", "entry").agg(pl.col("exact").any())
+    if not same.height:
+        return pl.DataFrame(schema=schema)
+    found = [
+        _with_image(path, same["key"].unique(), pool, part)
+        for pool, paths in enumerate(files)
+        for part, path in enumerate(paths)
+    ]
+    placed = pl.concat(found).join(keys, on=["pool", "part", "position"]).join(same, on="key")
+    return placed.select(list(schema)).unique().sort("index", "entry", "key")
+
+
+def _with_image(path: Path, wanted: pl.Series, pool: int, part: int) -> pl.DataFrame:
+    """The rows of a pairs file with one of these images."""
+    media = pq.read_table(path, columns=["media"])["media"].combine_chunks()
+    owner = pc.list_parent_indices(media)
+    keys = pc.struct_field(pc.list_flatten(media), "keys")
+    rows = pc.take(owner, pc.list_parent_indices(keys))
+    frame = pl.DataFrame({"position": pl.from_arrow(rows), "key": pl.from_arrow(pc.list_flatten(keys))})
+    return frame.filter(pl.col("key").is_in(wanted.implode())).select(
+        pl.lit(pool, pl.UInt16).alias("pool"), pl.lit(part, pl.UInt32).alias("part"),
+        pl.col("position").cast(pl.UInt32), pl.col("key").cast(pl.String),
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Pairs that hold what they will be measured by: items of eval sets, and texts and images that a user names."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import polars as pl
+
+from curate import evalsets
+from curate.contamination import index as indexes
+from curate.contamination import scan, verdicts
+from curate.contamination.index import Material
+from curate.contamination.material import ImageFolder, Kept, Library, TextFile
+from curate.contamination.scan import FLOOR
+from curate.corpus import Corpus, Sketch
+from curate.errors import ConfigError, RawError
+from curate.packs import Packs
+from curate.steps.contamination_hits import ContaminationHits
+
+Action = Literal["drop", "flag", "keep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actions:
+    """What becomes of a pair by what it holds: `drop`, `flag` (it stays, for people to look at) or `keep`.
+
+    prompt        the prompt of an item
+    prompt_media  the prompt and the image of one item, however plain the prompt
+    response      a reply of an item
+    media_only    an image of an item, under another question: most often a photograph that both took from COCO
+    """
+
+    prompt: Action = "drop"
+    prompt_media: Action = "drop"
+    response: Action = "drop"
+    media_only: Action = "flag"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decontaminate(Actions):
+    """As a recipe says it. It judges nothing before it is bound to the files that it names.
+
+    against  names of eval sets, or `all`
+    text     files with texts, and `images` directories with images, that must be kept out as well
+    share    how much of a document of 13 words or more must be found, weighed by rarity; shorter ones wholly
+    """
+
+    version: ClassVar[int] = 1
+    against: tuple[str, ...] | Literal["all"] = ()
+    text: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    share: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not (self.against or self.text or self.images):
+            raise ValueError("against, text and images are empty; name eval sets in against, or `all`")
+        if not FLOOR <= self.share <= 1:
+            raise ValueError(f"share is {self.share}; it is {FLOOR} to 1")
+
+    def bind(self, library: Library, where: str) -> "Bound":
+        """The step with what it compares with. Raises ConfigError for what is not there, all of it at once."""
+        names = evalsets.names() if self.against == "all" else self.against
+        sets: list[Kept] = [library.benchmark(name, f"{where}.against") for name in names]
+        missing = [kept for kept in sets if not _is_there(kept, library)]
+        if missing:
+            listed = " ".join(kept.name for kept in missing)
+            found = f"{listed.replace(' ', ', ')} not fetched"
+            raise ConfigError(
+                f"{where}.against", found, "the raw files of the eval sets", f"curate fetch {listed}"
+            )
+        sets += [TextFile(path=Path(path).expanduser()) for path in self.text]
+        sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
+        made = indexes.material(sets, library.cache, library.hashes)
+        actions = {name: getattr(self, name) for name in verdicts.VERDICTS}
+        return Bound(share=self.share, index=made.fingerprint, material=made, **actions)
+
+    def sketches(self) -> tuple[Sketch, ...]:
+        """None: it is not bound."""
+        raise AssertionError("decontaminate is not bound")
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:  # noqa: ARG002
+        """Nothing: it is not bound."""
+        raise AssertionError("decontaminate is not bound")
+
+
+def _is_there(kept: Kept, library: Library) -> bool:
+    try:
+        kept.facts(library.hashes)
+    except RawError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound(Actions):
+    """The step with its index, which is known by what went into it."""
+
+    version: ClassVar[int] = 1
+    share: float
+    index: str
+    material: Material = field(metadata={"place": True})
+
+    def sketches(self) -> tuple[Sketch, ...]:
+        """The hits of every pairs file."""
+        return (self._sketch,)
+
+    @property
+    def _sketch(self) -> ContaminationHits:
+        return ContaminationHits(index=self.index, material=self.material)
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
+        """Decisions about the pairs to drop, and flags; reasons are the names of the verdicts."""
+        index = indexes.load(self.material)
+        found = scan.read(corpus.files(self._sketch), len(index.rarity))
+        shown = verdicts.shown(keys, corpus.files(), index, Packs(corpus.images))
+        judged = verdicts.judge(found, keys, index, self.share, shown)
+        rank = {name: i for i, name in enumerate(verdicts.VERDICTS)}
+        acts = {name: getattr(self, name) for name in verdicts.VERDICTS}
+        return (
+            judged.with_columns(
+                action=pl.col("verdict").replace_strict(acts, return_dtype=pl.String),
+                rank=pl.col("verdict").replace_strict(rank, return_dtype=pl.UInt8),
+            )
+            .filter(pl.col("action") != "keep")
+            .sort("index", "action", "rank")  # drop is before flag in the alphabet
+            .unique("index", keep="first", maintain_order=True)
+            .select("index", "score", "evidence", reason="verdict", flag=pl.col("action") == "flag")
+        )
