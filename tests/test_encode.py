@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import warnings
 import zlib
 
 import numpy as np
@@ -139,6 +140,34 @@ def test_a_processors_older_template_file_is_read(tmp_path):
     own = Encoder(where, max_length=100)
     [tree] = own.dialogue([turn("user", "a")], [[turn("assistant", "b")]], [])
     assert own.tokenizer.decode(tree.ids[0]) == "assistant<|im_end|>"
+
+
+def test_roles_and_turns_go_to_the_template_as_they_are():
+    prompt = [turn("system", "s"), turn("user", "u"), turn("assistant", "call"), turn("tool", "4")]
+    own = encoder("text")
+    [tree] = own.dialogue(prompt, [[turn("assistant", "more"), turn("tool", "5"), turn("assistant", "9")]], [])
+    turns = own.tokenizer.decode(tree.ids[0]).replace("<|im_start|>", "").split("<|im_end|>")
+    assert turns == ["system\ns", "\nuser\nu", "\nassistant\ncall", "\ntool\n4", "\nassistant\nmore",
+                     "\ntool\n5", "\nassistant\n9", ""]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["qwen3_vl", "internvl"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_image_processors_as_the_hub_has_them(kind, nested, tmp_path):
+    where = copy_of(kind, tmp_path)
+    config = json.loads((where / "preprocessor_config.json").read_text())
+    config["image_processor_type"] += "Fast"
+    (where / "preprocessor_config.json").write_text(json.dumps(config))
+    if nested:  # as a processor's save_pretrained leaves it
+        path = where / "processor_config.json"
+        facts = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**facts, "image_processor": config}))
+        (where / "preprocessor_config.json").unlink()
+    asked, replies, images = [turn("user", "<image>")], [[turn("assistant", "A")]], [shot(100, 60)]
+    [tree] = Encoder(where, max_length=500).dialogue(asked, replies, images)
+    [plain] = encoder(kind).dialogue(asked, replies, images)
+    assert torch.equal(tree.ids[0], plain.ids[0])
+    assert torch.equal(tree.media["pixel_values"], plain.media["pixel_values"])
 
 
 def test_no_chat_template_is_one_clear_line(tmp_path):
@@ -315,10 +344,10 @@ def test_transparency_is_white():
     assert np.array(decode(picture(out.getvalue()))).tolist() == [[[255] * 3] * 2] * 2
 
 
-def bomb():
-    """A PNG whose header promises 20000x20000."""
+def bomb(side=20_000):
+    """A PNG whose header promises side x side; PIL's own limit raises from 13,377 on, and warns from 9,460 on."""
     data = bytearray(shot(4, 4))
-    data[16:24] = (20000).to_bytes(4) * 2
+    data[16:24] = side.to_bytes(4) * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
     return bytes(data)
 
@@ -335,6 +364,19 @@ def test_images_that_are_refused(reason):
     with pytest.raises(BadMedia) as caught:
         encoder("qwen2_5_vl").dialogue([turn("user", "<image>")], [[turn("assistant", "A")]], [REFUSED[reason]])
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("side", [9_460, 13_377])
+def test_a_bomb_is_refused_whether_pil_warns_or_raises(side):
+    with warnings.catch_warnings(), pytest.raises(BadMedia) as caught:
+        warnings.simplefilter("ignore")
+        picture(bomb(side))
+    assert caught.value.reason == "image_too_large"
+    with warnings.catch_warnings(), pytest.raises(BadMedia) as caught:
+        warnings.simplefilter("error")
+        picture(bomb(side))
+    assert caught.value.reason == "image_too_large"
+    assert picture(bomb(9_459)).width == 9_459
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 150), (3, 64), (199, 1)])
@@ -371,6 +413,5 @@ def test_bytes_that_are_not_those_of_the_key():
 
 def test_the_filler_is_short_and_weighs_nothing():
     filler = encoder("internvl").filler()
-    assert filler.weight == 0.0
-    assert filler.tokens() < 60
+    assert (filler.weight, filler.tokens(), len(filler.trees[0].ids)) == (0.0, 3, 2)
     assert filler.trees[0].media == {}

@@ -19,7 +19,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 from transformers.utils import cached_file
 
 from curate.errors import TrainError
-from curate.schema import Block, Message
+from curate.schema import Message
 from trainer.media import BadMedia, Grids, Layout, Medium, Picture, Tiles, Unusable, picture
 from trainer.packing import Tree, tree
 
@@ -174,10 +174,10 @@ class Encoder:
         return replace(measured.pair, trees=self._with_pixels(measured.pair.trees, measured.pictures))
 
     def filler(self) -> Encoded:
-        """A pair of a few tokens with weight 0."""
-        asked, one, two = ((Message(role, (Block("text", role),)),) for role in ("user", "assistant", "assistant"))
-        trees, _ = self._sketch(asked, (one, two), ())
-        return Encoded("", "", trees, None, False, 1, 1, weight=0.0)
+        """The shortest pair, of weight 0."""
+        [first, *_] = self._encode("a")
+        ids = torch.tensor([first, first])
+        return Encoded("", "", (Tree((ids, ids), 1, {}),), None, False, 1, 1, weight=0.0)
 
     def _with_pixels(self, trees: Sequence[Tree], pictures: Sequence[tuple[Picture, ...]]) -> tuple[Tree, ...]:
         done: dict[tuple[Picture, ...], dict[str, Tensor]] = {(): {}}

@@ -21,11 +21,10 @@ from torch import Tensor
 from curate.packs import DamagedImageError, Packs
 from curate.schema import MediaKind
 
-MAX_PIXELS = 100_000_000
-"""Larger images are taken for bombs, as the image store does."""
+MAX_PIXELS = 89_478_485
+"""Larger images are taken for bombs; PIL's own limit, so that its warning and its error mean the same verdict."""
 
-Image.MAX_IMAGE_PIXELS = None  # `picture` judges sizes; PIL would warn from any thread, once and by chance
-
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 PIL_ERRORS = (OSError, RuntimeError, SyntaxError, ValueError, TypeError, LookupError, struct.error, zlib.error)
 """What PIL's decoders raise on damaged bytes."""
@@ -112,6 +111,8 @@ def picture(data: bytes, *, frame: bool = False) -> Picture:
         raise BadMedia(
             "not_an_image", f"{len(data)} bytes that begin with {data[:8].hex(' ') or 'nothing'}"
         ) from None
+    except BOMBS as error:
+        raise BadMedia("image_too_large", str(error)) from None
     except PIL_ERRORS as error:
         raise BadMedia("image_damaged", str(error)) from None
     if width * height > MAX_PIXELS:
