@@ -61,27 +61,27 @@ class Shape:
 
 SHAPES = (Shape(1000, 150, (32, 32)), Shape(256, 256, (16, 16)), Shape(2000, 100, (64, 64)))
 
+TOWER = {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "num_heads": 16,
+         "fullatt_block_indexes": [7, 15, 23, 31]}  # fmt: skip
 SIZES: dict[str, dict[str, Any]] = {
     # the proportions of the 7B: tower to text as 0.4 to 1 for a visual token, MLP 5.3 times as wide
     "small": {
         "text": {"hidden_size": 256, "intermediate_size": 1344, "num_hidden_layers": 4, "num_attention_heads": 4,
                  "num_key_value_heads": 1, "vocab_size": 1024},
-        "vision": {"hidden_size": 96, "intermediate_size": 256, "depth": 4, "num_heads": 3, "out_hidden_size": 256,
+        "vision": {"hidden_size": 96, "intermediate_size": 256, "depth": 4, "num_heads": 3,
                    "fullatt_block_indexes": [3]},
         "mrope": [8, 12, 12],
     },
     "3b": {
         "text": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36,
                  "num_attention_heads": 16, "num_key_value_heads": 2, "vocab_size": 151936},
-        "vision": {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "num_heads": 16,
-                   "out_hidden_size": 2048, "fullatt_block_indexes": [7, 15, 23, 31]},
+        "vision": TOWER,
         "mrope": [16, 24, 24],
     },
     "7b": {
         "text": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
                  "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064},
-        "vision": {"hidden_size": 1280, "intermediate_size": 3420, "depth": 32, "num_heads": 16,
-                   "out_hidden_size": 3584, "fullatt_block_indexes": [7, 15, 23, 31]},
+        "vision": TOWER,
         "mrope": [16, 24, 24],
     },
 }  # fmt: skip
@@ -103,9 +103,9 @@ def reward_model(data: Data, size: str, device: str, checkpointed: bool) -> Rewa
     config = text_config(size)
     if data == "image":
         text = {**SIZES[size]["text"], "rope_parameters": rope, "pad_token_id": 0}
-        config = Qwen2_5_VLConfig(
-            text_config=text, vision_config=SIZES[size]["vision"], image_token_id=IMAGE, video_token_id=IMAGE + 1
-        )
+        vision = {**SIZES[size]["vision"], "out_hidden_size": text["hidden_size"]}
+        ids = {"image_token_id": IMAGE, "video_token_id": IMAGE + 1}
+        config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids)
     with torch.device(device):
         module = AutoModel.from_config(config, dtype=precision(device))
         head = HeadConfig()
@@ -254,12 +254,13 @@ def compare(shape: Shape, data: Data, given: argparse.Namespace) -> dict[str, An
         name: step_flops(make(), model.backbone, False) for name, make in layouts(model.backbone, pairs).items()
     }
     tokens = {name: make().tokens for name, make in layouts(model.backbone, pairs).items()}
+    possible, measured = flops["packed"] / flops["shared"], ratio("packed", costs, given.device)
     return {
         "pairs": len(pairs),
         "tokens": tokens,
         "arms": {name: figures(name, costs, len(pairs), given.device) for name in steps},
-        "possible": round(flops["packed"] / flops["shared"], 3),
-        "saving": round(saving(ratio("packed", costs, given.device), flops["packed"] / flops["shared"]), 3),
+        "possible": round(possible, 3),
+        "saving": round((1 - 1 / measured) / (1 - 1 / possible), 3),
         "mfu": mfu(flops["shared"], costs["shared"], given.device),
         "where": where,
     }
@@ -292,11 +293,6 @@ def figures(name: str, costs: Mapping[str, Sequence[Cost]], pairs: int, device: 
         "cpu_s": round(cpu, 3),
         "ratio": round(ratio(name, costs, device), 3),
     }
-
-
-def saving(measured: float, possible: float) -> float:
-    """The part of the time that sharing can save which it does save."""
-    return (1 - 1 / measured) / (1 - 1 / possible)
 
 
 def mfu(flops: int, costs: Sequence[Cost], device: str) -> float | None:
@@ -386,17 +382,16 @@ def main() -> None:
     found: dict[str, Any] = facts(given)
     rows: list[tuple[str, ...]] = []
     parts: list[tuple[str, ...]] = []
-    for name, shape, data in [(f"{data} {shape}", shape, data) for data in given.data for shape in SHAPES]:
+    full = given.save or (given.tokens >= 8192 and given.rounds >= 3)
+    for name, shape, data in [(f"{data} {shape}", shape, data) for shape in SHAPES for data in given.data]:
         print(name, file=sys.stderr)
         found[name] = compare(shape, data, given)
         rows += lines(name, found[name])
-        parts += [
-            (name, arm, *(f"{s:.2f}" for s in spent.values())) for arm, spent in found[name]["where"].items()
-        ]
+        parts += [(name, arm, *(f"{n:.0%}" for n in part.values())) for arm, part in found[name]["where"].items()]
+        if full:
+            measure.save("train_step" if given.device == "cpu" else "train_step_cuda", found)
     print(measure.table(rows, HEAD))
     print("\n" + measure.table(parts, ("where time goes", "arm", *GROUPS, "rest")))
-    if given.save or (given.tokens >= 8192 and given.rounds >= 3):
-        print(measure.save("train_step" if given.device == "cpu" else "train_step_cuda", found))
 
 
 if __name__ == "__main__":

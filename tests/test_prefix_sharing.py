@@ -170,6 +170,16 @@ def test_one_varlen_call_is_the_tree(made):
     )
 
 
+def test_the_installed_kernel_takes_what_a_plan_gives_and_has_a_backward():
+    """By shapes alone, so that a changed signature is seen where there is no GPU."""
+    kernel, tensors = prefix_attention.varlen_kernel(), drawn("meta", torch.bfloat16)
+    assert kernel is not None
+    output = by_lengths(kernel, *tensors, PLAN.to("meta"), 0.25)
+    assert output.shape == (1, 23, 4, 16)
+    gradients = torch.autograd.grad(output.sum(), tensors)
+    assert [each.shape for each in gradients] == [each.shape for each in tensors]
+
+
 def test_vision_windows_in_one_call_are_those_of_sdpa():
     model, trees = backbone("qwen2_5_vl"), pairs("qwen2_5_vl")
     expected = rewards(model, pack(trees, model))
