@@ -18,6 +18,7 @@ from curate.cards import mix_card
 from curate.corpus import Pool as ScreenPool
 from curate.engines.base import Engine, Tick
 from curate.errors import ConfigError, InfeasibleError
+from curate.evalfiles import Shelf
 from curate.hub import pins
 from curate.hub.fetched import fetched
 from curate.manifest import Hashes, fingerprint, hash_file
@@ -57,6 +58,11 @@ class Inputs:
     workspace: Workspace
     raw: Path | None = None
     manifests: Path | None = None
+
+    def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
+        """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
+        shelf = Shelf(workspace=self.workspace, hashes=hashes, raw=self.raw, manifests=self.manifests)
+        return steps.bind(steps.build_all(recipe.steps, recipe.where), shelf, recipe.where)
 
     def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:
         """A source with its options, checked. Raises ConfigError for an unknown source or option."""
@@ -128,8 +134,8 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
     """The mixes of recipes that differ in nothing but names, shards and what they are `without`: screened once."""
     first, workspace = recipes[0], inputs.workspace
     assert len({_pools_and_judges(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
-    listed = steps.build_all(first.steps, first.where)
     hashes = Hashes(workspace.cache / "hashes.json")
+    listed = inputs.steps(first, hashes)
     artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
     facts = [identity(recipe, listed, artefacts) for recipe in recipes]
     places = [workspace.mix(recipe.name, fingerprint(one)) for recipe, one in zip(recipes, facts, strict=True)]

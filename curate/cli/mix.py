@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 import typer
 
-from curate import report, steps
+from curate import report
 from curate.build import Inputs, build, jobs, sizes
 from curate.build import plan as make_plan
 from curate.cli.options import (
@@ -59,9 +59,9 @@ def plan(
     """
     read = load(recipe)
     inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
-    steps.build_all(read.steps, read.where)  # a recipe that cannot be built has no plan
-    found = jobs(read, inputs)
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    inputs.steps(read, hashes)  # a recipe that cannot be built has no plan
+    found = jobs(read, inputs)
     located = {
         label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job for label, job in found.items()
     }
