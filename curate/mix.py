@@ -142,11 +142,10 @@ def left_out(recipe: Recipe) -> pl.Expr:
 
     Rows are left out of the finished selection, so that every other row keeps its order key and repeat number.
     """
-    pools = [i for i, pool in enumerate(recipe.pools) if {pool.label, pool.source} & set(recipe.without)]
-    sources = {name for pool in recipe.pools for name in (pool.label, pool.source)}
-    entries = [
-        i for i, entry in enumerate(recipe.entries) if entry.label in recipe.without and entry.label not in sources
-    ]
+    named = set(recipe.without)
+    pools = [i for i, pool in enumerate(recipe.pools) if named & {pool.label, pool.source}]
+    named -= {name for pool in recipe.pools for name in (pool.label, pool.source)}
+    entries = [i for i, entry in enumerate(recipe.entries) if named & {entry.label, f"entry:{entry.label}"}]
     return pl.col("pool").is_in(pools) | pl.col("entry").is_in(entries)
 
 

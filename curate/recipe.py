@@ -164,10 +164,10 @@ class Recipe:
 
 
 def datasets(entries: Sequence[Entry], pools: Sequence[Pool]) -> list[str]:
-    """What can be left out of a recipe by name: entries, sources, and pools with options."""
-    return list(
-        dict.fromkeys([*(e.label for e in entries), *(p.source for p in pools), *(p.label for p in pools)])
-    )
+    """What `without` may name: entries, sources, pools; `entry:LABEL` where a source has the name as well."""
+    labels = [entry.label for entry in entries]
+    names = [*labels, *(pool.source for pool in pools), *(pool.label for pool in pools)]
+    return list(dict.fromkeys([*names, *(f"entry:{label}" for label in labels)]))
 
 
 def load(path: Path) -> Recipe:

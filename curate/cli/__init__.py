@@ -7,6 +7,7 @@ import sys
 import typer
 
 from curate import __version__
+from curate.cli.ablate import register as register_ablate
 from curate.cli.card import register as register_card
 from curate.cli.evaluate import register as register_evaluate
 from curate.cli.hub import register as register_hub
@@ -34,6 +35,7 @@ for register in (
     register_publish,
     register_evaluate,
     register_train,
+    register_ablate,
 ):
     register(app)
 

@@ -1,0 +1,136 @@
+"""Arms: mixes of one recipe that differ by exactly the pairs of named datasets, and trainer settings for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from curate import recipe as recipes
+from curate.config import check_key, read_yaml
+from curate.errors import ConfigError
+from curate.recipe import Recipe, ShardSettings
+
+Mode = Literal["single", "leave-one-out", "add-one"]
+BASELINE = "baseline"
+PREFIX: dict[Mode, str] = {"single": "only", "leave-one-out": "without", "add-one": "with"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One thing to train: the mix of a recipe `without` some datasets, with trainer settings of its own.
+
+    `dataset` is what the arm is about and `mode` how: both None for the baseline and for arms that differ by
+    settings.
+    """
+
+    name: str
+    without: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    dataset: str | None = None
+    mode: Mode | None = None
+
+    @property
+    def lacks(self) -> bool:
+        """Whether the baseline has the dataset and the arm lacks it: its effect is always with less without."""
+        return self.mode == "leave-one-out"
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """The recipe of its mix: the base's own where nothing is left out, else one that refers to its images."""
+        if set(self.without) == set(base.without):
+            return base
+        shards = ShardSettings(max_mb=base.shards.max_mb, media="reference")  # no second copy of images on disk
+        return replace(base, without=tuple(sorted(self.without)), shards=shards)
+
+
+def load(path: Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+    """A recipe, to which each dataset is added that it does not name; and which were added.
+
+    What is added comes last in priority, so that of equal pairs the recipe's own stay.
+    """
+    base = recipes.load(path)
+    new = tuple(name for name in dict.fromkeys(datasets) if name not in recipes.datasets(base.entries, base.pools))
+    if not new:
+        return base, ()
+    table: Any = read_yaml(path)
+    table["sources"] = {**table["sources"], **dict.fromkeys(new, "all")}
+    return Recipe.from_config(table, f"{path}: $"), new
+
+
+def choose(
+    recipe: Recipe, added: Sequence[str], datasets: Sequence[str], mode: Mode | None, baseline: Sequence[str]
+) -> list[Arm]:
+    """The baseline and one arm for each dataset.
+
+    `baseline` names the recipe's entries that the baseline is made of; by default all of them but those `added`,
+    and in add-one without the datasets themselves. Without a mode, datasets that were added are added one by one,
+    others are left out one by one: both ask what a dataset does in this blend.
+    """
+    labels = [entry.label for entry in recipe.entries]
+    for i, name in enumerate(baseline):
+        check_key(name, labels, f"--baseline-mix[{i}]")
+    for name in datasets:
+        check_key(name, recipes.datasets(recipe.entries, recipe.pools), "--dataset")
+    if mode is None:
+        mode = "add-one" if added else "leave-one-out"
+    aside = set(labels) - set(baseline) if baseline else set(added)
+    if mode == "add-one" and not baseline:
+        aside |= set(datasets)
+    _check_sides(mode, datasets, aside, len(labels))
+    kept = tuple(sorted({*recipe.without, *aside}))
+    return [Arm(name=BASELINE, without=kept), *(_arm(mode, name, kept, recipe) for name in datasets)]
+
+
+def _check_sides(mode: Mode, datasets: Sequence[str], aside: set[str], entries: int) -> None:
+    """A dataset can be left out only of a baseline that has it, and added only to one that lacks it."""
+    for name in datasets:
+        if mode == "leave-one-out" and name in aside:
+            raise ConfigError("--mode leave-one-out", f"the baseline has no {name}", "a dataset of the baseline",
+                              "--mode add-one adds it")  # fmt: skip
+        if mode == "add-one" and name not in aside:
+            raise ConfigError("--mode add-one", f"the baseline has {name} already", "a baseline without it",
+                              "leave it out of --baseline-mix")  # fmt: skip
+    if len(aside) >= entries or (mode == "leave-one-out" and entries - len(aside) < 2):
+        raise ConfigError(
+            f"--mode {mode}", "nothing would be left to train on", "a recipe of two datasets or more"
+        )
+
+
+def _arm(mode: Mode, name: str, aside: tuple[str, ...], recipe: Recipe) -> Arm:
+    if mode == "add-one":
+        without = [other for other in aside if other != name]
+    elif mode == "leave-one-out":
+        without = [*aside, name]
+    else:
+        without = all_but(recipe, [name])
+    return Arm(name=f"{PREFIX[mode]}-{name}", without=tuple(sorted(without)), dataset=name, mode=mode)
+
+
+def all_but(recipe: Recipe, names: Sequence[str]) -> list[str]:
+    """What to leave out to keep only these: other entries, and the other pools of an entry they are part of."""
+    kept = {entry.label for entry in recipe.entries if entry.label in names}
+    inside = [pool for pool in recipe.pools if {pool.label, pool.source} & set(names) - kept]
+    labels = {pool.label for pool in inside}
+    reached = {entry.label for entry in recipe.entries if labels & set(entry.pools)}
+    out = [f"entry:{entry.label}" for entry in recipe.entries if entry.label not in kept | reached]
+    partly = {pool for entry in recipe.entries if entry.label in reached - kept for pool in entry.pools}
+    return out + sorted(partly - labels)
+
+
+def sources_of(recipe: Recipe, dataset: str) -> set[str]:
+    """The sources whose pairs a dataset is made of."""
+    named = {pool.source for pool in recipe.pools if dataset in (pool.source, pool.label)}
+    if named:
+        return named
+    drawn = {label for entry in recipe.entries if entry.label == dataset for label in entry.pools}
+    return {pool.source for pool in recipe.pools if pool.label in drawn}
+
+
+def removed(baseline: Sequence[object], arm: Sequence[object]) -> list[int] | None:
+    """Positions of the baseline's pairs that an arm lacks; None if the rest is not the arm, in its order."""
+    out, at = [], 0
+    for i, pair in enumerate(baseline):
+        if at < len(arm) and arm[at] == pair:
+            at += 1
+        else:
+            out.append(i)
+    return out if at == len(arm) else None

@@ -1,0 +1,77 @@
+"""What an ablation would do, before it does it: rows of every arm's mix, and one command a run."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curate import build, training
+from curate.ablation.arms import Arm
+from curate.ablation.study import Study, folder
+from curate.build import Inputs
+from curate.manifest import Hashes
+from curate.normalize import locate
+from curate.recipe import Recipe
+from curate.report import Table
+from curate.workspace import read_json
+
+Rows = Mapping[str, Mapping[str, int | None]]
+"""By arm and entry; None where nobody can know before the mix is built."""
+
+
+def planned_rows(study: Study, inputs: Inputs) -> Rows:
+    """Exact where the mixes are built; else from the pairs before screening, as `curate plan` counts them."""
+    facts = folder(study, inputs.workspace) / "ablation.json"
+    known: Mapping[str, Any] = read_json(facts)["arms"] if facts.exists() else {}
+    if all(arm.name in known for arm in study.arms):
+        return {arm.name: known[arm.name]["entries"] for arm in study.arms}
+    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    located = {
+        label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job
+        for label, job in build.jobs(study.recipe, inputs).items()
+    }
+    plan = build.plan(study.recipe, build.sizes(located))
+    whole = {line.label: line.rows for line in plan.lines}
+    return {arm.name: _left(study.recipe, arm, whole) for arm in study.arms}
+
+
+def _left(recipe: Recipe, arm: Arm, whole: Mapping[str, int | None]) -> dict[str, int | None]:
+    """An entry of which all pools are left out gives nothing; one of which some are, nobody knows yet how much."""
+    gone = set(arm.without)
+    sources = {pool.label: pool.source for pool in recipe.pools}
+    out: dict[str, int | None] = {}
+    for entry in recipe.entries:
+        lost = [bool({pool, sources[pool]} & gone) for pool in entry.pools]
+        named = {entry.label, f"entry:{entry.label}"} & gone - set(sources) - set(sources.values())
+        out[entry.label] = 0 if named or all(lost) else None if any(lost) else whole[entry.label]
+    return out
+
+
+def plan_table(study: Study, rows: Rows) -> Table:
+    """One line for each arm: the rows of its mix, in all and by entry, and its settings."""
+    lines = []
+    for arm in study.arms:
+        counts = rows[arm.name]
+        total = None if None in counts.values() else sum(n for n in counts.values() if n is not None)
+        mix = ", ".join(f"{label} {'?' if n is None else f'{n:,}'}" for label, n in counts.items())
+        lines.append((arm.name, total, mix, " ".join(arm.settings) or None))
+    title = f"{study.name}: {len(study.arms)} arms, {study.seeds} seeds, {len(study.arms) * study.seeds} runs"
+    return Table(title, ("arm", "rows", "mix", "settings"), lines)
+
+
+def commands(study: Study, place: Path, processes: int) -> list[str]:
+    """One line a run, for a shell: train, then score all exams; every arm's first seed first."""
+    return [
+        run_line(place, place / f"{arm.name}-seed{seed}", processes)
+        for seed in range(study.seeds)
+        for arm in study.arms
+    ]
+
+
+def run_line(place: Path, run: Path, processes: int) -> str:
+    """The line of one run; its exams are whatever lies in the ablation's folder of items."""
+    items = f"{shlex.quote(str(place / 'items'))}/*.parquet"
+    score = shlex.join([sys.executable, "-m", "trainer.score", str(run / "final")])
+    target = shlex.quote(str(run / "scores"))
+    return f"{shlex.join(training.command(run, processes))} && {score} {items} --out {target}"

@@ -1,0 +1,201 @@
+"""What an ablation found, as tables and plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curate import evalsets
+from curate.ablation.arms import Arm
+from curate.ablation.effects import Effect
+from curate.ablation.exams import HOLDOUT, Exam, title
+from curate.ablation.findings import Findings, chance, marks, points, span
+from curate.report import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What an arm took, over all its seeds; None where it is not known."""
+
+    runs: int
+    pairs: int
+    dropped: int
+    tokens: int | None
+    seconds: float
+    flops: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All that is told. `facts` is what `ablation.json` says; `probe` has the agreement with full runs, if any."""
+
+    facts: Mapping[str, Any]
+    arms: Sequence[Arm]
+    exams: Sequence[Exam]
+    found: Findings
+    costs: Mapping[str, Cost]
+    unscored: Mapping[str, int]
+    probe: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        costs = {arm: {name: getattr(cost, name) for name in cost.__slots__} for arm, cost in self.costs.items()}
+        means = {arm.name: dict(self.means(arm.name)) for arm in self.arms}
+        plain = {"ablation": dict(self.facts), "probe": self.probe, **self.found.to_dict()}
+        return plain | {"means": means, "costs": costs, "unscored": dict(self.unscored)}
+
+    def columns(self) -> list[tuple[str, str]]:
+        """(exam, measure) of the table's columns, in the order of the paper's Table 4; held-out pairs last."""
+        by_name = {exam.name: exam for exam in self.exams}
+        ordered = [name for name in ORDER if name in by_name]
+        pairs = [(name, measure) for name in ordered for measure in by_name[name].compared(())]
+        return [*pairs, *([(HOLDOUT, "all")] if HOLDOUT in by_name else [])]
+
+    def value(self, arm: str, column: tuple[str, str]) -> Effect | None:
+        """An arm's value in a column, with its interval."""
+        return next((one for one in self.found.values[arm] if (one.exam, one.measure) == column), None)
+
+    def delta(self, arm: str, column: tuple[str, str]) -> Effect | None:
+        """What an arm differs by from the baseline in a column; of held-out pairs, tested or not."""
+        every = [*self.found.tests, *self.found.details]
+        return next(
+            (
+                one for one in every
+                if (one.arm, one.exam, one.measure) == (arm, *column) and one.against == "baseline"
+            ),
+            None,
+        )  # fmt: skip
+
+    def means(self, arm: str) -> list[tuple[str, float]]:
+        """The plain mean of each modality's columns, where there are two or more."""
+        out = []
+        for heading, columns in self.modalities().items():
+            values = [found.value for column in columns if (found := self.value(arm, column)) is not None]
+            if len(values) == len(columns):
+                out.append((heading, sum(values) / len(values)))
+        return out
+
+    def modalities(self) -> dict[str, list[tuple[str, str]]]:
+        """The columns that a mean is over, by its heading."""
+        kinds: dict[str, list[tuple[str, str]]] = {"multimodal mean": [], "text mean": []}
+        for exam, measure in self.columns():
+            if exam != HOLDOUT:
+                modality = evalsets.get(exam).modality
+                kinds["text mean" if modality == "text" else "multimodal mean"].append((exam, measure))
+        return {heading: columns for heading, columns in kinds.items() if len(columns) > 1}
+
+
+ORDER = (
+    "vl_rewardbench", "mm_rlhf_rewardbench", "multimodal_rewardbench",
+    "rewardbench", "rm_bench", "rewardbench2", "judgebench",
+)  # fmt: skip
+
+
+def verdict_table(report: Report) -> Table:
+    """One line for each arm: what to do, and why."""
+    rows = [(one.about, one.arm, one.suggestion, one.reason) for one in report.found.verdicts]
+    return Table("suggestions", ("about", "arm", "suggestion", "why"), rows)
+
+
+def accuracy_table(report: Report, *, intervals: bool = False) -> Table:
+    """Arms and measures in percent; beside each value its difference from the baseline, with stars."""
+    columns = report.columns()
+    means = [heading for heading, _ in report.means(report.arms[0].name)]
+    rows = []
+    for arm in report.arms:
+        values = dict(report.means(arm.name))
+        cells = [_cell(report, arm.name, column, intervals=intervals) for column in columns]
+        rows.append(
+            (arm.name, *cells, *(f"{100 * values[name]:.1f}" if name in values else None for name in means))
+        )
+    return Table("accuracy", ("arm", *(title(*column) for column in columns), *means), rows)
+
+
+def _cell(report: Report, arm: str, column: tuple[str, str], *, intervals: bool = False) -> str | None:
+    value, delta = report.value(arm, column), report.delta(arm, column)
+    if value is None:
+        return None
+    text = f"{100 * value.value:.1f}{f' {span(value.interval)}' if intervals else ''}"
+    return text if delta is None else f"{text} ({points(delta.difference)}{marks(delta.holm)})"
+
+
+def test_table(report: Report) -> Table:
+    """Every tested difference with its interval, its p values, and what could have been seen."""
+    rows = [
+        (
+            one.arm, title(one.exam, one.measure) + (" above chance" if one.against == "chance" else ""),
+            f"{100 * one.value:.1f}", f"{100 * one.other:.1f}", points(one.difference),
+            span(one.interval), None if one.gained is None else f"{one.gained}/{one.lost}", one.test,
+            chance(one.p),
+            f"{chance(one.holm)}{marks(one.holm)}", f"{100 * one.detectable:.1f}",
+            f"{100 * one.detectable_holm:.1f}",
+        )
+        for one in report.found.tests
+    ]  # fmt: skip
+    columns = ("arm", "measure", "arm %", "other %", "Δ", "95 %", "only arm/other", "test", "p", "Holm", "MDD",
+               "MDD, Holm")  # fmt: skip
+    return Table("differences", columns, rows)
+
+
+def brief_table(report: Report) -> Table:
+    """The tested differences as a terminal has room for them."""
+    rows = [
+        (one.arm, title(one.exam, one.measure), f"{points(one.difference)}{marks(one.holm)}", span(one.interval),
+         chance(one.holm), f"{100 * one.detectable_holm:.1f}")
+        for one in report.found.tests
+    ]  # fmt: skip
+    return Table("differences, in points", ("arm", "measure", "Δ", "95 %", "p, Holm", "would be seen"), rows)
+
+
+def detectable_table(report: Report) -> Table:
+    """For each measure the trials, and the difference that would be seen four times out of five."""
+    rows = []
+    tests = [one for one in report.found.tests if one.against == "baseline"]
+    for column in dict.fromkeys((one.exam, one.measure) for one in tests):
+        own = [one for one in tests if (one.exam, one.measure) == column]
+        trials, clusters = sorted({one.trials or 0 for one in own}), sorted({one.clusters for one in own})
+        alone, holm = sorted(one.detectable for one in own), sorted(one.detectable_holm for one in own)
+        counts = (" to ".join(f"{n:,}" for n in dict.fromkeys((x[0], x[-1]))) for x in (trials, clusters))
+        rows.append((title(*column), *counts, own[0].seeds, _span(alone), _span(holm)))
+    columns = ("measure", "trials", "clusters", "seeds", "detectable", "after Holm")
+    return Table("smallest difference that would be seen (80 % power), in points", columns, rows)
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = 100 * values[0], 100 * values[-1]
+    return f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
+
+
+def source_table(report: Report) -> Table:
+    """Held-out accuracy of every arm on every source, in percent, with the difference from the baseline."""
+    held = [
+        one for one in report.found.values[report.arms[0].name] if one.exam == HOLDOUT and one.measure != "all"
+    ]
+    columns = [(one.exam, one.measure) for one in held]
+    rows: list[tuple[Any, ...]] = [("pairs", *(str(one.trials) for one in held))]
+    rows += [(arm.name, *(_cell(report, arm.name, column) for column in columns)) for arm in report.arms]
+    return Table("held-out pairs by source (not tested)", ("arm", *(one.measure for one in held)), rows)
+
+
+def cost_table(report: Report) -> Table:
+    """What every arm took."""
+    rows = [
+        (
+            arm.name, report.facts["arms"][arm.name]["rows"], cost.runs, cost.pairs, cost.dropped, cost.tokens,
+            f"{cost.seconds:,.0f}", None if cost.flops is None else f"{cost.flops:.2e}",
+        )
+        for arm in report.arms
+        if (cost := report.costs.get(arm.name)) is not None
+    ]  # fmt: skip
+    columns = ("arm", "pairs of the mix", "runs", "pairs trained", "dropped", "tokens", "seconds", "FLOPs")
+    return Table("cost", columns, rows)
+
+
+def tables(report: Report) -> list[Table]:
+    """All of them, those that matter most first."""
+    found = [
+        verdict_table(report),
+        accuracy_table(report, intervals=True),
+        test_table(report),
+        detectable_table(report),
+    ]
+    return [*found, source_table(report), cost_table(report)]

@@ -1,0 +1,95 @@
+"""Runs: one arm with one seed, trained and scored by processes of their own, each in a folder that can resume.
+
+<ablation>/<arm>-seed<k>/config.yaml    written when the ablation is prepared
+                         result.json    the trainer's, last of all: training is done
+                         final/         the reward model
+                         scores/*.jsonl a score file for each exam: the run is done
+                         log.txt        what its processes said
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from curate import training
+from curate.ablation.exams import Exam
+from curate.errors import TrainError
+from curate.workspace import read_json
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One arm with one seed; `items` are the files of all exams."""
+
+    name: str
+    folder: Path
+    items: tuple[Path, ...]
+
+    def scores(self, exam: Exam) -> Path:
+        """The score file of an exam."""
+        return self._scores(exam.items)
+
+    def _scores(self, items: Path) -> Path:
+        return self.folder / "scores" / f"{items.stem}.jsonl"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the trainer says of the finished training."""
+        found: dict[str, Any] = read_json(self.folder / "result.json")
+        return found
+
+    def commands(self, processes: int) -> list[list[str]]:
+        """What is left to do, in order: train, then score what has no scores yet."""
+        out = [] if (self.folder / "result.json").exists() else [training.command(self.folder, processes)]
+        missing = [str(items) for items in self.items if out or not self._scores(items).exists()]
+        if missing:
+            model, target = str(self.folder / "final"), str(self.folder / "scores")
+            out.append([sys.executable, "-m", "trainer.score", model, *missing, "--out", target])
+        return out
+
+    def tidy(self) -> None:
+        """Drop what a finished training needs no more: optimizer states, and the best model, which nobody asks."""
+        if (self.folder / "result.json").exists():
+            for name in ("checkpoints", "best"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+class Runner(Protocol):
+    """Brings every run to its end, in whatever order and place; a run that is done has no commands left."""
+
+    def __call__(self, runs: Sequence[Run], processes: int, say: Say) -> None:
+        """Return when all are done. Raises TrainError for the first that fails."""
+        ...
+
+
+def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
+    """Here, one process at a time."""
+    todo = [run for run in runs if run.commands(processes)]
+    if len(todo) < len(runs):
+        say(f"{len(runs) - len(todo)} of {len(runs)} runs are done already")
+    for number, run in enumerate(todo, 1):
+        say(f"run {number} of {len(todo)}: {run.name}")
+        carry_out(run, processes)
+        run.tidy()
+
+
+def carry_out(run: Run, processes: int) -> None:
+    """All commands that a run still needs, their lines in its log. Raises TrainError with the log's name."""
+    log = run.folder / "log.txt"
+    for command in run.commands(processes):
+        with open(log, "a", encoding="utf-8") as file:
+
+            def write(line: str) -> None:
+                file.write(f"{line}\n")
+                file.flush()
+
+            try:
+                training.run(command, write)
+            except TrainError as error:
+                hint = f"{error.hint}; its log is {log}" if error.hint else f"its log is {log}"
+                raise TrainError(f"{run.name}: {error.where}", error.found, error.expected, hint) from None

@@ -1,0 +1,207 @@
+"""An ablation from its arms to its report: mixes built and checked, runs prepared, carried out and compared."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow.parquet as pq
+
+from curate import training
+from curate.ablation import arms as armory
+from curate.ablation import exams as examinations
+from curate.ablation.arms import Arm
+from curate.ablation.exams import Exam
+from curate.ablation.runs import Run
+from curate.build import Built, Inputs, Watcher, build_family
+from curate.engines.base import Engine
+from curate.errors import ConfigError
+from curate.manifest import fingerprint
+from curate.recipe import Recipe
+from curate.workspace import Workspace, write_json
+
+EPOCHS = 1000
+"""More than any budget of steps asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much every arm is trained: so many pairs or optimizer steps, whatever the size of its mix."""
+
+    kind: Literal["pairs", "steps"]
+    amount: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """`pairs=N` or `steps=N`. Raises ConfigError."""
+        kind, _, amount = text.partition("=")
+        if kind not in ("pairs", "steps") or not amount.isdecimal() or int(amount) < 1:
+            raise ConfigError("--budget", f"found {text!r}", "pairs=N or steps=N")
+        return cls(kind="pairs" if kind == "pairs" else "steps", amount=int(amount))
+
+    def __str__(self) -> str:
+        return f"{self.kind}={self.amount}"
+
+    def of(self, rows: int) -> tuple[str, ...]:
+        """The trainer's settings for a mix of so many rows; one that is too small is gone through again."""
+        epochs = max(self.amount / rows, 1) * 2 if self.kind == "pairs" else EPOCHS
+        return f"max_{self}", f"epochs={epochs:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """What is compared: arms of a recipe, the baseline first, with one preset, the same settings and seeds."""
+
+    title: str
+    about: str
+    recipe: Recipe
+    arms: tuple[Arm, ...]
+    seeds: int
+    preset: str
+    settings: tuple[str, ...] = ()
+    budget: Budget | None = None
+
+    @property
+    def name(self) -> str:
+        """Names the folder: what makes runs comparable is in it, so that other arms and seeds can join later."""
+        shared = [self.arms[0].recipe(self.recipe).material(), list(self.arms[0].settings), self.preset]
+        trained = [list(self.settings), str(self.budget)]
+        return f"{self.title}-{Path(self.preset).stem}-{fingerprint([shared, trained])[:8]}"
+
+    def own(self) -> dict[str, set[str]]:
+        """The sources of each arm's dataset."""
+        return {arm.name: armory.sources_of(self.recipe, arm.dataset) for arm in self.arms if arm.dataset}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A study with its mixes, exams and run folders on disk: all that is left is to carry out the runs."""
+
+    study: Study
+    folder: Path
+    mixes: Mapping[str, Built]
+    exams: tuple[Exam, ...]
+    runs: Mapping[str, tuple[Run, ...]]
+
+    @property
+    def every_run(self) -> list[Run]:
+        """All runs; every arm's first seed before any second one, so that a table is there early."""
+        return [by_seed[seed] for seed in range(self.study.seeds) for by_seed in self.runs.values()]
+
+
+def folder(study: Study, workspace: Workspace) -> Path:
+    """Where the runs and the report of a study are."""
+    return workspace.root / "runs" / study.name
+
+
+def prepare(study: Study, inputs: Inputs, benchmarks: Sequence[str], engine: Engine, watch: Watcher) -> Prepared:
+    """Build the arms' mixes, check that they differ as they should, write the exams and every run's config.
+
+    Finished stages are reused. Raises ConfigError for trainer settings that are none, and where nothing is held
+    out and no benchmark there.
+    """
+    place = folder(study, inputs.workspace)
+    recipes = {arm.name: arm.recipe(study.recipe) for arm in study.arms}
+    distinct = list({fingerprint(recipe.material()): recipe for recipe in recipes.values()}.values())
+    built = dict(zip(map(_key, distinct), build_family(distinct, inputs, engine, watch), strict=True))
+    mixes = {name: built[_key(recipe)] for name, recipe in recipes.items()}
+    check(study, mixes)
+    held_out = examinations.holdout(mixes[study.arms[0].name].directory, inputs.workspace.images, place / "items")
+    found = examinations.benchmarks(benchmarks, inputs.raw, inputs.workspace)
+    exams = ([held_out] if held_out else []) + [exam.beside(place / "items") for exam in found]
+    if not exams:
+        raise ConfigError(
+            study.recipe.where, "nothing to compare arms on", "a holdout in the recipe, or --benchmark",
+            "add holdout: {rows_per_source: 200}",
+        )  # fmt: skip
+    runs = {arm.name: _runs(study, arm, mixes[arm.name], exams, inputs.workspace) for arm in study.arms}
+    prepared = Prepared(study=study, folder=place, mixes=mixes, exams=tuple(exams), runs=runs)
+    write_json(place / "ablation.json", facts(prepared))
+    return prepared
+
+
+def _key(recipe: Recipe) -> str:
+    return fingerprint(recipe.material())
+
+
+def check(study: Study, mixes: Mapping[str, Built]) -> None:
+    """Every arm is the mix of all datasets less exactly the pairs that it leaves out, in the same order.
+
+    Compared are the pair ids in the shards, arm by arm with the arm that has the most; a difference is a fault of
+    ours.
+    """
+    shards = {name: _ids(mix.directory, "shard") for name, mix in mixes.items()}
+    held = {name: [pair for pair, _ in _ids(mix.directory, "holdout")] for name, mix in mixes.items()}
+    first = study.arms[0].name
+    for arm in study.arms:
+        assert held[arm.name] == held[first], f"{arm.name}: the held-out pairs are the baseline's"
+        if not shards[arm.name]:
+            raise ConfigError(f"arm {arm.name}", "no pair is left to train on", "pairs in its mix")
+        smaller, larger = sorted((shards[arm.name], shards[first]), key=len)
+        if arm.mode == "single" or arm.dataset is None:
+            continue
+        gone = armory.removed(larger, smaller)
+        assert gone is not None, f"{arm.name}: what both mixes have is the same, in the same order"
+        own = armory.sources_of(study.recipe, arm.dataset)
+        assert {larger[i][1] for i in gone} <= own, f"{arm.name}: it differs by the pairs of {arm.dataset} alone"
+
+
+def _ids(mix: Path, kind: str) -> list[tuple[str, str]]:
+    """(pair id, source) of every row, in order."""
+    out: list[tuple[str, str]] = []
+    for path in sorted(mix.glob(f"{kind}-*.parquet")):
+        table = pq.read_table(path, columns=["pair_id", "source"])
+        out += zip(table["pair_id"].to_pylist(), table["source"].to_pylist(), strict=True)
+    return out
+
+
+def _runs(study: Study, arm: Arm, mix: Built, exams: Sequence[Exam], workspace: Workspace) -> tuple[Run, ...]:
+    items = tuple(exam.items for exam in exams)
+    out = []
+    for seed in range(study.seeds):
+        name = f"{arm.name}-seed{seed}"
+        run = Run(name=name, folder=folder(study, workspace) / name, items=items)
+        training.prepare(study.preset, run_settings(study, arm, seed, mix, run.folder, workspace))
+        out.append(run)
+    return tuple(out)
+
+
+def run_settings(
+    study: Study, arm: Arm, seed: int, mix: Built, run: Path, workspace: Workspace
+) -> tuple[str, ...]:
+    """The trainer's settings of one run, of which later ones win; it is evaluated when it is done, by us."""
+    paths = {"mix": mix.directory, "out": run, "images": workspace.images}
+    where = (f"{name}={json.dumps(str(path), ensure_ascii=False)}" for name, path in paths.items())
+    budget = study.budget.of(mix.lock["rows"]) if study.budget else ()
+    return (*where, f"seed={seed}", "eval_every_pairs=null", *budget, *study.settings, *arm.settings)
+
+
+def facts(prepared: Prepared) -> dict[str, Any]:
+    """What was compared, for `ablation.json` and the report."""
+    study = prepared.study
+    return {
+        "name": study.name,
+        "about": study.about,
+        "recipe": study.recipe.name,
+        "preset": study.preset,
+        "budget": str(study.budget) if study.budget else None,
+        "settings": list(study.settings),
+        "seeds": study.seeds,
+        "exams": {exam.name: len(exam.questions.items) for exam in prepared.exams},
+        "arms": {arm.name: _arm_facts(arm, prepared) for arm in study.arms},
+    }
+
+
+def _arm_facts(arm: Arm, prepared: Prepared) -> dict[str, Any]:
+    mix = prepared.mixes[arm.name]
+    return {
+        "dataset": arm.dataset,
+        "without": list(arm.without),
+        "settings": list(arm.settings),
+        "mix": str(mix.directory),
+        "fingerprint": mix.lock["fingerprint"],
+        "rows": mix.lock["rows"],
+        "entries": {line["label"]: line["rows"] for line in mix.lock["plan"]["sources"]},
+        "sources": {label: account["mixed"] for label, account in mix.lock["funnel"].items()},
+    }

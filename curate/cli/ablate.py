@@ -1,0 +1,194 @@
+"""curate ablate."""
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curate import training
+from curate.ablation import arms as armory
+from curate.ablation import document, sweep
+from curate.ablation.arms import Mode
+from curate.ablation.outcome import outcome
+from curate.ablation.plan import commands, plan_table, planned_rows
+from curate.ablation.report import accuracy_table, brief_table, cost_table, verdict_table
+from curate.ablation.runs import one_after_another
+from curate.ablation.study import Budget, Study, folder, prepare
+from curate.build import Inputs
+from curate.cli.mix import Terminal
+from curate.cli.options import (
+    MANIFESTS,
+    WORKERS,
+    WORKSPACE,
+    JsonOption,
+    ManifestsOption,
+    RawOption,
+    WaitOption,
+    WorkersOption,
+    WorkspaceOption,
+)
+from curate.cli.output import data, say, show
+from curate.engines.local import Local
+from curate.errors import ConfigError
+from curate.quotas import Plan
+from curate.workspace import Workspace
+
+
+class Once(Terminal):
+    """Shows one plan, the baseline's: that of the other arms is in `--plan`."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def plan(self, plan: Plan, basis: str) -> None:
+        """The plan as a table, the first time on each basis."""
+        if basis not in self._shown:
+            self._shown.add(basis)
+            super().plan(plan, basis)
+
+
+MODES: tuple[Mode, ...] = ("single", "leave-one-out", "add-one")
+
+
+def ablate(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[ABLATION]", help="An ablation file, such as recipes/ablations/heads.yaml."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="The recipe whose datasets are compared.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset", "-d", help="An entry or source of the recipe, or a source to add; repeat for more."
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every entry of the recipe.")] = False,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            help="single, leave-one-out or add-one.  [default: leave-one-out; add-one for a dataset that the "
+            "recipe lacks]",
+        ),
+    ] = None,
+    baseline_mix: Annotated[
+        list[str] | None,
+        typer.Option("--baseline-mix", help="An entry that the baseline has; repeat for more.  [default: all]"),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", help="pairs=N or steps=N for every arm.  [default: the preset's epochs]"),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Runs of each arm.  [default: 3]")] = None,
+    preset: Annotated[str | None, typer.Option("--preset", "-p", help="As for curate train.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of all arms, such as lr=1e-5; repeat for more.")
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option("--benchmark", "-b", help="Repeat for more.  [default: all that were fetched]"),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show the arms, their mixes and every command; run nothing.")
+    ] = False,
+    ready: Annotated[
+        bool,
+        typer.Option(
+            "--prepare", help="Build the mixes and the run folders, then stop: the first line of a plan."
+        ),
+    ] = False,
+    nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes of each run, one per GPU.")] = 1,
+    raw: RawOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    manifests: ManifestsOption = MANIFESTS,
+    workers: WorkersOption = WORKERS,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train arms that differ by one dataset (or by one setting), and say which helps, by how much, and how sure.
+
+    Every stage that exists is reused and every finished run is kept: the same command goes on after a kill, and
+    more seeds or datasets join those that are there. By default a dataset is left out of the whole recipe, since
+    that is the question a blend asks: what would be lost without it?
+    """
+    if file is not None:
+        study = _of_file(file, recipe, dataset, every, mode, baseline_mix, preset)
+    else:
+        study = _of_recipe(recipe, dataset or [], every, mode, baseline_mix or [], preset)
+    study = _adjusted(study, seeds, budget, settings or [])
+    inputs = Inputs(workspace=Workspace(workspace.absolute()), raw=raw, manifests=manifests)
+    if plan:
+        _plan(study, inputs, nproc, as_json)
+        return
+    training.check_installed()
+    with inputs.workspace.hold(wait=wait), Local(workers) as engine:
+        prepared = prepare(study, inputs, benchmark or [], engine, Once())
+    if ready:
+        say(f"ready: {len(prepared.every_run)} runs in {prepared.folder}")
+        return
+    with Workspace(prepared.folder).hold(wait=wait):  # two commands must not carry out the same runs
+        one_after_another(prepared.every_run, nproc, say)
+        report = outcome(prepared)
+        written = document.write(report, prepared.folder)
+    if as_json:
+        data(report.to_dict())
+        return
+    for table in (verdict_table, accuracy_table, brief_table, cost_table):
+        show(table(report))
+    say(f"report: {written}")
+
+
+def _of_file(file: Path, recipe: Path | None, dataset: Any, every: bool, mode: Any, baseline: Any,
+             preset: str | None) -> Study:  # fmt: skip
+    given = [name for name, value in (("--dataset", dataset), ("--all", every), ("--mode", mode),
+                                      ("--baseline-mix", baseline)) if value]  # fmt: skip
+    if given:
+        raise ConfigError(given[0], f"given beside {file}", "one of them", "an ablation file names its own arms")
+    return sweep.load(file, recipe, preset)
+
+
+def _of_recipe(path: Path | None, named: list[str], every: bool, mode: str | None, baseline: list[str],
+               preset: str | None) -> Study:  # fmt: skip
+    if path is None or preset is None:
+        missing = "--recipe" if path is None else "--preset"
+        raise ConfigError(missing, "not given", "a recipe and a preset", "or an ablation file, which names both")
+    if bool(named) == every:
+        raise ConfigError("--dataset", "no dataset named" if not named else "given beside --all", "one of them")
+    if mode is not None and mode not in MODES:
+        raise ConfigError("--mode", f"found {mode!r}", " or ".join(MODES))
+    recipe, added = armory.load(path, named)
+    datasets = named or [entry.label for entry in recipe.entries]
+    chosen: Mode | None = next((one for one in MODES if one == mode), None)
+    arms = armory.choose(recipe, added, list(dict.fromkeys(datasets)), chosen, baseline)
+    return Study(title=recipe.name, about=recipe.about, recipe=recipe, arms=tuple(arms), seeds=3, preset=preset)
+
+
+def _adjusted(study: Study, seeds: int | None, budget: str | None, settings: list[str]) -> Study:
+    """The study with what the command line says over it."""
+    return replace(
+        study, seeds=seeds or study.seeds, settings=(*study.settings, *settings),
+        budget=Budget.parse(budget) if budget else study.budget,
+    )  # fmt: skip
+
+
+def _plan(study: Study, inputs: Inputs, nproc: int, as_json: bool) -> None:
+    rows, place = planned_rows(study, inputs), folder(study, inputs.workspace)
+    again = shlex.join(["curate", *(word for word in sys.argv[1:] if word not in ("--plan", "--json"))])
+    lines = [f"{again} --prepare", *commands(study, place, nproc), again]
+    if as_json:
+        data({"folder": str(place), "arms": rows, "commands": lines})
+        return
+    show(plan_table(study, rows))
+    say("the commands: the first builds the mixes; then one line a run, in any order and place; the last reports")
+    for line in lines:
+        typer.echo(line)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(ablate)
