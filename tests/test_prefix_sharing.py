@@ -198,6 +198,10 @@ def test_vision_windows_in_one_call_are_those_of_sdpa():
             {"layer_types": ["full_attention", "sliding_attention"]},
             "model: layers with full_attention, sliding_attention; expected full attention in every layer",
         ),
+        (
+            {"sliding_window": 4096},
+            "model: layers with sliding_attention; expected full attention in every layer",
+        ),
     ],
 )
 def test_a_model_that_plans_do_not_fit_is_refused(change, message):

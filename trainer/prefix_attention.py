@@ -102,7 +102,8 @@ def install(module: nn.Module) -> str:
 
 
 def _check(text: Any) -> None:
-    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    windowed = getattr(text, "sliding_window", None)  # Mistral's way; where there are layer types, those count
+    kinds = set(getattr(text, "layer_types", None) or ["sliding_attention" if windowed else "full_attention"])
     if kinds != {"full_attention"}:
         raise TrainError("model", f"layers with {', '.join(sorted(kinds))}", "full attention in every layer")
     if getattr(text, "attention_dropout", 0.0):
