@@ -7,21 +7,18 @@ Both ids are hashes of content, so that a file that is there is the right one. T
 trainer.score`, is a program of its own: nothing here knows torch, or what the files of a model mean.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import xxhash
 
 from curate import programs
 from curate.archives import MediaFinder, MediaSpec
 from curate.errors import ConfigError, SkipRow
 from curate.evalsets import itemfile
 from curate.evalsets.base import EvalSet, Item, Options
-from curate.evalsets.itemfile import Entry
+from curate.evalsets.itemfile import Question
 from curate.evaluate import read_items, row_files
 from curate.manifest import Hashes, fingerprint, inputs
-from curate.schema import Media
 from curate.scorefile import Questions
 from curate.sources.base import MediaSource
 from curate.workspace import Workspace, atomic
@@ -66,32 +63,23 @@ def items_file(asked: Asked, workspace: Workspace, hashes: Hashes) -> Path:
     if not path.exists():
         spec = MediaSpec(raw=asked.folder, patterns=evalset.media, match="path", cache=workspace.cache)
         with atomic(path) as temporary:
-            itemfile.write(temporary, evalset.name, _entries(asked, spec.open()))
+            itemfile.write(temporary, evalset.name, _with_media(asked, spec.open()))
     return path
 
 
-def _entries(asked: Asked, finder: MediaFinder) -> Iterator[Entry]:
+def _with_media(asked: Asked, finder: MediaFinder) -> Iterator[Question]:
     items = (item for _, item in read_items(asked.evalset, asked.folder, asked.options) if isinstance(item, Item))
     for key, item in zip(asked.questions.keys, items, strict=True):
-        yield _entry(key, item, finder)
+        try:
+            yield Question(key, item.prompt, item.replies, tuple(_bytes(one, finder) for one in item.media))
+        except SkipRow as skip:
+            yield Question(key, item.prompt, item.replies, problem=f"{skip.reason}: {skip.detail}")
 
 
-def _entry(key: str, item: Item, finder: MediaFinder) -> Entry:
-    try:
-        found = [_bytes(one, finder) for one in item.media]
-    except SkipRow as skip:
-        return Entry(key, item.prompt, item.replies, problem=f"{skip.reason}: {skip.detail}")
-    media = [
-        Media(one.kind, tuple(map(xxhash.xxh3_128_hexdigest, frames)))
-        for one, frames in zip(item.media, found, strict=True)
-    ]
-    return Entry(key, item.prompt, item.replies, media, [data for frames in found for data in frames])
-
-
-def _bytes(one: MediaSource, finder: MediaFinder) -> Sequence[bytes]:
+def _bytes(one: MediaSource, finder: MediaFinder) -> bytes | tuple[bytes, ...]:
     if one.data is not None:
-        return [one.data]
-    return finder.frames(one.path) if one.kind == "video" else [finder.find(one.path)]
+        return one.data
+    return tuple(finder.frames(one.path)) if one.kind == "video" else finder.find(one.path)
 
 
 def score_files(

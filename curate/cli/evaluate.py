@@ -27,8 +27,9 @@ NAMED = 3  # items without a score that are told one by one
 
 
 class Side(NamedTuple):
-    """One of those that are evaluated, by benchmark: score file, scores, and why items have none, by key."""
+    """One of those that are evaluated; by benchmark: score file, scores, and why items have none, by key."""
 
+    given: Path
     files: Mapping[str, Path]
     scores: dict[str, list[list[float]]]
     unscored: dict[str, dict[str, str]]
@@ -38,6 +39,7 @@ class Result(NamedTuple):
     """The numbers of one side on one benchmark; the items in `unscored` count as wrong."""
 
     asked: Asked
+    given: Path
     scores: Path
     lines: list[Line]
     unscored: dict[str, str]
@@ -84,8 +86,9 @@ def command(
     _check(sets, split, prior_sets, compared=compare is not None)
     place = Workspace(workspace)
     asked = [_asked(one, split, prior_sets, _folder(one.name, raw, place, manifests)) for one in sets]
-    files = [_files(side, asked, place, max_tokens) for side in sides]
-    results, deltas = _judge(asked, [_read(side, asked, allow_unscored=allow_unscored) for side in files])
+    files = {side: _files(side, asked, place, max_tokens) for side in sides}
+    read = [_read(side, files[side], asked, allow_unscored=allow_unscored) for side in sides]
+    results, deltas = _judge(asked, read)
     if as_json:
         data(_plain(results, deltas))
         return
@@ -156,15 +159,15 @@ def _judge(asked: Sequence[Asked], sides: Sequence[Side]) -> tuple[list[Result],
         evalset, name = one.evalset, one.evalset.name
         for side in sides:
             lines = evaluate.evaluate(evalset, one.questions, side.scores[name], one.options)
-            results.append(Result(one, side.files[name], lines, side.unscored[name]))
+            results.append(Result(one, side.given, side.files[name], lines, side.unscored[name]))
         if len(sides) == 2:
             first, second = (side.scores[name] for side in sides)
             deltas += evaluate.compare(evalset, one.questions, first, second, one.options)
     return results, evaluate.corrected(deltas)
 
 
-def _read(files: Mapping[str, Path], asked: Sequence[Asked], *, allow_unscored: bool) -> Side:
-    side = Side(files, {}, {})
+def _read(given: Path, files: Mapping[str, Path], asked: Sequence[Asked], *, allow_unscored: bool) -> Side:
+    side = Side(given, files, {}, {})
     for path in dict.fromkeys(files.values()):
         wanted = {one.evalset.name: one.questions for one in asked if files[one.evalset.name] == path}
         scored = scorefile.read(path, wanted, allow_unscored=allow_unscored)
@@ -187,7 +190,7 @@ def _tell(path: Path, name: str, unscored: Mapping[str, str], items: int) -> Non
 def _title(result: Result) -> str:
     evalset = result.asked.evalset
     split = f", {evalset.split_of(result.asked.options)} split" if len(evalset.splits) > 1 else ""
-    return f"{evalset.name}{split}: {result.scores.name}"
+    return f"{evalset.name}{split}: {result.given if result.given.is_dir() else result.given.name}"
 
 
 def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]:
@@ -196,6 +199,7 @@ def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]
             {
                 "benchmark": one.asked.evalset.name,
                 "split": one.asked.options.split if len(one.asked.evalset.splits) > 1 else None,
+                "model": str(one.given) if one.given.is_dir() else None,
                 "scores": str(one.scores),
                 "unscored": one.unscored,
                 "measures": [

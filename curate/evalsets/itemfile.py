@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import RawError
-from curate.schema import MEDIA, MESSAGES, Media, Message
-from curate.shard_schema import IMAGES
+from curate.schema import MESSAGES, Block, Message
 
 VERSION = 1
-FLUSH_BYTES = 16 << 20
+FLUSH_BYTES, FLUSH_ITEMS = 16 << 20, 1000
 BATCH_ITEMS = 16  # read at a time: an item may hold dozens of frames
 
 ITEMS = pa.schema(
@@ -20,65 +19,64 @@ ITEMS = pa.schema(
         pa.field("item", pa.string(), nullable=False),
         pa.field("prompt", MESSAGES, nullable=False),
         pa.field("replies", pa.list_(MESSAGES), nullable=False),
-        pa.field("media", MEDIA, nullable=False),
-        IMAGES,
+        pa.field("media", pa.list_(pa.struct([("kind", pa.string()), ("frames", pa.list_(pa.binary()))]))),
         pa.field("problem", pa.string()),
     ]
 )
-"""`item` is the key of a score file, `replies` the candidates in order; `problem` says why there are no media."""
-
-
-class Entry(NamedTuple):
-    """One item with its media; `images` holds the bytes of every image and frame, in order."""
-
-    item: str
-    prompt: Sequence[Message]
-    replies: Sequence[Sequence[Message]]
-    media: Sequence[Media] = ()
-    images: Sequence[bytes] = ()
-    problem: str | None = None
 
 
 class Question(NamedTuple):
-    """One item as a scorer gets it: messages are ready for a chat template."""
+    """One item as a scorer gets it.
+
+    item     its key in a score file
+    replies  the candidates, in order
+    media    bytes of each image, or of each frame of a video, in the order of the prompt's blocks
+    problem  why there are no media where blocks ask for them; such an item can not be scored
+    """
 
     item: str
-    prompt: list[dict[str, Any]]
-    replies: list[list[dict[str, Any]]]
-    media: list[dict[str, Any]]
-    images: list[bytes]
-    problem: str | None
+    prompt: tuple[Message, ...]
+    replies: tuple[tuple[Message, ...], ...]
+    media: tuple[bytes | tuple[bytes, ...], ...] = ()
+    problem: str | None = None
 
 
-def write(path: Path, benchmark: str, entries: Iterable[Entry]) -> None:
-    """Write the file in one pass over the entries; about 16 MB of them are held at a time."""
+def write(path: Path, benchmark: str, questions: Iterable[Question]) -> None:
+    """Write the file in one pass over the questions; about 16 MB of them are held at a time."""
     schema = ITEMS.with_metadata({"benchmark": benchmark, "version": str(VERSION)})
     with pq.ParquetWriter(path, schema, compression="none") as file:
         held: list[dict[str, Any]] = []
         size = 0
-        for entry in entries:
-            held.append(_row(entry))
-            size += sum(map(len, entry.images))
-            if size >= FLUSH_BYTES or len(held) >= 1000:
+        for question in questions:
+            held.append(_row(question))
+            size += sum(len(frame) for one in held[-1]["media"] for frame in one["frames"])
+            if size >= FLUSH_BYTES or len(held) >= FLUSH_ITEMS:
                 file.write_table(pa.Table.from_pylist(held, schema))
                 held, size = [], 0
         file.write_table(pa.Table.from_pylist(held, schema))
 
 
-def _row(entry: Entry) -> dict[str, Any]:
-    keys = [key for one in entry.media for key in one.keys]
-    return {
-        "item": entry.item,
-        "prompt": _messages(entry.prompt),
-        "replies": [_messages(reply) for reply in entry.replies],
-        "media": [one._asdict() for one in entry.media],
-        "images": [{"bytes": data, "path": key} for data, key in zip(entry.images, keys, strict=True)],
-        "problem": entry.problem,
-    }
+def _row(question: Question) -> dict[str, Any]:
+    media = [
+        {"kind": "image", "frames": [one]} if isinstance(one, bytes) else {"kind": "video", "frames": list(one)}
+        for one in question.media
+    ]
+    replies = [_plain(reply) for reply in question.replies]
+    return {**question._asdict(), "prompt": _plain(question.prompt), "replies": replies, "media": media}
 
 
-def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+def _plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return [{"role": turn.role, "content": [block._asdict() for block in turn.content]} for turn in messages]
+
+
+def _question(row: dict[str, Any]) -> Question:
+    media = (one["frames"][0] if one["kind"] == "image" else tuple(one["frames"]) for one in row["media"])
+    replies = tuple(_messages(reply) for reply in row["replies"])
+    return Question(row["item"], _messages(row["prompt"]), replies, tuple(media), row["problem"])
+
+
+def _messages(turns: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
+    return tuple(Message(turn["role"], tuple(Block(**block) for block in turn["content"])) for turn in turns)
 
 
 class ItemFile:
@@ -103,6 +101,4 @@ class ItemFile:
     def __iter__(self) -> Iterator[Question]:
         with pq.ParquetFile(self._path) as file:
             for batch in file.iter_batches(BATCH_ITEMS):
-                for row in batch.to_pylist():
-                    row["images"] = [image["bytes"] for image in row["images"]]
-                    yield Question(**row)
+                yield from map(_question, batch.to_pylist())
