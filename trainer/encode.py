@@ -15,7 +15,9 @@ import torch
 import xxhash
 from jinja2 import TemplateError
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoTokenizer
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import cached_file
 
 from curate.errors import TrainError
@@ -305,8 +307,9 @@ def _line(error: Exception) -> str:
 
 def _template(model_dir: str | Path, tokenizer: Any) -> str:
     """The chat template: chat_template.jinja, or a processor's chat_template.json, or the tokenizer's own."""
-    if _file(model_dir, "chat_template.jinja") is None and (path := _file(model_dir, "chat_template.json")):
-        return str(json.loads(path.read_text(encoding="utf-8"))["chat_template"])
+    older = _json(model_dir, "chat_template.json")
+    if older and _file(model_dir, "chat_template.jinja") is None:
+        return str(older["chat_template"])
     if not tokenizer.chat_template:
         raise TrainError(
             str(model_dir),
@@ -326,21 +329,26 @@ def _layout(
     model_dir: str | Path, tokenizer: Any, min_pixels: int | None, max_pixels: int | None
 ) -> Layout | None:
     """How the checkpoint writes images; None where it has no image processor."""
-    facts = _file(model_dir, "processor_config.json")
-    config = json.loads(facts.read_text(encoding="utf-8")) if facts else {}
-    if _file(model_dir, "preprocessor_config.json") is None and "image_processor" not in config:
-        return None
-
-    def load(**bounds: int) -> Any:
-        return AutoImageProcessor.from_pretrained(model_dir, backend="pil", **bounds)
-
-    processor, number = load(), tokenizer.convert_tokens_to_ids
-    if hasattr(processor, "merge_size"):
-        return Grids(load(**Grids.bounds(processor, min_pixels, max_pixels)), number("<|image_pad|>"))
-    if hasattr(processor, "crop_to_patches"):
-        bounded = load(**Tiles.bounds(processor, min_pixels, max_pixels))
-        marks = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
-        return Tiles(bounded, marks, config.get("image_seq_length", 256))
-    raise TrainError(
-        str(model_dir), f"images go through {type(processor).__name__}", "a Qwen-VL or InternVL checkpoint"
+    whole = _json(model_dir, "processor_config.json")
+    kind = (_json(model_dir, "preprocessor_config.json") or whole.get("image_processor", {})).get(
+        "image_processor_type"
     )
+    if kind is None:
+        return None
+    number = tokenizer.convert_tokens_to_ids
+    if kind.startswith("Qwen2VL"):
+        bounds = Grids.bounds(min_pixels, max_pixels)
+        processor = Qwen2VLImageProcessorPil.from_pretrained(model_dir, **bounds)
+        return Grids(processor, number("<|image_pad|>"))
+    if kind.startswith("GotOcr2"):
+        bounds = Tiles.bounds(GotOcr2ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
+        processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
+        marks = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
+        return Tiles(processor, marks, whole.get("image_seq_length", 256))
+    raise TrainError(str(model_dir), f"images go through {kind}", "a Qwen-VL or InternVL checkpoint")
+
+
+def _json(model_dir: str | Path, name: str) -> dict[str, Any]:
+    """The facts of a JSON file, {} where there is none."""
+    path = _file(model_dir, name)
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path else {}

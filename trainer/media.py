@@ -176,7 +176,7 @@ class Grids:
         self.merged = int(processor.merge_size) ** 2
 
     @staticmethod
-    def bounds(_processor: Any, min_pixels: int | None, max_pixels: int | None) -> dict[str, int]:
+    def bounds(min_pixels: int | None, max_pixels: int | None) -> dict[str, int]:
         """What the processor is loaded with so that resized images keep to the bounds."""
         asked = {"min_pixels": min_pixels, "max_pixels": max_pixels}
         return {name: value for name, value in asked.items() if value is not None}
