@@ -15,6 +15,7 @@ import polars as pl
 import curate
 from curate import config, mix, quotas, schema, shards, sources, steps
 from curate.cards import mix_card
+from curate.contamination.verdicts import by_set
 from curate.corpus import Pool as ScreenPool
 from curate.engines.base import Engine, Tick
 from curate.errors import ConfigError, InfeasibleError
@@ -26,7 +27,7 @@ from curate.media import ImageStore
 from curate.normalize import Artefact, Job, locate, normalize_all
 from curate.quotas import Plan
 from curate.recipe import Pool, Recipe
-from curate.screen import Screened, screen, write_decisions
+from curate.screen import Screened, review, screen, write_decisions
 from curate.steps.base import Step
 from curate.summary import summary
 from curate.workspace import Workspace, read_json, write_json
@@ -182,6 +183,8 @@ def _publish(
         {"name": f"decisions/{path.name}", "xxh3": hash_file(path)}
         for path in sorted((directory / "decisions").glob("*.parquet"))
     ]
+    if "decontaminate" in dict(recipe.steps):
+        lock["decontamination"] = by_set(review(screened).filter(pl.col("step") == "decontaminate"))
     mix_card.write(lock, directory)
     write_json(directory / "lock.json", lock)
     return lock

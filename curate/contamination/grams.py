@@ -22,7 +22,7 @@ FINE = 3
 """Words of the n-grams that a candidate is compared by."""
 
 SHORT = 8
-"""A shorter prompt has no n-grams: it is looked up whole, and so stands alone in a turn."""
+"""A shorter document has no n-grams: it is looked up whole, and so is all of a turn."""
 
 LONG = 64
 """Of a document with more words, every fourth n-gram is in the index."""
@@ -71,19 +71,18 @@ def whole(hashes: U64) -> np.uint64:
 
 
 @njit(cache=True)
-def grams_of(data: U8, start: int, end: int, is_prompt: bool) -> tuple[int, U64, U16]:
+def grams_of(data: U8, start: int, end: int) -> tuple[int, U64, U16]:
     """What of a document goes into the index: (words, hashes of its n-grams, at which word each begins).
 
-    A prompt shorter than SHORT gives one hash of all; a reply shorter than EDITED gives none.
+    A document shorter than SHORT gives one hash of all.
     """
     hashes, _, __ = words(data, start, end)
     count = len(hashes)
     found, places = np.empty(max(count, 1), np.uint64), np.empty(max(count, 1), np.uint16)
-    if count == 0 or (count < EDITED and not is_prompt):
-        return count, found[:0], places[:0]
     if count < SHORT:
+        some = min(count, 1)
         found[0], places[0] = whole(hashes), 0
-        return count, found[:1], places[:1]
+        return count, found[:some], places[:some]
     kept, rolling = 0, np.uint64(0)
     for i in range(min(count, 65535)):
         rolling = rolling * BASE + hashes[i]
@@ -148,12 +147,12 @@ def _count(table: Table, gram: int, counts: U32, shared: U16, touched: U32, some
 
 @njit(cache=True)
 def scan(  # noqa: C901 - one loop, compiled
-    table: Table, data: U8, offsets: I64, first: int, turns: bool, counts: U32, out: U32
+    table: Table, data: U8, offsets: I64, first: int, counts: U32, out: U32
 ) -> tuple[int, int]:
     """Candidates among the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document).
 
-    `turns`: whether a whole text may be a short prompt. `counts` grows by how often each n-gram of the index
-    occurs. Stops when `out` might overflow: (rows of `out` that were written, the text to go on with).
+    `counts` grows by how often each n-gram of the index occurs. Stops when `out` might overflow: (rows of `out`
+    that were written, the text to go on with).
     """
     longest = 0
     for i in range(first, len(offsets) - 1):
@@ -166,7 +165,7 @@ def scan(  # noqa: C901 - one loop, compiled
             return written, text
         count = words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)
         some, rolling = 0, np.uint64(0)
-        if turns and 0 < count < SHORT:
+        if 0 < count < SHORT:
             gram = _find(table, whole(hashes[:count]))
             if gram >= 0:
                 some = _count(table, gram, counts, shared, touched, some)

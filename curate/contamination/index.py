@@ -252,9 +252,9 @@ def rarity(counts: I64, rare: float, common: float) -> F32:
 def _occurrences(collected: _Collected) -> tuple[U64, U16, I64]:
     """(hash, place, document) of all n-grams, by document and place; fills in how long documents are."""
     hashes, places, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint16)], []
-    for kind, text in collected.texts:
+    for _, text in collected.texts:
         data = np.frombuffer(text.encode(errors="replace"), np.uint8)
-        count, found, begins = grams.grams_of(data, 0, len(data), kind != REPLY)
+        count, found, begins = grams.grams_of(data, 0, len(data))
         hashes.append(found)
         places.append(begins)
         counts.append(len(found))

@@ -79,8 +79,8 @@ class TextFile:
 
     @property
     def name(self) -> str:
-        """The file's name."""
-        return self.path.name
+        """The file's name, in one word."""
+        return "_".join(self.path.name.split())
 
     def facts(self, hashes: Hashes) -> Any:
         """The file's bytes."""
@@ -120,8 +120,8 @@ class ImageFolder:
 
     @property
     def name(self) -> str:
-        """The directory's name."""
-        return self.path.name
+        """The directory's name, in one word."""
+        return "_".join(self.path.name.split())
 
     def facts(self, hashes: Hashes) -> Any:
         """The bytes of every file."""

@@ -53,7 +53,7 @@ class Pass:
     def scan(self, texts: Texts, side: int) -> None:
         """Look for documents in the texts, which stand on one of the SIDES of their pairs."""
         self.texts += len(texts.rows)
-        for text, document in self._candidates(texts, turns=SIDES[side] == "prompt"):
+        for text, document in self._candidates(texts):
             cover, snippet = self._compare(texts, text, document)
             if self._share(document, cover) >= FLOOR:
                 self.hits.append(
@@ -69,11 +69,11 @@ class Pass:
             _write(sink, pa.Table.from_pylist(self.hits, HITS))
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
-    def _candidates(self, texts: Texts, *, turns: bool) -> Iterator[tuple[int, int]]:
+    def _candidates(self, texts: Texts) -> Iterator[tuple[int, int]]:
         """(text, document) where they share enough n-grams."""
         text = 0
         while text < len(texts.offsets) - 1:
-            found, text = scan(self.index.table, texts.data, texts.offsets, text, turns, self.counts, self._out)
+            found, text = scan(self.index.table, texts.data, texts.offsets, text, self.counts, self._out)
             yield from self._out[:found].tolist()
 
     def _compare(self, texts: Texts, text: int, document: int) -> tuple[U8, str | None]:

@@ -6,7 +6,6 @@ texts). So a shared template is no hit, and a question without its template is o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,12 +24,20 @@ Verdict = Literal["prompt_media", "prompt", "response", "media_only"]
 VERDICTS: tuple[Verdict, ...] = ("prompt_media", "prompt", "response", "media_only")
 """From the surest to the least sure."""
 
+FATES = ("dropped", "flagged")
+
 RARE_TEXTS, RARE_SHARE = 50, 1e-5
 COMMON_TEXTS, COMMON_SHARE = 1000, 1e-3
 """An n-gram counts fully up to so many texts of the corpus, or so large a share; and from there on nothing."""
 
 TRIVIAL = 4
 """A prompt of fewer words ("hi", "go on please") is nobody's."""
+
+TOGETHER = 12
+"""A prompt and a reply of one item, each all of its turn, are the item's from so many words on."""
+
+FEW = 3
+"""A question that is asked of more pictures is a template."""
 
 LEAST_RARE = 3.0
 """So many of a document's n-grams must be rare, or as many in sum, for it to be recognised by its words."""
@@ -39,47 +46,61 @@ ENOUGH = 0.999
 """The share of a document that counts as all of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """What was found in a pair: how sure, how much of the document, and words for people."""
-
-    verdict: Verdict
-    score: float
-    evidence: str
-
-
 def judge(found: Found, keys: pl.DataFrame, index: Index, share: float, shown: pl.DataFrame) -> pl.DataFrame:
     """The findings about the pairs of `keys`: columns index, verdict, score, evidence; one per pair and verdict.
 
     `shown` (columns index, entry, key, exact) says which pairs have an image of which entry.
     """
-    texts = _weighed(found, index, share).join(keys.select("index", "pool", "part", "position"),
-                                               on=["pool", "part", "position"])  # fmt: skip
-    held = index.documents.with_row_index("document").select("document", "kind", "entries", "parts", "pictures")
-    texts = texts.join(held, on="document")
-    with_media = (
-        texts.filter(pl.col("kind") != REPLY, pl.col("said"))
-        .explode("entries", "parts")
-        .join(shown.select("index", pl.col("entry").alias("entries"), "key"), on=["index", "entries"])
-        .with_columns(verdict=pl.lit("prompt_media"))
-    )
-    by_words = texts.filter("known").with_columns(
-        verdict=pl.when((pl.col("kind") == REPLY) | ((pl.col("kind") != PROMPT) & (pl.col("side") > 0)))
-        .then(pl.lit("response"))
-        .otherwise(pl.lit("prompt")),
-        key=pl.lit(None, pl.String),
-        more=pl.col("entries").list.len() - 1,
+    place = ["pool", "part", "position"]
+    held = index.documents.with_row_index("document").select("document", "kind", "entries", "parts", "words")
+    texts = _weighed(found, index, share).join(keys.select("index", *place), on=place).join(held, on="document")
+    texts = texts.with_columns(more=pl.col("entries").list.len() - 1)
+    beside = _beside_image(texts, shown)
+    wordy = _best(pl.concat([beside, _together(texts), _by_words(texts)], how="diagonal_relaxed"))
+    said = [_said(row, index) for row in wordy.iter_rows(named=True)]
+    told = wordy.select("index", "verdict", "score").with_columns(evidence=pl.Series(said, dtype=pl.String))
+    only = shown.join(beside, on="index", how="anti").unique("index", keep="first", maintain_order=True)
+    seen = [_seen(row, index) for row in only.iter_rows(named=True)]
+    only = only.select("index", verdict=pl.lit("media_only"), score=pl.lit(1.0))
+    return pl.concat([told, only.with_columns(evidence=pl.Series(seen, dtype=pl.String))])
+
+
+def _by_words(texts: pl.DataFrame) -> pl.DataFrame:
+    """Documents that are known by their words alone."""
+    answers = (pl.col("kind") == REPLY) | ((pl.col("kind") != PROMPT) & (pl.col("side") > 0))
+    return texts.filter("known").with_columns(
+        verdict=pl.when(answers).then(pl.lit("response")).otherwise(pl.lit("prompt")),
         entries=pl.col("entries").list.first(),
         parts=pl.col("parts").list.first(),
     )
-    wordy = _best(pl.concat([with_media, by_words], how="diagonal_relaxed"))
-    said = [_said(row, index) for row in wordy.iter_rows(named=True)]
-    told = wordy.select("index", "verdict", "score").with_columns(evidence=pl.Series(said, dtype=pl.String))
-    media = shown.join(with_media, on="index", how="anti").sort("index", "entry", "key")
-    media = media.unique("index", keep="first", maintain_order=True)
-    seen = [_seen(row, index) for row in media.iter_rows(named=True)]
-    only = media.select("index", verdict=pl.lit("media_only"), score=pl.lit(1.0))
-    return pl.concat([told, only.with_columns(evidence=pl.Series(seen, dtype=pl.String))])
+
+
+def _beside_image(texts: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
+    """Prompts, however plain, of an entry whose image the pair has too."""
+    prompts = texts.filter("said", pl.col("kind") != REPLY).explode("entries", "parts", empty_as_null=False)
+    images = shown.select("index", "key", entries="entry")
+    return prompts.join(images, on=["index", "entries"]).with_columns(
+        verdict=pl.lit("prompt_media"), more=pl.lit(0), beside=pl.format("its image {}", "key")
+    )
+
+
+def _together(texts: pl.DataFrame) -> pl.DataFrame:
+    """Prompts, however plain, of an entry of which the pair has a reply too."""
+    said = texts.filter("said").explode("entries", "parts", empty_as_null=False)
+    asked = said.filter(pl.col("kind") == PROMPT, pl.col("side") == 0)
+    answered = said.filter(pl.col("kind") == REPLY, pl.col("side") > 0)
+    answered = answered.select("index", "entries", reply="parts", answer="words")
+    both = asked.join(answered, on=["index", "entries"]).filter(pl.col("words") + pl.col("answer") >= TOGETHER)
+    return both.with_columns(
+        verdict=pl.lit("prompt"), more=pl.lit(0), beside=pl.format("its reply {}", pl.col("reply") + 1)
+    )
+
+
+def by_set(review: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Pairs dropped and flagged for each set, of a review sheet's rows: evidence begins with the set's name."""
+    named = review.with_columns(of=pl.col("evidence").str.extract(r"^(\S+)"))
+    counts = named.group_by("of").agg(*((pl.col("fate") == fate).sum().alias(fate) for fate in FATES)).sort("of")
+    return {row["of"]: {fate: row[fate] for fate in FATES} for row in counts.iter_rows(named=True)}
 
 
 def _weighed(found: Found, index: Index, share: float) -> pl.DataFrame:
@@ -101,12 +122,13 @@ def _weighed(found: Found, index: Index, share: float) -> pl.DataFrame:
     needed = np.where(length < EDITED, ENOUGH, share)
     recognised = np.where(length < SHORT, (total >= 0.5) & (length >= TRIVIAL), rare >= LEAST_RARE)
     about = index.documents["pictures"].to_numpy()[documents]
+    is_reply = index.documents["kind"].to_numpy()[documents] == REPLY
     # a short question about a picture says nothing without it, and neither does one that is asked of many
-    alone = (about == 0) | ((about == 1) & (length >= EDITED))
-    known = (score >= needed) & recognised & alone
-    return hits.with_columns(
-        score=pl.Series(np.where(known, score, plain)), known=pl.Series(known), said=pl.Series(plain >= needed)
-    ).drop("cover")
+    of_picture = ~is_reply & (about > np.where(length < EDITED, 0, FEW))
+    too_short = is_reply & (length < EDITED)
+    known = (score >= needed) & recognised & ~of_picture & ~too_short
+    values = {"score": np.where(known, score, plain), "known": known, "said": plain >= needed}
+    return hits.drop("cover").with_columns(**{name: pl.Series(value) for name, value in values.items()})
 
 
 def weights_of(found: Found, index: Index) -> F32:
@@ -118,7 +140,7 @@ def weights_of(found: Found, index: Index) -> F32:
 
 def _best(findings: pl.DataFrame) -> pl.DataFrame:
     """One finding for each pair and verdict: the most of a document, then the first of the index."""
-    order = ["index", "verdict", "score", "document", "side", "entries", "key"]
+    order = ["index", "verdict", "score", "document", "side", "entries", "beside"]
     down = [name == "score" for name in order]
     return findings.sort(order, descending=down, nulls_last=True).unique(
         ["index", "verdict"], keep="first", maintain_order=True
@@ -131,10 +153,10 @@ def _said(row: Mapping[str, object], index: Index) -> str:
     part, side = int(str(row["parts"])), SIDES[int(str(row["side"]))]
     what = {PROMPT: "its prompt", REPLY: f"its reply {part + 1}"}.get(int(str(row["kind"])), "its text")
     more = f" (and {row['more']} more)" if row["more"] else ""
-    picture = f", beside its image {row['key']}" if row["key"] else ""
+    beside = f", beside {row['beside']}" if row["beside"] else ""
     said = row["snippet"] or index.documents["text"][document]
     score = float(str(row["score"]))
-    return f"{_name(entry, index)}{more}: {score:.0%} of {what} in {side}{picture}: {_line(str(said))}"
+    return f"{_name(entry, index)}{more}: {score:.0%} of {what} in {side}{beside}: {_line(str(said))}"
 
 
 def _seen(row: Mapping[str, object], index: Index) -> str:

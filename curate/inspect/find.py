@@ -70,6 +70,11 @@ class Mix:
         """Its files of one kind: `shard` or `holdout`."""
         return [self.directory / file["name"] for file in self.lock["files"] if file["name"].startswith(kind)]
 
+    @property
+    def review(self) -> Path:
+        """What steps found with evidence (curate.screen.review); older mixes have none."""
+        return self.directory / "review.parquet"
+
     def decisions(self, label: str) -> Path:
         """Why pairs of a pool were dropped (columns curate.screen.DECISIONS)."""
         return self.directory / "decisions" / f"{label}.parquet"

@@ -82,6 +82,7 @@ def _fate(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[str]
     fate      selected, held_out, dropped or unused: the best that became of any copy of the pair
     selected, held_out  [{file, position, repeat}]: file of the mix, row of the file from 0
     dropped   [{label, row, step, reason, score, evidence, winner}], see `winner`
+    flagged   [{label, row, step, reason, score, evidence}]: what a step found in a pair and left in
     unused    [{label, kept, selected, held_out}]: the pools that hold it, where no other fate is known
     """
     selected, held_out = (list(_stands(mix.files(kind), pair_id)) for kind in ("shard", "holdout"))
@@ -95,6 +96,7 @@ def _fate(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[str]
         "directory": str(mix.directory),
         "fate": fate,
         **fates,
+        "flagged": _flagged(mix, pair_id),
         "unused": [
             {"label": label, **{name: funnel[label][name] for name in ("kept", "selected", "held_out")}}
             for label in unused
@@ -120,6 +122,16 @@ def _dropped(mix: Mix, label: str, pair_id: str, among: Sequence[Pairs]) -> list
             "winner": winner(decision["winner"], among, lost),
         }
         for decision in found
+    ]
+
+
+def _flagged(mix: Mix, pair_id: str) -> list[dict[str, Any]]:
+    if not mix.review.exists():
+        return []
+    found = rows_at(mix.review, places(mix.review, "pair_id", pair_id))
+    said = ("row", "step", "reason", "score", "evidence")
+    return [
+        {"label": row["pool"], **{name: row[name] for name in said}} for row in found if row["fate"] == "flagged"
     ]
 
 
@@ -216,15 +228,21 @@ def _fate_lines(fate: dict[str, Any]) -> Iterator[str]:
             repeat = f", repeat {stand['repeat']}" if stand["repeat"] else ""
             yield f"  {name.replace('_', ' ')}: {stand['file']}, row {stand['position']:,} from 0{repeat}"
     for item in fate["dropped"]:
-        score = "" if item["score"] is None else f", score {item['score']:.4g}"
-        yield f"  dropped: {item['step']}/{item['reason']}{score} ({item['label']}, {item['row']})"
-        if item["evidence"] is not None:
-            yield f"    {visible(item['evidence'])}"
+        yield from _found_lines("dropped", item)
         if item["winner"]:
             yield from (f"    {line}" for line in winner_lines(item["winner"]))
+    for item in fate["flagged"]:
+        yield from _found_lines("flagged", item)
     for item in fate["unused"]:
         free = item["kept"] - item["held_out"]
         yield f"  unused: the quota took {item['selected']:,} of the {free:,} free pairs of {item['label']}"
+
+
+def _found_lines(fate: str, item: Mapping[str, Any]) -> Iterator[str]:
+    score = "" if item["score"] is None else f", score {item['score']:.4g}"
+    yield f"  {fate}: {item['step']}/{item['reason']}{score} ({item['label']}, {item['row']})"
+    if item["evidence"] is not None:
+        yield f"    {visible(item['evidence'])}"
 
 
 def winner_lines(won: Mapping[str, Any]) -> list[str]:
