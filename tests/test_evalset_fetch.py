@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from hub import Hub
 from test_pins import curate
+from typer.testing import CliRunner
 
-from curate import evalsets, sources
-from curate.errors import ConfigError
+from curate import evalsets, evaluate, sources
+from curate.cli import app
+from curate.errors import ConfigError, WorkspaceError
 from curate.evalsets.base import Options
 from curate.hub import pins
 
@@ -31,10 +34,14 @@ def planted(name: str) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def run(root: Path, *arguments: object):
+    """A command on what is in the workspace, in this process."""
+    places = ("--workspace", root / "data", "--manifests", root / "manifests")
+    return CliRunner().invoke(app, [str(word) for word in (*arguments, *places)])
+
+
 def scores(root: Path, name: str, split: str | None = None) -> Path:
     """A file of scores that are all right, by row."""
-    from curate import evaluate
-
     evalset = evalsets.get(name)
     folder = next(path for path in (root / "data/raw" / name).iterdir() if path.is_dir())
     found = evaluate.load(evalset, folder, Options(split=split)).questions
@@ -85,8 +92,8 @@ def test_pin_fetch_evaluate_without_naming_a_folder(tmp_path):
         assert (raw / commit / "data/test-0.parquet").read_bytes() == published
 
         path = scores(tmp_path, "vl_rewardbench")
-        done = curate(hub, tmp_path, "evaluate", "--scores", str(path), "-b", "vl_rewardbench", "--json")
-        assert done.returncode == 0, done.stderr
+        done = run(tmp_path, "evaluate", "--scores", path, "-b", "vl_rewardbench", "--json")
+        assert done.exit_code == 0, done.output
         first = json.loads(done.stdout)["results"][0]["measures"][0]
         assert (first["name"], first["right"], first["trials"]) == ("overall", 7.0, 7)
 
@@ -96,19 +103,18 @@ def test_pin_fetch_evaluate_without_naming_a_folder(tmp_path):
         assert [drift["what"] for drift in json.loads(done.stdout)] == [
             "commit", "rows, parquet footers", "data/test-0.parquet",
         ]  # fmt: skip
-        assert curate(hub, tmp_path, "pin", "vl_rewardbench").returncode == 0
-        done = curate(hub, tmp_path, "evaluate", "--scores", str(path), "-b", "vl_rewardbench")
-        assert done.returncode == 1
-        assert done.stderr.splitlines()[-1] == "hint: curate fetch vl_rewardbench"
+        pins.write(replace(manifest, commit="c" * 40), tmp_path / "manifests")
+        done = run(tmp_path, "evaluate", "--scores", path, "-b", "vl_rewardbench")
+        assert isinstance(done.exception, WorkspaceError)
+        assert done.exception.hint == "curate fetch vl_rewardbench"
 
 
 def test_media_of_an_eval_set_come_too(tmp_path):
     files = {**planted("mm_rlhf_rewardbench"), "images/mcq/1.jpg": b"x", "more.jsonl": b"{}", "paper.pdf": b"y"}
     with Hub(tmp_path / "hub") as hub:
         commit = hub.add_repo("yifanzhang114/MM-RLHF-RewardBench", files, license=None)
-        for command in ("pin", "fetch"):
-            done = curate(hub, tmp_path, command, "mm_rlhf_rewardbench")
-            assert done.returncode == 0, done.stderr
+        done = curate(hub, tmp_path, "fetch", "mm_rlhf_rewardbench", "--unpinned")
+        assert done.returncode == 0, done.stderr
         folder = tmp_path / "data/raw/mm_rlhf_rewardbench" / commit
         assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()) == [
             "images/mcq/1.jpg", "mm_reward_bench.jsonl",
@@ -120,20 +126,17 @@ def test_both_splits_of_judgebench(tmp_path):
     lines = gpt.splitlines(keepends=True)
     with Hub(tmp_path / "hub") as hub:
         hub.add_repo("ScalerLab/JudgeBench", {"data/gpt-0.jsonl": gpt, "data/claude-0.jsonl": b"".join(lines[:3])})
-        for command in ("pin", "fetch"):
-            done = curate(hub, tmp_path, command, "judgebench")
-            assert done.returncode == 0, done.stderr
-        found = {}
-        for split in ("gpt", "claude"):
-            path = scores(tmp_path, "judgebench", split)
-            done = curate(
-                hub, tmp_path, "evaluate", "--scores", str(path), "-b", "judgebench", "--split", split, "--json"
-            )
-            assert done.returncode == 0, done.stderr
-            (result,) = json.loads(done.stdout)["results"]
-            found[result["split"]] = result["measures"][0]["trials"]
-        assert found == {"gpt": 5, "claude": 3}
-        assert "3 items, 270 published" in done.stderr
+        done = curate(hub, tmp_path, "fetch", "judgebench", "--unpinned")
+        assert done.returncode == 0, done.stderr
+    found = {}
+    for split in ("gpt", "claude"):
+        path = scores(tmp_path, "judgebench", split)
+        done = run(tmp_path, "evaluate", "--scores", path, "-b", "judgebench", "--split", split, "--json")
+        assert done.exit_code == 0, done.output
+        (result,) = json.loads(done.stdout)["results"]
+        found[result["split"]] = result["measures"][0]["trials"]
+    assert found == {"gpt": 5, "claude": 3}
+    assert "3 items, 270 published" in done.stderr
 
 
 def test_a_split_that_is_gone_upstream(tmp_path):
@@ -154,9 +157,8 @@ def test_a_name_that_is_nearly_an_eval_set(tmp_path):
     assert error.value.hint == "did you mean vl_rewardbench, rewardbench, rewardbench2?"
 
 
-def test_the_list_of_eval_sets(tmp_path):
-    with Hub(tmp_path / "hub") as hub:
-        done = curate(hub, tmp_path, "sources", "--evalsets", "--json")
+def test_the_list_of_eval_sets():
+    done = CliRunner().invoke(app, ["sources", "--evalsets", "--json"])
     found = {one["evalset"]: one["items"] for one in json.loads(done.stdout)}
     assert list(found) == evalsets.names()
     assert found["judgebench"] == {"gpt": 350, "claude": 270}
