@@ -1,7 +1,7 @@
 """From a reward model's directory to score files: items written for the scorer, and the scorer run.
 
-<workspace>/cache/items/BENCHMARK-SPLIT-ID.parquet        the items with their media (curate.evalsets.itemfile)
-<workspace>/scores/MODEL-ID/BENCHMARK-SPLIT-ID.jsonl      a score file (curate.scorefile), there once it is whole
+<workspace>/cache/items/BENCHMARK-ID.parquet        the items with their media (curate.evalsets.itemfile)
+<workspace>/scores/MODEL-ID/BENCHMARK-ID.jsonl      a score file (curate.scorefile), there once it is whole
 
 Both ids are hashes of content, so that a file that is there is the right one. The scorer, `python -m
 trainer.score`, is a program of its own: nothing here knows torch, or what the files of a model mean.
@@ -50,7 +50,7 @@ def model_id(model: Path, hashes: Hashes) -> str:
 
 def items_file(asked: Asked, workspace: Workspace, hashes: Hashes) -> Path:
     """The items of a benchmark with their media, written on first use. Raises RawError for damaged archives."""
-    evalset, split = asked.evalset, asked.evalset.split_of(asked.options)
+    evalset = asked.evalset
     media = [path for pattern in evalset.media for path in asked.folder.glob(pattern)]
     rows = [file.path for file in row_files(evalset, asked.folder, asked.options)]
     facts = {
@@ -59,7 +59,7 @@ def items_file(asked: Asked, workspace: Workspace, hashes: Hashes) -> Path:
         "inputs": inputs(asked.folder, [*rows, *media], hashes),
     }
     hashes.save()
-    path = workspace.cache / "items" / f"{evalset.name}-{split}-{fingerprint(facts)}.parquet"
+    path = workspace.cache / "items" / f"{evalset.name}-{fingerprint(facts)}.parquet"
     if not path.exists():
         spec = MediaSpec(raw=asked.folder, patterns=evalset.media, match="path", cache=workspace.cache)
         with atomic(path) as temporary:

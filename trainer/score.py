@@ -6,6 +6,7 @@ An item that can not be scored (too long, media missing or refused) gets a line 
 """
 
 import argparse
+import errno
 import fcntl
 import json
 import math
@@ -240,5 +241,10 @@ if __name__ == "__main__":
         if os.environ.get("CURATE_DEBUG") == "1":
             raise
         sys.exit(fail(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "free some space and run the same command again: it continues"
+        sys.exit(fail(WorkspaceError(str(error.filename or "the disk"), "no space left to write", "", hint)))
     except KeyboardInterrupt:
         sys.exit(130)
