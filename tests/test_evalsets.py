@@ -152,28 +152,38 @@ def test_vl_rewardbench_real_counts(split, sizes):
     assert found["overall"] == (833.0, 1250, 0)  # whatever the split
 
 
-@real
-def test_vl_rewardbench_published_row():
-    """R1-Reward's row is 309/484, 384/448 and 206/318 on its own split; the macro differs on the official one."""
-    items = items_of("vl_rewardbench", REAL)
-    right = {"general": 309, "hallucination": 384, "reasoning": 206}
+def published(right):
+    """Scores of a model that gets so many items of each category of the r1_reward split right."""
+    items, left = items_of("vl_rewardbench", REAL), dict(right)
     names = {"povid": "hallucination", "mathverse": "reasoning", "mmmu": "reasoning"}
     wrong = []
     for at, item in enumerate(items):
         category = names.get(item.subset, "general")
-        right[category] -= 1
-        if right[category] < 0:
+        left[category] -= 1
+        if left[category] < 0:
             wrong.append(at)
-    scores = flip(perfect(items), *wrong)
+    return items, flip(perfect(items), *wrong)
+
+
+@real
+@pytest.mark.parametrize(
+    ("right", "overall", "columns"),
+    [
+        # R1-Reward: 309/484, 384/448, 206/318
+        ({"general": 309, "hallucination": 384, "reasoning": 206}, 71.92, (63.84, 85.71, 64.78)),
+        # BaseReward on Qwen2.5-VL, 1027/1250; its table prints the columns of general and reasoning swapped
+        ({"general": 396, "hallucination": 413, "reasoning": 218}, 82.16, (81.82, 92.19, 68.55)),
+    ],
+)
+def test_vl_rewardbench_published_rows(right, overall, columns):
+    items, scores = published(right)
     found = values("vl_rewardbench", items, scores, split="r1_reward")
-    printed = {name: round(100 * found[name], 2) for name in ("overall", "general", "hallucination", "reasoning")}
-    assert printed == {"overall": 71.92, "general": 63.84, "hallucination": 85.71, "reasoning": 64.78}
-    assert found["macro"] == pytest.approx((309 / 484 + 384 / 448 + 206 / 318) / 3)
-    # the paper prints the mean of its rounded columns, 71.44, where the counts give 71.446
-    assert round((63.84 + 85.71 + 64.78) / 3, 2) == 71.44
+    assert [round(100 * found[name], 2) for name in ("overall", *right)] == [overall, *columns]
+    # papers print the mean of their rounded columns: 71.44 for R1-Reward, where the counts give 71.446
+    assert found["macro"] == pytest.approx(sum(columns) / 300, abs=1e-4)
     official = values("vl_rewardbench", items, scores)
-    assert official["overall"] == pytest.approx(899 / 1250)
-    assert abs(official["macro"] - found["macro"]) > 0.001
+    assert official["overall"] == pytest.approx(sum(right.values()) / 1250)
+    assert abs(official["macro"] - found["macro"]) > 0.001, "category columns compare within one split only"
 
 
 # --- MM-RLHF-RewardBench
