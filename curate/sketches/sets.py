@@ -88,9 +88,6 @@ def _write(task: _Task) -> I64:
             first, last = np.searchsorted(positions, [batch.position, batch.position + batch.rows])
             if first < last:
                 pairs = positions[first:last] - batch.position
-                most = shingles.room(batch.texts, len(on))
-                found = shingles.of_some(
-                    *batch.texts, len(on), task.sketch.shingle, most, pairs, counts[first:last]
-                )
+                found, counts[first:last] = shingles.sets(batch.texts, len(on), task.sketch.shingle, pairs)
                 out.write(found.data)
     return counts

@@ -115,8 +115,18 @@ def of_pair(
     return count
 
 
+def sets(texts: Texts, columns: int, shingle: int, pairs: I64) -> tuple[U64, I64]:
+    """(shingles, sizes) of some pairs: their sets one after another, each ascending, and how large each is."""
+    most, sizes = room(texts, columns), np.zeros(len(pairs), np.int64)
+    found = _of_some(*texts, columns, shingle, most, pairs, sizes)
+    ends = np.cumsum(sizes)
+    for first, last in zip((ends - sizes).tolist(), ends.tolist(), strict=True):
+        found[first:last].sort()  # numpy's sort has vector instructions, which a compiled one has not
+    return found[: _drop_repeats(found, sizes)], sizes
+
+
 @compiled
-def of_some(
+def _of_some(
     data: tuple[U8, U8, U8],
     offsets: tuple[I32, I32, I32],
     starts: tuple[I64, I64, I64],
@@ -124,25 +134,35 @@ def of_some(
     shingle: int,
     most: int,
     pairs: I64,
-    counts: I64,
+    sizes: I64,
 ) -> U64:
-    """The sets of shingles of some pairs, each ascending without repeats; `counts` gets their sizes."""
+    """The shingles of some pairs, repeated ones too; `sizes` gets how many each has."""
     hashes, begins, ends = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
     out, filled = np.empty(most, np.uint64), 0
     for number in range(len(pairs)):
         if len(out) - filled < most:
-            out = np.concatenate((out[:filled], np.empty(max(most, filled), np.uint64)))
-        space = out[filled:]
-        count = of_pair(data, offsets, starts, columns, pairs[number], shingle, hashes, begins, ends, space)
-        space[:count].sort()
-        kept = 1
-        for i in range(1, count):
-            if space[i] != space[i - 1]:
-                space[kept] = space[i]
-                kept += 1
-        counts[number] = kept
-        filled += kept
-    return out[:filled].copy()
+            larger = np.empty(2 * len(out) + most, np.uint64)
+            larger[:filled] = out[:filled]
+            out = larger
+        sizes[number] = of_pair(
+            data, offsets, starts, columns, pairs[number], shingle, hashes, begins, ends, out[filled:]
+        )
+        filled += sizes[number]
+    return out[:filled]
+
+
+@compiled
+def _drop_repeats(shingles: U64, sizes: I64) -> int:
+    """Close up sorted sets over what stands in them twice; how many shingles are left."""
+    start = filled = 0
+    for number in range(len(sizes)):
+        end, first = start + sizes[number], filled
+        for i in range(start, end):
+            if i == start or shingles[i] != shingles[filled - 1]:
+                shingles[filled] = shingles[i]
+                filled += 1
+        start, sizes[number] = end, filled - first
+    return filled
 
 
 @compiled
