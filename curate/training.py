@@ -14,6 +14,11 @@ from curate.errors import ConfigError, TrainError
 
 LIBRARIES = ("torch", "transformers", "deepspeed", "accelerate", "peft", "tensorboard")
 LIBC = ctypes.CDLL(None)
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # as torchrun sets it; on a busy machine, two threads of tiny kernels wait and wait
+    "PYTHONWARNINGS": "ignore",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 NOISE = re.compile(r"\[?[WEI]\d{4} ")  # log lines of torchrun and of torch's C++
 KILLED = re.compile(r"Signal \d+ \((\w+)\) received")
 FAILED_RANK = re.compile(r"\s+rank\s+: (\d+)")
@@ -55,13 +60,10 @@ def command(run: Path, processes: int) -> list[str]:
 def run(command: Sequence[str], say: Callable[[str], None]) -> None:
     """Run the trainer to its end, passing on its lines.
 
-    Ctrl-C is handed to it once, so that it writes a checkpoint, and raised again when it has ended. Raises
-    TrainError with the trainer's own error, or with the process that was killed.
+    Ctrl-C is handed to it, so that it writes a checkpoint, and raised again when it has ended; a second one kills.
+    Raises TrainError with the trainer's own error, or with the process that was killed.
     """
-    threads = (
-        {"OMP_NUM_THREADS": "1"} if "torch.distributed.run" in command else {}
-    )  # or torchrun says so at length
-    environment = {"PYTHONWARNINGS": "ignore", "TOKENIZERS_PARALLELISM": "false", **threads, **os.environ}
+    environment = {**ENVIRONMENT, **os.environ}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
         start_new_session=True,  # so that a terminal's Ctrl-C reaches it only through us
@@ -76,13 +78,16 @@ def run(command: Sequence[str], say: Callable[[str], None]) -> None:
             code = process.wait()
             break
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGKILL if stopped else signal.SIGINT)
+            if stopped:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.send_signal(signal.SIGINT)
             stopped = True
     watch.flush()
+    if code and (watch.error or not stopped):
+        raise watch.failure(code)
     if stopped:
         raise KeyboardInterrupt
-    if code:
-        raise watch.failure(code)
 
 
 def _end_with_us() -> None:

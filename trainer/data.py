@@ -36,23 +36,17 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class MixReader:
-    """The pairs of a finished mix, in its order; `files` says whether those to train on or those held out.
+class PairsReader:
+    """The pairs of Parquet files with the columns of a pair (shards, parts of a pairs artefact), in their order.
 
-    Shards with embedded images are read as they are; shards that refer to the image store need `images`, by
-    default the store of the workspace that the mix lies in. Raises WorkspaceError, before anything is read, where
-    the mix is of another schema or its files are not as its lock says.
+    `files` gives the rows of each. Embedded images are read as they are; files that refer to the image store need it:
+    `images`.
     """
 
-    def __init__(
-        self, directory: Path, files: Literal["shard", "holdout"] = "shard", images: Path | None = None
-    ) -> None:
-        self.directory = directory
-        self.lock = _checked_lock(directory)
-        listed = [file for file in self.lock["files"] if file["name"].startswith(f"{files}-")]
-        self._paths = [directory / file["name"] for file in listed]
-        self._starts = [0, *accumulate(file["rows"] for file in listed)]
-        self._images = images or directory.resolve().parent.parent.parent / "images"
+    def __init__(self, files: Sequence[tuple[Path, int]], images: Path) -> None:
+        self._paths = [path for path, _ in files]
+        self._starts = [0, *accumulate(rows for _, rows in files)]
+        self._images = images
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -101,10 +95,38 @@ class MixReader:
             raise WorkspaceError(
                 str(self._images),
                 "no image store",
-                f"the one that {self.directory} refers to",
+                f"the one that {self._paths[0].parent} refers to",
                 "name it: images=DIR",
             )
         return Packs(self._images)
+
+
+class MixReader(PairsReader):
+    """The pairs of a finished mix, in its order; `files` says whether those to train on or those held out.
+
+    The image store is by default that of the workspace that the mix lies in. Raises WorkspaceError, before anything
+    is read, where the mix is of another schema or its files are not as its lock says.
+    """
+
+    def __init__(
+        self, directory: Path, files: Literal["shard", "holdout"] = "shard", images: Path | None = None
+    ) -> None:
+        self.directory = directory
+        self.lock = _checked_lock(directory)
+        kind = [file for file in self.lock["files"] if file["name"].startswith(f"{files}-")]
+        store = images or directory.resolve().parent.parent.parent / "images"
+        super().__init__([(directory / file["name"], file["rows"]) for file in kind], store)
+
+
+def read_files(paths: Sequence[Path], images: Path) -> PairsReader:
+    """The pairs of any pairs files. Raises WorkspaceError where one is missing or no Parquet."""
+    counted = []
+    for path in paths:
+        try:
+            counted.append((path, pq.read_metadata(path).num_rows))
+        except (pa.ArrowInvalid, OSError) as error:
+            raise WorkspaceError(str(path), str(error).splitlines()[0][:120], "a pairs file") from None
+    return PairsReader(counted, images)
 
 
 def _checked_lock(directory: Path) -> dict[str, Any]:

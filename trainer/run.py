@@ -10,7 +10,7 @@ import torch
 from curate.errors import TrainError
 from trainer import tiny
 from trainer.config import TrainConfig
-from trainer.data import MixReader
+from trainer.data import MixReader, PairsReader, read_files
 from trainer.distributed import World, engine, partitioned_load, settings
 from trainer.encode import Encoder
 from trainer.flops import peak_flops
@@ -26,7 +26,7 @@ class Run:
     directory: Path
     world: World
     mix: MixReader
-    sets: dict[str, MixReader]  # to evaluate on; the best model is the best on the first
+    sets: dict[str, PairsReader]  # to evaluate on; the best model is the best on the first
     encoder: Encoder
     model: RewardModel
     engine: Any
@@ -60,16 +60,17 @@ def set_up(asked: TrainConfig, directory: Path, world: World) -> Run:
     )  # fmt: skip
 
 
-def eval_sets(asked: TrainConfig, images: Path | None) -> dict[str, MixReader]:
+def eval_sets(asked: TrainConfig, images: Path | None) -> dict[str, PairsReader]:
     """The mix's held-out pairs, where it has some, then the named sets: a mix's holdout, or pairs files."""
     holdout = MixReader(Path(asked.mix), "holdout", images)
-    sets = {"holdout": holdout} if len(holdout) else {}
+    sets: dict[str, PairsReader] = {"holdout": holdout} if len(holdout) else {}
     for name, where in asked.eval_sets.items():
         path = Path(where)
         if (path / "lock.json").exists():
             sets[name] = MixReader(path, "holdout", images)
         else:
-            sets[name] = MixReader.of(sorted(path.glob("*.parquet")) if path.is_dir() else [path], images)
+            files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+            sets[name] = read_files(files, images or path.parent / "images")
         if not len(sets[name]):
             raise TrainError(
                 f"eval_sets.{name}", f"{where} holds no pairs", "a mix with a holdout, or pairs files"

@@ -27,7 +27,7 @@ from curate.workspace import read_json, write_json
 from trainer import checkpoint, config
 from trainer.checkpoint import State
 from trainer.config import TrainConfig
-from trainer.data import Batches, MixReader, Step
+from trainer.data import Batches, PairsReader, Step
 from trainer.distributed import Interrupts, backward, leave, lost_peer, start, update
 from trainer.encode import Encoded
 from trainer.flops import step_flops
@@ -180,7 +180,7 @@ def evaluate(run: Run, state: State, metrics: Metrics) -> None:
             save_model(run, "best")
 
 
-def encoded(run: Run, reader: MixReader) -> Iterator[Encoded]:
+def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
     """This rank's share of a set; what cannot be used makes `rows` more than `pairs`."""
     for row in islice(reader.rows(), run.world.rank, None, run.world.size):
         try:
