@@ -39,7 +39,7 @@ R = TypeVar("R")
 class PairsReader:
     """The pairs of Parquet files with the columns of a pair (shards, parts of a pairs artefact), in their order.
 
-    `files` gives the rows of each. Embedded images are read as they are; files that refer to the image store need it:
+    `files` gives the rows of each. Embedded images are read as they are; files that refer to an image store need
     `images`.
     """
 
@@ -104,8 +104,8 @@ class PairsReader:
 class MixReader(PairsReader):
     """The pairs of a finished mix, in its order; `files` says whether those to train on or those held out.
 
-    The image store is by default that of the workspace that the mix lies in. Raises WorkspaceError, before anything
-    is read, where the mix is of another schema or its files are not as its lock says.
+    The image store is by default that of the workspace that the mix lies in. Raises WorkspaceError, before
+    anything is read, where the mix is of another schema or its files are not as its lock says.
     """
 
     def __init__(
