@@ -202,20 +202,21 @@ def lines_table(title: str, lines: Sequence[Line]) -> Table:
     return Table(title, columns, rows)
 
 
-def deltas_table(deltas: Sequence[Delta]) -> Table:
-    """One line per compared measure, in percent and points."""
-    rows = [
-        (
-            d.benchmark, d.measure, percent(d.a), percent(d.b), percent(d.b - d.a), span(d.interval), d.gained,
-            d.lost, d.mcnemar, d.mcnemar_holm, d.bootstrap, d.bootstrap_holm,
-        )
-        for d in deltas
-    ]  # fmt: skip
-    columns = (
-        "benchmark", "measure", "A", "B", "B-A", "bootstrap 95 %", "only B", "only A", "McNemar p", "Holm",
-        "bootstrap p", "Holm",
-    )  # fmt: skip
-    return Table("B against A", columns, rows)
+def deltas_tables(deltas: Sequence[Delta]) -> list[Table]:
+    """A table for each benchmark with one line per compared measure, in percent and points."""
+    columns = ("measure", "A", "B", "B-A", "bootstrap 95 %", "only B", "only A", "McNemar", "bootstrap")
+    tables = []
+    for name in dict.fromkeys(delta.benchmark for delta in deltas):
+        rows = [
+            (
+                d.measure, percent(d.a), percent(d.b), f"{100 * (d.b - d.a):+.2f}", span(d.interval),
+                d.gained, d.lost, d.mcnemar_holm, d.bootstrap_holm,
+            )
+            for d in deltas
+            if d.benchmark == name
+        ]  # fmt: skip
+        tables.append(Table(f"{name}: B against A, p by Holm over {len(deltas)} measures", columns, rows))
+    return tables
 
 
 def percent(share: float | None) -> str | None:

@@ -94,7 +94,8 @@ def command(
         return
     for result in results:
         show(evaluate.lines_table(_title(result), result.lines))
-    show(evaluate.deltas_table(deltas))
+    for table in evaluate.deltas_tables(deltas):
+        show(table)
 
 
 def _sides(model: Path | None, scores: Path | None, compare: tuple[Path, Path] | None) -> tuple[Path, ...]:
