@@ -287,7 +287,7 @@ def test_command_shows_the_comparison(tmp_path):
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     at = lines.index("judgebench: B against A, p by Holm over 5 measures")
-    assert lines[at + 2].split() == "overall 80.00 100.00 +20.00 [0.0, 60.0] 1 0 1.000 1.000".split()
+    assert " ".join(lines[at + 2].split()) == "overall 80.00 100.00 +20.00 [0.0, 60.0] 1 0 1.000 1.000"
     assert max(map(len, lines[at:])) < 100
 
 

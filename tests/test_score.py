@@ -1,9 +1,6 @@
 """A model's scores: of every layout alike, resumed after a kill, and none missing without a word."""
 
-import dataclasses
-import io
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +14,6 @@ import torch
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from typer.testing import CliRunner
 
 from curate import evalsets, evaluate, scoring
@@ -27,89 +23,24 @@ from curate.evalsets import itemfile
 from curate.evalsets.base import Options
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.manifest import Hashes
-from curate.schema import Block, Message
 from curate.scoring import Asked
 from curate.workspace import Workspace
-from tests.tiny_models import checkpoint
-from trainer.config import HeadConfig
-from trainer.encode import Encoder, Row
-from trainer.model import RewardModel, build
+from tests.questions import QUESTIONS, loaded, of_kind, png, question, saved, scores
+from trainer.encode import Encoder
+from trainer.model import RewardModel
 from trainer.packing import pad
 from trainer.score import Sheet, Verdict, score_items, score_trees
-from trainer.validation import Judged, accuracy, counted, judge
 
 ROOT = Path(__file__).parent.parent
 ROWS = Path(__file__).parent / "rows" / "evalsets"
 KINDS = ("qwen2_5_vl", "internvl", "text")
 
 
-def png(width: int, height: int, shade: int) -> bytes:
-    sink = io.BytesIO()
-    Image.linear_gradient("L").resize((width, height)).point(lambda x: x ^ shade).convert("RGB").save(sink, "PNG")
-    return sink.getvalue()
-
-
-def turn(role: str, text: str, images: int = 0) -> tuple[Message, ...]:
-    return (Message(role, (*[Block("image", None)] * images, Block("text", text))),)
-
-
-def question(name: str, words: int, lengths: tuple[int, ...], sizes: tuple[tuple[int, int], ...] = ()) -> Question:
-    replies = tuple(turn("assistant", f"reply {i} " + "very " * length) for i, length in enumerate(lengths))
-    media = tuple(png(*size, shade=i * 31) for i, size in enumerate(sizes))
-    return Question(name, turn("user", "a word " * words + "?", len(sizes)), replies, media)
-
-
-QUESTIONS = (
-    question("pair", 3, (2, 9)),
-    question("best of four", 20, (1, 30, 4, 4)),
-    question("many", 1, (1, 2, 3, 4, 5, 6, 7)),
-    question("long", 60, (50, 1)),
-    question("image", 5, (3, 12), ((56, 56),)),
-    question("two images", 2, (7, 2), ((84, 56), (56, 112))),
-)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """Directories of saved reward models, made on first use."""
-
-    def model(kind: str, seed: int = 0) -> Path:
-        path = root / f"{kind}-{seed}"
-        if not path.exists():
-            build(checkpoint(kind), HeadConfig(), seed=seed).save_pretrained(path)
-        return path
-
-    root = tmp_path_factory.mktemp("models")
-    return model
-
-
-@pytest.fixture(scope="module")
-def loaded(saved):
-    """(model, encoder) by kind."""
-    kept = {}
-
-    def load(kind: str) -> tuple[RewardModel, Encoder]:
-        if kind not in kept:
-            path = saved(kind)
-            kept[kind] = RewardModel.from_pretrained(path), Encoder(path, max_length=4096)
-        return kept[kind]
-
-    return load
-
-
-def of_kind(kind: str) -> list[Question]:
-    return [one for one in QUESTIONS if kind != "text" or not one.media]
-
-
-def scores(verdicts) -> dict[str, torch.Tensor]:
-    return {verdict.item: torch.tensor(verdict.scores) for verdict in verdicts}
-
-
 # --- layouts
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_batch_size_padding_side_and_packing_change_no_score(loaded, kind):
+def test_batch_size_padding_side_and_packing_change_no_score(kind):
     model, encoder = loaded(kind)
     questions = of_kind(kind)
     alone = scores(score_items(model, encoder, questions, max_tokens=1))
@@ -128,7 +59,7 @@ def test_batch_size_padding_side_and_packing_change_no_score(loaded, kind):
 
 @settings(max_examples=15)
 @given(st.permutations(of_kind("text")), st.integers(1, 400))
-def test_company_changes_no_score(loaded, order, budget):
+def test_company_changes_no_score(order, budget):
     model, encoder = loaded("text")
     alone = scores(score_items(model, encoder, of_kind("text"), max_tokens=1))
     verdicts = list(score_items(model, encoder, order, budget))
@@ -137,7 +68,7 @@ def test_company_changes_no_score(loaded, order, budget):
         torch.testing.assert_close(found, alone[item], rtol=0, atol=1e-5)
 
 
-def test_scores_of_trees_come_in_order(loaded):
+def test_scores_of_trees_come_in_order():
     model, encoder = loaded("text")
     trees = [tree for one in of_kind("text") for tree in encoder.dialogue(one.prompt, one.replies, ())]
     found = list(score_trees(model, trees, 300))
@@ -149,7 +80,7 @@ def test_scores_of_trees_come_in_order(loaded):
 # --- items that cannot be scored
 
 
-def test_what_can_not_be_scored_says_why(saved):
+def test_what_can_not_be_scored_says_why():
     model = RewardModel.from_pretrained(saved("qwen2_5_vl"))
     encoder = Encoder(saved("qwen2_5_vl"), max_length=150)
     broken = QUESTIONS[4]._replace(item="broken", media=(b"no image",))
@@ -162,7 +93,7 @@ def test_what_can_not_be_scored_says_why(saved):
     assert [len(one.scores) for one in verdicts] == [0, 0, 0, 0, 2]
 
 
-def test_a_diverged_model_is_told(saved):
+def test_a_diverged_model_is_told():
     model = RewardModel.from_pretrained(saved("text"))
     torch.nn.init.constant_(model.head.layers[-1].weight, float("nan"))
     with pytest.raises(TrainError, match=r"pair: scores \[nan, nan\]; expected finite numbers"):
@@ -293,7 +224,7 @@ def judgebench(folder: Path, rows: int) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, saved, loaded, monkeypatch, capfd):
+def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, monkeypatch, capfd):
     """kill -9 in the middle; then curate evaluate takes what is there, does the rest, and prints the metrics."""
     monkeypatch.chdir(ROOT)
     judgebench(tmp_path / "raw", 300)
@@ -339,7 +270,7 @@ def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, saved, loaded, monk
 # --- what may be wrong with the command
 
 
-def test_without_the_trainer_there_is_one_line(tmp_path, saved, monkeypatch):
+def test_without_the_trainer_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     done = run("--model", saved("text"), "-b", "judgebench", "--raw", ROWS, "--workspace", tmp_path)
     assert isinstance(done.exception, TrainError)
@@ -347,7 +278,7 @@ def test_without_the_trainer_there_is_one_line(tmp_path, saved, monkeypatch):
     assert done.exception.hint == "pip install 'curate[trainer]'"
 
 
-def test_a_directory_without_a_model(tmp_path, saved):
+def test_a_directory_without_a_model(tmp_path):
     shutil.copytree(saved("text"), tmp_path / "run/best")
     done = run("--model", tmp_path / "run", "-b", "judgebench", "--raw", ROWS, "--workspace", tmp_path)
     assert isinstance(done.exception, ConfigError)
@@ -357,111 +288,9 @@ def test_a_directory_without_a_model(tmp_path, saved):
     assert done.exception.hint == f"did you mean {tmp_path}/run/best?"
 
 
-def test_another_model_is_another_folder(tmp_path, saved):
+def test_another_model_is_another_folder(tmp_path):
     hashes = Hashes(tmp_path / "hashes.json")
     copy = shutil.copytree(saved("text"), tmp_path / "elsewhere")
     assert scoring.model_id(copy, hashes) == scoring.model_id(saved("text"), hashes)
     (copy / "head.safetensors").write_bytes(b"other")
     assert scoring.model_id(copy, hashes) != scoring.model_id(saved("text"), hashes)
-
-
-# --- validation
-
-
-def test_counts_are_strict_and_by_source():
-    found = counted(
-        [
-            Judged("1", "b", 2.0, 1.0),
-            Judged("2", "a", 1.0, 1.0),
-            Judged("3", "b", 0.0, 3.0),
-            Judged("4", "a", 1, 0.5),
-        ]
-    )
-    assert (found.pairs, found.right, found.ties, found.accuracy, found.margin) == (4, 2, 1, 0.5, -0.375)
-    assert {name: dataclasses.astuple(one) for name, one in found.sources.items()} == {
-        "a": (2, 1, 1, 0.25), "b": (2, 1, 0, -1.0),
-    }  # fmt: skip
-
-
-def pairs_of(encoder: Encoder) -> list:
-    made = []
-    for i, one in enumerate(QUESTIONS):
-        if one.media:
-            continue
-        row = Row(
-            pair_id=str(i), source="ab"[i % 2], prompt=one.prompt, chosen=one.replies[0], rejected=one.replies[1],
-            margin=0.0 if one.item == "long" else None,
-        )  # fmt: skip
-        made.append(encoder.pair(row))
-    return made
-
-
-def test_accuracy_is_that_of_the_scores(loaded):
-    model, encoder = loaded("text")
-    model.train()
-    expected = scores(score_items(model.eval(), encoder, QUESTIONS[:3], 1))
-    model.train()
-    for budget in (1, 10_000):
-        found = judge(model, pairs_of(encoder), budget)
-        assert [(one.pair_id, one.source) for one in found] == [("0", "a"), ("1", "b"), ("2", "a")], (
-            "no labelled tie"
-        )
-        for one, scored in zip(found, expected.values(), strict=True):
-            assert (one.chosen, one.rejected) == pytest.approx(scored[:2].tolist(), abs=1e-5)
-    assert model.training
-    model.eval()
-    right = sum(bool(scored[0] > scored[1]) for scored in expected.values())
-    assert accuracy(model, pairs_of(encoder), 500).right == right
-    assert accuracy(model, [], 500).pairs == 0
-
-
-RANKS = """
-import json, sys
-from trainer import distributed
-from trainer.config import TrainConfig
-from trainer.model import build
-from trainer.config import HeadConfig
-from trainer.validation import judge
-from trainer.encode import Encoder, Row
-from tests.test_score import QUESTIONS
-
-world = distributed.start()
-config = TrainConfig(mix="", out="", model=sys.argv[1], zero=3)
-filled = distributed.settings(config, bf16=False)
-kept = distributed.partitioned_load(filled)
-model = build(sys.argv[1], HeadConfig())
-engine = distributed.engine(model, model.head, config, filled)
-encoder = Encoder(sys.argv[1], max_length=4096)
-rows = [Row(pair_id=str(i), source="s", prompt=one.prompt, chosen=one.replies[0], rejected=one.replies[1],
-            media=tuple()) for i, one in enumerate(QUESTIONS) if not one.media]
-images = [one for one in QUESTIONS if one.media]
-mine = [encoder.pair(row) for row in (rows if world.rank == 0 else rows[:1])]
-if world.rank == 1:  # the other rank has images, and fewer pairs
-    trees = encoder.dialogue(images[0].prompt, images[0].replies, images[0].media)
-    mine = [mine[0].__class__("9", "s", trees, None, False, 1, 1)]
-found = judge(engine, mine, 1)
-if world.chief:
-    print(json.dumps(found))
-"""
-
-
-@pytest.mark.slow
-def test_two_ranks_keep_in_step_under_zero_3(tmp_path, loaded):
-    (tmp_path / "ranks.py").write_text(RANKS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-               str(tmp_path / "ranks.py"), str(checkpoint("qwen2_5_vl"))]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env
-    )  # fmt: skip
-    try:
-        out, talk = process.communicate(timeout=150)
-    finally:
-        process.terminate()  # torchrun then ends the ranks, which would wait for each other for ever
-        process.wait()
-    assert process.returncode == 0, talk[-3000:]
-    found = {one[0]: one[2:] for one in json.loads(out.splitlines()[-1])}
-    model, encoder = loaded("qwen2_5_vl")
-    alone = scores(score_items(model, encoder, QUESTIONS, 1))
-    for name, item in {"0": "pair", "1": "best of four", "2": "many", "3": "long", "9": "image"}.items():
-        assert found[name] == pytest.approx(alone[item][:2].tolist(), abs=1e-5)
