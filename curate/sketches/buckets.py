@@ -46,7 +46,7 @@ def buckets(keys: U32) -> tuple[U32, I64]:
     """
     members, sizes = [np.empty(0, np.uint32)], [np.zeros(1, np.int64)]
     numbers = np.arange(keys.shape[1], dtype=np.uint64)
-    for band in keys:
+    for band in keys if len(numbers) > 1 else keys[:0]:
         ordered = (band.astype(np.uint64) << HALF) | numbers
         ordered.sort()
         key = ordered >> HALF
