@@ -1,13 +1,12 @@
 """The report as files: Markdown with plots, and JSON."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from curate.ablation import charts
 from curate.ablation.effects import ALPHA
 from curate.ablation.exams import title
 from curate.ablation.findings import COARSE, NEGLIGIBLE
+from curate.ablation.probe import told
 from curate.ablation.report import Report, tables
 from curate.cards.markdown import markdown
 from curate.workspace import atomic, write_json
@@ -30,7 +29,7 @@ def text(report: Report) -> str:
     facts = report.facts
     head = f"# {facts['name']}\n\n{facts['about']}\n\n" if facts["about"] else f"# {facts['name']}\n\n"
     if report.probe is not None:
-        head += f"{PROBE}\n\n{_agreement(report.probe)}"
+        head += f"{PROBE}\n\n{told(report.probe)}\n\n"
     parts = [
         f"## {table.title[0].upper()}{table.title[1:]}\n\n{markdown(table)}"
         for table in tables(report)
@@ -46,22 +45,6 @@ PROBE = (
     "them. It ranks arms cheaply; it is no substitute for training the whole model, and how well the two agree is "
     "known only where full runs exist."
 )
-
-
-def _agreement(probe: Mapping[str, Any]) -> str:
-    tau = probe.get("agreement")
-    if not tau:
-        return "No full runs of these arms exist, so nothing is known of how well it agrees with them.\n\n"
-    lines = [
-        f"- {one['column']}: Kendall τ = {one['tau']:.2f}, [{one['low']:.2f}, {one['high']:.2f}] over "
-        f"{one['arms']} arms"
-        for one in tau
-    ]
-    return (
-        "Agreement with the full runs of the same arms (bootstrap over arms, 95 %):\n\n"
-        + "\n".join(lines)
-        + "\n\n"
-    )
 
 
 def _setup(report: Report) -> str:
@@ -96,20 +79,23 @@ def _method(report: Report) -> str:
     used = "; ".join(text for name, text in how.items() if any(one.test == name for one in report.found.tests))
     seeds = report.facts["seeds"]
     limit = (
-        "One seed: nothing here says how much another seed would change. "
+        "One seed: nothing here says how much another seed would change."
         if seeds == 1
-        else f"{seeds} seeds say little of how much seeds differ; intervals are wide for that reason. "
+        else f"{seeds} seeds say little of how much seeds differ; intervals are wide for that reason."
     )
     missing = {exam: count for exam, count in report.unscored.items() if count}
     lost = "".join(
         f" {count:,} answers on {exam} had no score and count as wrong." for exam, count in missing.items()
     )
-    return (
-        f"## Method\n\nAll arms answer the same items, so differences are paired by item and by seed: {used}. "
-        f"Holm's correction is over the {family} tests of this report (every arm on every measure). A suggestion "
-        f"needs p < {ALPHA:g} after it; *useless* means that the interval ends below +{100 * NEGLIGIBLE:g} points "
-        f"on every measure, *too small to tell* that no effect under {100 * COARSE:g} points could have been "
-        f"seen. A dataset's effect is with it less without it; of the held-out pairs, *others* are those of the "
-        f"other sources, and *own* its own, which count for no suggestion: a dataset teaches its own labels, right "
-        f"or wrong. {limit}An equal score is wrong.{lost}"
+    sentences = (
+        f"All arms answer the same items, so differences are paired by item and by seed: {used}.",
+        f"Holm's correction is over the {family} tests of this report (every arm on every measure).",
+        f"A suggestion needs p < {ALPHA:g} after it.",
+        f"*Useless* means that the interval ends below +{100 * NEGLIGIBLE:g} points on every measure,",
+        f"*too small to tell* that no effect under {100 * COARSE:g} points could have been seen.",
+        "A dataset's effect is with it less without it.",
+        "Of the held-out pairs, *others* are those of the other sources; *own* are its own, which count for no",
+        "suggestion: a dataset teaches its own labels, right or wrong.",
+        f"{limit} An equal score is wrong.{lost}",
     )
+    return f"## Method\n\n{' '.join(sentences)}"

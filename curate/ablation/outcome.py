@@ -1,6 +1,5 @@
 """From finished runs to their report: scores and costs read, arms compared."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,18 +34,16 @@ def outcome(prepared: Prepared) -> Report:
 def cost(runs: Sequence[Run]) -> Cost:
     """What the runs of an arm took, by the trainer's own account."""
     results = [run.result for run in runs]
-    flops = [result.get("flops") for result in results]
+
+    def total(name: str) -> int | None:
+        found = [result.get(name) for result in results]
+        return None if None in found else sum(map(int, filter(None, found)))
+
     return Cost(
         runs=len(runs),
-        pairs=sum(result["pairs"] for result in results),
+        pairs=total("pairs") or 0,
         dropped=sum(sum(reasons.values()) for result in results for reasons in result["dropped"].values()),
-        tokens=sum(map(_tokens, runs)),
+        tokens=total("tokens"),
         seconds=sum(result["seconds"] for result in results),
-        flops=sum(map(float, filter(None, flops))) if all(flops) else None,
+        flops=total("flops"),
     )
-
-
-def _tokens(run: Run) -> int:
-    """Tokens of all training steps."""
-    with open(run.folder / "metrics.jsonl", encoding="utf-8") as lines:
-        return sum(json.loads(line).get("tokens", 0) for line in lines)

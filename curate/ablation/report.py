@@ -21,7 +21,7 @@ class Cost:
     dropped: int
     tokens: int | None
     seconds: float
-    flops: float | None
+    flops: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,7 @@ class Study:
     preset: str
     settings: tuple[str, ...] = ()
     budget: Budget | None = None
+    probe: bool = False
 
     @property
     def name(self) -> str:
@@ -91,8 +92,9 @@ class Prepared:
 
 
 def folder(study: Study, workspace: Workspace) -> Path:
-    """Where the runs and the report of a study are."""
-    return workspace.root / "runs" / study.name
+    """Where the runs and the report of a study are; a probe's beside the full runs of the same arms."""
+    place = workspace.root / "runs" / study.name
+    return place / "probe" if study.probe else place
 
 
 def prepare(study: Study, inputs: Inputs, benchmarks: Sequence[str], engine: Engine, watch: Watcher) -> Prepared:

@@ -11,12 +11,13 @@ import typer
 from curate import training
 from curate.ablation import arms as armory
 from curate.ablation import document, sweep
+from curate.ablation import probe as probing
 from curate.ablation.arms import Mode
 from curate.ablation.outcome import outcome
 from curate.ablation.plan import commands, plan_table, planned_rows
-from curate.ablation.report import accuracy_table, brief_table, cost_table, verdict_table
+from curate.ablation.report import Report, accuracy_table, brief_table, cost_table, verdict_table
 from curate.ablation.runs import one_after_another
-from curate.ablation.study import Budget, Study, folder, prepare
+from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.build import Inputs
 from curate.cli.mix import Terminal
 from curate.cli.options import (
@@ -93,6 +94,12 @@ def ablate(
         list[str] | None,
         typer.Option("--benchmark", "-b", help="Repeat for more.  [default: all that were fetched]"),
     ] = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Train only heads, on features of the frozen backbone that are computed once."
+        ),
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show the arms, their mixes and every command; run nothing.")
     ] = False,
@@ -120,7 +127,9 @@ def ablate(
         study = _of_file(file, recipe, dataset, every, mode, baseline_mix, preset)
     else:
         study = _of_recipe(recipe, dataset or [], every, mode, baseline_mix or [], preset)
-    study = _adjusted(study, seeds, budget, settings or [])
+    study = _adjusted(study, seeds, budget, settings or [], probe=probe)
+    if probe:
+        probing.check(study)
     inputs = Inputs(workspace=Workspace(workspace.absolute()), raw=raw, manifests=manifests)
     if plan:
         _plan(study, inputs, nproc, as_json)
@@ -132,8 +141,7 @@ def ablate(
         say(f"ready: {len(prepared.every_run)} runs in {prepared.folder}")
         return
     with Workspace(prepared.folder).hold(wait=wait):  # two commands must not carry out the same runs
-        one_after_another(prepared.every_run, nproc, say)
-        report = outcome(prepared)
+        report = _carried_out(prepared, inputs.workspace, nproc)
         written = document.write(report, prepared.folder)
     if as_json:
         data(report.to_dict())
@@ -141,6 +149,15 @@ def ablate(
     for table in (verdict_table, accuracy_table, brief_table, cost_table):
         show(table(report))
     say(f"report: {written}")
+
+
+def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report:
+    if not prepared.study.probe:
+        one_after_another(prepared.every_run, nproc, say)
+        return outcome(prepared)
+    probing.carry_out(prepared, workspace, say)
+    report = outcome(prepared)
+    return replace(report, probe=probing.agreement(report, prepared.folder.parent))
 
 
 def _of_file(file: Path, recipe: Path | None, dataset: Any, every: bool, mode: Any, baseline: Any,
@@ -168,10 +185,10 @@ def _of_recipe(path: Path | None, named: list[str], every: bool, mode: str | Non
     return Study(title=recipe.name, about=recipe.about, recipe=recipe, arms=tuple(arms), seeds=3, preset=preset)
 
 
-def _adjusted(study: Study, seeds: int | None, budget: str | None, settings: list[str]) -> Study:
+def _adjusted(study: Study, seeds: int | None, budget: str | None, settings: list[str], *, probe: bool) -> Study:
     """The study with what the command line says over it."""
     return replace(
-        study, seeds=seeds or study.seeds, settings=(*study.settings, *settings),
+        study, probe=probe, seeds=seeds or study.seeds, settings=(*study.settings, *settings),
         budget=Budget.parse(budget) if budget else study.budget,
     )  # fmt: skip
 
@@ -179,7 +196,8 @@ def _adjusted(study: Study, seeds: int | None, budget: str | None, settings: lis
 def _plan(study: Study, inputs: Inputs, nproc: int, as_json: bool) -> None:
     rows, place = planned_rows(study, inputs), folder(study, inputs.workspace)
     again = shlex.join(["curate", *(word for word in sys.argv[1:] if word not in ("--plan", "--json"))])
-    lines = [f"{again} --prepare", *commands(study, place, nproc), again]
+    runs = [] if study.probe else [f"{again} --prepare", *commands(study, place, nproc)]
+    lines = [*runs, again]
     if as_json:
         data({"folder": str(place), "arms": rows, "commands": lines})
         return

@@ -1,0 +1,124 @@
+"""The probe: heads trained on features that are computed once, and how well that agrees with full runs."""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from curate import statistics, training
+from curate.ablation.exams import title
+from curate.ablation.report import Report
+from curate.ablation.runs import Say
+from curate.ablation.study import Prepared, Study
+from curate.errors import ConfigError
+from curate.workspace import Workspace, read_json
+
+COUNTS = ("head.", "loss.")
+ALONE = {
+    "model", "max_length", "min_pixels", "max_pixels", "head_lr", "batch_pairs", "epochs", "max_pairs",
+    "max_steps", "weight_decay", "schedule", "warmup", "clip",
+}  # fmt: skip
+"""Settings by which the arms of a probe can differ: what a head and its features depend on."""
+
+SEED = 1
+LEAST_ARMS = 4
+"""Fewer arms have hardly a ranking to agree on."""
+
+
+def check(study: Study) -> None:
+    """Raise ConfigError where arms differ by what a probe does not train."""
+    for arm in study.arms:
+        for setting in arm.settings:
+            key = setting.partition("=")[0]
+            if key not in ALONE and not key.startswith(COUNTS):
+                hint = "head_lr is the rate of a probe" if key == "lr" else "leave --probe out"
+                raise ConfigError(
+                    "--probe", f"arm {arm.name} sets {key}", "settings of head, loss or features", hint
+                )
+
+
+def carry_out(prepared: Prepared, workspace: Workspace, say: Say) -> None:
+    """Compute the missing features and train every head that is not trained yet, in one process."""
+    runs = [run for run in prepared.every_run if not (run.folder / "result.json").exists()]
+    if not runs:
+        return
+    items = [str(exam.items) for exam in prepared.exams]
+    configs = [str(run.folder / "config.yaml") for run in runs]
+    features = str(workspace.root / "features")
+    command = [
+        sys.executable,
+        "-m",
+        "trainer.probe",
+        "--features",
+        features,
+        "--items",
+        *items,
+        "--runs",
+        *configs,
+    ]
+    training.run(command, say)
+
+
+def agreement(probe: Report, full: Path) -> dict[str, Any]:
+    """Kendall's tau between the arms' values here and in the report of full runs, where there is one.
+
+    Over the arms that both have: for each measure, and the mean of it over measures, with the bootstrap over arms.
+    """
+    if not (full / "report.json").exists():
+        return {"agreement": []}
+    theirs = read_json(full / "report.json")["values"]
+    mine = {
+        arm: {(one.exam, one.measure): one.value for one in found} for arm, found in probe.found.values.items()
+    }
+    other = {arm: {(one["exam"], one["measure"]): one["value"] for one in found} for arm, found in theirs.items()}
+    arms = [arm for arm in mine if arm in other]
+    columns = [c for c in probe.columns() if all(c in mine[arm] and c in other[arm] for arm in arms)]
+    if len(arms) < LEAST_ARMS or not columns:
+        return {"agreement": [], "arms": len(arms)}
+    a, b = (np.array([[side[arm][c] for c in columns] for arm in arms]) for side in (mine, other))
+    names = [title(*column) for column in columns]
+    return {"agreement": [_told(name, a[:, i : i + 1], b[:, i : i + 1]) for i, name in enumerate(names)]
+            + ([_told("all measures", a, b)] if len(names) > 1 else [])}  # fmt: skip
+
+
+def _told(name: str, a: statistics.F64, b: statistics.F64) -> dict[str, Any]:
+    tau = mean_tau(a, b)
+    draw = np.random.Generator(np.random.PCG64(SEED))
+    drawn = (draw.integers(0, len(a), len(a)) for _ in range(statistics.RESAMPLES))
+    taus = np.array([mean_tau(a[at], b[at]) for at in drawn])
+    interval = statistics.percentile(taus)
+    low, high = interval or (math.nan, math.nan)
+    return {"column": name, "tau": tau, "low": low, "high": high, "arms": len(a)}
+
+
+def mean_tau(a: statistics.F64, b: statistics.F64) -> float:
+    """The mean over columns of Kendall's tau-b between the rows of a and b; nan where no column has a ranking."""
+    taus = [tau for i in range(a.shape[1]) if not math.isnan(tau := kendall(a[:, i].tolist(), b[:, i].tolist()))]
+    return sum(taus) / len(taus) if taus else math.nan
+
+
+def kendall(a: Sequence[float], b: Sequence[float]) -> float:
+    """Kendall's tau-b (Kendall 1945), which takes ties into account; nan where one side is all ties."""
+    agree = ties_a = ties_b = pairs = 0
+    for i, j in combinations(range(len(a)), 2):
+        first, second = np.sign(a[i] - a[j]), np.sign(b[i] - b[j])
+        pairs, agree = pairs + 1, agree + int(first * second)
+        ties_a, ties_b = ties_a + (first == 0), ties_b + (second == 0)
+    under = math.sqrt((pairs - ties_a) * (pairs - ties_b))
+    return agree / under if under else math.nan
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """The agreement in Markdown."""
+    if not found["agreement"]:
+        there = f"Only {found['arms']} arms have full runs" if found.get("arms") else "No arm has full runs"
+        return f"{there}, so nothing is known of how well the probe agrees with them."
+    lines = [
+        f"- {one['column']}: τ = {one['tau']:.2f}, [{one['low']:.2f}, {one['high']:.2f}] over {one['arms']} arms"
+        for one in found["agreement"]
+    ]
+    return "Kendall's τ with the full runs of the same arms, 95 % by bootstrap over arms:\n\n" + "\n".join(lines)
