@@ -26,7 +26,18 @@ MAX_PIXELS = 89_478_485
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
-PIL_ERRORS = (OSError, RuntimeError, SyntaxError, ValueError, TypeError, LookupError, struct.error, zlib.error)
+PIL_ERRORS = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 """What PIL's decoders raise on damaged bytes."""
 
 ORIENTATION = 0x0112
