@@ -102,7 +102,7 @@ def test_pairs_with_other_media_are_others(tmp_path: Path):
 
 
 def test_a_loser_drops_nobody(tmp_path: Path):
-    """Each of the chain is near to the next alone: the third stays, since the second that is near to it is gone."""
+    """Each is near to the next alone: the third stays, since the second, which it is near to, is gone."""
     texts = [BASE, changed(0, 1, 2), changed(0, 1, 2, 27, 28, 29)]
     pools = [pool_of(tmp_path / f"s{i}", [{"chosen": text}], i) for i, text in enumerate(texts)]
     assert lost(run(pools, jaccard=0.75)) == {"s1:0": "s0:0"}
@@ -292,7 +292,7 @@ def test_workers_change_nothing_and_most_of_what_is_planted_is_found(tmp_path: P
 
 
 def test_near_duplicates_are_found_inside_a_hot_bucket(tmp_path: Path):
-    """1,500 texts of one template (Jaccard .6 to each other) fill every bucket; 100 of them have a near-duplicate."""
+    """1,500 texts of one template (Jaccard .65) fill every bucket; 100 of them have a near-duplicate."""
     rng = np.random.default_rng(4)
     texts = varied(rng, 1500, 79, 15)
     rows = [{"chosen": text, "row": f"{number}a"} for number, text in enumerate(texts)]

@@ -1,0 +1,202 @@
+"""The peers of benchmarks/near_dedup.py, each run by an interpreter of its own, as its documentation says.
+
+    python near_dedup_peers.py NAME documents.parquet SCRATCH out.json
+
+Reads the columns `id` and `text`, and writes the ids that the peer would remove. All hash runs of five words.
+Where a peer takes bands and rows they are 14 x 8 or 16 x 8, else its own for a threshold of .7. None verifies what
+it removes.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+WORKERS = 2
+WORD = re.compile(r"\w+")
+
+
+def documents(path: Path) -> Iterator[tuple[int, str]]:
+    """(id, text) of every document."""
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(path).iter_batches(2000):
+        yield from zip(batch["id"].to_pylist(), batch["text"].to_pylist(), strict=True)
+
+
+def shingles(text: str) -> list[str]:
+    """Runs of five words."""
+    words = WORD.findall(text.lower())
+    return [" ".join(words[i : i + 5]) for i in range(max(len(words) - 4, 1))]
+
+
+# ------------------------------------------------------------------------------------------------------ datatrove
+
+
+def datatrove(path: Path, scratch: Path) -> list[int]:
+    """Its four stages in the local executor, 14 bands of 8 64-bit hashes, words by a regular expression."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+    from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
+    from datatrove.pipeline.readers import ParquetReader
+    from datatrove.pipeline.writers.jsonl import JsonlWriter
+    from datatrove.utils import word_tokenizers
+    from datatrove.utils.hashing import HashConfig
+
+    class Simple(word_tokenizers.WordTokenizer):  # type: ignore[misc]  # not installed here
+        def word_tokenize(self, text: str) -> list[str]:
+            return WORD.findall(text)
+
+        def sent_tokenize(self, text: str) -> list[str]:
+            return [text]
+
+        def span_tokenize(self, text: str) -> list[tuple[int, int]]:
+            return [(0, len(text))]
+
+    from datatrove.pipeline.dedup import minhash
+
+    minhash.load_word_tokenizer = lambda *_, **__: Simple()
+    config = MinhashConfig(hash_config=HashConfig(precision=64), num_buckets=14, hashes_per_bucket=8, n_grams=5)
+    where = {name: str(scratch / name) for name in ("signatures", "buckets", "remove", "removed", "kept")}
+
+    def reader() -> Any:
+        return ParquetReader(str(path.parent), glob_pattern=path.name, text_key="text", id_key="id")
+
+    stages: list[list[Any]] = [
+        [reader(), MinhashDedupSignature(output_folder=where["signatures"], config=config)],
+        [MinhashDedupBuckets(input_folder=where["signatures"], output_folder=where["buckets"], config=config)],
+        [MinhashDedupCluster(input_folder=where["buckets"], output_folder=where["remove"], config=config)],
+        [
+            reader(),
+            MinhashDedupFilter(
+                input_folder=where["remove"], exclusion_writer=JsonlWriter(where["removed"], compression=None)
+            ),
+        ],
+    ]
+    for number, stage in enumerate(stages):
+        logs = str(scratch / f"logs{number}")
+        tasks = 14 if number == 1 else 1
+        LocalPipelineExecutor(stage, tasks=tasks, workers=min(WORKERS, tasks), logging_dir=logs).run()
+    return [
+        int(json.loads(line)["id"])
+        for file in sorted(Path(where["removed"]).glob("*.jsonl"))
+        for line in file.read_text().splitlines()
+    ]
+
+
+# ------------------------------------------------------------------------------------------- datasketch and rensa
+
+
+def datasketch(path: Path, _: Path) -> list[int]:
+    """Its MinHashLSH with 112 permutations, 14 bands of 8."""
+    from datasketch import MinHash, MinHashLSH
+
+    lsh = MinHashLSH(num_perm=112, params=(14, 8))
+    removed = []
+    for number, text in documents(path):
+        sketch = MinHash(num_perm=112, seed=1)
+        sketch.update_batch([shingle.encode() for shingle in set(shingles(text))])
+        if lsh.query(sketch):
+            removed.append(number)
+        else:
+            lsh.insert(number, sketch)
+    return removed
+
+
+def rensa(path: Path, _: Path) -> list[int]:
+    """Its RMinHash and RMinHashLSH with 128 permutations, 16 bands of 8."""
+    from rensa import RMinHash, RMinHashLSH
+
+    lsh = RMinHashLSH(threshold=0.7, num_perm=128, num_bands=16)
+    removed = []
+    for number, text in documents(path):
+        sketch = RMinHash(num_perm=128, seed=1)
+        sketch.update(shingles(text))
+        if lsh.query(sketch):
+            removed.append(number)
+        else:
+            lsh.insert(number, sketch)
+    return removed
+
+
+# ----------------------------------------------------------------------------------------------------------- daft
+
+
+def daft(path: Path, _: Path) -> list[int]:
+    """Its `minhash` of 112 permutations; 14 bands of 8 grouped, all but the first of a group removed."""
+    import daft
+    from daft import col
+
+    rows, bands = 8, 14
+    frame = daft.read_parquet(str(path)).select(col("id"), col("text").lower().alias("text"))
+    frame = frame.select(
+        col("id"), col("text").minhash(num_hashes=rows * bands, ngram_size=5).alias("hashes")
+    ).collect()
+    removed: set[int] = set()
+    for band in range(bands):
+        some = frame.select(col("id"), col("hashes").slice(band * rows, (band + 1) * rows).alias("band"))
+        groups = some.groupby("band").agg(col("id").list_agg().alias("ids")).where(col("ids").list_count() > 1)
+        for ids in groups.to_pydict()["ids"]:
+            removed.update(sorted(ids)[1:])
+    return sorted(removed)
+
+
+# -------------------------------------------------------------------------------------- text-dedup and data-juicer
+
+
+def data_juicer(path: Path, scratch: Path) -> list[int]:
+    """Its `document_minhash_deduplicator` as shipped: words of five, threshold .7, 256 permutations."""
+    import datasets
+    from data_juicer.core.data import NestedDataset
+    from data_juicer.ops.deduplicator.document_minhash_deduplicator import DocumentMinhashDeduplicator
+
+    datasets.disable_progress_bars()
+    table = datasets.Dataset.from_parquet(str(path), cache_dir=str(scratch))
+    dataset = NestedDataset(table)
+    op = DocumentMinhashDeduplicator(tokenization="space", window_size=5, lowercase=True, jaccard_threshold=0.7)
+    hashed = dataset.map(op.compute_hash, num_proc=WORKERS)
+    kept, _ = op.process(hashed)
+    return sorted(set(table["id"]) - set(kept["id"]))
+
+
+def text_dedup(path: Path, scratch: Path) -> list[int]:
+    """Its minhash command: runs of five words, threshold .7, 250 permutations."""
+    import subprocess
+
+    import datasets
+
+    out = scratch / "kept"
+    words = [
+        "--path",
+        "parquet",
+        "--data_files",
+        path,
+        "--split",
+        "train",
+        "--cache_dir",
+        scratch,
+        "--output",
+        out,
+    ]
+    words += ["--column", "text", "--ngram", 5, "--threshold", 0.7, "--min_length", 1, "--num_proc", WORKERS]
+    command = [sys.executable, "-m", "text_dedup.minhash", *map(str, words)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    kept = set(datasets.load_from_disk(str(out))["id"])
+    return sorted({number for number, _ in documents(path)} - kept)
+
+
+RUN: dict[str, Callable[[Path, Path], list[int]]] = {
+    "datatrove": datatrove,
+    "datasketch": datasketch,
+    "rensa": rensa,
+    "daft": daft,
+    "data_juicer": data_juicer,
+    "text_dedup": text_dedup,
+}
+
+
+if __name__ == "__main__":
+    name, path, scratch, out = sys.argv[1:]
+    Path(out).write_text(json.dumps(RUN[name](Path(path), Path(scratch))))
