@@ -153,8 +153,8 @@ def _checked_lock(directory: Path) -> dict[str, Any]:
 
 
 def _check_columns(path: Path, file: pq.ParquetFile, rows: int) -> None:
-    wrong = [name for name in COLUMNS if name not in file.schema_arrow.names
-             or file.schema_arrow.field(name).type != REFERENCE.field(name).type]  # fmt: skip
+    there = {field.name: field.type for field in file.schema_arrow}
+    wrong = [name for name in COLUMNS if there.get(name) != REFERENCE.field(name).type]
     if wrong:
         raise WorkspaceError(str(path), f"no column {wrong[0]} as in a shard", f"schema {VERSION}")
     if file.metadata.num_rows != rows:
@@ -317,12 +317,8 @@ class Batches:
     def _plan(self, taken: list[Measured], consumed: int, dropped: Counter[Dropped]) -> _Plan:
         tokens = [measured.pair.tokens(share=self.share) for measured in taken]
         mine = deal(tokens, self.max_tokens, self.world)[self.rank]
-        return _Plan(
-            mine=[[taken[i] for i in micro] or [Measured(self.encoder.filler(), ((),))] for micro in mine],
-            pairs=len(taken),
-            consumed=consumed,
-            dropped=dropped,
-        )
+        filled = [[taken[i] for i in micro] or [Measured(self.encoder.filler(), ((),))] for micro in mine]
+        return _Plan(mine=filled, pairs=len(taken), consumed=consumed, dropped=dropped)
 
     def _rows(self) -> Iterator[Row]:
         """The mix from `start` to `stop`, round and round."""
