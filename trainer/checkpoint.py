@@ -10,6 +10,7 @@ A kill or a full disk at any moment leaves the checkpoint that `latest` names as
 import errno
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -18,12 +19,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from curate.errors import TrainError, WorkspaceError
 from curate.workspace import atomic, read_json, write_json
 from trainer.distributed import World, whole_state
 from trainer.model import RewardModel
 
 PATIENCE = 10  # seconds
+HALF_WRITTEN = re.compile(r"inline_container|iostream|PytorchStreamWriter|No space left|File too large")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -71,9 +75,9 @@ def _writing(target: Path, temporary: Path) -> Iterator[None]:
     """Say of a full disk that it is full, and free what was half written."""
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         full = isinstance(error, OSError) and error.errno in FULL
-        if not full and "PytorchStreamWriter" not in str(error):
+        if not full and not HALF_WRITTEN.search(str(error)):
             raise
         shutil.rmtree(temporary, ignore_errors=True)
         found = "no space left to write it" if full else "it could not be written (no space left?)"

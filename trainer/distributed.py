@@ -73,7 +73,8 @@ def start() -> World:
 
 def _deepspeed() -> Any:
     """The library, without its op for shared memory: that one wants a C++ compiler at run time (gloo does not)."""
-    warnings.filterwarnings("ignore", category=FutureWarning)  # it calls what torch 2.13 deprecates
+    for kind in (FutureWarning, DeprecationWarning):  # it calls what torch 2.13 deprecates
+        warnings.filterwarnings("ignore", category=kind)
     import deepspeed
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -1,0 +1,132 @@
+"""The config of a training run: presets, overrides, one clear line for every fault; no torch needed."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from curate.errors import ConfigError
+from trainer import config
+from trainer.config import LoraConfig, TrainConfig
+from trainer.schedule import due, factor, progress
+
+
+def ask(*overrides, preset="tiny_cpu"):
+    return config.resolve(preset, [*overrides, "mix=/m", "out=/o"])
+
+
+@pytest.mark.parametrize("name", config.presets())
+def test_every_preset_reads(name):
+    assert ask(preset=name).mix == "/m"
+
+
+def test_the_papers_values_stand_in_its_preset():
+    paper = ask(preset="basereward_7b")
+    assert (paper.lr, paper.batch_pairs, paper.head.layers, paper.head.activation) == (3e-6, 128, 2, "silu")
+    assert paper.loss == config.LossConfig()
+    assert paper.model == "Qwen/Qwen2.5-VL-7B-Instruct"
+
+
+def test_overrides_reach_into_the_preset_and_are_read_as_yaml():
+    asked = ask(
+        "lr=1e-5", "head.layers=3", "loss.center=0.01", "lora.rank=4", "max_pairs=", "eval_sets.own=/x.parquet"
+    )
+    assert (asked.lr, asked.head.layers, asked.head.activation, asked.loss.center) == (1e-5, 3, "silu", 0.01)
+    assert asked.lora == LoraConfig(rank=4)
+    assert asked.max_pairs is None
+    assert asked.eval_sets == {"own": "/x.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("override", "line", "hint"),
+    [
+        ("head.leyers=3", "config: $.head.leyers: unknown key", "did you mean layers?"),
+        ("lr=fast", "config: $.lr: found text 'fast'; expected a number", ""),
+        ("zero=4", "config: $.zero: found 4; expected 0 or 1 or 2 or 3", ""),
+        ("head.layers=6", "config: $.head: layers: found 6; expected 1 to 5", ""),
+        ("batch_pairs=0", "config: $: batch_pairs: found 0; expected at least 1", ""),
+        ("epochs=0", "config: $: epochs: found 0.0; expected at least 1e-09", ""),
+        ("eval_sets.holdout=x", "config: $: eval_sets: the name holdout means the mix's own held-out pairs", ""),
+        ("lr", "lr: no key=value; expected for instance lr=1e-5 or head.layers=3", ""),
+        ("lr=[", "lr, line 1: not YAML: expected the node content, but found '<stream end>'; expected valid YAML", ""),
+    ],
+)  # fmt: skip
+def test_a_fault_is_one_line(override, line, hint):
+    with pytest.raises(ConfigError) as caught:
+        ask(override)
+    assert (str(caught.value), caught.value.hint) == (line, hint)
+
+
+def test_an_unknown_preset_and_no_model():
+    with pytest.raises(
+        ConfigError, match=r"^preset: no preset 'tiny'; expected one of .*tiny_cpu, or a YAML file$"
+    ):
+        ask(preset="tiny")
+    with pytest.raises(ConfigError, match="no model named") as caught:
+        ask(preset=None)
+    assert caught.value.hint == "--preset NAME (one of basereward_3b, basereward_7b, tiny_cpu), or model=DIR"
+
+
+def test_a_written_config_reads_back_the_same(tmp_path):
+    asked = ask("lora.target=[q_proj, v_proj]", f"out={tmp_path}/run")
+    asked = config.resolve("tiny_cpu", ["lora.target=[q_proj, v_proj]", "mix=/m", f"out={tmp_path}/run"])
+    path = config.write(asked)
+    assert config.read(path) == asked
+    assert set(yaml.safe_load(path.read_text())) == set(TrainConfig.__dataclass_fields__)
+
+
+def test_a_run_directory_keeps_its_config(tmp_path):
+    here = ["mix=/m", f"out={tmp_path}"]
+    config.write(config.resolve("tiny_cpu", here))
+    config.write(config.resolve("tiny_cpu", [*here, "workers=3", "keep_checkpoints=5"]))  # these change no number
+    assert config.read(tmp_path / "config.yaml").workers == 3
+    with pytest.raises(ConfigError) as caught:
+        config.write(config.resolve("tiny_cpu", [*here, "lr=1e-5", "head.layers=3", "max_steps=4"]))
+    assert str(caught.value) == (
+        f"{tmp_path}: holds a run with another config: head.layers is 2, asked 3; max_steps is unset, asked 4; "
+        "lr is 0.001, asked 1e-05; expected the same config"
+    )
+    assert caught.value.hint == f"give another --out, or delete {tmp_path} to start over"
+
+
+def test_a_typo_is_told_without_torch(tmp_path):
+    code = "import sys; from trainer import config; assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "trainer.config",
+        "--preset",
+        "tiny_cpu",
+        "lrr=1",
+        "mix=/m",
+        f"out={tmp_path}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: config: $.lrr: unknown key\nhint: did you mean lr?\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_learning_rate_warms_up_and_follows_half_a_cosine():
+    asked = ask("warmup=0.2")
+    points = [factor(asked, at) for at in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    assert points == pytest.approx([0, 0.5, 1, 0.5, 0])
+    assert factor(ask("warmup=0.2", "schedule=constant"), 0.9) == 1
+    assert factor(ask("warmup=0"), 0.0) == 1
+
+
+def test_a_run_ends_at_its_nearest_limit():
+    asked = ask("epochs=2", "max_pairs=500", "max_steps=40")
+    assert progress(asked, 100, step=0, pairs=0, consumed=0) == 0
+    assert progress(asked, 100, step=10, pairs=80, consumed=100) == 0.5  # of 2 epochs of 100
+    assert progress(asked, 1000, step=10, pairs=400, consumed=500) == 0.8  # of 500 pairs
+    assert progress(asked, 1000, step=40, pairs=80, consumed=100) == 1  # of 40 steps
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_due"), [(0, 9, False), (9, 10, True), (10, 19, False), (8, 31, True)]
+)
+def test_every_ten_pairs(before, after, is_due):
+    assert due(10, before, after) is is_due
+    assert due(None, before, after) is False
