@@ -1,14 +1,27 @@
 """Sources with a planted signal: one whose labels follow a rule that can be learnt, one whose labels are a coin's.
 
-The rule: of two replies the one with the better word of a dozen word pairs wins; each has to be learnt by itself, so
-that a model which did not learn them is right about half the time. A benchmark in JudgeBench's format asks for it.
+The rule: of two replies the one with the better word of a dozen word pairs wins; each has to be learnt by itself,
+so that a model which did not learn them is right about half the time. A benchmark like JudgeBench asks for it.
 """
 
 import json
 import random
 from pathlib import Path
 
-THINGS = "apples bread cats doors eggs forks gates hills islands jars keys lamps maps nets ovens pens".split()
+THINGS = [
+    "apples",
+    "bread",
+    "cats",
+    "doors",
+    "eggs",
+    "forks",
+    "gates",
+    "hills",
+    "islands",
+    "jars",
+    "keys",
+    "lamps",
+]
 WORDS = [
     ("gladly", "grimly"), ("fresh", "stale"), ("cheap", "dear"), ("today", "someday"), ("whole", "broken"),
     ("clean", "dusty"), ("kindly", "rudely"), ("quick", "slow"), ("warm", "cold"), ("full", "empty"),

@@ -19,14 +19,14 @@ PREFIX: dict[Mode, str] = {"single": "only", "leave-one-out": "without", "add-on
 class Arm:
     """One thing to train: the mix of a recipe `without` some datasets, with trainer settings of its own.
 
-    `dataset` is what the arm is about and `mode` how: both None for the baseline and for arms that differ by
+    `datasets` is what the arm is about and `mode` how: nothing for the baseline and for arms that differ by
     settings.
     """
 
     name: str
     without: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
-    dataset: str | None = None
+    datasets: tuple[str, ...] = ()
     mode: Mode | None = None
 
     @property
@@ -102,12 +102,12 @@ def _arm(mode: Mode, name: str, aside: tuple[str, ...], recipe: Recipe) -> Arm:
         without = [*aside, name]
     else:
         without = all_but(recipe, [name])
-    return Arm(name=f"{PREFIX[mode]}-{name}", without=tuple(sorted(without)), dataset=name, mode=mode)
+    return Arm(name=f"{PREFIX[mode]}-{name}", without=tuple(sorted(without)), datasets=(name,), mode=mode)
 
 
 def all_but(recipe: Recipe, names: Sequence[str]) -> list[str]:
     """What to leave out to keep only these: other entries, and the other pools of an entry they are part of."""
-    kept = {entry.label for entry in recipe.entries if entry.label in names}
+    kept = {entry.label for entry in recipe.entries if {entry.label, f"entry:{entry.label}"} & set(names)}
     inside = [pool for pool in recipe.pools if {pool.label, pool.source} & set(names) - kept]
     labels = {pool.label for pool in inside}
     reached = {entry.label for entry in recipe.entries if labels & set(entry.pools)}
@@ -116,13 +116,14 @@ def all_but(recipe: Recipe, names: Sequence[str]) -> list[str]:
     return out + sorted(partly - labels)
 
 
-def sources_of(recipe: Recipe, dataset: str) -> set[str]:
-    """The sources whose pairs a dataset is made of."""
-    named = {pool.source for pool in recipe.pools if dataset in (pool.source, pool.label)}
-    if named:
-        return named
-    drawn = {label for entry in recipe.entries if entry.label == dataset for label in entry.pools}
-    return {pool.source for pool in recipe.pools if pool.label in drawn}
+def sources_of(recipe: Recipe, names: Sequence[str]) -> set[str]:
+    """The sources whose pairs datasets are made of."""
+    out: set[str] = set()
+    for name in (name.removeprefix("entry:") for name in names):
+        named = {pool.source for pool in recipe.pools if name in (pool.source, pool.label)}
+        drawn = {pool for entry in recipe.entries if entry.label == name for pool in entry.pools}
+        out |= named or {pool.source for pool in recipe.pools if pool.label in drawn}
+    return out
 
 
 def removed(baseline: Sequence[object], arm: Sequence[object]) -> list[int] | None:

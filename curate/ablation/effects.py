@@ -198,9 +198,12 @@ class _Measured:
 
 
 def _one_seed(measured: _Measured, _: statistics.F64, draws: statistics.F64) -> Effect:
-    interval = statistics.percentile(draws)
+    counts, interval = measured.counts, statistics.percentile(draws)
     assert interval is not None, "a measure with a value has draws"
-    counts = measured.counts
+    if (
+        interval.low == interval.high
+    ):  # no trial differs: so far the rule of three (Hanley, Lippman-Hand 1983) goes
+        interval = Interval(interval.low - 3 * measured.least_error, interval.high + 3 * measured.least_error)
     if counts is None or counts.clusters < counts.trials:
         error = max(float(np.nanstd(draws)), measured.least_error)
         p = statistics.bootstrap_chance(draws)

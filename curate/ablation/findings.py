@@ -114,7 +114,7 @@ def _values(exams: Sequence[Exam], by_exam: Mapping[str, Sequence[Scores]]) -> l
 
 def verdict(arm: Arm, tests: Sequence[Effect]) -> Verdict:
     """What the corrected tests of an arm say of its dataset, or of its settings."""
-    if arm.dataset is None:
+    if not arm.datasets:
         return _of_settings(arm, tests)
     alone = arm.mode == "single"
     asked = [one for one in tests if (one.against == "chance") == alone]
@@ -124,7 +124,7 @@ def verdict(arm: Arm, tests: Sequence[Effect]) -> Verdict:
     suggestion, reason = _weighed(effect if alone else others)
     if own and not alone:
         reason += f"; on its own held-out pairs {_told(own[0])}"
-    return Verdict(arm.dataset, arm.name, suggestion, reason)
+    return Verdict(" + ".join(arm.datasets), arm.name, suggestion, reason)
 
 
 def turned(effect: Effect) -> Effect:

@@ -72,7 +72,7 @@ class Study:
 
     def own(self) -> dict[str, set[str]]:
         """The sources of each arm's dataset."""
-        return {arm.name: armory.sources_of(self.recipe, arm.dataset) for arm in self.arms if arm.dataset}
+        return {arm.name: armory.sources_of(self.recipe, arm.datasets) for arm in self.arms if arm.datasets}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +141,12 @@ def check(study: Study, mixes: Mapping[str, Built]) -> None:
         if not shards[arm.name]:
             raise ConfigError(f"arm {arm.name}", "no pair is left to train on", "pairs in its mix")
         smaller, larger = sorted((shards[arm.name], shards[first]), key=len)
-        if arm.mode == "single" or arm.dataset is None:
+        if arm.mode == "single" or not arm.datasets:
             continue
         gone = armory.removed(larger, smaller)
         assert gone is not None, f"{arm.name}: what both mixes have is the same, in the same order"
-        own = armory.sources_of(study.recipe, arm.dataset)
-        assert {larger[i][1] for i in gone} <= own, f"{arm.name}: it differs by the pairs of {arm.dataset} alone"
+        own = armory.sources_of(study.recipe, arm.datasets)
+        assert {larger[i][1] for i in gone} <= own, f"{arm.name}: it differs by its dataset's pairs alone"
 
 
 def _ids(mix: Path, kind: str) -> list[tuple[str, str]]:
@@ -198,7 +198,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
 def _arm_facts(arm: Arm, prepared: Prepared) -> dict[str, Any]:
     mix = prepared.mixes[arm.name]
     return {
-        "dataset": arm.dataset,
+        "datasets": list(arm.datasets),
         "without": list(arm.without),
         "settings": list(arm.settings),
         "mix": str(mix.directory),

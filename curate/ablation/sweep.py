@@ -13,13 +13,14 @@ arms:
   three_silu: {settings: {head.layers: 3}}
   text: {only: [tulu3_if, olmo2_mix]}             of the recipe's datasets, or
   no_text: {without: [tulu3_if, olmo2_mix]}
-grid: {head.layers: [1, 2], lr: [1e-6, 3e-6]}     in the place of arms: every combination, named by its values
+grid: {head.layers: [1, 2], lr: [1e-6, 3e-6]}     in the place of arms: every combination, named by its values;
+                                     `without` and `only` can be among its keys, with lists of datasets
 """
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,11 @@ def _arm(name: str, one: _Arm, of: recipe.Recipe, where: str) -> Arm:
         for i, dataset in enumerate(getattr(one, kind)):
             check_key(dataset, known, f"{where}.{kind}[{i}]")
     out = all_but(of, one.only) if one.only else one.without
-    return Arm(name=name, without=tuple(sorted({*of.without, *out})), settings=settings(one.settings))
+    alone = bool(one.only) and not one.settings  # asked what it teaches at all, not only how it differs
+    return Arm(
+        name=name, without=tuple(sorted({*of.without, *out})), settings=settings(one.settings),
+        datasets=one.only if alone else (), mode="single" if alone else None,
+    )  # fmt: skip
 
 
 def _grid(grid: Mapping[str, list[Any]], where: str) -> dict[str, _Arm]:
@@ -112,9 +117,13 @@ def _grid(grid: Mapping[str, list[Any]], where: str) -> dict[str, _Arm]:
     for combination in product(*grid.values()):
         chosen = dict(zip(grid, combination, strict=True))
         name = ",".join(f"{key.rpartition('.')[2]}={_shown(value)}" for key, value in chosen.items())
-        out[re.sub(r"[^A-Za-z0-9_=.,+-]", "_", name)] = replace(_Arm(), settings=chosen)
+        sides = {key: chosen.pop(key) for key in ("only", "without") if key in chosen}
+        arm: _Arm = config.build({**sides, "settings": chosen}, _Arm, where)
+        out[re.sub(r"[^A-Za-z0-9_=.,+-]", "_", name)] = arm
     return out
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value)) or "nothing"
     return f"{value:g}" if isinstance(value, float) else str(value)
