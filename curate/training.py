@@ -64,28 +64,26 @@ def run(command: Sequence[str], say: Callable[[str], None]) -> None:
     Raises TrainError with the trainer's own error, or with the process that was killed.
     """
     environment = {**ENVIRONMENT, **os.environ}
-    process = subprocess.Popen(
+    watch, stopped = _Watch(say), False
+    with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
         start_new_session=True,  # so that a terminal's Ctrl-C reaches it only through us
         preexec_fn=_end_with_us,
-    )  # fmt: skip
-    assert process.stdout is not None
-    watch, stopped = _Watch(say), False
-    while True:
-        try:
-            for line in process.stdout:
-                watch.take(line.rstrip("\n"))
-            code = process.wait()
-            break
-        except KeyboardInterrupt:
-            if stopped:
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.send_signal(signal.SIGINT)
-            stopped = True
+    ) as process:  # fmt: skip
+        while process.returncode is None:
+            try:
+                for line in process.stdout or ():
+                    watch.take(line.rstrip("\n"))
+                process.wait()
+            except KeyboardInterrupt:
+                if stopped:
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.send_signal(signal.SIGINT)
+                stopped = True
     watch.flush()
-    if code and (watch.error or not stopped):
-        raise watch.failure(code)
+    if process.returncode and (watch.error or not stopped):
+        raise watch.failure(process.returncode)
     if stopped:
         raise KeyboardInterrupt
 
@@ -141,7 +139,7 @@ class _Watch:
         if self.error:
             where, found, hint = self.error
             return TrainError(where, found, "", hint)
-        text = "\n".join(self._report or [])
+        text = "\n".join(self._report or []).rpartition("Root Cause")[2]  # the others died of it
         rank, killed = FAILED_RANK.search(text), KILLED.search(text)
         who = f"process {rank[1]} of the trainer" if rank else "the trainer"
         name = killed[1] if killed else signal.Signals(-code).name if code < 0 else None

@@ -1,6 +1,7 @@
 """The training loop in one process: exact steps, resume, what lies on disk, and every fault in one line."""
 
 import json
+import math
 import resource
 import shutil
 import signal
@@ -42,7 +43,7 @@ def run(mix, tmp_path_factory):
 
 
 def plain_steps(mix: Path, model_dir: Path, rates: list[float]) -> tuple[RewardModel, list[float]]:
-    """The same steps without any of our machinery: two padded rows a pair, one batch, torch's mean, clip and AdamW."""
+    """The same steps without our machinery: two padded rows a pair, one batch, torch's mean, clip and AdamW."""
     asked = config.resolve("tiny_cpu", settings(mix, Path("out")))
     model = build(model_dir, asked.head, freeze_vision=False, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0)
@@ -63,12 +64,12 @@ def plain_steps(mix: Path, model_dir: Path, rates: list[float]) -> tuple[RewardM
 
 @pytest.mark.parametrize("zero", [0, 1])
 def test_steps_are_those_of_plain_torch(mix, tmp_path, zero):
-    run = trained(mix, tmp_path, "max_steps=3", "max_tokens=300", f"zero={zero}")
+    run = trained(mix, tmp_path, "max_steps=2", "max_tokens=400", f"zero={zero}")
     rates = [row["lr"] for row in rows(run) if "lr" in row]
-    assert rates == pytest.approx([1e-3 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * x)).item())
-                                   for x in ((1 / 6 - 0.05) / 0.95, (3 / 6 - 0.05) / 0.95, (5 / 6 - 0.05) / 0.95)])  # fmt: skip
+    middles = [(step - 0.5) / 2 for step in (1, 2)]
+    assert rates == pytest.approx([5e-4 * (1 + math.cos(math.pi * (at - 0.05) / 0.95)) for at in middles])
     model, numbers = plain_steps(mix, run / "model", rates)
-    assert curve(run)[:6] == pytest.approx(numbers, rel=1e-5)
+    assert curve(run)[:4] == pytest.approx(numbers, rel=1e-5)
     final = RewardModel.from_pretrained(run / "final").state_dict()
     for name, value in model.state_dict().items():
         if (
@@ -300,6 +301,12 @@ torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
 ============================================================
 trainer.train FAILED
 ------------------------------------------------------------
+Failures:
+[1]:
+  rank      : 0 (local_rank: 0)
+  exitcode  : -15 (pid: 122)
+  traceback : Signal 15 (SIGTERM) received by PID 122
+------------------------------------------------------------
 Root Cause (first observed failure):
 [0]:
   time      : 2026-11-21_16:10:11
@@ -348,6 +355,6 @@ def test_a_killed_process():
 def test_missing_libraries(monkeypatch):
     training.check_installed()
     monkeypatch.setattr(training, "LIBRARIES", ("torch", "no_such_library"))
-    with pytest.raises(TrainError, match="^trainer: no_such_library not installed; expected") as caught:
+    with pytest.raises(TrainError, match=r"^trainer: no_such_library not installed; expected") as caught:
         training.check_installed()
     assert caught.value.hint == "pip install 'curate[trainer]'"
