@@ -111,10 +111,7 @@ def screen(
     judges = {at: _judge(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
     _judge_all(pools, list(judges.values()), engine, listen)
     sketches = [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
-    corpus = Corpus(
-        pools=tuple(pools), images=images, seed=seed, engine=engine, places={one: _place(one) for one in sketches}
-    )
-    corpora.make(corpus, corpus.places, listen)
+    corpus = sketched(pools, sketches, seed, engine, listen, images)
     ledgers = [_Ledger(pool) for pool in pools]
     for at, (name, step) in enumerate(steps):
         if is_row_step(step):
@@ -123,6 +120,54 @@ def screen(
         elif is_corpus_step(step):
             _decide(name, step, ledgers, corpus)
     return Screened(pools=tuple(ledger.close() for ledger in ledgers))
+
+
+def sketched(
+    pools: Sequence[Pool],
+    sketches: Iterable[Sketch],
+    seed: int,
+    engine: Engine,
+    listen: Listener | None = None,
+    images: Path = Path("images"),
+) -> Corpus:
+    """The pools with these sketches made; those that are cached are not made again."""
+    places = {one: _place(one) for one in sketches}
+    corpus = Corpus(pools=tuple(pools), images=images, seed=seed, engine=engine, places=places)
+    corpora.make(corpus, places, listen)
+    return corpus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinions:
+    """What row steps say of every pair of a pool, whatever another one says.
+
+    keys      the key columns of its pairs in file order
+    verdicts  by the step's name: what it would drop, columns `at` (the row of `keys`) and `reason`
+    scores    by the step's name: its scorer's columns, a row for each pair
+    """
+
+    keys: pl.DataFrame
+    verdicts: Mapping[str, pl.DataFrame]
+    scores: Mapping[str, pl.DataFrame]
+
+
+def opinions(
+    pools: Sequence[Pool], steps: Mapping[str, RowStep], engine: Engine, listen: Listener | None = None
+) -> Iterator[Opinions]:
+    """Ask row steps about all pairs of each pool; nothing is dropped. Verdicts and scores are cached as ever."""
+    judges = {name: _judge(name, step) for name, step in steps.items()}
+    _judge_all(pools, list(judges.values()), engine, listen)
+    for pool in pools:
+        ledger = _Ledger(pool)
+        scored = {name: judge for name, judge in judges.items() if judge.scorer is not None}
+        yield Opinions(
+            keys=ledger.keys,
+            verdicts={name: ledger.verdicts(judge).select("at", "reason") for name, judge in judges.items()},
+            scores={
+                name: pl.concat([_read(pool.directory / judge.scores / part) for part in pool.parts])
+                for name, judge in scored.items()
+            },
+        )
 
 
 def write_decisions(screened: Screened, directory: Path) -> None:
