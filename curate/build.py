@@ -265,6 +265,8 @@ def _screened(
         for label, artefact in artefacts.items()
     ]
     watch.say(f"screen: {', '.join(name for name, _ in listed) or 'no steps'}")
+    for name, banding in steps.bandings(listed).items():
+        watch.say(f"{name}: {banding}")
     with watch.progress("screen", 0) as listen:
         return screen(pools, listed, recipe.seed, engine, listen, images)
 

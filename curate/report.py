@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from curate.quotas import Plan
+from curate.sketches.banding import Banding
 
 
 class Table(NamedTuple):
@@ -24,6 +25,12 @@ def plan_table(plan: Plan, basis: str) -> Table:
         rows,
         ("", "", "" if plan.rows is None else plan.rows, "", ""),
     )
+
+
+def curve_table(name: str, banding: Banding) -> Table:
+    """The S-curve of a step that looks for near-duplicates, and the misses to be expected."""
+    title = f"{name}: what {banding.bands} bands of {banding.rows} min-hashes find"
+    return Table(title, ("jaccard", "compared", "missed"), list(banding.curve()))
 
 
 FUNNEL = ("rows", "skipped", "pairs", "dropped", "kept", "held out", "unused", "mixed")

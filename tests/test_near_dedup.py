@@ -17,8 +17,9 @@ from curate.corpus import Pool
 from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.mix import order_key
+from curate.report import curve_table
 from curate.screen import Screened, screen
-from curate.steps import build
+from curate.steps import bandings, build, build_all
 
 Rows = Sequence[Mapping[str, Any]]
 BASE = " ".join(f"w{i}" for i in range(30))  # 26 shingles of five words
@@ -309,3 +310,19 @@ def test_a_cluster_of_near_duplicates_leaves_one(tmp_path: Path):
     screened = run([pool_of(tmp_path / "one", [{"chosen": text} for text in texts])])
     assert screened.pools[0].funnel.kept == 1
     assert len(set(lost(screened).values())) == 1
+
+
+# ---------------------------------------------------------------------------------------------- what is said
+
+
+def test_the_plan_of_a_recipe_shows_what_will_be_found():
+    listed = build_all([("exact_duplicates", None), ("near_dedup", {"jaccard": 0.8})], "$")
+    (found,) = bandings(listed).items()
+    table = curve_table(*found)
+    assert table.title == "near_dedup: what 13 bands of 7 min-hashes find"
+    assert [(row[0], round(row[1], 3)) for row in table.rows][3:6] == [(0.75, 0.845), (0.8, 0.953), (0.85, 0.993)]
+    assert found[1].to_dict()["curve"][3] == {
+        "jaccard": 0.75,
+        "compared": pytest.approx(0.845, abs=5e-4),
+        "missed": None,
+    }

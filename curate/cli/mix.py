@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 
 import typer
 
-from curate import report
+from curate import report, steps
 from curate.build import Inputs, build, jobs, sizes
 from curate.build import plan as make_plan
 from curate.cli.options import (
@@ -60,16 +60,19 @@ def plan(
     read = load(recipe)
     inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
-    inputs.steps(read, hashes)  # a recipe that cannot be built has no plan
+    bandings = steps.bandings(inputs.steps(read, hashes))  # a recipe that cannot be built has no plan
     found = jobs(read, inputs)
     located = {
         label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job for label, job in found.items()
     }
     planned = make_plan(read, sizes(located))
     if as_json:
-        data(planned.to_dict())
+        curves = {name: banding.to_dict() for name, banding in bandings.items()}
+        data({**planned.to_dict(), "near_duplicates": curves})
     else:
         show(report.plan_table(planned, "pools before screening where counted, else as published"))
+        for name, banding in bandings.items():
+            show(report.curve_table(name, banding))
 
 
 def mix(

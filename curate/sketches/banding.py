@@ -7,6 +7,7 @@ similarity s agree in one row with probability s, so they are compared with 1 - 
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,11 @@ class Banding:
         points = sorted({*SHOWN, self.jaccard})
         shares = [(point, self.compared(point)) for point in points]
         return [(point, share, 1 - share if point >= self.jaccard else None) for point, share in shares]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Itself and its curve, as JSON values."""
+        points = [{"jaccard": at, "compared": share, "missed": gone} for at, share, gone in self.curve()]
+        return {"jaccard": self.jaccard, "rows": self.rows, "bands": self.bands, "curve": points}
 
     def __str__(self) -> str:
         missed = ", ".join(f"{gone:.2%} at {at:g}" for at, _, gone in self.curve() if gone is not None)

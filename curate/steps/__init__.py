@@ -8,12 +8,14 @@ from typing import Any, TypeGuard
 from curate import config
 from curate.contamination.material import Library
 from curate.errors import ConfigError
+from curate.sketches.banding import Banding
 from curate.steps.base import CorpusStep, RowStep, Step
 from curate.steps.decontaminate import Decontaminate
 from curate.steps.empty_reply import EmptyReply
 from curate.steps.exact_duplicates import ExactDuplicates
 from curate.steps.formatting_only import FormattingOnly
 from curate.steps.identical import Identical
+from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.language import Language
 from curate.steps.length import Length
 from curate.steps.licenses import Licenses
@@ -31,6 +33,7 @@ STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
     "exact_duplicates": ExactDuplicates,
     "formatting_only": FormattingOnly,
     "identical": Identical,
+    "label_conflicts": LabelConflicts,
     "language": Language,
     "length": Length,
     "licenses": Licenses,
@@ -76,6 +79,11 @@ def bind(listed: Iterable[tuple[str, Step]], library: Library, where: str) -> li
         (name, step.bind(library, f"{where}.steps.{name}") if isinstance(step, Decontaminate) else step)
         for name, step in listed
     ]
+
+
+def bandings(listed: Iterable[tuple[str, Step]]) -> dict[str, Banding]:
+    """How the steps that look for near-duplicates do it, by their names."""
+    return {name: step.banding for name, step in listed if isinstance(step, NearDedup)}
 
 
 def is_row_step(step: Step) -> TypeGuard[RowStep]:
