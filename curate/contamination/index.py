@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from curate.contamination import grams, pictures
 from curate.contamination.grams import EDITED, Table
@@ -40,7 +41,10 @@ RARE, COMMON = 10, 100
 """Contexts of the index in which an n-gram counts fully, and in which it counts nothing."""
 
 SHARED = 0.2
-"""The share of a document's n-grams that makes it a candidate: low, as a changed word takes five with it."""
+"""The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it."""
+
+FEW = 4
+"""A document with fewer rare n-grams is looked for by all that it has."""
 
 DOCUMENTS: dict[str, Any] = {
     "kind": pl.UInt8,
@@ -81,7 +85,8 @@ class Index:
 
     rarity            for each n-gram, from 0 (boilerplate of the index) to 1
     firsts            document i has the n-grams own[firsts[i]:firsts[i + 1]], at the words `places` of these
-    words             how many each document has
+    weights           for each of `own`, the rarity of the n-gram
+    text, starts      document i is the UTF-8 text[starts[i]:starts[i + 1]], of `words` words
     """
 
     table: Table
@@ -89,6 +94,9 @@ class Index:
     firsts: I64
     own: U32
     places: U16
+    weights: F32
+    text: U8
+    starts: I64
     words: I64
     entries: pl.DataFrame
     documents: pl.DataFrame
@@ -113,10 +121,16 @@ def _load(directory: Path) -> Index:
         name: pl.read_parquet(directory / f"{name}.parquet") for name in ("entries", "documents", "images")
     }
     lengths = frames["documents"]["words"].to_numpy().astype(np.int64)
+    arrays = {name: array(name) for name in ("rarity", "firsts", "own", "places")}
+    said = frames["documents"]["text"].to_arrow().cast(pa.large_string())
+    _, offsets, text = said.buffers()
     return Index(
         table=table,
         words=lengths,
-        **{name: array(name) for name in ("rarity", "firsts", "own", "places")},
+        weights=np.ascontiguousarray(arrays["rarity"][arrays["own"]]),
+        text=np.frombuffer(text, np.uint8),
+        starts=np.frombuffer(offsets, np.int64)[said.offset : said.offset + len(said) + 1],
+        **arrays,
         **frames,
     )
 
@@ -228,14 +242,19 @@ def _ngrams(collected: _Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
     kept = np.zeros(len(unique), np.bool_)
     kept[number[own]] = True
     number, places, owners = (np.cumsum(kept) - 1)[number[own]], places[own], owners[own]
-    starts, documents = _postings(number, owners, int(kept.sum()))
-    table, shift = _table(unique[kept])
+    contexts = contexts[kept]
+    # a document is found by its rare n-grams; by all of them where it has hardly any that are
+    rare = contexts[number] <= RARE
+    few = np.bincount(owners[rare], minlength=len(lengths)) < FEW
+    leading = rare | few[owners]
+    starts, documents = _postings(number[leading], owners[leading], len(contexts))
+    table, shift = _table(unique[kept], starts, documents)
     return {
         **table,
         "starts": starts,
         "documents": documents,
         "least": _least(documents, lengths),
-        "rarity": rarity(contexts[kept], RARE, COMMON),
+        "rarity": rarity(contexts, RARE, COMMON),
         "firsts": np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(lengths)))]),
         "own": number.astype(np.uint32),
         "places": places,
@@ -282,12 +301,11 @@ def _least(documents: U32, lengths: I64) -> U16:
     return np.clip(some, 1, 65535).astype(np.uint16)
 
 
-def _table(hashes: U64) -> tuple[dict[str, npt.NDArray[Any]], int]:
-    """The arrays `bits`, `keys` and `grams` of a Table, and its shift."""
+def _table(hashes: U64, starts: I64, documents: U32) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    """The arrays `bits` and `cells` of a Table, and its shift."""
     size = 1 << max(6, int(2 * len(hashes)).bit_length())
     shift = 64 - (8 * size).bit_length() + 1
     bits: U8 = np.zeros(size, np.uint8)
-    keys: U64 = np.zeros(size, np.uint64)
-    numbers: U32 = np.zeros(size, np.uint32)
-    grams.fill(hashes, bits, shift, keys, numbers)
-    return {"bits": bits, "keys": keys, "grams": numbers}, shift
+    cells: U64 = np.zeros((size, 2), np.uint64)
+    grams.fill(hashes, starts, documents, bits, shift, cells)
+    return {"bits": bits, "cells": cells}, shift

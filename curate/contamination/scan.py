@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.contamination.grams import EDITED, SIZE, compare, scan
+from curate.contamination.grams import F64, SHORT, SIZE, compare, scan, shares
 from curate.contamination.index import U32, Index
 from curate.errors import WorkspaceError
 from curate.sketches.words import I64, U8
@@ -48,14 +48,13 @@ class Pass:
         self.texts = 0
         self.hits: list[dict[str, Any]] = []
         self._out: U32 = np.empty((len(index.table.least) + (1 << 15), 2), np.uint32)
-        self._documents: dict[int, U8] = {}
 
     def scan(self, texts: Texts, side: int) -> None:
         """Look for documents in the texts, which stand on one of the SIDES of their pairs."""
         self.texts += len(texts.rows)
-        for text, document in self._candidates(texts):
-            cover, snippet = self._compare(texts, text, document)
-            if self._share(document, cover) >= FLOOR:
+        for some in self._candidates(texts):
+            for text, document in some[self._shares(texts, some) >= FLOOR].tolist():
+                cover, snippet = self._compare(texts, text, document)
                 self.hits.append(
                     {"position": texts.rows[text], "side": side, "document": document, "cover": cover,
                      "snippet": snippet}
@@ -69,29 +68,33 @@ class Pass:
             _write(sink, pa.Table.from_pylist(self.hits, HITS))
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
-    def _candidates(self, texts: Texts) -> Iterator[tuple[int, int]]:
-        """(text, document) where they share enough n-grams."""
+    def _candidates(self, texts: Texts) -> Iterator[U32]:
+        """Rows (text, document) of those that share enough n-grams."""
         text = 0
         while text < len(texts.offsets) - 1:
             found, text = scan(self.index.table, texts.data, texts.offsets, text, self.counts, self._out)
-            yield from self._out[:found].tolist()
+            yield self._out[:found]
+
+    def _shares(self, texts: Texts, candidates: U32) -> F64:
+        """How much of its document each candidate has; a short one was found whole."""
+        index = self.index
+        out: F64 = np.ones(len(candidates))
+        long = index.words[candidates[:, 1]] >= SHORT
+        out[long] = shares(
+            texts.data, texts.offsets, candidates[long], index.text, index.starts, index.firsts, index.weights,
+            index.places,
+        )  # fmt: skip
+        return out
 
     def _compare(self, texts: Texts, text: int, document: int) -> tuple[U8, str | None]:
-        own = slice(self.index.firsts[document], self.index.firsts[document + 1])
-        if self.index.words[document] < EDITED:  # such a candidate has all of its n-grams
+        index = self.index
+        own = slice(index.firsts[document], index.firsts[document + 1])
+        if index.words[document] < SHORT:
             return np.full(own.stop - own.start, SIZE, np.uint8), None
-        if document not in self._documents:
-            said = self.index.documents["text"][document].encode(errors="replace")
-            self._documents[document] = np.frombuffer(said, np.uint8)
+        said = index.text[index.starts[document] : index.starts[document + 1]]
         start, end = texts.offsets[text], texts.offsets[text + 1]
-        cover, begin, stop = compare(texts.data, start, end, self._documents[document], self.index.places[own])
+        cover, begin, stop = compare(texts.data, start, end, said, index.places[own])
         return cover, texts.data[begin:stop].tobytes().decode(errors="replace")[:SNIPPET]
-
-    def _share(self, document: int, cover: U8) -> float:
-        own = self.index.own[self.index.firsts[document] : self.index.firsts[document + 1]]
-        weights = self.index.rarity[own]
-        total = float(weights.sum())
-        return float((weights * cover).sum()) / (SIZE * total) if total else float(cover.mean()) / SIZE
 
 
 def _write(sink: Any, table: Any) -> None:
