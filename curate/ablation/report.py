@@ -122,7 +122,7 @@ def test_table(report: Report) -> Table:
     """Every tested difference with its interval, its p values, and what could have been seen."""
     rows = [
         (
-            one.arm, title(one.exam, one.measure) + (" above chance" if one.against == "chance" else ""),
+            one.arm, _asked(one),
             f"{100 * one.value:.1f}", f"{100 * one.other:.1f}", points(one.difference),
             span(one.interval), None if one.gained is None else f"{one.gained}/{one.lost}", one.test,
             chance(one.p),
@@ -136,10 +136,14 @@ def test_table(report: Report) -> Table:
     return Table("differences", columns, rows)
 
 
+def _asked(one: Effect) -> str:
+    return title(one.exam, one.measure) + (" above chance" if one.against == "chance" else "")
+
+
 def brief_table(report: Report) -> Table:
     """The tested differences as a terminal has room for them."""
     rows = [
-        (one.arm, title(one.exam, one.measure), f"{points(one.difference)}{marks(one.holm)}", span(one.interval),
+        (one.arm, _asked(one), f"{points(one.difference)}{marks(one.holm)}", span(one.interval),
          chance(one.holm), f"{100 * one.detectable_holm:.1f}")
         for one in report.found.tests
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """An ablation from its arms to its report: mixes built and checked, runs prepared, carried out and compared."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from curate.ablation.runs import Run
 from curate.build import Built, Inputs, Watcher, build_family
 from curate.engines.base import Engine
 from curate.errors import ConfigError
+from curate.keys import halves
 from curate.manifest import fingerprint
 from curate.recipe import Recipe
 from curate.workspace import Workspace, write_json
@@ -130,32 +132,34 @@ def _key(recipe: Recipe) -> str:
 def check(study: Study, mixes: Mapping[str, Built]) -> None:
     """Every arm is the mix of all datasets less exactly the pairs that it leaves out, in the same order.
 
-    Compared are the pair ids in the shards, arm by arm with the arm that has the most; a difference is a fault of
-    ours.
+    Compared are the pair ids in the shards, arm by arm with the baseline; a difference is a fault of ours.
     """
-    shards = {name: _ids(mix.directory, "shard") for name, mix in mixes.items()}
-    held = {name: [pair for pair, _ in _ids(mix.directory, "holdout")] for name, mix in mixes.items()}
     first = study.arms[0].name
+    held, (whole, sources) = _ids(mixes[first].directory, "holdout"), _ids(mixes[first].directory, "shard")
     for arm in study.arms:
-        assert held[arm.name] == held[first], f"{arm.name}: the held-out pairs are the baseline's"
-        if not shards[arm.name]:
+        mix = mixes[arm.name].directory
+        ids, of = _ids(mix, "shard")
+        assert _ids(mix, "holdout") == held, f"{arm.name}: the held-out pairs are the baseline's"
+        if not ids:
             raise ConfigError(f"arm {arm.name}", "no pair is left to train on", "pairs in its mix")
-        smaller, larger = sorted((shards[arm.name], shards[first]), key=len)
         if arm.mode == "single" or not arm.datasets:
             continue
+        larger, origin, smaller = (whole, sources, ids) if len(ids) <= len(whole) else (ids, of, whole)
         gone = armory.removed(larger, smaller)
         assert gone is not None, f"{arm.name}: what both mixes have is the same, in the same order"
         own = armory.sources_of(study.recipe, arm.datasets)
-        assert {larger[i][1] for i in gone} <= own, f"{arm.name}: it differs by its dataset's pairs alone"
+        assert {origin[i] for i in gone} <= own, f"{arm.name}: it differs by its dataset's pairs alone"
 
 
-def _ids(mix: Path, kind: str) -> list[tuple[str, str]]:
-    """(pair id, source) of every row, in order."""
-    out: list[tuple[str, str]] = []
+def _ids(mix: Path, kind: str) -> tuple[list[int], list[str]]:
+    """Half of each pair id, which tells pairs apart well enough, and its source; in order."""
+    ids: list[int] = []
+    sources: list[str] = []
     for path in sorted(mix.glob(f"{kind}-*.parquet")):
         table = pq.read_table(path, columns=["pair_id", "source"])
-        out += zip(table["pair_id"].to_pylist(), table["source"].to_pylist(), strict=True)
-    return out
+        ids += halves(table["pair_id"].combine_chunks(), str(path))[0].tolist()
+        sources += map(sys.intern, table["source"].to_pylist())
+    return ids, sources
 
 
 def _runs(study: Study, arm: Arm, mix: Built, exams: Sequence[Exam], workspace: Workspace) -> tuple[Run, ...]:
