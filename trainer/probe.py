@@ -52,7 +52,7 @@ def train_head(asked: TrainConfig, pairs: Pairs, order: Tensor) -> RewardHead:
         optimizer.param_groups[0]["lr"] = peak * factor(asked, (begin + _done(asked, order, step, consumed)) / 2)
         value = _loss(head, asked, pairs, batch)
         if not torch.isfinite(value):
-            raise TrainError(f"step {step}", f"the loss is {float(value)}", "", "a lower head_lr may help")
+            raise TrainError(f"step {step}", f"the loss is {value.item()}", "", "a lower head_lr may help")
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         if asked.clip:
