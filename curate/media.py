@@ -218,6 +218,41 @@ def thumbnail(data: bytes, side: int = 16) -> Thumbnail:
         return np.asarray(_grey(image).resize((side, side), Image.Resampling.BOX))
 
 
+def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:
+    """Grey values [height, width] of an image that `check` lets pass.
+
+    At reduced scale where the format allows, but not below `least` x `least`.
+    """
+    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft("L", (least, least))
+        return np.asarray(_grey(image))
+
+
+def colours(data: bytes, least: int) -> npt.NDArray[np.uint8]:
+    """Red, green and blue [3, height, width], as `grey` gives grey values."""
+    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft("RGB", (least, least))
+        plain = _grey(image) if image.mode[0] in "IFL1" else image
+        several = plain.convert("RGBA" if plain.mode == "P" else "RGB").convert("RGB")
+        return np.ascontiguousarray(np.asarray(several).transpose(2, 0, 1))
+
+
+def brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Grey values of `colours` by the weights of ITU-R 601, as PIL has them."""
+    red, green, blue = colours.astype(np.uint32)
+    weighed: npt.NDArray[np.uint32] = red * 19595 + green * 38470 + blue * 7471 + 0x8000
+    return (weighed >> 16).astype(np.uint8)
+
+
+def pixels_digest(data: bytes) -> bytes:
+    """16 bytes that identify the decoded pixels, with transparency, of an image that `check` lets pass."""
+    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        deep = image.mode[0] in "IF"  # more than 8 bits: as they are
+        pixels = image if deep else image.convert("RGBA")
+        header = f"{pixels.mode} {pixels.width} {pixels.height} ".encode()
+        return xxhash.xxh3_128_digest(header + pixels.tobytes())
+
+
 def _facts(data: bytes, width: int, height: int, name: str, mode: str, grey: Image.Image) -> ImageFacts:
     return ImageFacts(
         key=xxhash.xxh3_128_hexdigest(data),

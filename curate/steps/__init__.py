@@ -15,6 +15,7 @@ from curate.steps.empty_reply import EmptyReply
 from curate.steps.exact_duplicates import ExactDuplicates
 from curate.steps.formatting_only import FormattingOnly
 from curate.steps.identical import Identical
+from curate.steps.image_duplicates import ImageDuplicates
 from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.language import Language
 from curate.steps.length import Length
@@ -33,6 +34,7 @@ STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
     "exact_duplicates": ExactDuplicates,
     "formatting_only": FormattingOnly,
     "identical": Identical,
+    "image_duplicates": ImageDuplicates,
     "label_conflicts": LabelConflicts,
     "language": Language,
     "length": Length,

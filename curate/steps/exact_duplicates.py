@@ -41,20 +41,20 @@ class ExactDuplicates:
             decided.append(_by_pair(keys, swapped="unordered" in self.on))
         if "prompt_chosen" in self.on:
             left = keys.join(decided[-1], on="index", how="anti")
-            decided.append(_losers(left, [pl.col("chosen_key")], pl.lit("duplicate_prompt_chosen")))
+            decided.append(losers(left, [pl.col("chosen_key")], pl.lit("duplicate_prompt_chosen")))
         return pl.concat(decided)
 
 
 def _by_pair(keys: pl.DataFrame, *, swapped: bool) -> pl.DataFrame:
     chosen, rejected = pl.col("chosen_key"), pl.col("rejected_key")
     if not swapped:
-        return _losers(keys, [chosen, rejected], pl.lit("duplicate_pair"))
+        return losers(keys, [chosen, rejected], pl.lit("duplicate_pair"))
     replies = [pl.min_horizontal(chosen, rejected).alias("low"), pl.max_horizontal(chosen, rejected).alias("high")]
     opposed = pl.when(chosen != pl.col("winner_chosen")).then(pl.lit("label_conflict"))
-    return _losers(keys, replies, opposed.otherwise(pl.lit("duplicate_pair")))
+    return losers(keys, replies, opposed.otherwise(pl.lit("duplicate_pair")))
 
 
-def _losers(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.DataFrame:
+def losers(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.DataFrame:
     """All but the winner of every set of pairs that agree on prompt and `same`.
 
     One sort, in which a set is a run and its winner stands first: nothing is compared pair by pair, however

@@ -1,0 +1,80 @@
+"""Pairs that another pair repeats word for word about a copy of its images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from curate.corpus import Corpus, Sketch
+from curate.image_match import copies
+from curate.packs import Packs
+from curate.pair_media import media_keys, shown
+from curate.steps.base import DECISION
+from curate.steps.exact_duplicates import losers
+
+DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "score", "evidence")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDuplicates:
+    """Of pairs with the same texts whose images are copies of each other, one stays: reason `near_image`.
+
+    Copies have the same pixels in another file, or the same picture encoded or scaled anew (`curate.image_match`).
+    The winner has the smallest priority number, then the larger order. Pairs with the very same image files are
+    left to `exact_duplicates`. The score is 1 less how unlike the images are, the evidence names them.
+    """
+
+    version: ClassVar[int] = 1
+
+    def sketches(self) -> tuple[Sketch, ...]:
+        """None: grids of images are kept beside the packs."""
+        return ()
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
+        """Decisions about the losers."""
+        images = shown(keys, corpus.files())
+        found = copies(images["key"].unique(), Packs(corpus.images), corpus.engine)
+        affected = pl.concat([found["key"], found["of"]]).unique()
+        images = images.join(images.filter(pl.col("key").is_in(affected.implode())), on="index", how="semi")
+        pairs = _with_canonical_media(keys, images, found)
+        before = pairs.select("index", "media_key")
+        lost = losers(pairs, [pl.col("chosen_key"), pl.col("rejected_key")], pl.lit("near_image"))
+        lost = lost.join(before, on="index").join(before, left_on="winner", right_on="index", suffix="_winner")
+        lost = lost.filter(pl.col("media_key") != pl.col("media_key_winner")).select("index", "reason", "winner")
+        return pl.DataFrame(_explained(lost, images, found), schema=DECIDED, orient="row")
+
+
+def _with_canonical_media(keys: pl.DataFrame, images: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """The pairs that show these images, with `media_key`; their prompt_key is that of what these are copies of.
+
+    `prompt_key` is the exclusive or of a key of the text and one of the media: taking one out leaves the other.
+    """
+    canonical = images.join(found.select("key", "of"), on="key", how="left", maintain_order="left")
+    canonical = canonical.with_columns(key=pl.coalesce("of", "key")).drop("of")
+    instead = media_keys(canonical).rename({"media_key": "canonical_key"})
+    pairs = keys.join(media_keys(images), on="index").join(instead, on="index")
+    return pairs.with_columns(prompt_key=pl.col("prompt_key") ^ pl.col("media_key") ^ pl.col("canonical_key"))
+
+
+def _explained(lost: pl.DataFrame, images: pl.DataFrame, found: pl.DataFrame) -> list[tuple[Any, ...]]:
+    """(index, reason, winner, score, evidence) of each loser."""
+    of = {key: (how, unlike) for key, how, unlike in found.select("key", "how", "unlike").iter_rows()}
+    named = pl.concat([lost["index"], lost["winner"]]).unique()
+    own = images.filter(pl.col("index").is_in(named.implode())).group_by("index", maintain_order=True).agg("key")
+    keys: dict[int, list[str]] = dict(own.rows())
+    rows = []
+    for index, reason, winner in lost.iter_rows():
+        changed = [pair for pair in zip(keys[index], keys[winner], strict=True) if pair[0] != pair[1]]
+        unlike = max(of[key][1] for pair in changed for key in pair if key in of)
+        rows.append((index, reason, winner, 1 - unlike, _evidence(changed, of)))
+    return rows
+
+
+def _evidence(changed: Sequence[tuple[str, str]], of: dict[str, tuple[str, float]]) -> str:
+    """`near 00.. 11..`: each own image and the winner's, and how near they are."""
+
+    def how(pair: tuple[str, str]) -> str:
+        return "pixels" if all(of[key][0] == "pixels" for key in pair if key in of) else "near"
+
+    return ", ".join(f"{how(pair)} {pair[0]} {pair[1]}" for pair in changed)

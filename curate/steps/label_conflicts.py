@@ -1,0 +1,232 @@
+"""Pairs that contradict other pairs, of any source: A is better than B, and B, by way of none or more, than A."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from curate.corpus import Corpus, Sketch
+from curate.steps.base import DECISION
+
+Policy = Literal["drop_both", "keep_priority", "keep_majority"]
+DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "evidence")}
+ROUNDS = 32
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConflicts:
+    """Of pairs with one prompt and media whose preferences contradict each other, those go that `policy` says.
+
+    All pairs that prefer one reply to another are one *edge* of a graph of the replies to a prompt. Reasons:
+    `reversed` where the opposite edge contradicts the pair, `cycle` where only a longer way does (A > B > C > A).
+
+    policy: drop_both      every edge that lies on a cycle goes, and nobody wins
+    policy: keep_priority  edges are taken one by one, the one with the best pair (the smallest priority number,
+                           then the larger order) first; an edge that would close a cycle with those taken goes,
+                           and the best pair of that cycle is named as the winner
+    policy: keep_majority  the same, but edges with more pairs come first, then those with the best pair
+    cycles                 false looks at opposite edges alone
+
+    Every pair that it sees is a vote, so for keep_majority it must stand before `exact_duplicates`, which leaves
+    one vote each; by default that also settles opposite pairs by priority (its reason `label_conflict`), and what
+    comes later only finds longer cycles. After this step, `exact_duplicates` finds no conflict any more.
+    """
+
+    version: ClassVar[int] = 1
+    policy: Policy = "keep_priority"
+    cycles: bool = True
+
+    def sketches(self) -> tuple[Sketch, ...]:
+        """None: keys say it all."""
+        return ()
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
+        """Decisions about the losers."""
+        pairs = _trimmed(keys) if self.cycles else _opposed(keys)
+        edges = _edges(pairs, [pool.label for pool in corpus.pools], by_votes=self.policy == "keep_majority")
+        rows = [_Edge(*row) for row in edges.select(_Edge._fields).iter_rows()]
+        lost = [one for graph in _graphs(rows, cycles=self.cycles) for one in _judged(graph, self.policy)]
+        losers = pl.DataFrame(lost, schema={"edge": pl.UInt32, **LOST}, orient="row")
+        numbered = pairs.join(edges.select("edge", *EDGE), on=EDGE)
+        return numbered.join(losers, on="edge").select(pl.col(name).cast(kind) for name, kind in DECIDED.items())
+
+
+EDGE = ["prompt_key", "chosen_key", "rejected_key"]
+LOST = {"reason": pl.String, "winner": pl.UInt32, "evidence": pl.String}
+
+
+class _Edge(NamedTuple):
+    """All pairs that prefer one reply to another; a smaller `edge` is a stronger one, `best` is its best pair."""
+
+    edge: int
+    prompt_key: int
+    chosen_key: int
+    rejected_key: int
+    best: int
+    best_rank: int
+    said: str
+
+
+# ----------------------------------------------------------------------------------------------- all pairs at once
+
+
+def _nodes(pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs that may contradict another one, with a number for either reply to its prompt.
+
+    Different replies rarely share a number, and then no harm is done: what is left over is looked at by keys.
+    """
+    several = pairs.filter(pl.col("prompt_key").is_duplicated() & (pl.col("chosen_key") != pl.col("rejected_key")))
+    prompt = several["prompt_key"].to_numpy() * MULTIPLIER
+    return several.with_columns(
+        better=pl.Series(prompt ^ several["chosen_key"].to_numpy(), dtype=pl.UInt64),
+        worse=pl.Series(prompt ^ several["rejected_key"].to_numpy(), dtype=pl.UInt64),
+    )
+
+
+def _trimmed(keys: pl.DataFrame) -> pl.DataFrame:
+    """The pairs that may lie on a cycle: those whose reply never loses, or never wins, fall away again and again.
+
+    What is left after so many rounds is not wrong, only more.
+    """
+    pairs = _nodes(keys)
+    for _ in range(ROUNDS):
+        before = pairs.height
+        pairs = pairs.join(pairs.select("worse").unique(), left_on="better", right_on="worse", how="semi")
+        pairs = pairs.join(pairs.select("better").unique(), left_on="worse", right_on="better", how="semi")
+        if pairs.height == before:
+            break
+    return pairs
+
+
+def _opposed(keys: pl.DataFrame) -> pl.DataFrame:
+    """The pairs whose opposite is there."""
+    pairs = _nodes(keys)
+    opposite = pairs.select("prompt_key", chosen_key="rejected_key", rejected_key="chosen_key")
+    return pairs.join(opposite, on=EDGE, how="semi")
+
+
+def _edges(pairs: pl.DataFrame, labels: list[str], *, by_votes: bool) -> pl.DataFrame:
+    """The edges of these pairs, the strongest first; `said` lists the sources that say so, and how often."""
+    ranked = pairs.sort("priority", "order", "index", descending=[False, True, False]).with_row_index("best_rank")
+    names = pl.DataFrame(list(enumerate(labels)), schema={"pool": pl.UInt16, "label": pl.String}, orient="row")
+    often = pl.when(pl.col("pairs") > 1).then(pl.format(" {}", "pairs")).otherwise(pl.lit(""))
+    said = (
+        pairs.group_by(*EDGE, "pool")
+        .agg(pairs=pl.len())
+        .join(names, on="pool")
+        .sort("pool")
+        .group_by(EDGE, maintain_order=True)
+        .agg(said=(pl.col("label") + often).str.join(", "))
+    )
+    edges = ranked.group_by(EDGE, maintain_order=True).agg(
+        pl.len().alias("votes"), pl.first("index").alias("best"), pl.first("best_rank")
+    )
+    order = ["votes", "best_rank"] if by_votes else ["best_rank"]
+    ordered = edges.join(said, on=EDGE).sort(order, descending=[name == "votes" for name in order])
+    return ordered.with_row_index("edge")
+
+
+# ------------------------------------------------------------------------------------------------ graph by graph
+
+
+def _graphs(edges: Iterable[_Edge], *, cycles: bool) -> Iterator[list[_Edge]]:
+    """The edges of each graph in which every edge lies on a cycle, the strongest first."""
+    prompts: dict[int, list[_Edge]] = {}
+    for edge in edges:
+        prompts.setdefault(edge.prompt_key, []).append(edge)
+    for graph in prompts.values():
+        group = _components(graph) if cycles else None
+        found: dict[object, list[_Edge]] = {}
+        for edge in graph:
+            pair = edge.chosen_key, edge.rejected_key
+            if group is None:
+                found.setdefault((min(pair), max(pair)), []).append(edge)
+            elif group[pair[0]] == group[pair[1]]:
+                found.setdefault(group[pair[0]], []).append(edge)
+        yield from found.values()
+
+
+def _components(edges: Iterable[_Edge]) -> dict[int, int]:
+    """For each reply one of its strongly connected component, by which that is known (Kosaraju, Sharir 1981)."""
+    after: dict[int, list[int]] = {}
+    before: dict[int, list[int]] = {}
+    for edge in edges:
+        for reply in (edge.chosen_key, edge.rejected_key):
+            after.setdefault(reply, [])
+            before.setdefault(reply, [])
+        after[edge.chosen_key].append(edge.rejected_key)
+        before[edge.rejected_key].append(edge.chosen_key)
+    component: dict[int, int] = {}
+    for root in reversed(_finished(after)):
+        stack = [root]
+        while stack:
+            reply = stack.pop()
+            if reply not in component:
+                component[reply] = root
+                stack += before[reply]
+    return component
+
+
+def _finished(after: Mapping[int, list[int]]) -> list[int]:
+    """The replies in the order in which a depth-first search leaves them."""
+    order, seen = [], set()
+    for root in after:
+        stack = [(root, False)]
+        while stack:
+            reply, leaves = stack.pop()
+            if leaves:
+                order.append(reply)
+            elif reply not in seen:
+                seen.add(reply)
+                stack.append((reply, True))
+                stack += [(other, False) for other in after[reply] if other not in seen]
+    return order
+
+
+def _judged(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str, int | None, str]]:
+    """(edge, reason, winner, evidence) of the edges that go."""
+    taken: dict[int, list[_Edge]] = {}
+    if policy == "drop_both":
+        for edge in graph:
+            taken.setdefault(edge.chosen_key, []).append(edge)
+    for edge in graph:
+        way = _way(taken, edge.rejected_key, edge.chosen_key)
+        if way is None:
+            taken.setdefault(edge.chosen_key, []).append(edge)
+            continue
+        winner = None if policy == "drop_both" else min(way, key=lambda one: one.best_rank).best
+        yield edge.edge, "reversed" if len(way) == 1 else "cycle", winner, _shown([edge, *way])
+
+
+def _way(taken: Mapping[int, list[_Edge]], start: int, end: int) -> list[_Edge] | None:
+    """A shortest way from one reply to another, by the stronger edge first; None where there is none."""
+    came: dict[int, _Edge] = {}
+    queue = deque([start])
+    while queue:
+        for edge in taken.get(queue.popleft(), ()):
+            if edge.rejected_key in came or edge.rejected_key == start:
+                continue
+            came[edge.rejected_key] = edge
+            queue.append(edge.rejected_key)
+        if end in came:
+            way = [came[end]]
+            while way[-1].chosen_key != start:
+                way.append(came[way[-1].chosen_key])
+            return way[::-1]
+    return None
+
+
+def _shown(cycle: list[_Edge]) -> str:
+    """The cycle for people, from the loser's on: `prompt 00c0ffee00c0ffee: A > B (shp 2), B > A (hh_rlhf)`."""
+    names = [_letter(number) for number in range(len(cycle))]
+    steps = zip(names, [*names[1:], names[0]], cycle, strict=True)
+    said = ", ".join(f"{better} > {worse} ({edge.said})" for better, worse, edge in steps)
+    return f"prompt {cycle[0].prompt_key:016x}: {said}"
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else f"#{number + 1}"
