@@ -30,7 +30,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate import schema
-from curate.part import PARQUET
 
 HERE = Path(__file__).resolve()
 PEERS_SCRIPT = HERE.with_name("near_dedup_peers.py")
@@ -141,6 +140,8 @@ def _table(truth: list[tuple[int, int, float]]) -> pa.Table:
 
 def _write_pairs(texts: Any, directory: Path) -> None:
     """The documents as `chosen` of pairs files, as curate normalizes them: not compressed."""
+    from curate.part import PARQUET  # not above: our workers import this file too
+
     directory.mkdir()
     for number, first in enumerate(range(0, len(texts), PART_ROWS)):
         some = texts[first : first + PART_ROWS].combine_chunks().cast(pa.string())

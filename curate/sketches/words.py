@@ -45,6 +45,7 @@ FINAL = np.uint64(0xD6E8FEB86659FD93)
 SEED = np.uint64(0x2545F4914F6CDD1D)
 SMALL = np.uint64(0x2020202020202020)
 HIGH = np.uint64(0x8080808080808080)
+FIRST = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)  # the lowest bytes, by their number
 
 
 @njit(cache=True, inline="always")
@@ -160,6 +161,14 @@ def _hash(data: U8, begin: int, end: int) -> tuple[np.uint64, np.uint64]:
     return mix(value), high
 
 
+@njit(cache=True, inline="always")
+def _short_hash(data: U8, begin: int, size: int) -> tuple[np.uint64, np.uint64]:
+    """What `_hash` gives for a word of eight bytes at most, with eight bytes of the buffer from its begin on."""
+    run = _eight(data, np.uint64(begin)) & FIRST[np.uint64(size)]
+    value = ((SEED + np.uint64(size)) ^ (run | SMALL)) * MULTIPLIER
+    return mix(value ^ (value >> np.uint64(29))), run & HIGH
+
+
 @njit(cache=True)
 def _next(data: U8, at: int, end: int) -> tuple[np.uint64, int, int]:
     """(hash, begin, end) of the first word of data[at:end], sign by sign; begin is `end` where there is none."""
@@ -205,8 +214,12 @@ def words_into(data: U8, start: int, end: int, hashes: U64, begins: I64, ends: I
             turns &= turns - np.uint64(1)
             if begin < 0:
                 begin = at
-                continue
-            value, high = _hash(data, begin, at)
+                if not turns:
+                    break
+                at = block + int(_lowest(turns))
+                turns &= turns - np.uint64(1)
+            short = at - begin <= 8 and begin + 8 <= len(data)
+            value, high = _short_hash(data, begin, at - begin) if short else _hash(data, begin, at)
             if high == 0:
                 hashes[count], begins[count], ends[count] = value, begin, at
                 count += 1
