@@ -202,7 +202,7 @@ def picture(seed: int) -> Image.Image:
 
 def encode(image: Image.Image, name: str = "PNG", **options: Any) -> bytes:
     out = io.BytesIO()
-    image.save(out, name, **options)
+    image.save(out, name, **({"compress_level": 1} | options))
     return out.getvalue()
 
 

@@ -268,7 +268,7 @@ def _densest(flags: U8, width: int) -> int:
 @njit(cache=True)
 def _window(text_fine: U64, text_words: int, other_table: U64, other_words: int) -> tuple[int, int]:
     """Where in a text, from and to which word, a document must stand: in little more room than it has itself."""
-    room = other_words + other_words // 2 + 16
+    room = other_words + other_words // 2 + 8
     first = _densest(_covered(text_fine, other_table, text_words), room)
     return first, min(first + room, text_words)
 

@@ -119,7 +119,8 @@ def _weighed(found: Found, index: Index, share: float) -> pl.DataFrame:
     score = np.where(total > 0, np.bincount(of, weight * covers, hits.height) / np.maximum(total, 1e-9), 0.0)
     length = index.words[documents]
     rare = np.where(length > LONG, 4 * total, total)
-    needed = np.where(length < EDITED, ENOUGH, share)
+    strict = np.clip(2 - length / EDITED, 0, 1) * (1 - share) / 2  # half of what may be missing, at EDITED words
+    needed = np.where(length < EDITED, ENOUGH, share + strict)
     recognised = np.where(length < SHORT, (total >= 0.5) & (length >= TRIVIAL), rare >= LEAST_RARE)
     about = index.documents["pictures"].to_numpy()[documents]
     is_reply = index.documents["kind"].to_numpy()[documents] == REPLY

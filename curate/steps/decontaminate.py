@@ -42,7 +42,8 @@ class Decontaminate(Actions):
 
     against  names of eval sets, or `all`
     text     files with texts, and `images` directories with images, that must be kept out as well
-    share    how much of a document of 13 words or more must be found, weighed by rarity; shorter ones wholly
+    share    how much of a document of 26 words or more must be found, weighed by rarity; of shorter ones more, and
+             all of one with fewer than 13
     """
 
     version: ClassVar[int] = 1
