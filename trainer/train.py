@@ -212,7 +212,9 @@ def summary(result: dict[str, Any]) -> str:
     """A finished run in words."""
     dropped = sum(number for reasons in result["dropped"].values() for number in reasons.values())
     best = f"; best {result['best_accuracy']:.4f} at step {result['best_step']}" if result["best_step"] else ""
-    counts = f"{result['step']:,} steps, {result['pairs']:,} pairs, {dropped:,} dropped"
+    counts = (
+        f"{result['step']:,} step{'s' * (result['step'] != 1)}, {result['pairs']:,} pairs, {dropped:,} dropped"
+    )
     return f"{counts}, {result['seconds']:,.0f} s{best}"
 
 

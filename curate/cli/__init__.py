@@ -9,6 +9,7 @@ import typer
 from curate import __version__
 from curate.cli.ablate import register as register_ablate
 from curate.cli.card import register as register_card
+from curate.cli.doctor import register as register_doctor
 from curate.cli.evaluate import register as register_evaluate
 from curate.cli.hub import register as register_hub
 from curate.cli.inspect import register as register_inspect
@@ -31,6 +32,7 @@ for register in (
     register_hub,
     register_mix,
     register_inspect,
+    register_doctor,
     register_card,
     register_publish,
     register_evaluate,
