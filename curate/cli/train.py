@@ -26,7 +26,7 @@ def train(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="KEY=VALUE",
             help="Settings over the preset, e.g. lr=1e-5 head.layers=3.",
             show_default=False,
         ),
