@@ -7,6 +7,7 @@ its winner. So it would be if all were compared with all; no pair is dropped bec
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ class Task:
 
 def decide(task: Task, engine: Engine, scratch: Path) -> Losers:
     """The losers, by ascending rank. `scratch` is a directory for temporary files, shared by all workers."""
-    first = _first_of_equals(task)
+    first = first_of_equals(task)
     distinct = first == np.arange(len(first))
     winner, shares = _decide_distinct(task, distinct, engine, scratch)
     # who is equal to a loser lost to the same winner; who is equal to a kept pair lost to it
@@ -72,7 +73,7 @@ def decide(task: Task, engine: Engine, scratch: Path) -> Losers:
     return Losers(ranks=ranks, winners=winner[ranks], shares=shares[first[ranks]])
 
 
-def _first_of_equals(task: Task) -> I64:
+def first_of_equals(task: Task) -> I64:
     """For each rank the best rank that has the same shingles, as often, and the same media."""
     same, media = np.zeros((2, len(task.protected)), np.uint64)
     for file in task.files:
@@ -84,8 +85,17 @@ def _first_of_equals(task: Task) -> I64:
     return frame.select(pl.col("rank").min().over("same", "media").cast(pl.Int64)).to_series().to_numpy()
 
 
-def _decide_distinct(task: Task, distinct: Mask, engine: Engine, scratch: Path) -> tuple[I64, F64]:
-    """(the winner's rank or NOBODY, the shares) by rank, of pairs that no better one is equal to."""
+class Suspects(NamedTuple):
+    """Pairs that may have a near-duplicate: their ranks, slots, and the buckets (see `buckets`) of their numbers."""
+
+    ranks: I64
+    slots: U16
+    members: U32
+    starts: I64
+
+
+def suspects(task: Task, distinct: Mask) -> Suspects:
+    """The distinct pairs that agree in a band with another one, and in slots enough."""
     members, starts = buckets(_keys(task, distinct))
     ranks = np.flatnonzero(distinct)
     bucketed = np.zeros(len(ranks), np.bool_)
@@ -95,11 +105,16 @@ def _decide_distinct(task: Task, distinct: Mask, engine: Engine, scratch: Path) 
     slots = _slots(task, ranks)
     suspected = promising(members, starts, slots, task.banding.least_equal)
     members, starts = among(members, starts, suspected)
-    ranks, slots = ranks[suspected], slots[suspected]
+    return Suspects(ranks[suspected], slots[suspected], members, starts)
+
+
+def _decide_distinct(task: Task, distinct: Mask, engine: Engine, scratch: Path) -> tuple[I64, F64]:
+    """(the winner's rank or NOBODY, the shares) by rank, of pairs that no better one is equal to."""
+    ranks, slots, members, starts = suspects(task, distinct)
     winner = np.full(len(distinct), NOBODY, np.int64)
     shares = np.ones((len(distinct), len(task.sketch.on)))
     if len(ranks):
-        with sets(_wanted(task, ranks), task.sketch, engine, scratch) as found:
+        with sets(wanted(task, ranks), task.sketch, engine, scratch) as found:
             lost_to, shares[ranks] = _decide(members, starts, slots, found, task, ranks)
         winner[ranks] = np.where(lost_to >= 0, ranks[lost_to], NOBODY)
     return winner, shares
@@ -126,7 +141,8 @@ def _slots(task: Task, ranks: I64) -> U16:
     return slots
 
 
-def _wanted(task: Task, ranks: I64) -> list[Wanted]:
+def wanted(task: Task, ranks: I64) -> list[Wanted]:
+    """Where the pairs of these (ascending) ranks stand."""
     return [
         Wanted(pairs=file.pairs, positions=positions, numbers=numbers)
         for file, positions, numbers in _chosen(task, ranks)

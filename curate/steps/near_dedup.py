@@ -66,10 +66,11 @@ class NearDedup:
 
     def sketches(self) -> tuple[Sketch, ...]:
         """Min-hashes of the sides; neither `jaccard` nor `recall` is part of them."""
-        return (self._sketch,)
+        return (self.minhash,)
 
     @property
-    def _sketch(self) -> MinHash:
+    def minhash(self) -> MinHash:
+        """The one sketch."""
         return MinHash(on=self.on, shingle=self.shingle)
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
@@ -79,14 +80,14 @@ class NearDedup:
         ranked = _ranked(keys, _numbers(self.against, corpus))
         files = [
             near.Rows(pairs=pairs, sketch=sketch, positions=_array(some["position"]), ranks=_array(some["rank"]))
-            for pairs, sketch, some in _by_file(ranked, corpus, self._sketch)
+            for pairs, sketch, some in _by_file(ranked, corpus, self.minhash)
         ]
         if not files:
             return pl.DataFrame(schema=DECISION)
         task = near.Task(
             files=files,
             protected=ranked["protected"].to_numpy(),
-            sketch=self._sketch,
+            sketch=self.minhash,
             banding=self.banding,
             same_media=self.media == "same",
         )
