@@ -1,0 +1,91 @@
+"""curate doctor, curate overlap."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.build import Inputs
+from curate.cli.options import (
+    MANIFESTS,
+    WORKERS,
+    WORKSPACE,
+    JsonOption,
+    ManifestsOption,
+    RawOption,
+    WaitOption,
+    WorkersOption,
+    WorkspaceOption,
+)
+from curate.cli.output import data, progress, say, show
+from curate.doctor.baseline import LEAST, worse
+from curate.doctor.examine import Settings, examine
+from curate.doctor.tables import tables
+from curate.doctor.targets import find
+from curate.engines.local import Local
+from curate.workspace import Workspace, read_json, write_json
+
+TargetsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TARGET...",
+        help="Sources, a mix, or a recipe file whose sources are normalized.",
+        show_default=False,
+    ),
+]
+LENGTHS = "Where a trainer cuts prompt and reply; repeat for more. Tokens with --tokenizer, else characters."
+BASELINE = "An earlier --write FILE: exit 1 with a line for everything that got worse beyond the 95 % intervals."
+
+
+def doctor(
+    targets: TargetsArgument,
+    length: Annotated[
+        list[int] | None,
+        typer.Option("--length", min=1, help=LENGTHS + "  [default: 1024, 2048, 4096, 8192]"),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="A tokenizer.json, or a model in the local Hub cache.")
+    ] = None,
+    languages: Annotated[bool, typer.Option("--languages", help="Tell the language of questions, too.")] = False,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help=BASELINE, exists=True, dir_okay=False)
+    ] = None,
+    least: Annotated[
+        float, typer.Option("--least", min=0, max=1, help="The least change of a share or AUC that is worse.")
+    ] = LEAST,
+    write: Annotated[Path | None, typer.Option("--write", help="Write the JSON to this file.")] = None,
+    raw: RawOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    manifests: ManifestsOption = MANIFESTS,
+    workers: WorkersOption = WORKERS,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.
+
+    Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
+    """
+    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    settings = Settings(
+        lengths=tuple(length) if length else Settings().lengths, tokenizer=tokenizer, languages=languages
+    )
+    earlier = read_json(baseline) if baseline is not None else None
+    with inputs.workspace.hold(wait=wait), Local(workers) as engine, progress("doctor", 0) as listen:
+        found = examine(find(targets, inputs), settings, engine, listen)
+    if write is not None:
+        write_json(write, found)
+    if as_json:
+        data(found)
+    else:
+        for table in tables(found):
+            show(table)
+    lines = list(worse(found, earlier, least)) if earlier is not None else []
+    for line in lines:
+        say(f"worse: {line}")
+    if lines:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(doctor)
