@@ -292,21 +292,22 @@ def test_kendall_by_hand():
     assert math.isnan(probe.kendall([1, 1], [1, 2]))
 
 
-def test_agreement_needs_full_runs(tmp_path):
+def test_agreement_needs_full_runs():
     report = study({"baseline": [80, 60, 70], "without-x": [80, 60, 40]})
-    assert probe.agreement(report, tmp_path) == {"agreement": []}
-    document.write(report, tmp_path)
-    assert probe.agreement(report, tmp_path) == {"agreement": [], "arms": 2}
-    assert probe.told(probe.agreement(report, tmp_path)).startswith("Only 2 arms have full runs")
+    assert probe.agreement(report, {}) == {"agreement": [], "arms": 0}
+    assert probe.told({"agreement": [], "arms": 0}).startswith("No arm has full runs")
+    few = probe.agreement(report, report.found.values)
+    assert few == {"agreement": [], "arms": 2}
+    assert probe.told(few).startswith("Only 2 arms have full runs")
 
 
-def test_agreement_over_arms(tmp_path):
+def test_agreement_over_arms():
     report = study({"baseline": [80, 60, 70], "without-x": [80, 60, 40]})
     template = report.found.values["baseline"]
     values = {f"arm{i}": [replace(one, value=i / 10) for one in template] for i in range(6)}
     many = replace(report, found=replace(report.found, values=values))
-    (tmp_path / "report.json").write_text(json.dumps(many.found.to_dict()))
-    found = probe.agreement(many, tmp_path)["agreement"]
+    assert probe.told(probe.agreement(many, values)).count("τ = 1.00, [1.00, 1.00] over 6 arms") == 4
+    found = probe.agreement(many, values)["agreement"]
     assert [one["column"] for one in found] == ["VL", "MMRB", "JudgeBench", "all measures"]
     assert {one["tau"] for one in found} == {1.0}
     assert all(one["low"] == one["high"] == 1.0 and one["arms"] == 6 for one in found)

@@ -57,7 +57,7 @@ def test_a_probe_finds_what_was_planted(project):
     assert "helps on JudgeBench" in found["good"]["reason"]
     assert found["noise"]["suggestion"] == "drop", found
     assert found["noise"]["reason"].startswith(("harmful on", "useless"))
-    assert report["probe"] == {"agreement": []}
+    assert report["probe"] == {"agreement": [], "arms": 0}
     assert talk.count("head ") == 24
     again, talk = ablate(project, "--probe", "--seeds", "8")
     assert again == report

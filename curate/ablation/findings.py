@@ -56,7 +56,7 @@ class Findings:
 def find(arms: Sequence[Arm], own: Mapping[str, set[str]], exams: Sequence[Exam], answered: Answered) -> Findings:
     """Compare every arm with the first, the baseline. `own` names the sources of the dataset of an arm."""
     baseline = arms[0]
-    values = {arm.name: _values(exams, answered[arm.name]) for arm in arms}
+    every = {arm.name: values(exams, answered[arm.name]) for arm in arms}
     tests: list[Effect] = []
     details: list[Effect] = []
     for arm in arms[1:]:
@@ -74,7 +74,7 @@ def find(arms: Sequence[Arm], own: Mapping[str, set[str]], exams: Sequence[Exam]
             details += _by_source(exam, arm, trials, base)
     tests = corrected(tests) if tests else []
     verdicts = [verdict(arm, [one for one in tests if one.arm == arm.name]) for arm in arms[1:]]
-    return Findings(values=values, tests=tests, details=details, verdicts=verdicts)
+    return Findings(values=every, tests=tests, details=details, verdicts=verdicts)
 
 
 def _trials(exam: Exam, by_seed: Sequence[Scores]) -> list[list[Trial]]:
@@ -98,7 +98,8 @@ def _by_source(
     return [_named(one, exam, arm) for one in effects(trials, base, formulas, exam.seed)]
 
 
-def _values(exams: Sequence[Exam], by_exam: Mapping[str, Sequence[Scores]]) -> list[Effect]:
+def values(exams: Sequence[Exam], by_exam: Mapping[str, Sequence[Scores]]) -> list[Effect]:
+    """An arm's measures with their intervals, as effects against answers that are all wrong."""
     out = []
     for exam in exams:
         trials = _trials(exam, by_exam[exam.name])

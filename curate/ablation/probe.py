@@ -3,19 +3,21 @@
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from curate import statistics, training
+from curate.ablation.effects import Effect
 from curate.ablation.exams import title
+from curate.ablation.findings import values
 from curate.ablation.report import Report
 from curate.ablation.runs import Say
 from curate.ablation.study import Prepared, Study
 from curate.errors import ConfigError
-from curate.workspace import Workspace, read_json
+from curate.workspace import Workspace
 
 COUNTS = ("head.", "loss.")
 ALONE = {
@@ -48,33 +50,34 @@ def carry_out(prepared: Prepared, workspace: Workspace, say: Say) -> None:
         return
     items = [str(exam.items) for exam in prepared.exams]
     configs = [str(run.folder / "config.yaml") for run in runs]
-    features = str(workspace.root / "features")
-    command = [
-        sys.executable,
-        "-m",
-        "trainer.probe",
-        "--features",
-        features,
-        "--items",
-        *items,
-        "--runs",
-        *configs,
-    ]
+    places = ["--features", str(workspace.root / "features")]
+    command = [sys.executable, "-m", "trainer.probe", *places, "--items", *items, "--runs", *configs]
     training.run(command, say)
 
 
-def agreement(probe: Report, full: Path) -> dict[str, Any]:
-    """Kendall's tau between the arms' values here and in the report of full runs, where there is one.
+def full_values(prepared: Prepared) -> dict[str, list[Effect]]:
+    """The measures of those arms of a probe that have full runs too, over the seeds that are done."""
+    out = {}
+    for arm, runs in prepared.runs.items():
+        full = [replace(run, folder=prepared.folder.parent / run.name) for run in runs]
+        done = [run for run in full if all(run.scores(exam).exists() for exam in prepared.exams)]
+        if done:
+            answers = {
+                exam.name: [exam.scores(run.scores(exam)).scores for run in done] for exam in prepared.exams
+            }
+            out[arm] = values(prepared.exams, answers)
+    return out
+
+
+def agreement(probe: Report, full: Mapping[str, Sequence[Effect]]) -> dict[str, Any]:
+    """Kendall's tau between the arms' values here and those of full runs.
 
     Over the arms that both have: for each measure, and the mean of it over measures, with the bootstrap over arms.
     """
-    if not (full / "report.json").exists():
-        return {"agreement": []}
-    theirs = read_json(full / "report.json")["values"]
-    mine = {
-        arm: {(one.exam, one.measure): one.value for one in found} for arm, found in probe.found.values.items()
-    }
-    other = {arm: {(one["exam"], one["measure"]): one["value"] for one in found} for arm, found in theirs.items()}
+    mine, other = (
+        {arm: {(one.exam, one.measure): one.value for one in found} for arm, found in side.items()}
+        for side in (probe.found.values, full)
+    )
     arms = [arm for arm in mine if arm in other]
     columns = [c for c in probe.columns() if all(c in mine[arm] and c in other[arm] for arm in arms)]
     if len(arms) < LEAST_ARMS or not columns:

@@ -76,6 +76,8 @@ def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
         say(f"run {number} of {len(todo)}: {run.name}")
         carry_out(run, processes)
         run.tidy()
+    for run in runs:  # by hand, from a plan, too
+        run.tidy()
 
 
 def carry_out(run: Run, processes: int) -> None:

@@ -157,7 +157,7 @@ def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report
         return outcome(prepared)
     probing.carry_out(prepared, workspace, say)
     report = outcome(prepared)
-    return replace(report, probe=probing.agreement(report, prepared.folder.parent))
+    return replace(report, probe=probing.agreement(report, probing.full_values(prepared)))
 
 
 def _of_file(file: Path, recipe: Path | None, dataset: Any, every: bool, mode: Any, baseline: Any,
