@@ -10,8 +10,9 @@ drawings are as near, so nearly every image must be decoded anyway.
 """
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -213,16 +214,23 @@ def _alike(
     left, right = _candidates(pictures, stored if images else 0)
     rows = np.unique(np.concatenate([left, right]))
     sides = _sides(pictures.sizes[rows])
-    _folder(store).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=_folder(store)) as scratch:
-        fine = _open(Path(scratch) / "fine", sides, "w+")
-        _make_fine([pictures.keys[i] for i in rows[rows < stored].tolist()], sides, store, engine, Path(scratch))
+    with _scratch(store) as path:
+        fine = _open(path, sides, "w+")
+        _make_fine([pictures.keys[i] for i in rows[rows < stored].tolist()], sides, store, engine, path)
         for at in np.flatnonzero(rows >= stored).tolist():
             fine.put(at, images[rows[at] - stored])
         at_left, at_right = np.searchsorted(rows, left), np.searchsorted(rows, right)
         unlike = _verified(fine, pictures.sizes[rows], at_left, at_right, engine.workers)
     good = unlike < 1
     return left[good], right[good], unlike[good]
+
+
+@contextmanager
+def _scratch(store: Packs) -> Iterator[Path]:
+    """A file for fine grids, which take more room than the memory may hold; the store sweeps it after a kill."""
+    _folder(store).mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(prefix=".", suffix=".tmp", dir=_folder(store)) as file:
+        yield Path(file.name)
 
 
 def _sides(sizes: I64) -> I64:
@@ -242,13 +250,13 @@ def _candidates(pictures: _Pictures, split: int) -> tuple[I64, I64]:
     return found
 
 
-def _make_fine(keys: Sequence[str], sides: I64, store: Packs, engine: Engine, scratch: Path) -> None:
+def _make_fine(keys: Sequence[str], sides: I64, store: Packs, engine: Engine, out: Path) -> None:
     tasks = [
         _FineTask(
             root=store.root,
             keys=tuple(keys[first : first + SLICE]),
             sides=sides,
-            out=scratch / "fine",
+            out=out,
             first=first,
         )
         for first in range(0, len(keys), SLICE)

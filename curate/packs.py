@@ -153,7 +153,7 @@ class Packs:
 
     def sweep(self) -> None:
         """Remove what killed runs have left. Only for who holds the workspace: it would take a writer's work."""
-        for path in [*self.folder.glob(".*.tmp"), *self.folder.glob("*.pack")]:
+        for path in [*self.root.glob("*/.*.tmp"), *self.folder.glob("*.pack")]:
             if path.suffix == ".tmp" or not path.with_suffix(".parquet").exists():
                 path.unlink()
 

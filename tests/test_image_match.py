@@ -172,6 +172,15 @@ def test_what_was_found_is_kept(tmp_path: Path):
         copies([*keys, "0" * 32], store, Local(1))
 
 
+def test_what_a_killed_run_left_is_swept(tmp_path: Path):
+    store, keys = store_of(tmp_path, [encoded(photo(1)), encoded(photo(1), "JPEG")])
+    copies(keys, store, Local(1))
+    before = sorted((store.root / "grids").iterdir())
+    (store.root / "grids" / ".half.tmp").write_bytes(b"x")
+    store.sweep()
+    assert sorted((store.root / "grids").iterdir()) == before
+
+
 def test_images_of_others_are_found_in_the_store(changed: Any):
     store, keys = changed
     others = [encoded(photo(9)), encoded(scaled(DRAWN["photo"], 0.7), "JPEG"), encoded(DRAWN["photo"])]
