@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from curate import evalsets
 from curate.build import Inputs
 from curate.cli.options import (
     MANIFESTS,
@@ -23,6 +24,9 @@ from curate.doctor.examine import Settings, examine
 from curate.doctor.tables import tables
 from curate.doctor.targets import find
 from curate.engines.local import Local
+from curate.overlap import KINDS, heat_map, overlap_table
+from curate.overlap import overlap as compare
+from curate.steps.near_dedup import NearDedup
 from curate.workspace import Workspace, read_json, write_json
 
 TargetsArgument = Annotated[
@@ -86,6 +90,44 @@ def doctor(
         raise typer.Exit(1)
 
 
+def overlap(
+    targets: TargetsArgument,
+    against: Annotated[
+        list[str] | None, typer.Option("--against", help="An eval set, or all; repeat for more.")
+    ] = None,
+    jaccard: Annotated[float, typer.Option("--jaccard", help="How alike near-duplicates are, at least.")] = 0.8,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Write a heat map of each kind into this directory, as SVG.")
+    ] = None,
+    raw: RawOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    manifests: ManifestsOption = MANIFESTS,
+    workers: WorkersOption = WORKERS,
+    wait: WaitOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare sources with each other and with eval sets: equal pairs, near-duplicates, images."""
+    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    names = evalsets.names() if against == ["all"] else against or []
+    try:
+        near = NearDedup(jaccard=jaccard)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from None
+    with inputs.workspace.hold(wait=wait), Local(workers) as engine, progress("overlap", 0) as listen:
+        found = compare(find(targets, inputs), names, near, inputs, engine, listen)
+    if as_json:
+        data(found.to_dict())
+    else:
+        show(overlap_table(found))
+    if figures is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            (figures / f"overlap-{kind}.svg").write_text(heat_map(found, kind), encoding="utf-8")
+    if not any(count for rows in found.counts.values() for row in rows for count in row):
+        say("nothing in common")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(doctor)
+    app.command()(overlap)

@@ -42,7 +42,7 @@ NUMBERS = ("chosen_chars", "rejected_chars", *STORED[:3])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What may be chosen: where replies are cut, in tokens where there is a tokenizer; whether languages are told."""
+    """What may be chosen: where replies are cut (tokens with a tokenizer), and whether languages are told."""
 
     lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
     tokenizer: str | None = None

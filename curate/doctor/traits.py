@@ -130,7 +130,7 @@ def _images(media: Any) -> pl.Series:
     owners = pc.list_parent_indices(media)
     lists = pc.struct_field(pc.list_flatten(media), "keys")
     rows = pc.take(owners, pc.list_parent_indices(lists)).to_numpy()
-    hashes = [xxhash.xxh3_64_intdigest(key) for key in pc.list_flatten(lists).to_pylist()]
+    hashes = [xxhash.xxh3_64_intdigest(key) for key in pc.list_flatten(lists).cast(pa.binary()).to_pylist()]
     ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(media)))])
     of_pair = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(hashes, pa.uint64()))
     return _series(of_pair)

@@ -1,4 +1,4 @@
-"""Whose pairs are near-duplicates of whose: for every pair the sets that hold one, without a list of such pairs."""
+"""Whose pairs are near-duplicates of whose: for every pair the sets that hold one, and no list of such pairs."""
 
 from pathlib import Path
 

@@ -86,7 +86,7 @@ def first_of_equals(task: Task) -> I64:
 
 
 class Suspects(NamedTuple):
-    """Pairs that may have a near-duplicate: their ranks, slots, and the buckets (see `buckets`) of their numbers."""
+    """Pairs that may have a near-duplicate: ranks, slots, and the buckets of their numbers (see `buckets`)."""
 
     ranks: I64
     slots: U16
