@@ -6,6 +6,7 @@ CurateError                   one clear line: where, what was found, what was ex
 ├── GuardError                more of a source would be lost than its max_skip allows
 ├── HubError                  the Hub cannot be reached, refuses, or sends what it should not
 ├── InfeasibleError           the quotas of a recipe cannot be met
+├── EngineError               a worker was lost, or Ray is not there
 ├── WorkspaceError            the workspace is busy, full, read-only, or an artefact in it is damaged
 └── TrainError                a model, a checkpoint or a training run cannot go on
 
@@ -46,6 +47,10 @@ class HubError(CurateError):
 
 class InfeasibleError(CurateError):
     """The quotas of a recipe cannot be met."""
+
+
+class EngineError(CurateError):
+    """A worker was lost before its task was done, or Ray is not there or not as it must be."""
 
 
 class WorkspaceError(CurateError):

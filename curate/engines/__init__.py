@@ -1,1 +1,80 @@
 """Where work runs. Every engine gives the same results in the same order."""
+
+import importlib.metadata
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from curate.engines.base import Engine
+from curate.engines.local import Local
+from curate.errors import ConfigError, EngineError
+
+Name = Literal["local", "ray"]
+
+
+def open_engine(
+    name: Name, workspace: Path, workers: int | None = None, address: str | None = None
+) -> AbstractContextManager[Engine]:
+    """The engine of that name for work in a workspace; `workers` is how many tasks are at work at once.
+
+    Without `workers` there is one for each CPU. Raises ConfigError for an address that the engine has no use for,
+    EngineError where it is not installed.
+    """
+    if name == "local":
+        if address is not None:
+            raise ConfigError("--address", "local processes have no address", "", "add --engine ray")
+        return Local(workers or cpus())
+    _require_ray()
+    from curate.engines.ray import Ray
+
+    return Ray(workspace, address, workers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """Whether an engine can be used here; `nodes` and `cpus` are null where nobody was asked."""
+
+    engine: Name
+    usable: bool
+    version: str | None
+    nodes: int | None
+    cpus: int | None
+    note: str
+
+
+def survey(address: str | None = None) -> list[EngineFacts]:
+    """All engines; the cluster at the address is asked for its size."""
+    here = EngineFacts(
+        engine="local", usable=True, version=None, nodes=1, cpus=cpus(), note="processes of this machine"
+    )
+    return [here, _survey_ray(address)]
+
+
+def _survey_ray(address: str | None) -> EngineFacts:
+    version = nodes = cpus = None
+    try:
+        version = _require_ray()
+        note = "ready; --address HOST:PORT for a cluster, else one of its own on this machine"
+        if address is not None:
+            from curate.engines import ray
+
+            found = ray.survey(address)
+            nodes, cpus, note = found.nodes, found.cpus, f"the cluster at {address}"
+    except EngineError as error:
+        return EngineFacts(engine="ray", usable=False, version=version, nodes=None, cpus=None, note=str(error))
+    return EngineFacts(engine="ray", usable=True, version=version, nodes=nodes, cpus=cpus, note=note)
+
+
+def _require_ray() -> str:
+    """Ray's version. Raises EngineError where it is not installed."""
+    try:
+        return importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        raise EngineError("--engine ray", "Ray is not installed", "", "pip install 'curate[ray]'") from None
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

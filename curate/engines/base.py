@@ -1,8 +1,11 @@
 """What an engine promises, and how a task tells how far it is."""
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import astuple, dataclass
+from typing import Any, Protocol, TypeVar
+
+from curate.errors import CurateError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,12 +19,24 @@ class Tick:
     skipped: int = 0
     bytes: int = 0
 
+    def __add__(self, other: "Tick") -> "Tick":
+        return Tick(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    def beyond(self, other: "Tick") -> "Tick":
+        """What this has more than the other, nowhere less than 0."""
+        return Tick(*(max(0, mine - its) for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
 
 Listener = Callable[[Tick], None]
 
 
 class Engine(Protocol):
-    """Maps a module-level function over small picklable tasks; data moves through files."""
+    """Maps a module-level function over small picklable tasks; data moves through files.
+
+    A function must give the same result, and leave the same files, when it is run again: also after a run that
+    was killed half way, or beside one that is about to be. A task's `__str__`, where its class has one, says in
+    messages what was being done.
+    """
 
     workers: int
 
@@ -43,3 +58,20 @@ def listen_here(listener: Listener | None) -> None:
     """Make `listener` hear the ticks of this process."""
     global _listener
     _listener = listener
+
+
+def attempt(fn: Callable[[T], R], task: T) -> tuple[bool, Any]:
+    """(True, the result), or (False, the exception) with this process's traceback as a note."""
+    try:
+        return True, fn(task)
+    except CurateError as error:
+        return False, error
+    except Exception as error:  # noqa: BLE001 - it goes on in the process that asked
+        error.add_note(traceback.format_exc())
+        return False, error
+
+
+def doing(fn: Callable[[T], R], task: T) -> str:
+    """What a worker does, for messages."""
+    named = type(task).__str__ is not object.__str__  # a dataclass has only a repr, and that is long
+    return str(task) if named else fn.__name__.strip("_")

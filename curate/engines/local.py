@@ -1,20 +1,19 @@
-"""Local processes: in this one, or a pool of spawned workers."""
+"""Local processes: in this one, or a crew of spawned workers."""
 
-import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.queues import SimpleQueue
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from curate.engines.base import Listener, Tick, listen_here
-from curate.errors import CurateError
+from curate.engines.base import Listener, Tick, attempt, doing, listen_here
+from curate.errors import EngineError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,32 +25,27 @@ _CONTEXT = multiprocessing.get_context("spawn")
 class Local:
     """`workers=1` works in this process; more start that many spawned processes on first use.
 
-    Use as a context manager: leaving it ends the workers, at once if an exception is on its way.
+    Use as a context manager: leaving it ends the workers, at once if an exception is on its way. A worker that is
+    killed ends the map with EngineError; what other workers had begun before it is finished first.
     """
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
-        self._pool: ProcessPoolExecutor | None = None
-        self._ticks: SimpleQueue[Tick | None] | None = None
+        self._crew: _Crew | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self._pool is None:
-            return
-        self._pool.shutdown(wait=kind is None, cancel_futures=True)
-        if kind is not None:
-            for child in multiprocessing.active_children():
-                child.terminate()
-                child.join(5)
-        self._pool = None
+        if self._crew is not None:
+            self._crew.end(at_once=kind is not None)
+            self._crew = None
 
     def map(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates."""
         if self.workers == 1 or len(tasks) == 1:
             return self._map_here(fn, tasks, listen)
-        return self._map_pool(fn, tasks, listen)
+        return self._map_crew(fn, tasks, listen)
 
     def _map_here(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
         for task in tasks:
@@ -62,53 +56,131 @@ class Local:
                 listen_here(None)
             yield result
 
-    def _map_pool(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
-        pool, ticks = self._start()
-        futures: list[Future[R]] = [pool.submit(fn, task) for task in tasks]
-        with _drained(ticks, listen):
-            try:
-                for future in futures:
-                    yield future.result()
-            except BrokenProcessPool:
-                raise CurateError(
-                    "a worker process",
-                    "was killed from outside, most often for want of memory",
-                    "",
-                    "run the same command again: it continues; use fewer --workers",
-                ) from None
-            finally:
-                for future in futures:
-                    future.cancel()
-
-    def _start(self) -> "tuple[ProcessPoolExecutor, SimpleQueue[Tick | None]]":
-        if self._pool is None or self._ticks is None:
-            self._ticks = _CONTEXT.SimpleQueue()
-            self._pool = ProcessPoolExecutor(self.workers, _CONTEXT, _start_worker, (self._ticks,))
-        return self._pool, self._ticks
+    def _map_crew(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
+        if self._crew is None:
+            self._crew = _Crew(self.workers)
+        hear = _one_at_a_time(listen)
+        futures: list[Future[R]] = [self._crew.submit(fn, task, hear) for task in tasks]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
-@contextlib.contextmanager
-def _drained(ticks: "SimpleQueue[Tick | None]", listen: Listener | None) -> Iterator[None]:
-    """Read ticks in a thread while the block runs, so that workers never block on a full pipe."""
+def _one_at_a_time(listen: Listener | None) -> Listener:
+    lock = threading.Lock()
 
-    def drain() -> None:
-        while (tick := ticks.get()) is not None:
-            if listen is not None:
+    def hear(tick: Tick) -> None:
+        if listen is not None:
+            with lock:
                 listen(tick)
 
-    thread = threading.Thread(target=drain, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ticks.put(None)
-        thread.join(timeout=5)
+    return hear
 
 
-def _start_worker(ticks: "SimpleQueue[Tick | None]") -> None:
+class _Crew:
+    """Workers, and as many threads of this process that hand them tasks and hear them."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = [_Worker() for _ in range(workers)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(workers)
+        self._lost: EngineError | None = None
+
+    def submit(self, fn: Callable[[T], R], task: T, hear: Listener) -> Future[R]:
+        return self._threads.submit(self._do, fn, task, hear)
+
+    def _do(self, fn: Callable[[T], R], task: T, hear: Listener) -> R:
+        worker = self._idle.get()
+        try:
+            if self._lost is not None:
+                raise self._lost
+            return worker.do(fn, task, hear)
+        except EngineError as error:
+            self._lost = error
+            raise
+        finally:
+            self._idle.put(worker)
+
+    def end(self, *, at_once: bool) -> None:
+        self._threads.shutdown(wait=not at_once, cancel_futures=True)
+        for worker in self._workers:
+            worker.end(at_once=at_once)
+        self._threads.shutdown()
+
+
+class _Worker:
+    """A process, and the pipe to it: a task goes there, ticks and then the result come back.
+
+    No lock and no queue is shared with other workers, so that one killed at any moment harms no other.
+    """
+
+    def __init__(self) -> None:
+        self._pipe, there = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=_work, args=(there,), daemon=True)
+        self._process.start()
+        there.close()
+
+    def do(self, fn: Callable[[T], R], task: T, hear: Listener) -> R:
+        """The result. Raises what the function raises, EngineError where the process ends before."""
+        self._send((fn, task), doing(fn, task))
+        while isinstance(said := self._receive(doing(fn, task)), Tick):
+            hear(said)
+        well, value = said
+        if not well:
+            raise value
+        result: R = value
+        return result
+
+    def _send(self, message: Any, what: str) -> None:
+        try:
+            self._pipe.send(message)
+        except OSError:
+            raise self._lost(what) from None
+
+    def _receive(self, what: str) -> Any:
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._lost(what) from None
+
+    def _lost(self, what: str) -> EngineError:
+        self._process.join(5)
+        code = self._process.exitcode or 0
+        again = "run the same command again: it continues"
+        if code == -signal.SIGKILL:
+            found = f"was killed from outside while {what}, most often for want of memory"
+            return EngineError(
+                f"worker {self._process.pid}", found, "", f"{again}; --workers 1 needs least memory"
+            )
+        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return EngineError(f"worker {self._process.pid}", f"{how} while {what}", "", again)
+
+    def end(self, *, at_once: bool) -> None:
+        if at_once:
+            self._process.terminate()
+        else:
+            self._pipe.close()
+        self._process.join(5)
+
+
+def _work(pipe: "Connection[Any, Any]") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    listen_here(ticks.put)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    listen_here(pipe.send)
+    while True:
+        try:
+            fn, task = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(attempt(fn, task))
+        except Exception as error:  # noqa: BLE001 - a result that does not travel; the reason does
+            pipe.send((False, error))
 
 
 def _end_with_parent() -> None:

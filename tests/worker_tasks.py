@@ -1,0 +1,56 @@
+"""Tasks for engines under test, in a module that every worker can import."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from curate.engines.base import tick
+from curate.errors import GuardError
+
+
+def slow_square(n: int) -> int:
+    tick(rows=n, bytes=1)
+    time.sleep(0.05 * (5 - n))  # later tasks end first
+    tick(rows=n)
+    return n * n
+
+
+def killed_once(path: Path) -> None:
+    tick(rows=1)
+    time.sleep(0.6)
+    tick(rows=2)
+    if not path.exists():
+        path.touch()
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    tick(rows=3)
+
+
+def fail(n: int) -> int:
+    if n == 2:
+        raise GuardError("here", "two", "another", "try three")
+    if n == 4:
+        raise OSError(28, "No space left on device", "/full")
+    return n
+
+
+class Named(int):
+    def __str__(self) -> str:
+        return f"doing number {int(self)}"
+
+
+def die(n: int) -> int:
+    if n == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return n
+
+
+def read_here(path: Path) -> str:
+    return path.read_text()
+
+
+def hog(seconds: float) -> None:
+    held = bytearray(300 << 20)
+    time.sleep(seconds)
+    assert held
