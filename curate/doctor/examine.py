@@ -84,7 +84,7 @@ def examine(
 def _pairs(target: Target, traits: Sequence[Path], said: Opinions, settings: Settings) -> pl.DataFrame:
     """All that is known of each pair of a target, each once."""
     parts = [target.pool.directory / part for part in target.pool.parts]
-    frame = pl.concat(
+    frame: pl.DataFrame = pl.concat(
         [
             said.keys.select("group", "prompt_key", "chosen_key", "rejected_key"),
             pl.concat([pl.read_parquet(path) for path in traits]),
@@ -94,6 +94,7 @@ def _pairs(target: Target, traits: Sequence[Path], said: Opinions, settings: Set
         ],
         how="horizontal",
     )
+    frame = frame.with_columns(text_key=pl.col("prompt_key") ^ pl.col("media_key"))
     frame = frame.hstack(faults.truncated(frame, settings.lengths, tokens=settings.tokenizer is not None))
     return frame if target.rows is None else frame[target.rows.unique().sort()]
 
@@ -109,7 +110,7 @@ def _as_often(pairs: pl.DataFrame, target: Target) -> pl.DataFrame:
 def _figures(pairs: pl.DataFrame) -> dict[str, Any]:
     clusters = Clusters(pairs["group"].to_numpy())
     has_image = pairs["images"].list.len() > 0
-    pairs = pairs.with_columns(faults.overused(pairs["images"], pairs["prompt_key"]).alias(faults.OVERUSED))
+    pairs = pairs.with_columns(faults.overused(pairs["images"], pairs["text_key"]).alias(faults.OVERUSED))
     judged: Counted = {name: (pairs[name].to_numpy(), None) for name in pairs.columns if faults.is_fault(name)}
     judged[faults.OVERUSED] = (pairs[faults.OVERUSED].to_numpy(), has_image.to_numpy())
     return {
@@ -137,6 +138,6 @@ def _counts(names: pl.Series) -> dict[str, int]:
 
 def _images(pairs: pl.DataFrame) -> dict[str, int]:
     """How often images are used, by pairs that have any."""
-    each = pairs.select("prompt_key", image="images").explode("image")
-    prompts = each.group_by("image").agg(pl.col("prompt_key").n_unique())["prompt_key"]
+    each = pairs.select("text_key", image="images").explode("image")
+    prompts = each.group_by("image").agg(pl.col("text_key").n_unique())["text_key"]
     return {"pairs": pairs.height, "different": len(prompts), "most_prompts": int(str(prompts.max() or 0))}

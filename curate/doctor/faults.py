@@ -6,6 +6,7 @@ import polars as pl
 
 from curate.doctor.targets import Target
 from curate.engines.base import Engine, Listener
+from curate.image_reuse import MANY
 from curate.screen import Opinions, opinions
 from curate.steps.base import RowStep
 from curate.steps.empty_reply import EmptyReply
@@ -33,9 +34,6 @@ STEPS: Mapping[str, RowStep] = {
 
 LANGUAGE, TOKENS = "language", "truncation"
 REPEATED, CONTRADICTED, OVERUSED = "repeated", "contradicted", "image_reused"
-
-REUSED = 20
-"""An image under more prompts than these is reused."""
 
 KNOWN = (
     "identical/identical", "formatting_only/whitespace", "formatting_only/markdown", "empty_reply/empty",
@@ -127,9 +125,9 @@ def among(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
 
 
 def overused(images: pl.Series, prompts: pl.Series) -> pl.Series:
-    """Whether a pair has an image that stands under more than REUSED different prompts."""
+    """Whether a pair has an image that stands under MANY different prompts or more."""
     shown = pl.DataFrame({"image": images, "prompt": prompts}).with_row_index("at")
     each = shown.explode("image").drop_nulls("image")
-    often = each.group_by("image").agg(pl.col("prompt").n_unique()).filter(pl.col("prompt") > REUSED)
+    often = each.group_by("image").agg(pl.col("prompt").n_unique()).filter(pl.col("prompt") >= MANY)
     at = each.join(often.select("image"), on="image", how="semi")["at"].unique()
     return pl.zeros(len(images), pl.Boolean, eager=True).scatter(at, True)

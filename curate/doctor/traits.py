@@ -7,13 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
 from curate.engines.base import tick
-from curate.schema import VERSION
+from curate.schema import VERSION, Media, key64, media_digest
 from curate.steps.refusal import REFUSAL
 from curate.steps.view import Messages
 
@@ -31,6 +29,7 @@ TRAITS: dict[str, Any] = {
     "chosen_first": pl.Boolean,
     **{f"{side}_{name}": pl.UInt32 for side in SIDES for name in COUNTS},
     **{f"{side}_{name}": pl.Boolean for side in SIDES for name in FLAGS},
+    "media_key": pl.UInt64,
     "images": pl.List(pl.UInt64),
 }
 """What is known of every pair.
@@ -40,6 +39,7 @@ reply_media            images and videos in the replies
 chosen_first           whether the chosen reply stood first upstream; null where that is not known
 SIDE_words_of_prompt   of a thousand words of the reply, how many the prompt has too
 SIDE_...               see marks.MARKS; `refusal` as the step, `as_an_ai` says that it is one
+media_key              what the media put into `prompt_key`: the two xor-ed are a key of the text
 images                 a hash of the key of each image, of videos each frame
 """
 
@@ -91,7 +91,7 @@ def _traits(batch: Any) -> pl.DataFrame:
         "shared_chars": marks.shared_chars(buffers["chosen"], buffers["rejected"]),
         "reply_media": np.add.reduce([dialogues[side].media_blocks() for side in SIDES]),
         "chosen_first": _first(batch),
-        "images": _images(batch.column("media")),
+        **_media(batch.column("media")),
     }
     for side in SIDES:
         counted = marks.marks(*buffers[side])
@@ -125,12 +125,14 @@ def _first(batch: Any) -> pl.Series:
     return verdict.to_frame().select(found.alias("first"))["first"]
 
 
-def _images(media: Any) -> pl.Series:
-    """A hash of every image key, by pair."""
-    owners = pc.list_parent_indices(media)
-    lists = pc.struct_field(pc.list_flatten(media), "keys")
-    rows = pc.take(owners, pc.list_parent_indices(lists)).to_numpy()
-    hashes = [xxhash.xxh3_64_intdigest(key) for key in pc.list_flatten(lists).cast(pa.binary()).to_pylist()]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(media)))])
-    of_pair = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(hashes, pa.uint64()))
-    return _series(of_pair)
+def _media(column: Any) -> dict[str, Any]:
+    """The columns `media_key` and `images`."""
+    rows = column.to_pylist()
+    listed = [[Media(entry["kind"], tuple(entry["keys"])) for entry in row] for row in rows]
+    return {
+        "media_key": pl.Series([key64(media_digest(row)) if row else 0 for row in listed], dtype=pl.UInt64),
+        "images": pl.Series(
+            [[xxhash.xxh3_64_intdigest(key.encode()) for entry in row for key in entry.keys] for row in listed],
+            dtype=TRAITS["images"],
+        ),
+    }
