@@ -19,11 +19,14 @@ from curate.ablation.report import Report, accuracy_table, brief_table, cost_tab
 from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.build import Inputs
+from curate.cli.engines import at_work
 from curate.cli.mix import Terminal
 from curate.cli.options import (
+    ENGINE,
     MANIFESTS,
-    WORKERS,
     WORKSPACE,
+    AddressOption,
+    EngineOption,
     JsonOption,
     ManifestsOption,
     RawOption,
@@ -32,7 +35,6 @@ from curate.cli.options import (
     WorkspaceOption,
 )
 from curate.cli.output import data, say, show
-from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.quotas import Plan
 from curate.workspace import Workspace
@@ -113,7 +115,9 @@ def ablate(
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
-    workers: WorkersOption = WORKERS,
+    engine: EngineOption = ENGINE,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -135,8 +139,8 @@ def ablate(
         _plan(study, inputs, nproc, as_json)
         return
     training.check_installed()
-    with inputs.workspace.hold(wait=wait), Local(workers) as engine:
-        prepared = prepare(study, inputs, benchmark or [], engine, Once())
+    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
+        prepared = prepare(study, inputs, benchmark or [], crew, Once())
     if ready:
         say(f"ready: {len(prepared.every_run)} runs in {prepared.folder}")
         return

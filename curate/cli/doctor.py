@@ -7,10 +7,13 @@ import typer
 
 from curate import evalsets
 from curate.build import Inputs
+from curate.cli.engines import at_work
 from curate.cli.options import (
+    ENGINE,
     MANIFESTS,
-    WORKERS,
     WORKSPACE,
+    AddressOption,
+    EngineOption,
     JsonOption,
     ManifestsOption,
     RawOption,
@@ -23,7 +26,6 @@ from curate.doctor.baseline import LEAST, worse
 from curate.doctor.examine import Settings, examine
 from curate.doctor.tables import tables
 from curate.doctor.targets import find
-from curate.engines.local import Local
 from curate.overlap import KINDS, heat_map, overlap_table
 from curate.overlap import overlap as compare
 from curate.steps.near_dedup import NearDedup
@@ -61,7 +63,9 @@ def doctor(
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
-    workers: WorkersOption = WORKERS,
+    engine: EngineOption = ENGINE,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,8 +78,8 @@ def doctor(
         lengths=tuple(length) if length else Settings().lengths, tokenizer=tokenizer, languages=languages
     )
     earlier = read_json(baseline) if baseline is not None else None
-    with inputs.workspace.hold(wait=wait), Local(workers) as engine, progress("doctor", 0) as listen:
-        found = examine(find(targets, inputs), settings, engine, listen)
+    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("doctor", 0) as listen:
+        found = examine(find(targets, inputs), settings, crew, listen)
     if write is not None:
         write_json(write, found)
     if as_json:
@@ -102,7 +106,9 @@ def overlap(
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
-    workers: WorkersOption = WORKERS,
+    engine: EngineOption = ENGINE,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -113,8 +119,8 @@ def overlap(
         near = NearDedup(jaccard=jaccard)
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from None
-    with inputs.workspace.hold(wait=wait), Local(workers) as engine, progress("overlap", 0) as listen:
-        found = compare(find(targets, inputs), names, near, inputs, engine, listen)
+    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("overlap", 0) as listen:
+        found = compare(find(targets, inputs), names, near, inputs, crew, listen)
     if as_json:
         data(found.to_dict())
     else:

@@ -8,10 +8,13 @@ import typer
 from curate import report, steps
 from curate.build import Inputs, build, jobs, sizes
 from curate.build import plan as make_plan
+from curate.cli.engines import at_work
 from curate.cli.options import (
+    ENGINE,
     MANIFESTS,
-    WORKERS,
     WORKSPACE,
+    AddressOption,
+    EngineOption,
     JsonOption,
     ManifestsOption,
     RawOption,
@@ -22,7 +25,6 @@ from curate.cli.options import (
 )
 from curate.cli.output import data, progress, say, show, show_talk
 from curate.engines.base import Tick
-from curate.engines.local import Local
 from curate.manifest import Hashes
 from curate.normalize import locate
 from curate.quotas import Plan
@@ -80,7 +82,9 @@ def mix(
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
-    workers: WorkersOption = WORKERS,
+    engine: EngineOption = ENGINE,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -90,8 +94,8 @@ def mix(
     """
     read = load(recipe)
     inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
-    with inputs.workspace.hold(wait=wait), Local(workers) as engine:
-        built = build(read, inputs, engine, Terminal())
+    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
+        built = build(read, inputs, crew, Terminal())
     if as_json:
         data({"directory": str(built.directory), "fresh": built.fresh, **built.lock})
         return

@@ -1,10 +1,11 @@
 """Options that several commands share, declared once."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from curate.engines import Name
 
 WorkspaceOption = Annotated[
     Path,
@@ -18,7 +19,23 @@ ManifestsOption = Annotated[
     Path, typer.Option("--manifests", help="Your own sources: manifests that name an adapter and a column map.")
 ]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, help="Processes to work with; the result is the same with any number.")
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Tasks at work at the same time.  [default: one for each CPU, here or of the cluster]",
+    ),
+]
+EngineOption = Annotated[
+    Name, typer.Option("--engine", help="Where the work runs; with any engine and workers the result is the same.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Ray: HOST:PORT of the cluster's head, or auto for the cluster of this machine.  "
+        "[default: RAY_ADDRESS, else a Ray of its own]",
+    ),
 ]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -26,4 +43,4 @@ RecipeArgument = Annotated[Path, typer.Argument(help="Recipe file.", show_defaul
 
 WORKSPACE = Path("data")
 MANIFESTS = Path("manifests")
-WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+ENGINE: Name = "local"

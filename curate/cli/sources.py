@@ -7,10 +7,13 @@ import typer
 from curate import evalsets, report
 from curate import sources as catalog
 from curate.build import Inputs
+from curate.cli.engines import at_work
 from curate.cli.options import (
+    ENGINE,
     MANIFESTS,
-    WORKERS,
     WORKSPACE,
+    AddressOption,
+    EngineOption,
     JsonOption,
     ManifestsOption,
     RawOption,
@@ -19,7 +22,6 @@ from curate.cli.options import (
     WorkspaceOption,
 )
 from curate.cli.output import data, progress, say, show
-from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 from curate.manifest import Hashes
@@ -89,7 +91,9 @@ def normalize(
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
-    workers: WorkersOption = WORKERS,
+    engine: EngineOption = ENGINE,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     max_skip: Annotated[
         float | None, typer.Option("--max-skip", min=0, max=1, help="Share of rows that may give no pair.")
     ] = None,
@@ -100,11 +104,11 @@ def normalize(
     inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
     found = [inputs.job(name, _options(option or []), max_skip, name) for name in names]
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
-    with inputs.workspace.hold(wait=wait), Local(workers) as engine:
+    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
         artefacts = [locate(job, inputs.workspace, hashes) for job in found]
         total = sum(file.path.stat().st_size for artefact in artefacts for file in artefact.files)
         with progress("normalize", total) as listen:
-            done = normalize_all(artefacts, inputs.workspace, engine, listen)
+            done = normalize_all(artefacts, inputs.workspace, crew, listen)
     if as_json:
         data([{"directory": str(item.directory), **item.manifest} for item in done])
         return
