@@ -1,10 +1,11 @@
 """Facts as tables: the plan, the funnel, the reasons. Columns and rows, no printing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.quotas import Plan
-from curate.sketches.banding import Banding
+if TYPE_CHECKING:  # `curate --help` needs no arrays
+    from curate.quotas import Plan
+    from curate.sketches.banding import Banding
 
 
 class Table(NamedTuple):
@@ -16,7 +17,7 @@ class Table(NamedTuple):
     footer: tuple[Any, ...] = ()
 
 
-def plan_table(plan: Plan, basis: str) -> Table:
+def plan_table(plan: "Plan", basis: str) -> Table:
     """Rows, share and epochs per entry of a recipe."""
     rows = [(line.label, line.pool, line.rows, plan.share(line), line.epochs) for line in plan.lines]
     return Table(
@@ -27,7 +28,7 @@ def plan_table(plan: Plan, basis: str) -> Table:
     )
 
 
-def curve_table(name: str, banding: Banding) -> Table:
+def curve_table(name: str, banding: "Banding") -> Table:
     """The S-curve of a step that looks for near-duplicates, and the misses to be expected."""
     title = f"{name}: what {banding.bands} bands of {banding.rows} min-hashes find"
     return Table(title, ("jaccard", "compared", "missed"), list(banding.curve()))

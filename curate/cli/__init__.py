@@ -7,39 +7,18 @@ import sys
 import typer
 
 from curate import __version__
-from curate.cli.ablate import register as register_ablate
-from curate.cli.card import register as register_card
-from curate.cli.doctor import register as register_doctor
-from curate.cli.evaluate import register as register_evaluate
-from curate.cli.hub import register as register_hub
-from curate.cli.inspect import register as register_inspect
-from curate.cli.mix import register as register_mix
+from curate.cli.commands import Commands
 from curate.cli.output import fail, say
-from curate.cli.publish import register as register_publish
-from curate.cli.sources import register as register_sources
-from curate.cli.train import register as register_train
 from curate.errors import CurateError, WorkspaceError
 
 app = typer.Typer(
     name="curate",
+    cls=Commands,
     help="Preference data in, training shards out, with a reason for every lost row.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for register in (
-    register_sources,
-    register_hub,
-    register_mix,
-    register_inspect,
-    register_doctor,
-    register_card,
-    register_publish,
-    register_evaluate,
-    register_train,
-    register_ablate,
-):
-    register(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,16 +4,18 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
 
-from curate.engines.base import Tick
 from curate.errors import CurateError
 from curate.report import Table
+
+if TYPE_CHECKING:  # `curate --help` needs no engines
+    from curate.engines.base import Tick
 
 PLAIN_EVERY = 5.0  # seconds between progress lines in a pipe
 
@@ -84,7 +86,7 @@ def _cell(value: Any) -> str:
 
 
 @contextmanager
-def progress(stage: str, total_bytes: int) -> Iterator[Callable[[Tick], None]]:
+def progress(stage: str, total_bytes: int) -> Iterator[Callable[["Tick"], None]]:
     """Show how a stage goes: rows, rows/s, skipped, and the time left by bytes read."""
     if talk().is_terminal:
         yield from _bar(stage, total_bytes)
@@ -92,7 +94,7 @@ def progress(stage: str, total_bytes: int) -> Iterator[Callable[[Tick], None]]:
         yield from _lines(stage, total_bytes)
 
 
-def _bar(stage: str, total: int) -> Iterator[Callable[[Tick], None]]:
+def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=18),
@@ -103,18 +105,18 @@ def _bar(stage: str, total: int) -> Iterator[Callable[[Tick], None]]:
         task: TaskID = bar.add_task(stage, total=max(total, 1), rows=0, skipped=0, speed=0.0)
         state = _State()
 
-        def listen(tick: Tick) -> None:
+        def listen(tick: "Tick") -> None:
             state.add(tick)
             bar.update(task, advance=tick.bytes, rows=state.rows, skipped=state.skipped, speed=state.speed)
 
         yield listen
 
 
-def _lines(stage: str, total: int) -> Iterator[Callable[[Tick], None]]:
+def _lines(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
     state = _State()
     last = time.monotonic()
 
-    def listen(tick: Tick) -> None:
+    def listen(tick: "Tick") -> None:
         nonlocal last
         state.add(tick)
         if time.monotonic() - last >= PLAIN_EVERY:
@@ -129,7 +131,7 @@ class _State:
         self.rows = self.skipped = self.bytes = 0
         self._start = time.monotonic()
 
-    def add(self, tick: Tick) -> None:
+    def add(self, tick: "Tick") -> None:
         self.rows += tick.rows
         self.skipped += tick.skipped
         self.bytes += tick.bytes

@@ -1,0 +1,76 @@
+"""Which module has which command. A module is imported when its command is called: `curate --help` needs none."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+# command -> its module here, and the first line of its help; in the order of `curate --help`
+COMMANDS = {
+    "sources": ("sources", "List the sources: the bundled ones and your own manifests."),
+    "normalize": (
+        "sources",
+        "Turn the raw files of sources into pairs, with a reason for every row that gives none.",
+    ),
+    "pin": ("hub", "Write down what the Hub has: commit, files with hashes, licence, rows."),
+    "fetch": ("hub", "Bring the pinned files of sources and eval sets into the workspace, verified by hash."),
+    "plan": ("mix", "Show how many rows each source gives, without reading any text."),
+    "mix": ("mix", "Build the training shards of a recipe, running every stage that is missing."),
+    "why": ("inspect", "Tell the whole life of a pair: where it is from, and what every mix did with it."),
+    "verify": (
+        "inspect",
+        "Hash raw files, pairs and shards anew and name each that is not as recorded; exit 1 if any is.",
+    ),
+    "diff": (
+        "inspect",
+        "Compare two mixes: rows in both, only in A, only in B, why, and what in recipes and pairs differs.",
+    ),
+    "show": ("inspect", "Read pairs: what is in a mix or a source, what was dropped, which rows were skipped."),
+    "doctor": (
+        "doctor",
+        "Look at every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.",
+    ),
+    "overlap": (
+        "doctor",
+        "Compare sources with each other and with eval sets: equal pairs, near-duplicates, images.",
+    ),
+    "card": ("card", "Print the card of a mix, made from its lock, or of a source."),
+    "publish": ("publish", "Put a finished mix onto the Hub, with its card, recipe and lock."),
+    "evaluate": (
+        "evaluate",
+        "Print the official metrics of reward benchmarks for a model, or for a file of scores.",
+    ),
+    "train": ("train", "Train a reward model on a finished mix."),
+    "engines": (
+        "engines",
+        "List the engines, and whether they can be used here; with --address, how large that cluster is.",
+    ),
+    "ablate": (
+        "ablate",
+        "Train arms that differ by one dataset (or by one setting), and say which helps, by how much, and how "
+        "sure.",
+    ),
+}
+
+
+def load(name: str) -> TyperCommand:
+    """The command itself."""
+    table = typer.Typer()
+    import_module(f"curate.cli.{COMMANDS[name][0]}").register(table)
+    found = typer.main.get_group(table).commands[name]
+    assert isinstance(found, TyperCommand)
+    return found
+
+
+class Commands(TyperGroup):
+    """All commands by their help, and the one that is called."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The command that the words begin with, loaded."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load(name), rest

@@ -1,0 +1,36 @@
+"""The command line names all commands without importing what they need."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from curate.cli import app, commands
+
+HEAVY = ("numpy", "polars", "pyarrow", "numba", "yaml", "huggingface_hub", "PIL")
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_a_command_is_listed_with_the_first_line_of_its_help(name):
+    assert commands.load(name).help.split("\n\n")[0].replace("\n", " ") == commands.COMMANDS[name][1]
+
+
+def test_help_imports_nothing_heavy():
+    code = f"""
+import sys
+from curate.cli import main
+try:
+    main()
+except SystemExit:
+    print("heavy:", *(name for name in {HEAVY} if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy:"
+    assert "normalize" in done.stdout
+
+
+def test_an_unknown_command_is_told_what_is_near():
+    done = CliRunner().invoke(app, ["mixx"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "No such command 'mixx'. Did you mean 'mix'?" in done.stderr
