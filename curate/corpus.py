@@ -78,6 +78,9 @@ class _Task:
     pairs: Path
     out: Path
 
+    def __str__(self) -> str:
+        return f"sketching {self.pairs}"
+
 
 def make(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = None) -> None:
     """Compute the sketches that are not cached yet."""

@@ -50,6 +50,9 @@ class Task:
     max_pixels: int
     max_skip: float
 
+    def __str__(self) -> str:
+        return f"normalizing {self.name}, {self.slice.name} from row {self.slice.first_row}"
+
     @property
     def receipt(self) -> Path:
         """Exists once the part is finished."""

@@ -334,6 +334,9 @@ class _Task:
     part: str
     judges: tuple[_Judge, ...]
 
+    def __str__(self) -> str:
+        return f"screening {self.directory / self.part}"
+
 
 def _judge(name: str, step: RowStep) -> _Judge:
     scorer = step.scorer()

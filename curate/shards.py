@@ -76,6 +76,9 @@ class _Scatter:
     plan: Path
     digest: str
 
+    def __str__(self) -> str:
+        return f"taking pairs from {self.directory}"
+
     @property
     def target(self) -> Path:
         return self.plan.with_name(f"scatter-{self.number:05d}.arrow")
@@ -92,6 +95,9 @@ class _Gather:
     directory: Path
     images: Path | None
     digest: str
+
+    def __str__(self) -> str:
+        return f"writing {self.directory / self.shards[0].name}"
 
 
 def write(

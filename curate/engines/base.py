@@ -74,4 +74,4 @@ def attempt(fn: Callable[[T], R], task: T) -> tuple[bool, Any]:
 def doing(fn: Callable[[T], R], task: T) -> str:
     """What a worker does, for messages."""
     named = type(task).__str__ is not object.__str__  # a dataclass has only a repr, and that is long
-    return str(task) if named else fn.__name__.strip("_")
+    return str(task) if named else f"running {fn.__name__.strip('_')}"
