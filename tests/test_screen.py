@@ -249,7 +249,7 @@ def test_scores_outlive_a_changed_threshold(tmp_path: Path):
 
 
 def test_cached_scores_are_read_at_the_place_of_their_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("curate.screen.BATCH_ROWS", 2)
+    monkeypatch.setattr("curate.judges.BATCH_ROWS", 2)
     pool = pool_of(tmp_path / "one", [{"prompt": str(i)} for i in range(5)])
     run([pool], [("language", {"keep": ["en"]})])
     (path,) = (pool.directory / "scores").rglob("*.parquet")
@@ -300,7 +300,7 @@ def test_batches_are_bounded_and_change_nothing(tmp_path: Path, monkeypatch: pyt
     rows = [{"prompt": f"{i}", "chosen": "x" * i, "rejected": "y" * (i % 5)} for i in range(40)]
     heard: list[Tick] = []
     whole = run([pool_of(tmp_path / "a" / "s", rows)])
-    monkeypatch.setattr("curate.screen.BATCH_BYTES", 2000)
+    monkeypatch.setattr("curate.judges.BATCH_BYTES", 2000)
     pool = pool_of(tmp_path / "b" / "s", rows)
     steps = [(name, build(name, None, "$")) for name, _ in STEPS]
     batched = screen([pool], steps, 0, Local(), heard.append)

@@ -28,7 +28,8 @@ from curate.doctor.shares import Clusters, Counted, quantiles
 from curate.doctor.targets import Target
 from curate.doctor.traits import Traits
 from curate.engines.base import Engine, Listener
-from curate.screen import Opinions, sketched
+from curate.judges import Opinions
+from curate.screen import sketched
 from curate.steps.tokens import token_counts
 from curate.summary import QUANTILES
 

@@ -7,7 +7,7 @@ import polars as pl
 from curate.doctor.targets import Target
 from curate.engines.base import Engine, Listener
 from curate.image_reuse import MANY
-from curate.screen import Opinions, opinions
+from curate.judges import Opinions, opinions
 from curate.steps.base import RowStep
 from curate.steps.empty_reply import EmptyReply
 from curate.steps.formatting_only import FormattingOnly

@@ -28,9 +28,9 @@ SEED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """`hits` of `of` pairs, and a 95 % interval; all None of nothing. A mean may have fractions of hits."""
+    """`hits` of `of` pairs, and a 95 % interval; the last three None of nothing."""
 
-    hits: float
+    hits: int
     of: int
     value: float | None
     low: float | None
@@ -68,13 +68,13 @@ class Clusters:
         return sums
 
     def _share(self, top: F64, bottom: F64, draws: F64) -> Share:
-        hits, of = float(top.sum()), int(bottom.sum())
+        total, of = float(top.sum()), int(bottom.sum())
         if not of:
             return Share(hits=0, of=0, value=None, low=None, high=None)
-        low, high = percentile(draws) or (hits / of, hits / of)
+        low, high = percentile(draws) or (total / of, total / of)
         if low == high:  # nothing varied: as many groups as these may still hide some
-            low, high = _unvaried(hits / of, min(of, self.groups))
-        return Share(hits=hits, of=of, value=hits / of, low=low, high=high)
+            low, high = _unvaried(total / of, min(of, self.groups))
+        return Share(hits=round(total), of=of, value=total / of, low=low, high=high)
 
 
 def _unvaried(value: float, groups: int) -> Interval:
