@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import simplejpeg
 import xxhash
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from curate.errors import SkipRow
 from curate.packs import INDEX, Packs
@@ -216,6 +216,22 @@ def thumbnail(data: bytes, side: int = 16) -> Thumbnail:
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("L", (4 * side, 4 * side))  # a JPEG is then decoded at reduced scale
         return np.asarray(_grey(image).resize((side, side), Image.Resampling.BOX))
+
+
+def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]:
+    """A small JPEG for a page, of at most side x side pixels, and its width and height, of an image `check` passes.
+
+    Upright as its EXIF says, on white where it is transparent, and never larger than the image.
+    """
+    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft("RGB", (2 * side, 2 * side))
+        upright = ImageOps.exif_transpose(image)
+        deep = _grey(upright) if upright.mode[0] in "IF" else upright
+        opaque = Image.alpha_composite(Image.new("RGBA", deep.size, "white"), deep.convert("RGBA")).convert("RGB")
+        opaque.thumbnail((side, side), Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        opaque.save(out, "JPEG", quality=quality, optimize=True)
+        return out.getvalue(), opaque.width, opaque.height
 
 
 def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:

@@ -36,6 +36,10 @@ COMMANDS = {
         "Compare sources with each other and with eval sets: equal pairs, near-duplicates, images.",
     ),
     "card": ("card", "Print the card of a mix, made from its lock, or of a source."),
+    "report": (
+        "report",
+        "Write a mix as one HTML file that opens offline: contents, rulers, overlap, leaks, pairs to read.",
+    ),
     "publish": ("publish", "Put a finished mix onto the Hub, with its card, recipe and lock."),
     "evaluate": (
         "evaluate",
