@@ -140,16 +140,17 @@ def _one_shape(left: Any, right: Any) -> bool:
 
 @compiled
 def candidates(
-    grids: Any, sizes: Any, means: Any, numbers: Any, order: Any, split: int, limits: Any
+    grids: Any, sizes: Any, means: Any, numbers: Any, order: Any, some: Any, split: int, limits: Any
 ) -> tuple[Any, Any]:
     """(left, right): images, left < right, whose grids are alike as far as 32 x 32 values show.
 
     numbers, order   the cells of all images, ascending, and the images in that order
+    some             only pairs whose left image stands at one of these places of `order`
     split            only pairs with left < split <= right; 0 for all
     limits           most difference of an 8 x 8 mean; `most` and `shift` of `unlike`
     """
     lefts, rights = [0][:0], [0][:0]
-    for at in range(len(order)):
+    for at in some:
         i, here = order[at], numbers[at]
         for dx in range(-1, 2):
             for dy in range(-1, 2):
