@@ -25,8 +25,8 @@ _CONTEXT = multiprocessing.get_context("spawn")
 class Local:
     """`workers=1` works in this process; more start that many spawned processes on first use.
 
-    Use as a context manager: leaving it ends the workers, at once if an exception is on its way. A worker that is
-    killed ends the map with EngineError; what other workers had begun before it is finished first.
+    Use as a context manager: leaving it ends the workers, at once if an exception is on its way. Raises
+    EngineError where a worker was killed; the engine does no work after that.
     """
 
     def __init__(self, workers: int = 1) -> None:
