@@ -11,16 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from curate import image_match
 from curate import keys as key_columns
 from curate.build import Inputs
 from curate.cards import plots
 from curate.corpus import Corpus
 from curate.doctor.targets import Target
-from curate.doctor.traits import Traits
 from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
 from curate.evalfiles import Shelf
 from curate.manifest import Hashes
+from curate.packs import Packs
+from curate.pair_media import shown
 from curate.report import Table
 from curate.screen import sketched
 from curate.steps.decontaminate import Bound, Decontaminate
@@ -33,7 +35,7 @@ KINDS = ("exact", "near", "image")
 
 exact  the same prompt and media and the same two replies, whichever is preferred
 near   equal or nearly so, by a `near_dedup` step; of eval sets, a text found by a `decontaminate` step
-image  an image of both; of eval sets, a copy of one
+image  an image of both, or a copy of one where that is asked for; of eval sets always a copy
 """
 
 MOST = 64
@@ -68,19 +70,21 @@ def overlap(
     inputs: Inputs,
     engine: Engine,
     listen: Listener | None = None,
+    *,
+    copies: bool = False,
 ) -> Overlap:
     """Compare every two targets, and each with the eval sets. Raises ConfigError for what is not there."""
     if len(targets) + len(evalsets) > MOST:
         raise ConfigError("overlap", f"{len(targets) + len(evalsets)} sets", f"at most {MOST}", "compare fewer")
     bound = _bound(evalsets, inputs) if evalsets else None
-    sketches = [Traits(), *near.sketches(), *(bound.sketches() if bound else ())]
+    sketches = [*near.sketches(), *(bound.sketches() if bound else ())]
     pools = [target.pool for target in targets]
     corpus = sketched(pools, sketches, 0, engine, listen, inputs.workspace.images)
-    pairs = _pairs(targets, corpus)
+    pairs = _pairs(targets)
     found = {
         "exact": _exact(pairs),
         "near": _near(pairs, near, corpus),
-        "image": _same_images(pairs),
+        "image": _same_images(pairs, corpus, copies=copies),
     }
     if bound is not None:
         for kind, bits in _leaks(pairs, bound, corpus, len(targets), evalsets).items():
@@ -104,14 +108,13 @@ def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
 # ------------------------------------------------------------------------------------------ which sets have a pair
 
 
-def _pairs(targets: Sequence[Target], corpus: Corpus) -> pl.DataFrame:
-    """The pairs of all targets, each once: index, pool and its bit, part, position, keys, images."""
+def _pairs(targets: Sequence[Target]) -> pl.DataFrame:
+    """The pairs of all targets, each once: index, pool and its bit, part, position, keys."""
     frames = []
-    for number, (target, traits) in enumerate(zip(targets, corpus.files(Traits()), strict=True)):
-        images = pl.concat([pl.read_parquet(path, columns=["images"]) for path in traits])
-        frame = key_columns.load(target.pool.directory, target.pool.parts).hstack(images)
+    for number, target in enumerate(targets):
+        frame = key_columns.load(target.pool.directory, target.pool.parts)
         frame = frame if target.rows is None else frame[target.rows.unique().sort()]
-        kept = frame.select("part", "position", "prompt_key", "chosen_key", "rejected_key", "images")
+        kept = frame.select("part", "position", "prompt_key", "chosen_key", "rejected_key")
         frames.append(kept.with_columns(pool=pl.lit(number, pl.UInt16), bit=pl.lit(1 << number, pl.UInt64)))
     return pl.concat(frames).with_row_index("index")
 
@@ -127,10 +130,16 @@ def _exact(pairs: pl.DataFrame) -> U64:
     return _by_index(marked.join(held, on=same), pairs.height)
 
 
-def _same_images(pairs: pl.DataFrame) -> U64:
-    shown = pairs.select("index", "bit", image="images").explode("image").drop_nulls("image")
-    held = shown.unique(["image", "bit"]).group_by("image").agg(bits=pl.col("bit").sum())
-    return _by_index(shown.join(held, on="image"), pairs.height)
+def _same_images(pairs: pl.DataFrame, corpus: Corpus, *, copies: bool) -> U64:
+    images = (
+        shown(pairs, corpus.files()).select("index", image="key").join(pairs.select("index", "bit"), on="index")
+    )
+    if copies:
+        leaders = image_match.copies(images["image"].unique(), Packs(corpus.images), corpus.engine)
+        of = leaders.select("of", image="key")
+        images = images.join(of, on="image", how="left").with_columns(image=pl.coalesce("of", "image"))
+    held = images.unique(["image", "bit"]).group_by("image").agg(bits=pl.col("bit").sum())
+    return _by_index(images.join(held, on="image"), pairs.height)
 
 
 def _near(pairs: pl.DataFrame, step: NearDedup, corpus: Corpus) -> U64:

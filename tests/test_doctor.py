@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import tokenizers
 from finished_work import made, mix_directory, project, run  # noqa: F401 - fixtures
 from hypothesis import given
 from hypothesis import strategies as st
@@ -252,6 +253,24 @@ def test_faults_are_those_that_the_steps_see(tmp_path: Path):
                 [one.pool], [("truncation", build("truncation", {"max_length": length}, "$"))], 0, engine
             )
         assert found[f"truncation/{length}_chars"]["hits"] == screened.pools[0].decisions.height
+
+
+def test_lengths_are_tokens_with_a_tokenizer(tmp_path: Path):
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0, "a": 1, "b": 2, "c": 3}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "words.json"))
+    one = target(
+        tmp_path, [{"prompt": "a b", "chosen": "c c a", "rejected": "c c b"}, {"prompt": "b", "chosen": "b"}]
+    )
+    found = figures(one, lengths=(2, 4, 5), tokenizer=str(tmp_path / "words.json"))["pool"]
+    truncated = {name: count for name, count in hits(found["faults"]).items() if name.startswith("truncation")}
+    assert truncated == {"truncation/2_tokens": 1, "truncation/4_tokens": 1}
+
+
+def test_languages_of_questions(tmp_path: Path):
+    asked = ["Where does the river begin, and where does it end?", "Wo entspringt der Fluss, und wo mündet er?"]
+    found = figures(target(tmp_path, [{"prompt": text} for text in (*asked, asked[0])]), languages=True)["pool"]
+    assert found["languages"] == {"en": 2, "de": 1}
 
 
 def test_sources_are_told_apart_and_together(tmp_path: Path):

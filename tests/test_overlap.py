@@ -1,5 +1,6 @@
 """What small sources have in common, against what was planted in them."""
 
+import io
 import itertools
 import json
 import shutil
@@ -13,10 +14,12 @@ import polars as pl
 import pytest
 from finished_work import fault, run
 from pairs import write_pairs
+from PIL import Image
 
 from curate.build import Inputs
 from curate.doctor.targets import Target, find
 from curate.engines.local import Local
+from curate.media import ImageStore
 from curate.overlap import KINDS, Overlap, heat_map, overlap, overlap_table
 from curate.steps.near_dedup import NearDedup
 from curate.workspace import Workspace
@@ -150,6 +153,24 @@ def test_only_the_selected_pairs_of_a_mix_count(three: Path):
     assert found.pairs == {"a": 2, "b": 5}
     assert found.counts["exact"] == [[0, 0], [0, 0]]
     assert found.counts["near"] == [[0, 1], [2, 0]]
+
+
+def test_a_copy_of_an_image_is_the_same_where_asked_for(tmp_path: Path):
+    x, y = np.meshgrid(np.arange(96), np.arange(64))
+    scene = Image.fromarray(np.stack([2 * x, 3 * y, 60 + x + y], axis=2).astype(np.uint8))
+    encoded = []
+    for kind in ("PNG", "JPEG"):
+        scene.save(data := io.BytesIO(), kind)
+        encoded.append(data.getvalue())
+    with ImageStore(tmp_path / "data" / "images").writer() as writer:
+        png, jpeg = (writer.put(data).key for data in encoded)
+    artefact(tmp_path, "a", [{"prompt": "What is it?", "media": [png]}])
+    artefact(tmp_path, "b", [{"prompt": "Where is it?", "media": [jpeg]}])
+    inputs = Inputs(workspace=Workspace(tmp_path / "data"))
+    with Local() as engine:
+        for copies, count in ((False, 0), (True, 1)):
+            found = overlap(find(["a", "b"], inputs), (), NearDedup(), inputs, engine, copies=copies)
+            assert found.counts["image"] == [[0, count], [count, 0]]
 
 
 def test_what_is_not_there_is_said(three: Path, monkeypatch: pytest.MonkeyPatch):

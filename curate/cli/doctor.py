@@ -100,6 +100,10 @@ def overlap(
         list[str] | None, typer.Option("--against", help="An eval set, or all; repeat for more.")
     ] = None,
     jaccard: Annotated[float, typer.Option("--jaccard", help="How alike near-duplicates are, at least.")] = 0.8,
+    copies: Annotated[
+        bool,
+        typer.Option("--copies", help="An image encoded or scaled anew is the same; decodes every image once."),
+    ] = False,
     figures: Annotated[
         Path | None, typer.Option("--figures", help="Write a heat map of each kind into this directory, as SVG.")
     ] = None,
@@ -120,7 +124,7 @@ def overlap(
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from None
     with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("overlap", 0) as listen:
-        found = compare(find(targets, inputs), names, near, inputs, crew, listen)
+        found = compare(find(targets, inputs), names, near, inputs, crew, listen, copies=copies)
     if as_json:
         data(found.to_dict())
     else:
