@@ -217,28 +217,33 @@ def overlap_table(found: Overlap) -> Table:
     return Table("overlap: pairs of the source that the other has too", ("source", "also in", *names), rows)
 
 
-CELL, LEFT, TOP = 44, 150, 130
+LEFT, TOP, RIGHT = 150, 130, 80
+WIDEST, LEAST_WIDE = 44, 30  # pixels of a cell, and of one that has room for a number
+FAINTEST, DARKEST = 10, 130  # of 255: numbers must be readable on it
 
 
 def heat_map(found: Overlap, kind: str) -> str:
-    """An SVG: the share of each source's pairs (row) that each other set (column) has too, the darker the more."""
+    """An SVG: the share of each source's pairs (row) that each other set (column) has too, in percent."""
     labels, columns = list(found.pairs), found.columns
+    size = min(WIDEST, (plots.WIDTH - LEFT - RIGHT) / len(columns))
     body = []
     for j, name in enumerate(columns):
-        x, y = LEFT + CELL * (j + 0.5), TOP - 8
-        body.append(f'<g transform="rotate(-45 {x:.0f} {y})">{plots.text(x, y, name)}</g>')
+        x, y = LEFT + size * (j + 0.5), TOP - 8
+        body.append(f'<g transform="rotate(-45 {x:.1f} {y})">{plots.text(x, y, name)}</g>')
     for i, label in enumerate(labels):
-        y = TOP + CELL * i
-        body.append(plots.text(LEFT - 10, y + CELL / 2 + 4, label, "end"))
+        y = TOP + size * i
+        body.append(plots.text(LEFT - 10, y + size / 2 + 4, label, "end"))
         for j, name in enumerate(columns):
-            share = found.counts[kind][i][j] / max(found.pairs[label], 1)
-            body.append(_cell(LEFT + CELL * j, y, share, own=name == label))
-    return plots.svg(f"Overlap: {kind}", TOP + CELL * len(labels) + 16, body)
+            share = 0.0 if name == label else found.counts[kind][i][j] / max(found.pairs[label], 1)
+            body.append(_cell(LEFT + size * j, y, size, share))
+    return plots.svg(f"Overlap: {kind}, in percent of the row", TOP + size * len(labels) + 16, body)
 
 
-def _cell(x: float, y: float, share: float, *, own: bool) -> str:
+def _cell(x: float, y: float, size: float, share: float) -> str:
     """Its colour grows with the square root: one in a hundred can be seen."""
-    depth = 0 if own else round(255 * min(share, 1) ** 0.5)
-    shown = plots.box(x + 1, y + 1, CELL - 2, CELL - 2, f"{plots.CHOSEN}{max(depth, 10):02x}")
-    said = "" if own or not share else f"{100 * share:.1f}" if share >= 0.001 else "<.1"
-    return shown + plots.text(x + CELL / 2, y + CELL / 2 + 4, said, "middle") if said else shown
+    depth = max(FAINTEST, round(DARKEST * share**0.5))
+    shown = plots.box(x + 1, y + 1, size - 2, size - 2, f"{plots.CHOSEN}{depth:02x}")
+    if not share or size < LEAST_WIDE:
+        return shown
+    said = f"{100 * share:.1f}" if share >= 0.001 else "<.1"
+    return shown + plots.text(x + size / 2, y + size / 2 + 4, said, "middle")

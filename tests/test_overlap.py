@@ -185,4 +185,4 @@ def test_a_heat_map_shows_small_shares():
     found = Overlap(pairs={"big": 10_000, "small<": 100}, evalsets=(), counts=dict.fromkeys(KINDS, counts))
     drawn = ElementTree.fromstring(heat_map(found, "exact"))
     texts = [text.text for text in drawn.findall(".//{*}text")]
-    assert texts == ["Overlap: exact", "big", "small<", "big", "1.0", "small<", "1.0"]
+    assert texts == ["Overlap: exact, in percent of the row", "big", "small<", "big", "1.0", "small<", "1.0"]
