@@ -24,7 +24,7 @@ WORDS = [
     word
     for line in (
         "river stone garden window letter music silver morning shadow bridge candle forest mirror winter ocean",
-        "paper market painter teacher village holiday station engine number colour answer question model data light",
+        "paper market painter teacher village holiday station engine number colour answer question model data",
     )
     for word in line.split()
 ]
@@ -99,6 +99,7 @@ def writer(process: "subprocess.Popen[str]", workspace: Path, spare: int = 0) ->
     """The id of a process, no child of `spare`, that has a part half-written when another is finished."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
         if not list(workspace.glob("pairs/*/*/part-*.json")):
             continue
         for link in Path("/proc").glob("[0-9]*/fd/*"):
