@@ -225,7 +225,7 @@ FAINTEST, DARKEST = 10, 130  # of 255: numbers must be readable on it
 def heat_map(found: Overlap, kind: str) -> str:
     """An SVG: the share of each source's pairs (row) that each other set (column) has too, in percent."""
     labels, columns = list(found.pairs), found.columns
-    size = min(WIDEST, (plots.WIDTH - LEFT - RIGHT) / len(columns))
+    size: float = min(WIDEST, (plots.WIDTH - LEFT - RIGHT) / len(columns))
     body = []
     for j, name in enumerate(columns):
         x, y = LEFT + size * (j + 0.5), TOP - 8
