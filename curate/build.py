@@ -268,7 +268,7 @@ def _screened(
     for name, banding in steps.bandings(listed).items():
         watch.say(f"{name}: {banding}")
     with watch.progress("screen", 0) as listen:
-        return screen(pools, listed, recipe.seed, engine, listen, images)
+        return screen(pools, listed, recipe.seed, engine, listen, images, watch.say)
 
 
 def _files(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[tuple[Path, tuple[str, ...]]]:

@@ -1,7 +1,7 @@
 """Runs steps over the pairs of a recipe, writes decisions, and keeps the conservation law."""
 
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,17 @@ def screen(
     engine: Engine,
     listen: Listener | None = None,
     images: Path = Path("images"),
+    say: Callable[[str], None] = lambda _: None,
 ) -> Screened:
     """Run the steps in their order; what one drops, later ones do not see. `listen` hears pairs read as rows.
 
-    `images` is the image store of the pairs.
+    `images` is the image store of the pairs; `say` hears of each step that looks at all pairs at once.
     """
     judges = {at: judge_of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
     judge_all(pools, list(judges.values()), engine, listen)
     sketches = [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
+    if sketches:
+        say(f"sketches: {', '.join(dict.fromkeys(type(sketch).__name__.lower() for sketch in sketches))}")
     corpus = sketched(pools, sketches, seed, engine, listen, images)
     ledgers = [_Ledger(pool) for pool in pools]
     for at, (name, step) in enumerate(steps):
@@ -101,6 +104,7 @@ def screen(
             for ledger in ledgers:
                 ledger.drop(name, ledger.verdicts(judges[at]))
         elif is_corpus_step(step):
+            say(f"{name}: among {sum(int(ledger.alive.sum()) for ledger in ledgers):,} pairs")
             _decide(name, step, ledgers, corpus)
     return Screened(pools=tuple(ledger.close() for ledger in ledgers))
 

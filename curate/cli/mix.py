@@ -62,7 +62,8 @@ def plan(
     read = load(recipe)
     inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
-    bandings = steps.bandings(inputs.steps(read, hashes))  # a recipe that cannot be built has no plan
+    # eval sets need not be there yet: a plan reads no text
+    bandings = steps.bandings(steps.build_all(read.steps, read.where))
     found = jobs(read, inputs)
     located = {
         label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job for label, job in found.items()
