@@ -30,7 +30,9 @@ WORDS = [
 ]
 
 
-ALL_STEPS = "steps: [identical, language, exact_duplicates, near_dedup, decontaminate: {text: [secret.txt]}]"
+ALL_STEPS = (
+    "steps: [identical, language: {keep: [en]}, exact_duplicates, near_dedup, decontaminate: {text: [secret.txt]}]"
+)
 
 
 def write_project(project: Path, rows: int) -> None:

@@ -1,7 +1,12 @@
 """Ray: the same results, ticks and errors as local processes, whatever dies on the way."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +14,7 @@ pytest.importorskip("ray", reason="pip install 'curate[ray]'")
 from curate.engines.base import Tick
 from curate.engines.ray import Ray
 from curate.errors import EngineError, GuardError
+from tests import big_build
 from tests.worker_tasks import Named, die, fail, killed_once, read_here, slow_square
 
 ROOT = Path(__file__).parent.parent
@@ -83,3 +89,136 @@ def test_a_worker_that_lacks_a_module_or_does_not_see_the_workspace(engine, tmp_
 
 def only_here(n: int) -> int:
     return n
+
+
+# ------------------------------------------------------------------------------------------------ commands
+
+
+def curate(*words: str, check: bool = True, code: str = "", **env: str) -> Any:
+    """`curate`, after some code."""
+    start = f"{code}\nimport sys; from curate.cli import main; sys.argv = ['curate', *sys.argv[1:]]; main()"
+    return subprocess.run(
+        [sys.executable, "-c", start, *words], capture_output=True, text=True, check=check, cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **env},
+    )  # fmt: skip
+
+
+def test_engines_are_listed_with_what_is_wrong():
+    local, ray = json.loads(curate("engines", "--json", "--address", "127.0.0.1:1").stdout)
+    assert (local["engine"], local["usable"], local["nodes"]) == ("local", True, 1)
+    assert (ray["engine"], ray["usable"], ray["nodes"]) == ("ray", False, None)
+    assert ray["note"] == "Ray at 127.0.0.1:1: cannot be reached (connection refused)"
+
+
+WITHOUT_RAY = """
+import importlib.metadata as metadata
+known = metadata.version
+def version(name):
+    if name == "ray":
+        raise metadata.PackageNotFoundError(name)
+    return known(name)
+metadata.version = version
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--engine", "ray"], WITHOUT_RAY, "error: --engine ray: Ray is not installed\n"
+         "hint: pip install 'curate[ray]'"),
+        (["--engine", "ray", "--address", "ray://head:10001"], "", "error: --address: found 'ray://head:10001'; "
+         "expected HOST:PORT of the head node, or auto\nhint: start Ray on every node, this one too: "
+         "ray start --head, then ray start --address HOST:6379"),
+        (["--address", "head:6379"], "", "error: --address: local processes have no address\n"
+         "hint: add --engine ray"),
+    ],
+)  # fmt: skip
+def test_an_engine_that_cannot_be_had_is_one_line(tmp_path, words, code, said):
+    done = curate("mix", "recipes/quickstart.yaml", "--workspace", str(tmp_path), *words, check=False, code=code)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", said)
+
+
+# ------------------------------------------------------------------------------------------------ a real cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A head without CPUs and two nodes with one each; a dead node is noticed within two seconds."""
+    from ray.cluster_utils import Cluster
+
+    small: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 100 << 20}
+    health = {
+        "health_check_initial_delay_ms": 0,
+        "health_check_period_ms": 500,
+        "health_check_failure_threshold": 4,
+    }
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": health, **small})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1, **small)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_the_quickstart_is_the_same_on_a_cluster(cluster, tmp_path):
+    sums = []
+    for name, more in (("local", ["--workers", "1"]), ("ray", ["--engine", "ray", "--address", cluster.address])):
+        where = ["--raw", "samples", "--workspace", str(tmp_path / name)]
+        curate("mix", "recipes/quickstart.yaml", *where, *more)
+        sums.append(big_build.files(tmp_path / name))
+    assert sums[0] == sums[1]
+    assert len(sums[0]) > 100
+    ray = json.loads(curate("engines", "--json", "--address", cluster.address).stdout)[1]
+    assert (ray["usable"], ray["nodes"], ray["cpus"]) == (True, 3, 2)
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_in_the_middle_changes_nothing(cluster, tmp_path):
+    big_build.write_project(tmp_path, rows=8000)
+    whole = big_build.finished(tmp_path, "clean.yaml", "whole", "--workers", "2")
+    with big_build.start(
+        tmp_path, "clean.yaml", "data", "--engine", "ray", "--address", cluster.address
+    ) as process:
+        worker = big_build.writer(process, tmp_path / "data")
+        raylets = {node.all_processes["raylet"][0].process.pid: node for node in cluster.worker_nodes}
+        lost = raylets[big_build.parent(worker)]
+        cluster.remove_node(lost, allow_graceful=False)
+        half = list((tmp_path / "data").rglob(".part-*.tmp"))
+        _, talk = process.communicate()
+    assert process.returncode == 0, talk
+    assert half, "the node died while a part was half-written"
+    assert big_build.files(tmp_path / "data") == whole
+    assert "raylet" not in talk
+    funnel = json.loads(next((tmp_path / "data").glob("mixes/*/*/lock.json")).read_text())["funnel"]
+    assert funnel["alpha"]["dropped"]["near_dedup/near_duplicate"] > 1000
+    assert funnel["alpha"]["dropped"]["decontaminate/prompt"] == 1
+    cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 << 20)
+
+
+OUT_OF_MEMORY = """
+import sys
+from pathlib import Path
+from curate.engines.ray import Ray
+from tests.worker_tasks import hog
+try:
+    with Ray(Path(sys.argv[1]), workers=1) as engine:
+        list(engine.map(hog, [10.0]))
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_is_killed_for_memory_is_one_line(tmp_path):
+    """Ray thinks that the machine is full when 1 % of its memory is in use."""
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_memory_usage_threshold": "0.01",
+             "RAY_memory_monitor_refresh_ms": "100", "RAY_task_oom_retries": "1"},
+    )  # fmt: skip
+    assert done.stderr == ""
+    said, _, rest = done.stdout.partition("\n")
+    assert said.startswith("a Ray worker on ")
+    assert said.endswith(": was killed for want of memory again and again, at last while running hog")
+    assert rest == ""

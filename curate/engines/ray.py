@@ -168,7 +168,7 @@ def _outcome(ref: Any, what: str) -> _Outcome:
         return outcome
     except ray.exceptions.OutOfMemoryError as error:
         node = re.search(r"IP: ([^,)]+)", str(error))
-        found = f"was killed for want of memory {1 + RETRIES} times, at last while {what}"
+        found = f"was killed for want of memory again and again, at last while {what}"
         hint = f"fewer --workers leave more memory to each; {AGAIN}"
         where = f"a Ray worker on {node[1]}" if node else "a Ray worker"
         return _Outcome(False, EngineError(where, found, "", hint), Tick())
