@@ -1,0 +1,89 @@
+"""Texts of the blend: what a pair says, edits of it, and how alike two texts are, by a plain definition."""
+
+import math
+import re
+from collections.abc import Sequence
+from functools import cache
+from random import Random
+
+import numpy as np
+from raw_files import SEED, Prose, _vocabulary, tape
+
+SHINGLE = 5
+WORD = re.compile(r"\w+")
+
+
+class Voice(Prose):
+    """Text of any length, the same for the same seed; specimens of their own cost microseconds to begin.
+
+    exam: it never says what others say, but has their words; benchmarks speak so.
+    """
+
+    def __init__(self, *seed: object, exam: bool = False) -> None:
+        self.random = Random("/".join(map(str, seed)))
+        self._tapes = (exam_tape(), exam_tape()) if exam else (tape(False), tape(True))
+
+    def draw(self) -> int:
+        """A number below 2**31."""
+        return self.random.getrandbits(31)
+
+    def length(self, mean: int) -> int:
+        """A lognormal length (sigma 0.7) with that mean, from 24 to 12 times the mean."""
+        return int(min(max(self.random.lognormvariate(math.log(mean) - 0.245, 0.7), 24), 12 * mean))
+
+    def say(self, mean: int, least: int = 24) -> str:
+        """Text of a length around that mean."""
+        return self.text(max(self.length(mean), least))
+
+    def edited(self, text: str, share: float) -> str:
+        """The text with this share of its words replaced, at least one."""
+        pieces = re.split(r"(\s+)", text)
+        words = range(0, len(pieces), 2)
+        changed = [at for at in words if self.random.random() < share] or [self.random.choice(words)]
+        for at in changed:
+            pieces[at] = f"{_syllable(self.random)}{_syllable(self.random)}"
+        return "".join(pieces)
+
+    def lightly_edited(self, text: str) -> str:
+        """As people disguise a question: other case and punctuation, one word in 33 another."""
+        return " ".join(self.edited(text, 0.03).replace(",", " -").replace(".", ";").split()).upper()
+
+
+def _syllable(random: Random) -> str:
+    return random.choice("bdfgklmnprstvz") + random.choice("aeiou")
+
+
+@cache
+def exam_tape() -> tuple[str, list[int]]:
+    """About 3 MB of sentences in the words of the other tape, in another order."""
+    words = _vocabulary(np.random.default_rng([SEED, 0]), "etaoinshrdlucmfwypvbgkjqxz")
+    random = np.random.default_rng([SEED, 0, 1])
+    weights = np.cumsum(1 / (np.arange(len(words)) + 2.7) ** 1.07)
+    ranks = np.searchsorted(weights, random.random(450_000) * weights[-1]).tolist()
+    sentences, starts, position, at = [], [], 0, 0
+    for size in random.integers(4, 24, 32_000).tolist():
+        sentence = " ".join(words[rank] for rank in ranks[at : at + size]).capitalize() + ". "
+        starts.append(position)
+        sentences.append(sentence)
+        position, at = position + len(sentence), at + size
+    return "".join(sentences), starts[:-1000]
+
+
+def share_for(jaccard: float) -> float:
+    """How many words to replace for about that Jaccard similarity of word 5-grams."""
+    kept = 2 * jaccard / (1 + jaccard)
+    return 1 - kept ** (1 / SHINGLE)
+
+
+def jaccard(left: Sequence[str], right: Sequence[str]) -> float:
+    """The least similarity of the texts side by side, by sets of word 5-grams; their words if they are shorter."""
+    return min(_jaccard(_shingles(one), _shingles(other)) for one, other in zip(left, right, strict=True))
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    words = WORD.findall(text.lower())
+    return {tuple(words[i : i + SHINGLE]) for i in range(max(len(words) - SHINGLE + 1, 1))}
+
+
+def _jaccard(left: set[tuple[str, ...]], right: set[tuple[str, ...]]) -> float:
+    return len(left & right) / len(left | right)
