@@ -225,11 +225,11 @@ FAINTEST, DARKEST = 10, 130  # of 255: numbers must be readable on it
 def heat_map(found: Overlap, kind: str) -> str:
     """An SVG: the share of each source's pairs (row) that each other set (column) has too, in percent."""
     labels, columns = list(found.pairs), found.columns
-    size: float = min(WIDEST, (plots.WIDTH - LEFT - RIGHT) / len(columns))
+    size = min(WIDEST, (plots.WIDTH - LEFT - RIGHT) / len(columns))
     body = []
     for j, name in enumerate(columns):
-        x, y = LEFT + size * (j + 0.5), TOP - 8
-        body.append(f'<g transform="rotate(-45 {x:.1f} {y})">{plots.text(x, y, name)}</g>')
+        x = LEFT + size * (j + 0.5)
+        body.append(f'<g transform="rotate(-45 {x:.1f} {TOP - 8})">{plots.text(x, TOP - 8, name)}</g>')
     for i, label in enumerate(labels):
         y = TOP + size * i
         body.append(plots.text(LEFT - 10, y + size / 2 + 4, label, "end"))

@@ -72,7 +72,8 @@ def _ruler(name: str, shares: Mapping[str, Share]) -> dict[str, Any]:
     auc = shares[f"auc/{name}"]
     return {
         **{what: shares[f"{what}/{name}"].to_dict() for what in ("differs", "wins")},
-        "auc": {"value": auc.value, "low": auc.low, "high": auc.high},
+        # the interval is of a mean that is not bounded as the AUC is
+        "auc": {"value": auc.value, "low": max(auc.low or 0.0, 0.0), "high": min(auc.high or 0.0, 1.0)},
     }
 
 
