@@ -13,8 +13,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from command import Command
 from hub import Hub, Plan
 from test_pins import curate, parquet
 
@@ -49,7 +51,7 @@ def raw(root: Path, commit: str) -> Path:
     return root / "data/raw/helpsteer3" / commit
 
 
-def lines(done: subprocess.CompletedProcess) -> list[str]:
+def lines(done: SimpleNamespace) -> list[str]:
     return done.stderr.splitlines()
 
 
@@ -133,12 +135,8 @@ def test_a_server_without_ranges_begins_anew(hub, tmp_path):
     assert (raw(tmp_path, commit) / FILE).read_bytes() == DATA
 
 
-def start(hub: Hub, root: Path, *args: str, **env: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "curate", *args],
-        env=hub.env(root / "home", CURATE_HUB_FIRST_WAIT="0.01", **env),
-        cwd=root, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def start(hub: Hub, root: Path, *args: str, **env: str) -> Command:
+    return Command(*args, env=hub.env(root / "home", CURATE_HUB_FIRST_WAIT="0.01", **env), cwd=root)
 
 
 def part_of(root: Path, commit: str) -> Path:
@@ -222,7 +220,7 @@ def test_regular_files_are_verified_by_their_git_id(hub, tmp_path):
 # refusals
 
 
-def refusal(done: subprocess.CompletedProcess) -> list[str]:
+def refusal(done: SimpleNamespace) -> list[str]:
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     return [line for line in lines(done) if line.startswith(("error:", "hint:"))]
@@ -359,7 +357,13 @@ def test_a_login_page_in_the_way_is_told(hub, tmp_path):
 
 
 def test_the_client_is_imported_by_its_commands_alone():
-    code = "import sys, curate.cli; print(sorted({'httpx2', 'huggingface_hub'} & set(sys.modules)))"
+    code = """
+import sys
+from curate.cli import commands
+for name in commands.COMMANDS:
+    commands.load(name)
+print(sorted({'httpx2', 'huggingface_hub'} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from command import Command
 from hub import Hub, Plan
 from test_samples import SAMPLES, Silent
 
@@ -53,12 +54,13 @@ def plant(hub: Hub) -> None:
         hub.add_repo(sources.get(name).repo, files, license="cc-by-4.0")
 
 
-def start(hub: Hub, root: Path, *args: str) -> subprocess.Popen:
+def environment(hub: Hub, root: Path) -> dict[str, str]:
     patient = {"CURATE_HUB_FIRST_WAIT": "0.01", "CURATE_HUB_ATTEMPTS": "15", "HF_HUB_DOWNLOAD_TIMEOUT": "3"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "curate", *args], env=hub.env(root / "home", TOKEN, **patient), cwd=root,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return hub.env(root / "home", TOKEN, **patient)
+
+
+def start(hub: Hub, root: Path, *args: str) -> Command:
+    return Command(*args, env=environment(hub, root), cwd=root)
 
 
 def curate(hub: Hub, root: Path, *args: str, runs: int = 1) -> None:
@@ -107,7 +109,11 @@ def test_from_the_hub_to_the_hub(tmp_path, expected):
     with Hub(tmp_path / "hub") as hub:
         plant(hub)
         for step in STEPS:
-            curate(hub, tmp_path, *step)
+            words = [sys.executable, "-m", "curate", *step]
+            done = subprocess.run(
+                words, env=environment(hub, tmp_path), cwd=tmp_path, capture_output=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
         check(hub, tmp_path, expected)
         lock = json.loads(hub.files(REPO)["lock.json"])
         assert {label: facts["revision"] for label, facts in lock["origins"].items()} == {

@@ -2,11 +2,11 @@
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import command
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -268,12 +268,9 @@ def parquet(rows: int, *, start: int = 0) -> bytes:
     return out.getvalue()
 
 
-def curate(hub: Hub, root: Path, *args: str, **env: str) -> subprocess.CompletedProcess:
+def curate(hub: Hub, root: Path, *args: str, **env: str) -> SimpleNamespace:
     fast = {"CURATE_HUB_FIRST_WAIT": "0.01", "COLUMNS": "200", **env}
-    return subprocess.run(
-        [sys.executable, "-m", "curate", *args],
-        env=hub.env(root / "home", **fast), cwd=root, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return command.curate(*args, env=hub.env(root / "home", **fast), cwd=root)
 
 
 REPO = "allenai/tulu-3-IF-augmented-on-policy-70b"

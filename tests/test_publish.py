@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command import Command
 from hub import Hub, Plan
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,9 +73,10 @@ def title(lock: dict) -> str:
 
 
 def files(root: Path, lock: dict) -> dict[str, bytes]:
-    """What a repository must hold of a mix."""
+    """What a repository must hold of a mix: all but the sheet for its maker."""
     there = folder(root, lock)
     found = {p.relative_to(there).as_posix(): p.read_bytes() for p in there.rglob("*") if p.is_file()}
+    del found["review.parquet"]
     return {**found, "recipe.yaml": recipe_text(lock["recipe"]).encode()}
 
 
@@ -82,13 +84,9 @@ def held(hub: Hub, revision: str = "main") -> dict[str, bytes]:
     return {path: data for path, data in hub.files(REPO, revision).items() if path != ".gitattributes"}
 
 
-def start(hub: Hub, root: Path, *args: str, token: str | None = TOKEN, **env: str) -> subprocess.Popen:
+def start(hub: Hub, root: Path, *args: str, token: str | None = TOKEN, **env: str) -> Command:
     fast = {"CURATE_HUB_FIRST_WAIT": "0.01", "COLUMNS": "200", **env}
-    return subprocess.Popen(
-        [sys.executable, "-m", "curate", "publish", *args],
-        env=hub.env(root / "home", token, **fast), cwd=root,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return Command("publish", *args, env=hub.env(root / "home", token, **fast), cwd=root)
 
 
 def publish(
@@ -286,7 +284,8 @@ def test_a_file_that_reads_back_wrong_is_not_promoted(hub, root, mixes):
     other = {"shard-00000.parquet": b"PAR1 but not ours"}
     hub.fail("stall", on="commit", path="*/commit/curate-*", seconds=1.5)
     process = start(hub, root, title(mixes.first), REPO, "--private")
-    until(lambda: staged(hub, mixes.first) == files(root, mixes.first))
+    ours = files(root, mixes.first)
+    until(lambda: staged(hub, mixes.first) == ours)
     hub.commit(REPO, other, branch=f"curate-{mixes.first['fingerprint']}")
     talk = process.communicate()[1]
     assert process.returncode == 1
