@@ -5,6 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 from curate.cards.plots import CHOSEN, FAINT, NEITHER, REJECTED, ROW, WIDTH, box, line, svg, text
+from curate.inspect.find import shorten
 
 HELD = "#3aa39a"
 COLOURS = {"in the mix": CHOSEN, "held out": HELD, "unused": NEITHER}
@@ -12,6 +13,8 @@ COLOURS = {"in the mix": CHOSEN, "held out": HELD, "unused": NEITHER}
 
 TALL, TOP, SLOT, GAP = 380, 46, 15, 5
 FROM, TO, NODE = 190, 510, 10
+NAME = 22
+"""Characters of a name that have room."""
 
 
 class Band(NamedTuple):
@@ -32,7 +35,7 @@ def flow(title: str, sources: Mapping[str, Mapping[str, int]]) -> str:
     body = [*_ribbons(sources, left, right, scale)]
     for label, band in left.items():
         body += [box(FROM, band.top, NODE, max(band.tall, 1), "#767e87")]
-        body.append(_label(FROM - 8, band, f"{label}  {sum(sources[label].values()):,}", "end"))
+        body.append(_label(FROM - 8, band, f"{shorten(label, NAME)}  {sum(sources[label].values()):,}", "end"))
     for label, band in right.items():
         body += [box(TO - NODE, band.top, NODE, max(band.tall, 1), COLOURS.get(label, REJECTED))]
         body.append(_label(TO + 8, band, f"{label}  {ends[label]:,}", "start"))
@@ -107,7 +110,10 @@ def bars(title: str, rows: Sequence[Bar], colour: str = CHOSEN) -> str:
     for i, row in enumerate(rows):
         y = TOP + pitch * i
         wide = (WIDTH - left - right) * row.value / longest
-        body += [text(left - 10, y + 12, row.label, "end"), box(left, y, max(wide, 1), pitch - 8, colour)]
+        body += [
+            text(left - 10, y + 12, shorten(row.label, NAME), "end"),
+            box(left, y, max(wide, 1), pitch - 8, colour),
+        ]
         body.append(text(left + wide + 8, y + 12, row.said))
     return svg(title, TOP + pitch * len(rows) + 8, body)
 

@@ -103,12 +103,12 @@ def _faults(found: Mapping[str, Any]) -> Iterator[str]:
     sources = found["sources"]
     labels = [label for label in sources if label != ALL]
     names = dict.fromkeys(x for label in labels for x, fault in sources[label]["faults"].items() if fault["hits"])
-    yield paragraph("The share of the pairs in the mix that have each fault: what was found is not always wrong.")
     if names:
+        yield paragraph("The share of the pairs in the mix that have each fault; some may be meant.")
         rows = [(name, [_fault(sources[label]["faults"].get(name)) for label in labels]) for name in names]
         yield heat("Faults by source", "fault", labels, rows)
     else:
-        yield paragraph("No fault was found.")
+        yield paragraph("None was found in the pairs of the mix.")
     yield from _folded(found, lambda title: title.endswith(": faults"), "Faults with their intervals")
     rest = ("numbers", "categories", "languages", "images")
     yield from _folded(found, lambda title: title in rest, "Scores, categories and images")

@@ -118,7 +118,8 @@ def _beside_winner(item: Item, pictures: Pictures) -> str:
     shown = pictures.of(pair) if same else ""
     sides = zip(_told(pair, won), ("dropped", "winner"), (pair, won), strict=True)
     columns = [
-        f'<div class="side"><h4 class="{name}">{name}: {words(one["source"])}, {words(one["row"])}</h4>'
+        f'<div class="side"><h4 class="role">{name}</h4>'
+        f'<p class="facts">{words(one["source"])}, {words(one["row"])}</p>'
         f"{'' if same else pictures.of(one)}{blocks}</div>"
         for blocks, name, one in sides
     ]
