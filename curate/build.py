@@ -15,7 +15,6 @@ import polars as pl
 import curate
 from curate import config, mix, quotas, schema, shards, sources, steps
 from curate.cards import mix_card
-from curate.contamination.verdicts import by_set
 from curate.corpus import Pool as ScreenPool
 from curate.engines.base import Engine, Tick
 from curate.errors import ConfigError, InfeasibleError
@@ -184,6 +183,8 @@ def _publish(
         for path in sorted((directory / "decisions").glob("*.parquet"))
     ]
     if "decontaminate" in dict(recipe.steps):
+        from curate.contamination.verdicts import by_set  # numba
+
         lock["decontamination"] = by_set(review(screened).filter(pl.col("step") == "decontaminate"))
     mix_card.write(lock, directory)
     write_json(directory / "lock.json", lock)

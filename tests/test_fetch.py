@@ -356,13 +356,13 @@ def test_a_login_page_in_the_way_is_told(hub, tmp_path):
     ]
 
 
-def test_the_client_is_imported_by_its_commands_alone():
+def test_the_client_and_compiled_passes_are_imported_where_they_work():
     code = """
 import sys
 from curate.cli import commands
 for name in commands.COMMANDS:
     commands.load(name)
-print(sorted({'httpx2', 'huggingface_hub'} & set(sys.modules)))
+print(sorted({'httpx2', 'huggingface_hub', 'numba'} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from curate.sketches.compiled import compiled
 from curate.sketches.words import I64, U8, U16, U64, mix, most_words, words, words_into
 
 U32 = npt.NDArray[np.uint32]
@@ -25,8 +25,11 @@ FINE = 3
 SHORT = 8
 """A shorter document has no n-grams: it is looked up whole, and so is all of a turn."""
 
-LONG = 64
-"""Of a document with more words, every fourth n-gram is in the index."""
+LONG = 40
+"""Of a document with more words, some n-grams are in the index: half of them, a quarter from twice as many on, and so
+on, which leaves about 20 to 40. Which ones is said by their hash."""
+
+LENGTHS = LONG << np.arange(24)
 
 EDITED = 13
 """A shorter document must be found word for word; in a longer one words may differ."""
@@ -58,13 +61,7 @@ class Table(NamedTuple):
     least: U16
 
 
-@njit(cache=True, inline="always")
-def _is_kept(value: np.uint64) -> bool:
-    """Whether the n-gram of a long document is in the index."""
-    return bool(value & np.uint64(3) == 0)
-
-
-@njit(cache=True)
+@compiled
 def whole(hashes: U64) -> np.uint64:
     """One hash of all words in their order, which is no n-gram's."""
     value = WHOLE
@@ -73,7 +70,7 @@ def whole(hashes: U64) -> np.uint64:
     return mix(value)
 
 
-@njit(cache=True)
+@compiled
 def grams_of(data: U8, start: int, end: int) -> tuple[int, U64, U16]:
     """What of a document goes into the index: (words, hashes of its n-grams, at which word each begins).
 
@@ -87,25 +84,26 @@ def grams_of(data: U8, start: int, end: int) -> tuple[int, U64, U16]:
         found[0], places[0] = whole(hashes), 0
         return count, found[:some], places[:some]
     kept, rolling = 0, np.uint64(0)
+    thinned = (np.uint64(1) << np.uint64(np.searchsorted(LENGTHS, count))) - np.uint64(1)
     for i in range(min(count, 65535)):
         rolling = rolling * BASE + hashes[i]
         if i >= SIZE:
             rolling -= hashes[i - SIZE] * LEAVING
         if i >= SIZE - 1:
             value = mix(rolling)
-            if count <= LONG or _is_kept(value):
+            if value & thinned == 0:
                 found[kept], places[kept] = value, i - SIZE + 1
                 kept += 1
     return count, found[:kept], places[:kept]
 
 
-@njit(cache=True)
+@compiled
 def whole_of(data: U8, start: int, end: int) -> np.uint64:
     """One hash of all words of a text."""
     return whole(words(data, start, end)[0])
 
 
-@njit(cache=True)
+@compiled
 def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: U64) -> None:
     """Put the n-grams, numbered as they come, into an empty table whose size is a power of two."""
     mask = np.uint64(len(cells) - 1)
@@ -121,7 +119,7 @@ def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: 
         cells[slot, 0], cells[slot, 1] = value, np.uint64(i) << np.uint64(32) | only
 
 
-@njit(cache=True, inline="always")
+@compiled
 def _add(document: int, shared: U16, touched: U32, some: int) -> int:
     if shared[document] == 0:
         touched[some] = document
@@ -131,7 +129,7 @@ def _add(document: int, shared: U16, touched: U32, some: int) -> int:
     return some
 
 
-@njit(cache=True)
+@compiled
 def _look_up(table: Table, hashes: U64) -> int:
     """Put in place of the hashes the cells' second words of those that are n-grams of the index; how many are.
 
@@ -150,7 +148,7 @@ def _look_up(table: Table, hashes: U64) -> int:
     return count
 
 
-@njit(cache=True)
+@compiled
 def _share(table: Table, found: U64, counts: U32, shared: U16, touched: U32) -> int:
     """Count n-grams, and share them with the documents that they lead to; how many of these were `touched`."""
     for i in range(len(found)):
@@ -167,7 +165,7 @@ def _share(table: Table, found: U64, counts: U32, shared: U16, touched: U32) -> 
     return some
 
 
-@njit(cache=True)
+@compiled
 def _likely(table: Table, hashes: U64, likely: U64) -> int:
     """Write the n-grams of a text that the bits let through, or all its words as one; how many there are.
 
@@ -189,7 +187,7 @@ def _likely(table: Table, hashes: U64, likely: U64) -> int:
     return count
 
 
-@njit(cache=True)
+@compiled
 def scan(table: Table, data: U8, offsets: I64, first: int, counts: U32, out: U32) -> tuple[int, int]:
     """Candidates among the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document).
 
@@ -217,7 +215,7 @@ def scan(table: Table, data: U8, offsets: I64, first: int, counts: U32, out: U32
     return written, len(offsets) - 1
 
 
-@njit(cache=True)
+@compiled
 def _fine(hashes: U64) -> tuple[U64, U64]:
     """(the n-grams of FINE words in the order of the text, a table of them)."""
     count = max(len(hashes) - FINE + 1, 0)
@@ -238,7 +236,7 @@ def _fine(hashes: U64) -> tuple[U64, U64]:
     return found, table
 
 
-@njit(cache=True)
+@compiled
 def _covered(found: U64, table: U64, count: int) -> U8:
     """For each of `count` words whether it stands in one of these n-grams that is in the table."""
     covered = np.zeros(count, np.uint8)
@@ -253,7 +251,7 @@ def _covered(found: U64, table: U64, count: int) -> U8:
     return covered
 
 
-@njit(cache=True)
+@compiled
 def _densest(flags: U8, width: int) -> int:
     """Where the `width` neighbours begin that have the most flags."""
     count = best = int(flags[:width].sum())
@@ -265,7 +263,7 @@ def _densest(flags: U8, width: int) -> int:
     return at
 
 
-@njit(cache=True)
+@compiled
 def _window(text_fine: U64, text_words: int, other_table: U64, other_words: int) -> tuple[int, int]:
     """Where in a text, from and to which word, a document must stand: in little more room than it has itself."""
     room = other_words + other_words // 2 + 8
@@ -273,7 +271,7 @@ def _window(text_fine: U64, text_words: int, other_table: U64, other_words: int)
     return first, min(first + room, text_words)
 
 
-@njit(cache=True)
+@compiled
 def shares(
     data: U8, offsets: I64, candidates: U32, texts: U8, starts: I64, firsts: I64, weights: F32, places: U16
 ) -> F64:
@@ -302,7 +300,7 @@ def shares(
     return out
 
 
-@njit(cache=True)
+@compiled
 def compare(data: U8, start: int, end: int, document: U8, places: U16) -> tuple[U8, int, int]:
     """How much of a document stands in a text: for each of its n-grams, at its place, how many of its SIZE words.
 

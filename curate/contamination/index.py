@@ -12,7 +12,7 @@ prompt that it belongs to. An n-gram that stands in many contexts is boilerplate
 
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,14 @@ import pyarrow as pa
 
 from curate.contamination import grams, pictures
 from curate.contamination.grams import EDITED, Table
-from curate.contamination.material import Entry, Kept
+from curate.contamination.material import Entry, Kept, Material
 from curate.manifest import Hashes, fingerprint
 from curate.media import BadImage
 from curate.sketches import words
 from curate.sketches.words import I64, U8, U16, U64
 from curate.workspace import atomic, read_json, write_json
 
-VERSION = 1
+VERSION = 2
 U32 = npt.NDArray[np.uint32]
 F32 = npt.NDArray[np.float32]
 
@@ -40,7 +40,7 @@ PROMPT, REPLY, TEXT = 0, 1, 2
 RARE, COMMON = 10, 100
 """Contexts of the index in which an n-gram counts fully, and in which it counts nothing."""
 
-SHARED = 0.2
+SHARED = 0.15
 """The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it."""
 
 FEW = 4
@@ -55,20 +55,6 @@ DOCUMENTS: dict[str, Any] = {
     "pictures": pl.UInt32,
 }
 """`parts` says which prompt, reply or text of the entry it is; `pictures` how many different ones it is about."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """Where the entries are, and where their index lies; `fingerprint` says what is in it."""
-
-    fingerprint: str
-    sets: tuple[Kept, ...] = field(metadata={"place": True})
-    cache: Path = field(metadata={"place": True})
-
-    @property
-    def directory(self) -> Path:
-        """The index's directory."""
-        return self.cache / "contamination" / self.fingerprint
 
 
 def material(sets: Sequence[Kept], cache: Path, hashes: Hashes) -> Material:

@@ -1,7 +1,7 @@
 """What is to be kept out of a mix, as entries: the items of benchmarks, and texts and images that a user names."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +48,20 @@ class Kept(Protocol):
     def entries(self) -> Iterator[Entry]:
         """All of them."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """Where the entries are, and where their index lies; `fingerprint` says what is in it."""
+
+    fingerprint: str
+    sets: tuple[Kept, ...] = field(metadata={"place": True})
+    cache: Path = field(metadata={"place": True})
+
+    @property
+    def directory(self) -> Path:
+        """The index's directory."""
+        return self.cache / "contamination" / self.fingerprint
 
 
 class Library(Protocol):

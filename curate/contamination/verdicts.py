@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.contamination import pictures
-from curate.contamination.grams import EDITED, LONG, SHORT, SIZE
+from curate.contamination.grams import EDITED, LENGTHS, SHORT, SIZE
 from curate.contamination.index import F32, PROMPT, REPLY, Index, rarity
 from curate.contamination.scan import SIDES, SNIPPET, Found
 from curate.packs import Packs
@@ -118,7 +118,7 @@ def _weighed(found: Found, index: Index, share: float) -> pl.DataFrame:
     plain = np.bincount(of, covers, hits.height) / np.maximum(sizes, 1)
     score = np.where(total > 0, np.bincount(of, weight * covers, hits.height) / np.maximum(total, 1e-9), 0.0)
     length = index.words[documents]
-    rare = np.where(length > LONG, 4 * total, total)
+    rare = total * 2.0 ** np.searchsorted(LENGTHS, length)  # those that are not in the index, too
     strict = np.clip(2 - length / EDITED, 0, 1) * (1 - share) / 2  # half of what may be missing, at EDITED words
     needed = np.where(length < EDITED, ENOUGH, share + strict)
     recognised = np.where(length < SHORT, (total >= 0.5) & (length >= TRIVIAL), rare >= LEAST_RARE)

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contamination import index as indexes
-from curate.contamination.index import Material
-from curate.contamination.scan import SIDES, Pass, Texts
+from curate.contamination.material import Material
 from curate.engines.base import tick
 from curate.steps.view import Messages
+
+if TYPE_CHECKING:
+    from curate.contamination.scan import Texts
 
 ROWS = 4096
 
@@ -28,11 +29,16 @@ class ContaminationHits:
 
     def prepare(self) -> None:
         """Build the index, once for all files."""
-        indexes.load(self.material)
+        from curate.contamination import index  # numba
+
+        index.load(self.material)
 
     def make(self, pairs: Path, out: Path) -> None:
         """Scan a pairs file."""
-        found = Pass(indexes.load(self.material))
+        from curate.contamination.index import load  # numba
+        from curate.contamination.scan import SIDES, Pass
+
+        found = Pass(load(self.material))
         position = 0
         with pq.ParquetFile(pairs) as file:
             for batch in file.iter_batches(ROWS, columns=list(SIDES)):
@@ -43,8 +49,10 @@ class ContaminationHits:
         found.write(out)
 
 
-def texts(column: Any, position: int, *, turns: bool) -> Texts:
+def texts(column: Any, position: int, *, turns: bool) -> "Texts":
     """The texts of a messages column from this position of its file on: every turn, or all turns of a row."""
+    from curate.contamination.scan import Texts  # numba
+
     messages = Messages(column)
     array = messages.turn_texts() if turns else messages.text()
     rows = np.arange(position, position + len(column))

@@ -7,11 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from curate import evalsets
-from curate.contamination import index as indexes
-from curate.contamination import scan, verdicts
-from curate.contamination.index import Material
-from curate.contamination.material import ImageFolder, Kept, Library, TextFile
-from curate.contamination.scan import FLOOR
+from curate.contamination.material import ImageFolder, Kept, Library, Material, TextFile
 from curate.corpus import Corpus, Sketch
 from curate.errors import ConfigError, RawError
 from curate.packs import Packs
@@ -53,6 +49,8 @@ class Decontaminate(Actions):
     share: float = 0.7
 
     def __post_init__(self) -> None:
+        from curate.contamination.scan import FLOOR  # numba
+
         if not (self.against or self.text or self.images):
             raise ValueError("against, text and images are empty; name eval sets in against, or `all`")
         if not FLOOR <= self.share <= 1:
@@ -60,6 +58,8 @@ class Decontaminate(Actions):
 
     def bind(self, library: Library, where: str) -> "Bound":
         """The step with what it compares with. Raises ConfigError for what is not there, all of it at once."""
+        from curate.contamination import index, verdicts  # numba
+
         names = evalsets.names() if self.against == "all" else self.against
         sets: list[Kept] = [library.benchmark(name, f"{where}.against") for name in names]
         missing = [kept for kept in sets if not _is_there(kept, library)]
@@ -71,7 +71,7 @@ class Decontaminate(Actions):
             )
         sets += [TextFile(path=Path(path).expanduser()) for path in self.text]
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
-        made = indexes.material(sets, library.cache, library.hashes)
+        made = index.material(sets, library.cache, library.hashes)
         actions = {name: getattr(self, name) for name in verdicts.VERDICTS}
         return Bound(share=self.share, index=made.fingerprint, material=made, **actions)
 
@@ -111,6 +111,9 @@ class Bound(Actions):
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions about the pairs to drop, and flags; reasons are the names of the verdicts."""
+        from curate.contamination import index as indexes  # numba
+        from curate.contamination import scan, verdicts
+
         index = indexes.load(self.material)
         found = scan.read(corpus.files(self._sketch), len(index.rarity))
         shown = verdicts.shown(keys, corpus.files(), index, Packs(corpus.images))
