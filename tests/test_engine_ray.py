@@ -35,7 +35,6 @@ def test_results_come_in_the_order_of_the_tasks_and_every_tick_is_heard(engine):
     assert sum(heard, Tick()) == Tick(rows=20, bytes=4)
     assert list(engine.map(slow_square, [5])) == [25]
     assert list(engine.map(slow_square, [])) == []
-    assert engine.workers == 2
 
 
 def test_a_killed_task_is_run_again_and_its_ticks_are_not_heard_twice(engine, tmp_path, capfd):

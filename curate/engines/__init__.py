@@ -1,13 +1,12 @@
 """Where work runs. Every engine gives the same results in the same order."""
 
 import importlib.metadata
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from curate.engines.base import Engine
+from curate.engines.base import Engine, cpus
 from curate.engines.local import Local
 from curate.errors import ConfigError, EngineError
 
@@ -73,8 +72,3 @@ def _require_ray() -> str:
         return importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:
         raise EngineError("--engine ray", "Ray is not installed", "", "pip install 'curate[ray]'") from None
-
-
-def cpus() -> int:
-    """How many CPUs this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,5 +1,6 @@
 """What an engine promises, and how a task tells how far it is."""
 
+import os
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -39,10 +40,16 @@ class Engine(Protocol):
     """
 
     workers: int
+    """How many threads the caller itself may use, on its own machine."""
 
     def map(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates. `listen` hears every tick."""
         ...
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _listener: Listener | None = None

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import curate
-from curate.engines.base import Listener, Tick, attempt, doing, listen_here
+from curate.engines.base import Listener, Tick, attempt, cpus, doing, listen_here
 from curate.errors import EngineError
 
 RETRIES = 3
@@ -71,8 +71,9 @@ class Ray:
     """
 
     def __init__(self, workspace: Path, address: str | None = None, workers: int | None = None) -> None:
-        self.workers = workers or 1
+        self.workers = min(workers or cpus(), cpus())
         self._limit = workers
+        self._tasks = 0  # handed to Ray at the same time
         self._address = address
         self._mark = workspace / "cache" / f".ray-{uuid.uuid4().hex}.tmp"  # swept away after a kill
         self._run: _Run | None = None
@@ -82,8 +83,7 @@ class Ray:
         connect(self._address, self._limit)
         self._mark.parent.mkdir(parents=True, exist_ok=True)
         self._mark.touch()
-        cpus = size().cpus
-        self.workers = min(self._limit or cpus, cpus)
+        self._tasks = self._limit or AHEAD * max(size().cpus, 1)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -101,7 +101,7 @@ class Ray:
         try:
             for number in range(len(tasks)):
                 while number not in run.done:
-                    run.submit(self._limit or AHEAD * self.workers)
+                    run.submit(self._tasks)
                     run.wait()
                 outcome = run.done.pop(number)
                 if not outcome.well:
