@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from blend_text import Voice
+from blend_text import Examiner
 
 from curate.evalsets.rewardbench import SECTIONS
 
@@ -35,8 +35,8 @@ class Item(NamedTuple):
     row: dict[str, Any]
 
 
-def _voice(of: str, number: int) -> Voice:
-    return Voice("exam", of, number, exam=True)
+def _voice(of: str, number: int) -> Examiner:
+    return Examiner("exam", of, number)
 
 
 def rewardbench() -> Iterable[Item]:

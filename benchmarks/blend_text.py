@@ -7,6 +7,7 @@ from functools import cache
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 from raw_files import SEED, Prose, _vocabulary, tape
 
 SHINGLE = 5
@@ -14,14 +15,11 @@ WORD = re.compile(r"\w+")
 
 
 class Voice(Prose):
-    """Text of any length, the same for the same seed; specimens of their own cost microseconds to begin.
+    """Text of any length, the same for the same seed; to begin one costs microseconds."""
 
-    exam: it never says what others say, but has their words; benchmarks speak so.
-    """
-
-    def __init__(self, *seed: object, exam: bool = False) -> None:
+    def __init__(self, *seed: object) -> None:
         self.random = Random("/".join(map(str, seed)))
-        self._tapes = (exam_tape(), exam_tape()) if exam else (tape(False), tape(True))
+        self._tapes = tape(False), tape(True)
 
     def draw(self) -> int:
         """A number below 2**31."""
@@ -54,19 +52,25 @@ def _syllable(random: Random) -> str:
 
 
 @cache
-def exam_tape() -> tuple[str, list[int]]:
-    """About 3 MB of sentences in the words of the other tape, in another order."""
+def _exam_words() -> tuple[list[str], npt.NDArray[np.float64]]:
+    """The words of the tapes, and how common each and all before it are."""
     words = _vocabulary(np.random.default_rng([SEED, 0]), "etaoinshrdlucmfwypvbgkjqxz")
-    random = np.random.default_rng([SEED, 0, 1])
-    weights = np.cumsum(1 / (np.arange(len(words)) + 2.7) ** 1.07)
-    ranks = np.searchsorted(weights, random.random(450_000) * weights[-1]).tolist()
-    sentences, starts, position, at = [], [], 0, 0
-    for size in random.integers(4, 24, 32_000).tolist():
-        sentence = " ".join(words[rank] for rank in ranks[at : at + size]).capitalize() + ". "
-        starts.append(position)
-        sentences.append(sentence)
-        position, at = position + len(sentence), at + size
-    return "".join(sentences), starts[:-1000]
+    return words, np.cumsum(1 / (np.arange(len(words)) + 2.7) ** 1.07)
+
+
+class Examiner(Voice):
+    """Says nothing twice, and nothing that a Voice says, in the same words: benchmarks speak so."""
+
+    def text(self, length: int) -> str:
+        """Sentences of about `length` characters in all."""
+        words, weights = _exam_words()
+        random = np.random.default_rng(self.random.getrandbits(60))
+        ranks = np.searchsorted(weights, random.random(max(3, length * 2 // 11)) * weights[-1]).tolist()
+        said = [words[rank] for rank in ranks]
+        for at in range(0, len(said), 9 + length % 5):
+            said[at] = said[at].capitalize()
+            said[at - 1] += "." if at else ""
+        return " ".join(said)
 
 
 def share_for(jaccard: float) -> float:
