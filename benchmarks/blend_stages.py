@@ -21,7 +21,6 @@ STAGES = (
     (re.compile(r"screen: "), "row steps"),
     (re.compile(r"sketches: "), "sketches"),
     (re.compile(r"(\w+): among [\d,]+ pairs"), r"\1"),
-    (re.compile(r"pools as kept|plan \(pools as kept"), "decisions, selection"),
     (re.compile(r"shards: [\d,]+ pairs"), "shards"),
 )
 """A line that matches begins the stage; the first that matches counts."""
