@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("ray", reason="pip install 'curate[ray]'")
+from curate.engines import open_engine
 from curate.engines.base import Tick
 from curate.engines.ray import Ray
-from curate.errors import EngineError, GuardError
+from curate.errors import CurateError, EngineError, GuardError
 from tests import big_build
 from tests.worker_tasks import Named, die, fail, killed_once, read_here, slow_square
 
@@ -43,8 +45,7 @@ def test_a_killed_task_is_run_again_and_its_ticks_are_not_heard_twice(engine, tm
     assert list(engine.map(killed_once, tasks, lambda one: heard.append((one.rows, time.monotonic())))) == [None]
     assert [rows for rows, _ in heard] == [3, 3]  # told while it was at work; what was new at the end
     assert heard[1][1] - heard[0][1] > 0.5
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_first_failure_propagates_with_its_parts(engine):
@@ -59,6 +60,7 @@ def test_the_first_failure_propagates_with_its_parts(engine):
     assert "in fail" in full.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_a_task_that_is_lost_again_and_again(engine, capfd):
     with pytest.raises(EngineError) as caught:
         list(engine.map(die, [Named(1)]))
@@ -93,13 +95,10 @@ def only_here(n: int) -> int:
 # ------------------------------------------------------------------------------------------------ commands
 
 
-def curate(*words: str, check: bool = True, code: str = "", **env: str) -> Any:
-    """`curate`, after some code."""
-    start = f"{code}\nimport sys; from curate.cli import main; sys.argv = ['curate', *sys.argv[1:]]; main()"
+def curate(*words: str) -> Any:
     return subprocess.run(
-        [sys.executable, "-c", start, *words], capture_output=True, text=True, check=check, cwd=ROOT,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **env},
-    )  # fmt: skip
+        [sys.executable, "-m", "curate", *words], capture_output=True, text=True, check=True, cwd=ROOT
+    )
 
 
 def test_engines_are_listed_with_what_is_wrong():
@@ -109,32 +108,31 @@ def test_engines_are_listed_with_what_is_wrong():
     assert ray["note"] == "Ray at 127.0.0.1:1: cannot be reached (connection refused)"
 
 
-WITHOUT_RAY = """
-import importlib.metadata as metadata
-known = metadata.version
-def version(name):
-    if name == "ray":
-        raise metadata.PackageNotFoundError(name)
-    return known(name)
-metadata.version = version
-"""
+def said(**asked: Any) -> str:
+    """Why an engine cannot be opened, or entered."""
+    with pytest.raises(CurateError) as caught, open_engine(**asked):
+        pass
+    return f"{caught.value}, hint: {caught.value.hint}"
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--engine", "ray"], WITHOUT_RAY, "error: --engine ray: Ray is not installed\n"
-         "hint: pip install 'curate[ray]'"),
-        (["--engine", "ray", "--address", "ray://head:10001"], "", "error: --address: found 'ray://head:10001'; "
-         "expected HOST:PORT of the head node, or auto\nhint: start Ray on every node, this one too: "
-         "ray start --head, then ray start --address HOST:6379"),
-        (["--address", "head:6379"], "", "error: --address: local processes have no address\n"
-         "hint: add --engine ray"),
-    ],
-)  # fmt: skip
-def test_an_engine_that_cannot_be_had_is_one_line(tmp_path, words, code, said):
-    done = curate("mix", "recipes/quickstart.yaml", "--workspace", str(tmp_path), *words, check=False, code=code)
-    assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", said)
+def test_an_engine_that_cannot_be_had(tmp_path, monkeypatch):
+    start = "start Ray on every node, this one too: ray start --head, then ray start --address HOST:6379"
+    assert said(name="local", workspace=tmp_path, address="head:6379") == (
+        "--address: local processes have no address, hint: add --engine ray"
+    )
+    assert said(name="ray", workspace=tmp_path, address="ray://head:10001") == (
+        f"--address: found 'ray://head:10001'; expected HOST:PORT of the head node, or auto, hint: {start}"
+    )
+    assert said(name="ray", workspace=tmp_path, address="127.0.0.1:1") == (
+        f"Ray at 127.0.0.1:1: cannot be reached (connection refused), hint: {start}"
+    )
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    expected = "--engine ray: Ray is not installed, hint: pip install 'curate[ray]'"
+    assert said(name="ray", workspace=tmp_path) == expected
 
 
 # ------------------------------------------------------------------------------------------------ a real cluster
@@ -217,7 +215,7 @@ def test_a_task_that_is_killed_for_memory_is_one_line(tmp_path):
              "RAY_memory_monitor_refresh_ms": "100", "RAY_task_oom_retries": "1"},
     )  # fmt: skip
     assert done.stderr == ""
-    said, _, rest = done.stdout.partition("\n")
-    assert said.startswith("a Ray worker on ")
-    assert said.endswith(": was killed for want of memory again and again, at last while running hog")
+    error, _, rest = done.stdout.partition("\n")
+    assert error.startswith("a Ray worker on ")
+    assert error.endswith(": was killed for want of memory again and again, at last while running hog")
     assert rest == ""
