@@ -119,7 +119,7 @@ def _dropped(mix: Mix, label: str, pair_id: str, among: Sequence[Pairs]) -> list
         {
             "label": label,
             **{name: decision[name] for name in ("row", "step", "reason", "score", "evidence")},
-            "winner": winner(decision["winner"], among, lost),
+            "winner": winner(decision["winner"], among, lost if decision["winner"] == pair_id else ()),
         }
         for decision in found
     ]
@@ -138,7 +138,7 @@ def _flagged(mix: Mix, pair_id: str) -> list[dict[str, Any]]:
 def winner(pair_id: str | None, among: Sequence[Pairs], lost: Sequence[str] = ()) -> dict[str, Any] | None:
     """Who a pair lost to: {pair_id, source, row, text}; all but the id are None where its pairs are not here.
 
-    A copy that won has the id of those that lost: `lost` are their rows, which are not named.
+    Where a copy won, which has the id of those that lost, `lost` are their rows, which are not named.
     """
     if pair_id is None:
         return None

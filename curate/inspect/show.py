@@ -162,7 +162,8 @@ def _step_is(reason: str) -> Callable[[pl.DataFrame], pl.Series]:
 
 def _dropped(label: str, decision: Mapping[str, Any], own: Pairs, every: Sequence[Pairs]) -> Item:
     lost = {name: decision[name] for name in ("step", "reason", "score")}
-    won = winner(decision["winner"], every, [decision["row"]])
+    copy = decision["winner"] == decision["pair_id"]
+    won = winner(decision["winner"], every, [decision["row"]] if copy else [])
     return {
         **_item(own.parts[decision["part"]], decision["position"]),
         "dropped": {"label": label, **lost, "winner": won},

@@ -42,11 +42,16 @@ def dropped(mix: Mix, most: int, seed: int, workspace: Workspace) -> list[Item]:
     out = []
     for place in places:
         decision = decisions[place]
-        won = next((x for x in winners.get(decision["winner"], ()) if x["row"] != decision["row"]), None)
+        won = next((x for x in winners.get(decision["winner"], ()) if not _is_loser(x, decision)), None)
         lost = {name: decision[name] for name in ("step", "reason", "score", "evidence")}
         told = {**lost, "label": labels[place[0]], "winner": _told(decision["winner"], won)}
         out.append({"pair": pairs[stood[place]], "at": _at(stood[place]), "dropped": told, "won": won})
     return out
+
+
+def _is_loser(pair: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+    """Whether a pair with the winner's id is the loser: they are copies of each other."""
+    return bool(pair["pair_id"] == decision["pair_id"] and pair["row"] == decision["row"])
 
 
 def _stood(pairs: Pairs, decision: Mapping[str, Any]) -> Place:
