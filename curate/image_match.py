@@ -9,6 +9,7 @@ drawings are as near, so nearly every image must be decoded anyway.
     <images>/grids/copies-<fingerprint>.parquet
 """
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -187,20 +188,26 @@ class _Fine(NamedTuple):
 ROW = FINE * FINE + 3 * PALETTE * PALETTE
 
 
-def _open(path: Path, sides: I64, mode: Any = "r+") -> _Fine:
-    values: U8 = np.memmap(path, np.uint8, mode, shape=(max(len(sides), 1), ROW))
+def _rows(sides: I64, values: U8) -> _Fine:
     return _Fine(sides, values[:, : FINE * FINE], values[:, FINE * FINE :])
+
+
+def _open(path: Path, sides: I64) -> _Fine:
+    return _rows(sides, np.memmap(path, np.uint8, "r+", shape=(max(len(sides), 1), ROW)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FineTask:
-    """Images whose fine grids are the rows from `first` on of the file `out`; `sides` has those of all rows."""
+    """Images, with the sides of their fine grids, which are the rows from `first` on of the file `out`."""
 
     root: Path
     keys: tuple[str, ...]
     sides: I64
     out: Path
     first: int
+
+    def __str__(self) -> str:
+        return f"comparing images {self.first:,} to {self.first + len(self.keys):,}"
 
 
 def _alike(
@@ -216,8 +223,9 @@ def _alike(
     rows = np.unique(np.concatenate([left, right]))
     sides = _sides(pictures.sizes[rows])
     with _scratch(store) as path:
-        fine = _open(path, sides, "w+")
+        os.truncate(path, max(len(sides), 1) * ROW)
         _make_fine([pictures.keys[i] for i in rows[rows < stored].tolist()], sides, store, engine, path)
+        fine = _open(path, sides)
         for at in np.flatnonzero(rows >= stored).tolist():
             fine.put(at, images[rows[at] - stored])
         at_left, at_right = np.searchsorted(rows, left), np.searchsorted(rows, right)
@@ -263,7 +271,7 @@ def _make_fine(keys: Sequence[str], sides: I64, store: Packs, engine: Engine, ou
         _FineTask(
             root=store.root,
             keys=tuple(keys[first : first + SLICE]),
-            sides=sides,
+            sides=sides[first : first + SLICE],
             out=out,
             first=first,
         )
@@ -274,10 +282,14 @@ def _make_fine(keys: Sequence[str], sides: I64, store: Packs, engine: Engine, ou
 
 
 def _fill(task: _FineTask) -> None:
-    store, fine = Packs(task.root), _open(task.out, task.sides)
-    for row, key in enumerate(task.keys, task.first):
+    store, values = Packs(task.root), np.zeros((len(task.keys), ROW), np.uint8)
+    fine = _rows(task.sides, values)
+    for row, key in enumerate(task.keys):
         fine.put(row, store.read(key))
         tick(rows=1)
+    with open(task.out, "r+b") as file:  # written, not mapped: workers on other machines may share its pages
+        file.seek(task.first * ROW)
+        file.write(values.data)
 
 
 def _verified(fine: _Fine, sizes: I64, left: I64, right: I64, threads: int) -> F32:
