@@ -1,8 +1,8 @@
 """BaseReward's blend with planted truth through the whole of recipes/basereward_clean.yaml: cost and correctness.
 
-    python benchmarks/blend.py --pairs 20000                 minutes; add --independence for shuffled files and 1 worker
-    python benchmarks/blend.py --pairs 200000                writes results/blend_200000.json
-    python benchmarks/blend.py --pairs 2800000 --root DIR    about 40 GB in DIR, removed again
+    python benchmarks/blend.py --pairs 20000 --independence    also with 1 worker, and from shuffled files
+    python benchmarks/blend.py --pairs 200000                  writes results/blend_200000.json
+    python benchmarks/blend.py --pairs 2800000 --root DIR      about 40 GB in DIR, removed again
 
 Raw files of all eleven sources and seven eval sets are made in upstream's formats from a seed (`blend_files.py`),
 text at true length, images at true sizes and a fiftieth of their number; `curate mix` builds the recipe from them.
@@ -13,6 +13,7 @@ import argparse
 import json
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import measure
 import polars as pl
 
 RECIPE = Path(__file__).parents[1] / "recipes/basereward_clean.yaml"
+ANNOTATIONS = "mmpr/annotations.zip"
 SAVED = (200_000, 280_000, 2_800_000)
 
 
@@ -38,7 +40,9 @@ def cost(run: blend_stages.Run, lock: dict[str, Any], workspace: Path) -> dict[s
     """What the run took, in all and stage by stage."""
     funnel = lock["funnel"].values()
     rows, pairs = sum(one["rows"] for one in funnel), sum(one["pairs"] for one in funnel)
-    images = sum(pl.read_parquet(path).height for path in (workspace / "images").rglob("*.parquet") if _is_pack(path))
+    images = sum(
+        pl.read_parquet(path).height for path in (workspace / "images").rglob("*.parquet") if _is_pack(path)
+    )
     artefacts = {
         folder: sum(path.stat().st_size for path in (workspace / folder).rglob("*") if path.is_file())
         for folder in ("pairs", "images", "mixes", "cache")
@@ -93,10 +97,13 @@ def independence(root: Path, first: Path) -> dict[str, Any]:
 
 
 def shuffled_files(raw: Path, out: Path) -> None:
-    """A copy of raw files whose rows stand in reverse order, and whose row files have other names in other order."""
+    """A copy of raw files whose rows stand in reverse order, and whose row files have changed their names."""
     shutil.copytree(raw, out)
     for path in sorted(out.rglob("*.jsonl")):
         path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
+    with zipfile.ZipFile(raw / ANNOTATIONS) as old, zipfile.ZipFile(out / ANNOTATIONS, "w") as new:
+        for name in reversed(old.namelist()):
+            new.writestr(name, b"".join(reversed(old.read(name).splitlines(keepends=True))))
     for folder in {path.parent for path in out.rglob("*.parquet")}:
         paths = sorted(folder.glob("*.parquet"))
         tables = [pl.read_parquet(path).reverse() for path in reversed(paths)]
@@ -137,7 +144,9 @@ def show(found: dict[str, Any]) -> None:
         for name, one in found["truth"]["classes"].items()
     ]
     print(measure.table(rows, ("planted", "sets", "as they should be", "recall", "losers", "other fates")), "\n")
-    bands = [(f"{one['from']:.2f} to {one['to']:.2f}", one["sets"], one["found"]) for one in found["truth"]["near"]]
+    bands = [
+        (f"{one['from']:.2f} to {one['to']:.2f}", one["sets"], one["found"]) for one in found["truth"]["near"]
+    ]
     print(measure.table(bands, ("Jaccard similarity", "sets", "dropped as near-duplicates")), "\n")
     reasons = [(name, *map(str, one.values())) for name, one in found["truth"]["reasons"].items()]
     print(measure.table(reasons, ("reason", "decisions", "planted", "precision")), "\n")
@@ -151,7 +160,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--root", type=Path, help="scratch space, about 14 kB a pair")
-    parser.add_argument("--independence", action="store_true", help="also with one worker, and from shuffled files")
+    parser.add_argument(
+        "--independence", action="store_true", help="also with one worker, and from shuffled files"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the raw files and the workspace in the root")
     parser.add_argument("--save", action="store_true", help="write the results file also at another size")
     options = parser.parse_args()

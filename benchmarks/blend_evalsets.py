@@ -1,4 +1,4 @@
-"""The seven eval sets in their own files and sizes; the texts of VL-RewardBench are the real ones where they lie."""
+"""The seven eval sets in their own files and sizes; VL-RewardBench has its real texts where these lie."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ from curate.evalsets.rewardbench import SECTIONS
 REAL = Path(__file__).parents[2] / "shared/real/vl_rewardbench/unifiedreward_data.json"
 BOILERPLATE = (
     "If you cannot determine the correct multiple-choice answer, take your best guess. Once you have your answer, "
-    "please duplicate that letter five times in a single string. For example, if the answer is K, then write KKKKK."
+    "please duplicate that letter five times in a single string. For example, if it is K, then write KKKKK."
 )
 MULTIMODAL_IMAGES = 1000  # of 4,711 items: several ask about one picture
 KINDS = {"mcq": (10, 42), "long": (10, 37), "short": (10, 34), "safety": (6, 32), "video": (10, 25)}
@@ -186,7 +186,11 @@ def write(raw: Path, drawn: Path) -> None:
     _write(raw / "vl_rewardbench/data.json", orjson.dumps(rows["vl_rewardbench"]))
     _write(raw / "multimodal_rewardbench/data/all_data.json", orjson.dumps(rows["multimodal_rewardbench"]))
     _write(raw / "mm_rlhf_rewardbench/mm_reward_bench.jsonl", _lines(rows["mm_rlhf_rewardbench"]))
-    folders = {"multimodal_rewardbench": "data/images", "vl_rewardbench": "images", "mm_rlhf_rewardbench": "images"}
+    folders = {
+        "multimodal_rewardbench": "data/images",
+        "vl_rewardbench": "images",
+        "mm_rlhf_rewardbench": "images",
+    }
     for name, folder in folders.items():
         for image in sorted({image for item in of(name) for image in item.images}):
             inner = image.removeprefix(f"e/{name}/")

@@ -1,7 +1,7 @@
 """Writes the blend: raw files of every source in upstream's layout, the eval sets, and the truth.
 
-    DIR/raw/<source>/...   what `curate mix --raw DIR/raw` reads, eval sets included
-    DIR/truth.parquet      every planted pair: plant, number, role, source, row, jaccard
+DIR/raw/<source>/...   what `curate mix --raw DIR/raw` reads, eval sets included
+DIR/truth.parquet      every planted pair: plant, number, role, source, row, jaccard
 """
 
 import hashlib
@@ -254,7 +254,8 @@ def make(root: Path, pairs: int, workers: int = 2) -> dict[str, Any]:
     rows = {name: sum(file.rows for file in files if file.source == name) for name in sources.SOURCES}
     return {
         "rows": rows, "planted": truth.height, "raw_bytes": size, "images_drawn": distinct,
-        "drawn_bytes": drawn_bytes, "truth": hashlib.sha256((root / "truth.parquet").read_bytes()).hexdigest()[:16],
+        "drawn_bytes": drawn_bytes,
+        "truth": hashlib.sha256((root / "truth.parquet").read_bytes()).hexdigest()[:16],
     }  # fmt: skip
 
 
@@ -266,7 +267,9 @@ def _names_of_images(files: Sequence[RawFile]) -> list[str]:
         pool = next(file.pool for file in files if file.source == source)
         names += [kind.image(number) for number in range(pool)] if kind.image else []
         if source == "mm_rlhf":
-            names += [frame for clip in range(max(2, pool // 6)) for frame in sources.frames(f"p/v/clip{clip:05d}/0")]
+            names += [
+                frame for clip in range(max(2, pool // 6)) for frame in sources.frames(f"p/v/clip{clip:05d}/0")
+            ]
     return names
 
 

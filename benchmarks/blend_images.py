@@ -101,5 +101,3 @@ def _draw(names: Sequence[str], directory: Path) -> int:
         path.write_bytes(data)
         size += len(data)
     return size
-
-

@@ -1,4 +1,4 @@
-"""What is planted in the blend: sets of pairs with a known fate, each set a pure function of its class and number."""
+"""What is planted in the blend: sets of pairs with a known fate, a pure function of its class and number."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,6 +59,11 @@ def _pair(voice: Voice, *shown: str) -> Pair:
     return Pair(voice.say(500, 250), voice.say(1100, 500), voice.say(1100, 500), shown)
 
 
+def _with(pair: Pair, texts: dict[str, str]) -> Pair:
+    """The pair with other texts."""
+    return Pair(**(pair._asdict() | texts))
+
+
 OWN = 7_000_000
 """From here on images have numbers that nothing but planted pairs shows."""
 
@@ -93,7 +98,7 @@ def near(voice: Voice, at: Spot) -> list[Pair]:
     pair = _some(voice, at)
     share = share_for(0.55 + 0.43 * voice.random.random())
     names = (("question", "chosen", "rejected"), ("chosen", "rejected"), ("rejected",))[at.number % 3]
-    return [pair, pair._replace(**{name: voice.edited(getattr(pair, name), share) for name in names})]
+    return [pair, _with(pair, {name: voice.edited(getattr(pair, name), share) for name in names})]
 
 
 def collapse(voice: Voice, at: Spot) -> list[Pair]:
@@ -178,7 +183,7 @@ def leak_response(voice: Voice, at: Spot) -> list[Pair]:
     replies = _item(at, 67).replies
     said = next(reply for reply in sorted(replies, key=len, reverse=True))
     side = "chosen" if at.number % 2 else "rejected"
-    return [_some(voice, at)._replace(**{side: said})]
+    return [_with(_some(voice, at), {side: said})]
 
 
 def leak_with_image(letter: str) -> Make:
@@ -231,9 +236,9 @@ PLANTS: dict[str, Plant] = {
     "truncation collapse": Plant(collapse, ALONE_TEXT, "truncation/same_after_truncation"),
     "placeholder in a reply": Plant(literal, ALONE_SHOWN, "media_mismatch/placeholder_left"),
     "placeholders beyond images": Plant(
-        placeholders, (("mmpr",), ("mm_rlhf",)), "placeholder_mismatch", how="skipped"
+        placeholders, (("mmpr",), ("mmpr",), ("mm_rlhf",)), "placeholder_mismatch", 0.5, how="skipped"
     ),
-    "image missing": Plant(missing, (("mmpr",), ("mm_rlhf",)), "image_missing", 0.5, how="skipped"),
+    "image missing": Plant(missing, (("mmpr",),), "image_missing", 0.5, how="skipped"),
     **{
         f"image broken: {fault}": Plant(broken(fault), ALONE_SHOWN, reason, 0.5, how="skipped", most=300)
         for fault, reason in images.FAULTS.items()
@@ -245,7 +250,9 @@ PLANTS: dict[str, Plant] = {
     "leak: prompt and image": Plant(leak_with_image("e"), ALONE_SHOWN, f"{LEAK}prompt_media", 1.5),
     "leak: prompt and copied image": Plant(leak_with_image("ec"), ALONE_SHOWN, f"{LEAK}prompt_media", most=1250),
     "image of an eval set": Plant(shared_image("e"), ALONE_SHOWN, f"{LEAK}media_only", how="flagged"),
-    "copied image of an eval set": Plant(shared_image("ec"), ALONE_SHOWN, f"{LEAK}media_only", how="flagged", most=1250),
+    "copied image of an eval set": Plant(
+        shared_image("ec"), ALONE_SHOWN, f"{LEAK}media_only", how="flagged", most=1250
+    ),
     "clean: boilerplate": Plant(boilerplate, ALONE),
     "clean: plain question": Plant(plain_question, ALONE_SHOWN),
     "clean: one prompt, other replies": Plant(same_prompt, (*TEXTS, *SHOWN)),

@@ -20,7 +20,7 @@ FRAMES = 8
 MODELS = [f"model-{number}" for number in range(20)]
 TEMPLATE = (
     "Your task is to answer the question below. Give step by step reasoning before you answer, and when you're "
-    "ready to answer, please use the format \"Final answer: ..\"\n\nQuestion:\n\n"
+    'ready to answer, please use the format "Final answer: .."\n\nQuestion:\n\n'
 )
 
 
@@ -64,7 +64,8 @@ class Kind:
 
     def pair(self, voice: Voice, pool: int) -> Pair:
         """Some pair."""
-        question, before = voice.say(self.question), ()
+        question = voice.say(self.question)
+        before: tuple[tuple[str, str], ...] = ()
         if self.several and voice.random.random() < self.several:
             before = ((voice.say(self.question), voice.say(self.reply // 2)),)
         shown = (self.image(voice.draw() % pool),) if self.image and pool else ()
@@ -214,8 +215,7 @@ def ultrafeedback(pair: Pair, voice: Voice, _: Read) -> dict[str, Any]:
     at = voice.draw() % 4
     order = [*range(at, 4), *range(at)]
     completions = [
-        {**_completion(voice, MODELS[k], 0, scores[k]), "response": replies[k], "fine-grained_score": 1.0 + scores[k] / 2}
-        for k in order
+        {**_completion(voice, MODELS[k], 0, scores[k]), "response": replies[k]} for k in order
     ]  # fmt: skip
     return {
         "source": "evol_instruct", "instruction": pair.question, "models": [MODELS[k] for k in order],
@@ -225,7 +225,8 @@ def ultrafeedback(pair: Pair, voice: Voice, _: Read) -> dict[str, Any]:
 
 SOURCES = {
     "mm_rlhf": Kind(
-        rows=62_545, question=160, reply=750, row=mm_rlhf, pictures=16_342, image=lambda n: images.plain(2_000_000 + n)
+        rows=62_545, question=160, reply=750, row=mm_rlhf, pictures=16_342,
+        image=lambda n: images.plain(2_000_000 + n),
     ),
     "wildvision_battle": Kind(
         rows=10_383, question=220, reply=900, row=wildvision_battle, pictures=10_383,
@@ -247,7 +248,7 @@ SOURCES = {
     "olmo2_mix": Kind(rows=378_341, question=900, reply=2000, row=olmo2_mix, several=0.1),
     "ultrafeedback": Kind(rows=63_967, question=700, reply=1450, row=ultrafeedback),
 }  # fmt: skip
-"""In the order of priority of recipes/basereward_clean.yaml. How many pictures MMPR and RLAIF-V have is a guess."""
+"""In the order of priority of recipes/basereward_clean.yaml. How many pictures MMPR has is a guess."""
 
 WHOLE = sum(kind.rows * kind.pairs_per_row for kind in SOURCES.values())
 LEAST = 1500  # rows of a small source: its holdout is 500, and planted rows must not be all it has

@@ -74,7 +74,7 @@ class _Watch:
         self.root = root
         self.stages = [Stage("normalize")]
         self.talk: list[str] = []
-        self._seen: dict[int, dict[str, int]] = {}
+        self._seen = dict.fromkeys(IO_NAMES, 0)
         self._begun = time.perf_counter()
         self._over, self._lock = threading.Event(), threading.Lock()
 
@@ -103,16 +103,16 @@ class _Watch:
         while not self._over.wait(INTERVAL):
             pids = measure._tree(self.root)
             found = [measure.memory(pid) for pid in pids]
-            used = {pid: _io(pid) for pid in pids}
+            used = [_io(pid) for pid in pids]
             with self._lock:
                 stage = self.stages[-1]
                 stage.resident = max(stage.resident, sum(total for total, _ in found))
                 stage.private = max(stage.private, sum(own for _, own in found))
-                for pid, now in used.items():
-                    before = self._seen.get(pid, {})
-                    for name, value in now.items():
-                        stage.io[name] += max(0, value - before.get(name, 0))
-                    self._seen[pid] = now or before
+                for name in IO_NAMES:
+                    # what a child has done becomes its parent's when it ends: the sum over all only grows
+                    now = sum(one.get(name, 0) for one in used)
+                    stage.io[name] += max(0, now - self._seen[name])
+                    self._seen[name] = max(now, self._seen[name])
 
     def stop(self) -> None:
         self._over.set()
@@ -157,7 +157,9 @@ def run(command: Sequence[str | Path]) -> Run:
     for thread in threads:
         thread.join()
     if child.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {child.returncode}:\n" + "\n".join(watch.talk[-30:]))
+        raise RuntimeError(
+            f"{' '.join(map(str, command))} ended with {child.returncode}:\n" + "\n".join(watch.talk[-30:])
+        )
     return Run(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,

@@ -76,7 +76,7 @@ class Examiner(Voice):
 def share_for(jaccard: float) -> float:
     """How many words to replace for about that Jaccard similarity of word 5-grams."""
     kept = 2 * jaccard / (1 + jaccard)
-    return 1 - kept ** (1 / SHINGLE)
+    return float(1 - kept ** (1 / SHINGLE))
 
 
 def jaccard(left: Sequence[str], right: Sequence[str]) -> float:

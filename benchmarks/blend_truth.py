@@ -1,7 +1,7 @@
 """What became of the planted pairs, and what else was decided."""
 
-import glob
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,15 @@ def fates(mix: Path, workspace: Path) -> pl.DataFrame:
 
 def _skips(workspace: Path) -> pl.DataFrame:
     found = [pl.DataFrame(schema={"source": pl.String, "row": pl.String, "how": pl.String, "fate": pl.String})]
-    for path in sorted(glob.glob(str(workspace / "pairs/*/*/skips-*.parquet"))):
-        source = Path(path).parent.parent.name
+    for path in sorted(workspace.glob("pairs/*/*/skips-*.parquet")):
+        source = path.parent.parent.name
         skips = pl.read_parquet(path)
         found.append(
             skips.select(
-                pl.lit(source).alias("source"), "row", pl.lit("skipped").alias("how"), pl.col("reason").alias("fate")
+                pl.lit(source).alias("source"),
+                "row",
+                pl.lit("skipped").alias("how"),
+                pl.col("reason").alias("fate"),
             )
         )
     return pl.concat(found)
@@ -80,7 +83,9 @@ def _class(name: str, joined: pl.DataFrame) -> dict[str, Any]:
 
 def _right(sets: pl.DataFrame, fate: str) -> pl.DataFrame:
     """A set that is wanted has one hit; one that is not has none; nothing else happened to either."""
-    return sets.filter((pl.col("hits") == (pl.col("wanted") & bool(fate)).cast(pl.Int64)) & (pl.col("others") == 0))
+    return sets.filter(
+        (pl.col("hits") == (pl.col("wanted") & bool(fate)).cast(pl.Int64)) & (pl.col("others") == 0)
+    )
 
 
 def _losers(joined: pl.DataFrame, hit: pl.Expr, plant: Any) -> str | None:
@@ -97,7 +102,7 @@ def _bands(near: pl.DataFrame) -> list[dict[str, Any]]:
     hit = (pl.col("fate") == PLANTS["near"].fate).fill_null(False)
     sets = near.group_by("number").agg(pl.col("jaccard").first(), found=hit.any())
     rows = []
-    for low, high in zip(BANDS, BANDS[1:], strict=False):
+    for low, high in pairwise(BANDS):
         some = sets.filter(pl.col("jaccard").is_between(low, high, closed="left"))
         rows.append({"from": low, "to": min(high, 1.0), "sets": some.height, "found": int(some["found"].sum())})
     return rows
@@ -126,7 +131,10 @@ def _unplanted(truth: pl.DataFrame, decided: pl.DataFrame) -> dict[str, Any]:
     found = found.join(truth, on=["source", "row"], how="anti").sort("fate", "source", "row")
     counts = dict(found.group_by("fate").len().sort("fate").iter_rows())
     named = found.group_by("fate", maintain_order=True).head(LISTED // max(len(counts), 1))
-    return {"counts": counts, "named": named.select("source", "row", "fate", "winner", "score", "evidence").to_dicts()}
+    return {
+        "counts": counts,
+        "named": named.select("source", "row", "fate", "winner", "score", "evidence").to_dicts(),
+    }
 
 
 def _ratio(part: int, whole: int) -> float | None:
