@@ -73,28 +73,27 @@ def copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
-def near_keys(keys: Iterable[str], store: Packs, images: Sequence[bytes], engine: Engine) -> pl.DataFrame:
-    """Which of these images of the store are copies of which others: columns key, image (its number), unlike.
+def near_keys(
+    keys: Iterable[str], store: Packs, others: Iterable[str], there: Packs, engine: Engine
+) -> pl.DataFrame:
+    """Which of these images of the store are copies of which others, there: columns key, of, unlike; by key, of.
 
-    The others are those that `media.check` lets pass. The same bytes are copies with unlike 0.
+    The same bytes are copies with unlike 0.
     """
-    here = _pictures(sorted(set(keys)), store, engine)
-    facts = [media.check(data) for data in images]
-    sizes = np.array([(one.width, one.height) for one in facts], np.int64).reshape(-1, 2)
-    coarse = [grid(data, COARSE) for data in images]
+    here, known = _pictures(sorted(set(keys)), store, engine), _pictures(sorted(set(others)), there, engine)
     both = _Pictures(
-        [*here.keys, *(one.key for one in facts)],
-        np.concatenate([here.sizes, sizes]),
-        np.concatenate([here.grids, np.array(coarse, np.uint8).reshape(-1, COARSE, COARSE)]),
+        here.keys + known.keys,
+        np.concatenate([here.sizes, known.sizes]),
+        np.concatenate([here.grids, known.grids]),
     )
-    left, right, unlike = _alike(both, store, engine, images)
+    left, right, unlike = _alike(both, store, engine, len(here.keys), there)
     order = np.lexsort((right, left))
     found = {
         "key": [both.keys[i] for i in left[order].tolist()],
-        "image": right[order] - len(here.keys),
+        "of": [both.keys[i] for i in right[order].tolist()],
         "unlike": unlike[order],
     }
-    return pl.DataFrame(found, schema={"key": pl.String, "image": pl.UInt32, "unlike": pl.Float32})
+    return pl.DataFrame(found, schema={"key": pl.String, "of": pl.String, "unlike": pl.Float32})
 
 
 def grid(data: bytes, side: int) -> U8:
@@ -211,23 +210,26 @@ class _FineTask:
 
 
 def _alike(
-    pictures: _Pictures, store: Packs, engine: Engine, images: Sequence[bytes] = ()
+    pictures: _Pictures, store: Packs, engine: Engine, split: int | None = None, there: Packs | None = None
 ) -> tuple[I64, I64, F32]:
     """(left, right, unlike) of all pairs of copies, left < right.
 
-    The last of the pictures are these `images`, if there are any; then only pairs of an image of the store and one
-    of them are looked for.
+    The pictures from `split` on are those of the store `there`, if there is one; then only pairs of one before and
+    one from there are looked for.
     """
-    stored = len(pictures.keys) - len(images)
-    left, right = _candidates(pictures, stored if images else 0, engine.workers)
+    stored = len(pictures.keys) if split is None else split
+    if not stored:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
+    left, right = _candidates(pictures, split or 0, engine.workers)
     rows = np.unique(np.concatenate([left, right]))
     sides = _sides(pictures.sizes[rows])
     with _scratch(store) as path:
         os.truncate(path, max(len(sides), 1) * ROW)
-        _make_fine([pictures.keys[i] for i in rows[rows < stored].tolist()], sides, store, engine, path)
+        for where, of in ((store, rows < stored), (there, rows >= stored)):
+            if where is not None:
+                first = int(np.argmax(of)) if of.any() else 0
+                _make_fine([pictures.keys[i] for i in rows[of].tolist()], sides[of], where, engine, path, first)
         fine = _open(path, sides)
-        for at in np.flatnonzero(rows >= stored).tolist():
-            fine.put(at, images[rows[at] - stored])
         at_left, at_right = np.searchsorted(rows, left), np.searchsorted(rows, right)
         unlike = _verified(fine, pictures.sizes[rows], at_left, at_right, engine.workers)
     good = unlike < 1
@@ -266,14 +268,15 @@ def _candidates(pictures: _Pictures, split: int, threads: int) -> tuple[I64, I64
     return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
 
-def _make_fine(keys: Sequence[str], sides: I64, store: Packs, engine: Engine, out: Path) -> None:
+def _make_fine(keys: Sequence[str], sides: I64, store: Packs, engine: Engine, out: Path, start: int) -> None:
+    """Write the fine grids of these images as the rows from `start` on."""
     tasks = [
         _FineTask(
             root=store.root,
             keys=tuple(keys[first : first + SLICE]),
             sides=sides[first : first + SLICE],
             out=out,
-            first=first,
+            first=start + first,
         )
         for first in range(0, len(keys), SLICE)
     ]

@@ -181,17 +181,19 @@ def test_what_a_killed_run_left_is_swept(tmp_path: Path):
     assert sorted((store.root / "grids").iterdir()) == before
 
 
-def test_images_of_others_are_found_in_the_store(changed: Any):
+def test_images_of_others_are_found_in_the_store(changed: Any, tmp_path: Path):
     store, keys = changed
     others = [encoded(photo(9)), encoded(scaled(DRAWN["photo"], 0.7), "JPEG"), encoded(DRAWN["photo"])]
-    matched = near_keys(list(keys.values()), store, others, Local(1))
+    there, (_, scaled_copy, same) = store_of(tmp_path, others)
+    matched = near_keys(keys.values(), store, there.facts()["key"].to_pylist(), there, Local(1))
     ours = {key for (drawn, _), key in keys.items() if drawn == "photo"}
-    assert {(key, image) for key, image in matched.select("key", "image").iter_rows()} == {
-        (key, image) for key in ours for image in (1, 2)
+    assert set(matched.select("key", "of").iter_rows()) == {
+        (key, of) for key in ours for of in (scaled_copy, same)
     }
-    assert matched.filter(pl.col("key") == keys["photo", "itself"], pl.col("image") == 2)["unlike"].to_list() == [
+    assert matched.filter(pl.col("key") == keys["photo", "itself"], pl.col("of") == same)["unlike"].to_list() == [
         0
     ]
+    assert near_keys([], store, [same], there, Local(1)).height == 0
 
 
 # ---------------------------------------------------------------------------------------------- pairs
