@@ -35,7 +35,7 @@ import numpy as np
 HERE = Path(__file__).resolve()
 REAL = Path("/work/shared/real/vl_rewardbench/unifiedreward_data.json")
 RESULT = HERE.parent / "results" / "decontaminate.json"
-SEED, PART_ROWS, WORKERS, WORDS, EVERY = 20262, 20_000, 2, 550, 50
+PART_ROWS, WORKERS, WORDS, EVERY = 20_000, 2, 550, 50
 PEER_DOCUMENTS = 20_000
 SETS = {
     "rewardbench": (2985, 50, 2, 170), "rewardbench2": (1865, 60, 4, 250), "rm_bench": (1327, 60, 6, 240),
@@ -109,9 +109,9 @@ def _rows(path: Path) -> Iterator[Any]:
         yield from map(json.loads, file)
 
 
-def make(home: Path, documents: int) -> None:
+def make(home: Path, documents: int, seed: int) -> None:
     """The sets as JSON lines, the documents as pairs files and JSON lines, and which of them hold what."""
-    language = Language(np.random.default_rng(SEED))
+    language = Language(np.random.default_rng(seed))
     known: list[str] = []
     for name, (count, asked, replies, answered) in SETS.items():
         rows: list[dict[str, Any]] = [
@@ -323,6 +323,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=200_000)
     parser.add_argument("--dir", type=Path, default=Path("/tmp/curate-decontaminate"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=20262)
     parser.add_argument("--datatrove", help="a Python that has datatrove")
     parser.add_argument("--stage", choices=["curate", "python", "datatrove"], help=argparse.SUPPRESS)
     parser.add_argument("--half", type=int, default=0, help=argparse.SUPPRESS)
@@ -338,7 +339,7 @@ def main() -> None:
         return
     shutil.rmtree(options.dir, ignore_errors=True)
     options.dir.mkdir(parents=True)
-    make(options.dir, options.documents)
+    make(options.dir, options.documents, options.seed)
     truth = {int(number): how for number, how in json.loads((options.dir / "truth.json").read_text()).items()}
     results = compare(options, truth)
     if options.documents >= 200_000:

@@ -1,7 +1,8 @@
 """Word n-grams of texts, looked up in an index: compiled, one pass over a UTF-8 buffer.
 
-A text costs a look at a bit table for each of its words; the few n-grams that the bits let through are looked up,
-and documents of the index that share enough of them with the text are candidates.
+A text costs a look at a bit table for each of its words; the few n-grams that the bits let through are looked up;
+documents of the index that share enough of them with a piece of the text are compared with it. What all this costs
+is fetching from memory: passes over a text's n-grams do one thing each, so that many are under way at once.
 """
 
 from typing import NamedTuple
@@ -10,24 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.sketches.compiled import compiled
+from curate.sketches.cover import cover, fine, longest
 from curate.sketches.words import I64, U8, U16, U64, mix, most_words, words, words_into
 
 U32 = npt.NDArray[np.uint32]
 F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 
 SIZE = 5
 """Words of an n-gram: short enough to survive between the changed words of an edited text."""
-
-FINE = 3
-"""Words of the n-grams that a candidate is compared by."""
 
 SHORT = 8
 """A shorter document has no n-grams: it is looked up whole, and so is all of a turn."""
 
 LONG = 40
-"""Of a document with more words, some n-grams are in the index: half of them, a quarter from twice as many on, and so
-on, which leaves about 20 to 40. Which ones is said by their hash."""
+"""Of a document with more words, some n-grams are in the index: half of them, a quarter from twice as many on, and
+so on, which leaves about 20 to 40. Which ones is said by their hash."""
 
 LENGTHS = LONG << np.arange(24)
 
@@ -36,6 +34,9 @@ EDITED = 13
 
 MANY, NONE = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFE)
 """In place of a document: there is more than one, or none."""
+
+FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""In place of a state: the document is a candidate already."""
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 LEAVING = np.uint64(pow(int(BASE), SIZE, 1 << 64))
@@ -47,18 +48,35 @@ class Table(NamedTuple):
 
     bits     one bit for each value of the hash's upper bits: clear where no n-gram of the index has them
     shift    how far the hash is shifted to get these
-    cells    at a hash's lower bits, or as near behind as there was room: the hash (0 where none), the n-gram's
-             number, and its document, MANY or NONE; all in one line of the processor's cache
-    starts   for each n-gram, where the documents that it leads to begin in `documents`
-    least    for each document, how many of its n-grams make it a candidate
+    cells    at a hash's lower bits, or as near behind as there was room: the hash (0 where none), and in the upper
+             half the n-gram's number, in the lower its document or NONE; or where its list begins, and MANY
+    lists    of each n-gram with more documents: its number, how many, and which
+    needs    for each document, how many of its n-grams make it a candidate, and how far apart two of them may be
     """
 
     bits: U8
     shift: int
     cells: U64
+    lists: U32
+    needs: U16
+
+
+class Documents(NamedTuple):
+    """The documents of an index.
+
+    text, starts   document i is the UTF-8 text[starts[i]:starts[i + 1]], of `words` words
+    firsts         its n-grams are those from firsts[i] to firsts[i + 1]: they begin at the words `places`
+    weights        what each of these counts
+    floors         the share of it from which on it is a hit
+    """
+
+    text: U8
     starts: I64
-    documents: U32
-    least: U16
+    words: I64
+    firsts: I64
+    places: U16
+    weights: F32
+    floors: F32
 
 
 @compiled
@@ -104,9 +122,12 @@ def whole_of(data: U8, start: int, end: int) -> np.uint64:
 
 
 @compiled
-def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: U64) -> None:
-    """Put the n-grams, numbered as they come, into an empty table whose size is a power of two."""
-    mask = np.uint64(len(cells) - 1)
+def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: U64, lists: U32) -> None:
+    """Put n-grams, numbered as they come, into an empty table whose size is a power of two.
+
+    N-gram i leads to documents[starts[i]:starts[i + 1]].
+    """
+    mask, end = np.uint64(len(cells) - 1), 0
     for i in range(len(hashes)):
         value = hashes[i]
         high = value >> np.uint64(shift)
@@ -114,23 +135,41 @@ def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: 
         slot = value & mask
         while cells[slot, 0] != 0:
             slot = (slot + np.uint64(1)) & mask
-        some = starts[i + 1] - starts[i]
-        only = np.uint64(documents[starts[i]]) if some == 1 else MANY if some else NONE
-        cells[slot, 0], cells[slot, 1] = value, np.uint64(i) << np.uint64(32) | only
+        number, only, some = i, NONE, starts[i + 1] - starts[i]
+        if some == 1:
+            only = np.uint64(documents[starts[i]])
+        elif some > 1:
+            number, only = end, MANY
+            lists[end], lists[end + 1] = i, some
+            lists[end + 2 : end + 2 + some] = documents[starts[i] : starts[i + 1]]
+            end += 2 + some
+        cells[slot, 0], cells[slot, 1] = value, np.uint64(number) << np.uint64(32) | only
 
 
 @compiled
-def _add(document: int, shared: U16, touched: U32, some: int) -> int:
-    if shared[document] == 0:
-        touched[some] = document
-        some += 1
-    if shared[document] < 65535:
-        shared[document] += np.uint16(1)
-    return some
+def _likely(table: Table, hashes: U64, likely: U64, places: U32) -> int:
+    """Write the n-grams of a text that the bits let through, or all its words as one, and where each begins.
+
+    Gives back how many there are. Without a branch on the outcome, which nobody can predict.
+    """
+    count, rolling = 0, np.uint64(0)
+    for i in range(len(hashes)):
+        rolling = rolling * BASE + hashes[i]
+        if i >= SIZE:
+            rolling -= hashes[i - SIZE] * LEAVING
+        value = mix(rolling)
+        high = value >> np.uint64(table.shift)
+        bits = table.bits[high >> np.uint64(3)] >> np.uint8(high & np.uint64(7))
+        likely[count], places[count] = value, i
+        count += int(bits & np.uint8(1)) & int(i >= SIZE - 1)
+    if 0 < len(hashes) < SHORT:
+        likely[count], places[count] = whole(hashes), 0
+        count += 1
+    return count
 
 
 @compiled
-def _look_up(table: Table, hashes: U64) -> int:
+def _look_up(table: Table, hashes: U64, places: U32) -> int:
     """Put in place of the hashes the cells' second words of those that are n-grams of the index; how many are.
 
     Nearly without branches: so many cells are fetched from memory at the same time.
@@ -143,184 +182,119 @@ def _look_up(table: Table, hashes: U64) -> int:
         while key != value and key != 0:  # rare: another n-gram is in its place
             slot = (slot + np.uint64(1)) & mask
             key = table.cells[slot, 0]
-        hashes[count] = table.cells[slot, 1]
+        hashes[count], places[count] = table.cells[slot, 1], places[i]
         count += int(key == value)
     return count
 
 
 @compiled
-def _share(table: Table, found: U64, counts: U32, shared: U16, touched: U32) -> int:
-    """Count n-grams, and share them with the documents that they lead to; how many of these were `touched`."""
-    for i in range(len(found)):
-        counts[found[i] >> np.uint64(32)] += np.uint32(1)
+def _meet(document: int, place: int, needs: U16, states: U64, found: U32, some: int) -> int:
+    """One more n-gram of a document, at this place of the text: note the document where it has enough of them.
+
+    states   for each document met in this text the place of its last n-gram, plus one, and how many there were in
+             a row without a long way between two; FOUND
+    """
+    state = states[document]
+    if state == FOUND:
+        return some
+    before, count = int(state >> np.uint64(16)), int(state & np.uint64(0xFFFF))
+    count = count + 1 if before > 0 and place + 1 - before <= needs[document, 1] else 1
+    if count < needs[document, 0]:
+        states[document] = np.uint64(place + 1) << np.uint64(16) | np.uint64(count)
+        return some
+    states[document] = FOUND
+    found[some] = document
+    return some + 1
+
+
+@compiled
+def _count(lists: U32, cells: U64, counts: U32) -> None:
+    """Count n-grams. It brings the lists near, too."""
+    for cell in cells:
+        number = cell >> np.uint64(32)
+        listed = lists[number * np.uint64(cell & MANY == MANY)]
+        counts[listed if cell & MANY == MANY else np.uint32(number)] += np.uint32(1)
+
+
+@compiled
+def _share(table: Table, cells: U64, places: U32, states: U64, found: U32) -> int:
+    """Write the documents that enough n-grams of a text lead to; how many there are."""
     some = 0
-    for i in range(len(found)):
-        only = found[i] & MANY
+    for i in range(len(cells)):
+        only, at = cells[i] & MANY, np.int64(cells[i] >> np.uint64(32))
         if only < NONE:
-            some = _add(only, shared, touched, some)
+            some = _meet(only, places[i], table.needs, states, found, some)
         elif only == MANY:
-            gram = found[i] >> np.uint64(32)
-            for k in range(table.starts[gram], table.starts[gram + np.uint64(1)]):
-                some = _add(table.documents[k], shared, touched, some)
+            for document in table.lists[at + 2 : at + 2 + table.lists[at + 1]]:
+                some = _meet(document, places[i], table.needs, states, found, some)
+    for cell in cells:
+        only, at = cell & MANY, np.int64(cell >> np.uint64(32))
+        if only < NONE:
+            states[only] = 0
+        elif only == MANY:
+            for document in table.lists[at + 2 : at + 2 + table.lists[at + 1]]:
+                states[document] = 0
     return some
 
 
 @compiled
-def _likely(table: Table, hashes: U64, likely: U64) -> int:
-    """Write the n-grams of a text that the bits let through, or all its words as one; how many there are.
-
-    Without a branch on the outcome, which nobody can predict.
-    """
-    count, rolling = 0, np.uint64(0)
-    for i in range(len(hashes)):
-        rolling = rolling * BASE + hashes[i]
-        if i >= SIZE:
-            rolling -= hashes[i - SIZE] * LEAVING
-        value = mix(rolling)
-        high = value >> np.uint64(table.shift)
-        bits = table.bits[high >> np.uint64(3)] >> np.uint8(high & np.uint64(7))
-        likely[count] = value
-        count += int(bits & np.uint8(1)) & int(i >= SIZE - 1)
-    if 0 < len(hashes) < SHORT:
-        likely[count] = whole(hashes)
-        count += 1
-    return count
+def _is_hit(said: Documents, document: int, text: U64, text_fine: U64) -> bool:
+    """Whether a text, which holds a document's n-grams, holds enough of it; a short one was found whole."""
+    if said.words[document] < SHORT:
+        return True
+    first, end = said.firsts[document], said.firsts[document + 1]
+    other = words(said.text, said.starts[document], said.starts[document + 1])[0]
+    covered = cover(other, text, text_fine)
+    total = found = 0.0
+    for i in range(first, end):
+        total += said.weights[i]
+        found += said.weights[i] * covered[said.places[i] : said.places[i] + SIZE].sum()
+    return bool(found >= SIZE * total * said.floors[document])
 
 
 @compiled
-def scan(table: Table, data: U8, offsets: I64, first: int, counts: U32, out: U32) -> tuple[int, int]:
-    """Candidates among the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document).
+def scan(
+    table: Table, said: Documents, data: U8, offsets: I64, first: int, counts: U32, out: U32
+) -> tuple[int, int]:
+    """Hits in the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document).
 
     `counts` grows by how often each n-gram of the index occurs. Stops when `out` might overflow: (rows of `out`
     that were written, the text to go on with).
     """
-    longest = 2
+    most = 2
     for i in range(first, len(offsets) - 1):
-        longest = max(longest, most_words(offsets[i], offsets[i + 1]) + 1)
-    hashes, likely = np.empty(longest, np.uint64), np.empty(longest, np.uint64)
-    begins, ends = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    shared, touched = np.zeros(len(table.least), np.uint16), np.empty(len(table.least) + 1, np.uint32)
+        most = max(most, most_words(offsets[i], offsets[i + 1]) + 1)
+    hashes, likely, places = np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.uint32)
+    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    states, found = np.zeros(len(table.needs), np.uint64), np.empty(len(table.needs), np.uint32)
     written = 0
     for text in range(first, len(offsets) - 1):
-        if written + len(table.least) > len(out):
+        if written + len(table.needs) > len(out):
             return written, text
-        count = words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)
-        found = _look_up(table, likely[: _likely(table, hashes[:count], likely)])
-        for i in range(_share(table, likely[:found], counts, shared, touched)):
-            document = touched[i]
-            if shared[document] >= table.least[document]:
+        own = hashes[: words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)]
+        cells = likely[: _look_up(table, likely[: _likely(table, own, likely, places)], places)]
+        _count(table.lists, cells, counts)
+        candidates = found[: _share(table, cells, places, states, found)]
+        text_fine = fine(own[: len(own) if len(candidates) else 0])
+        for document in candidates:
+            if _is_hit(said, document, own, text_fine):
                 out[written, 0], out[written, 1] = text, document
                 written += 1
-            shared[document] = 0
     return written, len(offsets) - 1
 
 
 @compiled
-def _fine(hashes: U64) -> tuple[U64, U64]:
-    """(the n-grams of FINE words in the order of the text, a table of them)."""
-    count = max(len(hashes) - FINE + 1, 0)
-    found = np.empty(count, np.uint64)
-    size = 16
-    while size < 2 * count:
-        size *= 2
-    table = np.zeros(size, np.uint64)
-    for i in range(count):
-        value = np.uint64(0)
-        for j in range(FINE):
-            value = value * BASE + hashes[i + j]
-        found[i] = mix(value) | np.uint64(1)
-        slot = found[i] & np.uint64(size - 1)
-        while table[slot] != 0 and table[slot] != found[i]:
-            slot = (slot + np.uint64(1)) & np.uint64(size - 1)
-        table[slot] = found[i]
-    return found, table
-
-
-@compiled
-def _covered(found: U64, table: U64, count: int) -> U8:
-    """For each of `count` words whether it stands in one of these n-grams that is in the table."""
-    covered = np.zeros(count, np.uint8)
-    mask = np.uint64(len(table) - 1)
-    for i in range(len(found)):
-        slot = found[i] & mask
-        while table[slot] != 0:
-            if table[slot] == found[i]:
-                covered[i : i + FINE] = 1
-                break
-            slot = (slot + np.uint64(1)) & mask
-    return covered
-
-
-@compiled
-def _densest(flags: U8, width: int) -> int:
-    """Where the `width` neighbours begin that have the most flags."""
-    count = best = int(flags[:width].sum())
-    at = 0
-    for i in range(width, len(flags)):
-        count += int(flags[i]) - int(flags[i - width])
-        if count > best:
-            best, at = count, i - width + 1
-    return at
-
-
-@compiled
-def _window(text_fine: U64, text_words: int, other_table: U64, other_words: int) -> tuple[int, int]:
-    """Where in a text, from and to which word, a document must stand: in little more room than it has itself."""
-    room = other_words + other_words // 2 + 8
-    first = _densest(_covered(text_fine, other_table, text_words), room)
-    return first, min(first + room, text_words)
-
-
-@compiled
-def shares(
-    data: U8, offsets: I64, candidates: U32, texts: U8, starts: I64, firsts: I64, weights: F32, places: U16
-) -> F64:
-    """How much of its document each candidate (text, document) has: the weighted mean over the n-grams.
-
-    Documents are texts[starts[i]:starts[i + 1]], with n-grams at `places`, and their weights, from firsts[i] on.
-    """
-    out = np.zeros(len(candidates), np.float64)
-    last = -1
-    text, text_fine = np.empty(0, np.uint64), np.empty(0, np.uint64)
-    for k in range(len(candidates)):
-        at, document = candidates[k]
-        if at != last:
-            last = at
-            text = words(data, offsets[at], offsets[at + 1])[0]
-            text_fine = _fine(text)[0]
-        other = words(texts, starts[document], starts[document + 1])[0]
-        other_fine, other_table = _fine(other)
-        first, end = _window(text_fine, len(text), other_table, len(other))
-        covered = _covered(other_fine, _fine(text[first:end])[1], len(other))
-        total = found = 0.0
-        for i in range(firsts[document], firsts[document + 1]):
-            total += weights[i]
-            found += weights[i] * covered[places[i] : places[i] + SIZE].sum()
-        out[k] = found / (SIZE * total) if total > 0 else 1.0
-    return out
-
-
-@compiled
-def compare(data: U8, start: int, end: int, document: U8, places: U16) -> tuple[U8, int, int]:
+def compare(said: Documents, document: int, data: U8) -> tuple[U8, int, int]:
     """How much of a document stands in a text: for each of its n-grams, at its place, how many of its SIZE words.
 
-    And where in the buffer the longest piece begins and ends that the text has from the document.
+    And where in the text the longest piece begins and ends that it has from the document.
     """
-    text, begins, ends = words(data, start, end)
-    other, _, __ = words(document, 0, len(document))
-    other_fine, other_table = _fine(other)
-    text_fine, _ = _fine(text)
-    first, stop = _window(text_fine, len(text), other_table, len(other))
-    covered = _covered(other_fine, _fine(text[first:stop])[1], len(other))
-    cover = np.empty(len(places), np.uint8)
+    text, begins, ends = words(data, 0, len(data))
+    other = words(said.text, said.starts[document], said.starts[document + 1])[0]
+    covered = cover(other, text, fine(text))
+    places = said.places[said.firsts[document] : said.firsts[document + 1]]
+    shares = np.empty(len(places), np.uint8)
     for i in range(len(places)):
-        cover[i] = covered[places[i] : places[i] + SIZE].sum()
-    here = _covered(text_fine, other_table, len(text))
-    best = best_end = run = 0
-    for i in range(first, stop):
-        run = run + 1 if here[i] else 0
-        if run > best:
-            best, best_end = run, i
-    if best == 0:
-        return cover, start, start
-    return cover, begins[best_end - best + 1], ends[best_end]
+        shares[i] = covered[places[i] : places[i] + SIZE].sum()
+    first, end = longest(other, text)
+    return shares, begins[first] if end else 0, ends[end - 1] if end else 0

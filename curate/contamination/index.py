@@ -22,11 +22,12 @@ import polars as pl
 import pyarrow as pa
 
 from curate.contamination import grams, pictures
-from curate.contamination.grams import EDITED, Table
-from curate.contamination.material import Entry, Kept, Material
+from curate.contamination.grams import EDITED, LONG, Documents, Table
+from curate.contamination.material import FLOOR, Entry, Kept, Material
 from curate.manifest import Hashes, fingerprint
 from curate.media import BadImage
 from curate.sketches import words
+from curate.sketches.cover import room
 from curate.sketches.words import I64, U8, U16, U64
 from curate.workspace import atomic, read_json, write_json
 
@@ -40,8 +41,16 @@ PROMPT, REPLY, TEXT = 0, 1, 2
 RARE, COMMON = 10, 100
 """Contexts of the index in which an n-gram counts fully, and in which it counts nothing."""
 
-SHARED = 0.15
-"""The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it."""
+SHARED, THINNED = 0.2, 0.15
+"""The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it.
+
+Lower yet where only some n-grams are in the index: these are few, and no longer found because a neighbour is."""
+
+BITS = 8
+"""Bits of the bit table for each n-gram, at least."""
+
+ENOUGH = 0.999
+"""The share of a document that counts as all of it."""
 
 FEW = 4
 """A document with fewer rare n-grams is looked for by all that it has."""
@@ -70,20 +79,13 @@ class Index:
     """An index in memory.
 
     rarity            for each n-gram, from 0 (boilerplate of the index) to 1
-    firsts            document i has the n-grams own[firsts[i]:firsts[i + 1]], at the words `places` of these
-    weights           for each of `own`, the rarity of the n-gram
-    text, starts      document i is the UTF-8 text[starts[i]:starts[i + 1]], of `words` words
+    own               document i has the n-grams own[said.firsts[i]:said.firsts[i + 1]]
     """
 
     table: Table
+    said: Documents
     rarity: F32
-    firsts: I64
     own: U32
-    places: U16
-    weights: F32
-    text: U8
-    starts: I64
-    words: I64
     entries: pl.DataFrame
     documents: pl.DataFrame
     images: pl.DataFrame
@@ -107,18 +109,28 @@ def _load(directory: Path) -> Index:
         name: pl.read_parquet(directory / f"{name}.parquet") for name in ("entries", "documents", "images")
     }
     lengths = frames["documents"]["words"].to_numpy().astype(np.int64)
-    arrays = {name: array(name) for name in ("rarity", "firsts", "own", "places")}
-    said = frames["documents"]["text"].to_arrow().cast(pa.large_string())
-    _, offsets, text = said.buffers()
-    return Index(
-        table=table,
-        words=lengths,
-        weights=np.ascontiguousarray(arrays["rarity"][arrays["own"]]),
+    texts = frames["documents"]["text"].to_arrow().cast(pa.large_string())
+    _, offsets, text = texts.buffers()
+    rarities, own = array("rarity"), array("own")
+    said = Documents(
         text=np.frombuffer(text, np.uint8),
-        starts=np.frombuffer(offsets, np.int64)[said.offset : said.offset + len(said) + 1],
-        **arrays,
-        **frames,
+        starts=np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1],
+        words=lengths,
+        firsts=array("firsts"),
+        places=array("places"),
+        weights=np.ascontiguousarray(rarities[own]),
+        floors=needed(lengths, FLOOR),
     )
+    return Index(table=table, said=said, rarity=rarities, own=own, **frames)
+
+
+def needed(lengths: I64, share: float) -> F32:
+    """What share of a document of so many words must be found, where it is `share` of a longer one.
+
+    All of it where it has fewer than EDITED words; at EDITED words half of what may be missing of a longer one.
+    """
+    strict = np.clip(2 - lengths / EDITED, 0, 1) * (1 - share) / 2
+    return np.where(lengths < EDITED, ENOUGH, share + strict).astype(np.float32)
 
 
 def build(material: Material) -> None:
@@ -237,9 +249,7 @@ def _ngrams(collected: _Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
     table, shift = _table(unique[kept], starts, documents)
     return {
         **table,
-        "starts": starts,
-        "documents": documents,
-        "least": _least(documents, lengths),
+        "needs": _needs(documents, lengths),
         "rarity": rarity(contexts, RARE, COMMON),
         "firsts": np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(lengths)))]),
         "own": number.astype(np.uint32),
@@ -280,18 +290,23 @@ def _postings(number: I64, owners: I64, most: int) -> tuple[I64, U32]:
     return np.concatenate([[0], np.cumsum(counts)]), (distinct & 0xFFFFFFFF).astype(np.uint32)
 
 
-def _least(documents: U32, lengths: I64) -> U16:
-    """For each document how many of its n-grams a text must have."""
+def _needs(documents: U32, lengths: I64) -> U16:
+    """For each document how many of its n-grams a text must have, and how far apart two of them may be."""
     distinct = np.bincount(documents, minlength=len(lengths))
-    some = np.where(lengths < EDITED, distinct, np.ceil(SHARED * distinct))
-    return np.clip(some, 1, 65535).astype(np.uint16)
+    some = np.ceil(np.where(lengths > LONG, THINNED, SHARED) * distinct)
+    needs: U32 = np.empty((len(lengths), 2), np.uint32)
+    needs[:, 0] = np.where(lengths < EDITED, distinct, some)
+    needs[:, 1] = [room(int(length)) for length in lengths]
+    return np.clip(needs, 1, 65535).astype(np.uint16)
 
 
 def _table(hashes: U64, starts: I64, documents: U32) -> tuple[dict[str, npt.NDArray[Any]], int]:
-    """The arrays `bits` and `cells` of a Table, and its shift."""
-    size = 1 << max(6, int(2 * len(hashes)).bit_length())
+    """The arrays `bits`, `cells` and `lists` of a Table, and its shift."""
+    size = 1 << max(6, int(BITS * len(hashes) // 8).bit_length())
     shift = 64 - (8 * size).bit_length() + 1
     bits: U8 = np.zeros(size, np.uint8)
-    cells: U64 = np.zeros((size, 2), np.uint64)
-    grams.fill(hashes, starts, documents, bits, shift, cells)
-    return {"bits": bits, "cells": cells}, shift
+    cells: U64 = np.zeros((1 << max(6, int(1.4 * len(hashes)).bit_length()), 2), np.uint64)
+    some = np.diff(starts)
+    lists: U32 = np.zeros(max(1, int((some[some > 1] + 2).sum())), np.uint32)
+    grams.fill(hashes, starts, documents, bits, shift, cells, lists)
+    return {"bits": bits, "cells": cells, "lists": lists}, shift

@@ -14,6 +14,9 @@ PROMPTS = ("prompt", "question", "query", "instruction")
 REPLIES = ("chosen", "rejected", "response", "answer", "output")
 LINES = ".txt"
 
+FLOOR = 0.5
+"""The least share of a text that can be asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

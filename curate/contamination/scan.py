@@ -4,7 +4,7 @@ What it found is kept as two Arrow streams in one file: the hits, and how often 
 the texts, whose number is in the metadata of the second.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.contamination.grams import F64, SHORT, SIZE, compare, scan, shares
+from curate.contamination.grams import SHORT, SIZE, compare, scan
 from curate.contamination.index import U32, Index
 from curate.errors import WorkspaceError
 from curate.sketches.words import I64, U8
@@ -25,9 +25,6 @@ HITS = pa.schema(
 """`cover` says for each n-gram of the document how many of its words stand in the text."""
 
 COUNTS = pa.schema([("gram", pa.uint32()), ("count", pa.uint32())])
-FLOOR = 0.5
-"""The least share of a document that is written down; no recipe can ask for less."""
-
 SNIPPET = 240  # characters of evidence
 
 
@@ -47,18 +44,17 @@ class Pass:
         self.counts: U32 = np.zeros(len(index.rarity), np.uint32)
         self.texts = 0
         self.hits: list[dict[str, Any]] = []
-        self._out: U32 = np.empty((len(index.table.least) + (1 << 15), 2), np.uint32)
+        self._out: U32 = np.empty((len(index.table.needs) + (1 << 15), 2), np.uint32)
 
     def scan(self, texts: Texts, side: int) -> None:
         """Look for documents in the texts, which stand on one of the SIDES of their pairs."""
         self.texts += len(texts.rows)
-        for some in self._candidates(texts):
-            for text, document in some[self._shares(texts, some) >= FLOOR].tolist():
-                cover, snippet = self._compare(texts, text, document)
-                self.hits.append(
-                    {"position": texts.rows[text], "side": side, "document": document, "cover": cover,
-                     "snippet": snippet}
-                )  # fmt: skip
+        text = 0
+        while text < len(texts.offsets) - 1:
+            some, text = scan(
+                self.index.table, self.index.said, texts.data, texts.offsets, text, self.counts, self._out
+            )
+            self.hits += [self._hit(texts, side, *row) for row in self._out[:some].tolist()]
 
     def write(self, path: Path) -> None:
         """Keep what was found."""
@@ -68,33 +64,17 @@ class Pass:
             _write(sink, pa.Table.from_pylist(self.hits, HITS))
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
-    def _candidates(self, texts: Texts) -> Iterator[U32]:
-        """Rows (text, document) of those that share enough n-grams."""
-        text = 0
-        while text < len(texts.offsets) - 1:
-            found, text = scan(self.index.table, texts.data, texts.offsets, text, self.counts, self._out)
-            yield self._out[:found]
-
-    def _shares(self, texts: Texts, candidates: U32) -> F64:
-        """How much of its document each candidate has; a short one was found whole."""
-        index = self.index
-        out: F64 = np.ones(len(candidates))
-        long = index.words[candidates[:, 1]] >= SHORT
-        out[long] = shares(
-            texts.data, texts.offsets, candidates[long], index.text, index.starts, index.firsts, index.weights,
-            index.places,
-        )  # fmt: skip
-        return out
-
-    def _compare(self, texts: Texts, text: int, document: int) -> tuple[U8, str | None]:
-        index = self.index
-        own = slice(index.firsts[document], index.firsts[document + 1])
-        if index.words[document] < SHORT:
-            return np.full(own.stop - own.start, SIZE, np.uint8), None
-        said = index.text[index.starts[document] : index.starts[document + 1]]
+    def _hit(self, texts: Texts, side: int, text: int, document: int) -> dict[str, Any]:
+        said = self.index.said
         start, end = texts.offsets[text], texts.offsets[text + 1]
-        cover, begin, stop = compare(texts.data, start, end, said, index.places[own])
-        return cover, texts.data[begin:stop].tobytes().decode(errors="replace")[:SNIPPET]
+        places = said.places[said.firsts[document] : said.firsts[document + 1]]
+        cover, snippet = np.full(len(places), SIZE, np.uint8), None
+        if said.words[document] >= SHORT:
+            cover, begin, stop = compare(said, document, texts.data[start:end])
+            snippet = texts.data[start + begin : start + stop].tobytes().decode(errors="replace")[:SNIPPET]
+        return {
+            "position": texts.rows[text], "side": side, "document": document, "cover": cover, "snippet": snippet
+        }  # fmt: skip
 
 
 def _write(sink: Any, table: Any) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from curate.contamination import pictures
 from curate.contamination.grams import EDITED, LENGTHS, SHORT, SIZE
-from curate.contamination.index import F32, PROMPT, REPLY, Index, rarity
+from curate.contamination.index import F32, PROMPT, REPLY, Index, needed, rarity
 from curate.contamination.scan import SIDES, SNIPPET, Found
 from curate.packs import Packs
 
@@ -41,9 +41,6 @@ FEW = 3
 
 LEAST_RARE = 3.0
 """So many of a document's n-grams must be rare, or as many in sum, for it to be recognised by its words."""
-
-ENOUGH = 0.999
-"""The share of a document that counts as all of it."""
 
 
 def judge(found: Found, keys: pl.DataFrame, index: Index, share: float, shown: pl.DataFrame) -> pl.DataFrame:
@@ -111,24 +108,23 @@ def _weighed(found: Found, index: Index, share: float) -> pl.DataFrame:
     covers = hits["cover"].explode(empty_as_null=False).to_numpy().astype(np.float64) / SIZE
     sizes = hits["cover"].list.len().to_numpy().astype(np.int64)
     first = np.cumsum(sizes) - sizes
-    at = np.repeat(index.firsts[documents] - first, sizes) + np.arange(len(covers))
+    at = np.repeat(index.said.firsts[documents] - first, sizes) + np.arange(len(covers))
     weight = weights[index.own[at]].astype(np.float64)
     of = np.repeat(np.arange(hits.height), sizes)
     total = np.bincount(of, weight, hits.height)
     plain = np.bincount(of, covers, hits.height) / np.maximum(sizes, 1)
     score = np.where(total > 0, np.bincount(of, weight * covers, hits.height) / np.maximum(total, 1e-9), 0.0)
-    length = index.words[documents]
+    length = index.said.words[documents]
     rare = total * 2.0 ** np.searchsorted(LENGTHS, length)  # those that are not in the index, too
-    strict = np.clip(2 - length / EDITED, 0, 1) * (1 - share) / 2  # half of what may be missing, at EDITED words
-    needed = np.where(length < EDITED, ENOUGH, share + strict)
+    enough = needed(length, share)
     recognised = np.where(length < SHORT, (total >= 0.5) & (length >= TRIVIAL), rare >= LEAST_RARE)
     about = index.documents["pictures"].to_numpy()[documents]
     is_reply = index.documents["kind"].to_numpy()[documents] == REPLY
     # a short question about a picture says nothing without it, and neither does one that is asked of many
     of_picture = ~is_reply & (about > np.where(length < EDITED, 0, FEW))
     too_short = is_reply & (length < EDITED)
-    known = (score >= needed) & recognised & ~of_picture & ~too_short
-    values = {"score": np.where(known, score, plain), "known": known, "said": plain >= needed}
+    known = (score >= enough) & recognised & ~of_picture & ~too_short
+    values = {"score": np.where(known, score, plain), "known": known, "said": plain >= enough}
     return hits.drop("cover").with_columns(**{name: pl.Series(value) for name, value in values.items()})
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from curate import evalsets
-from curate.contamination.material import ImageFolder, Kept, Library, Material, TextFile
+from curate.contamination.material import FLOOR, ImageFolder, Kept, Library, Material, TextFile
 from curate.corpus import Corpus, Sketch
 from curate.errors import ConfigError, RawError
 from curate.packs import Packs
@@ -49,8 +49,6 @@ class Decontaminate(Actions):
     share: float = 0.7
 
     def __post_init__(self) -> None:
-        from curate.contamination.scan import FLOOR  # numba
-
         if not (self.against or self.text or self.images):
             raise ValueError("against, text and images are empty; name eval sets in against, or `all`")
         if not FLOOR <= self.share <= 1:
