@@ -11,7 +11,9 @@ $(BIN)/curate: pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
+# the tests need no GPU: any torch that is there will do, and this one has a build without CUDA
 $(BIN)/pytest: pyproject.toml $(BIN)/curate
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 
@@ -19,7 +21,7 @@ quickstart: $(BIN)/curate  ## sample rows -> plan, funnel, shards, offline
 	$(BIN)/curate mix recipes/quickstart.yaml --raw samples
 
 test: $(BIN)/pytest  ## the default test suite
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 slow: $(BIN)/pytest  ## tests that take minutes
 	$(BIN)/pytest -m slow
@@ -34,6 +36,10 @@ bench: $(BIN)/pytest  ## speed and memory against named peers; results in benchm
 	$(BIN)/python benchmarks/normalize.py
 	$(BIN)/python benchmarks/mix.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/near_dedup.py --venvs $(VENV)-peers --install
+	$(BIN)/python benchmarks/decontaminate.py
+	$(BIN)/python benchmarks/image_duplicates.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/train_step.py
 
 clean:
-	rm -rf $(VENV) data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

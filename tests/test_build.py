@@ -247,7 +247,6 @@ def test_shards_open_in_datasets_with_decoded_images(project):
 
 
 def test_trl_takes_a_row(project):
-    pytest.importorskip("trl", reason="TRL checks a row of our shards where it is installed (.ci/run installs it)")
     built = lock(project)
     files = [
         str(project / built["directory"] / f["name"]) for f in built["files"] if f["name"].startswith("shard-")

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ray", reason="pip install 'curate[ray]'")
 from curate.engines import open_engine
 from curate.engines.base import Tick
 from curate.engines.ray import Ray
