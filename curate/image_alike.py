@@ -140,25 +140,25 @@ def _one_shape(left: Any, right: Any) -> bool:
 
 @compiled
 def candidates(
-    grids: Any, sizes: Any, means: Any, numbers: Any, order: Any, some: Any, split: int, limits: Any
+    grids: Any, sizes: Any, means: Any, numbers: Any, order: Any, some: Any, limits: Any
 ) -> tuple[Any, Any]:
     """(left, right): images, left < right, whose grids are alike as far as 32 x 32 values show.
 
-    numbers, order   the cells of all images, ascending, and the images in that order
-    some             only pairs whose left image stands at one of these places of `order`
-    split            only pairs with left < split <= right; 0 for all
-    limits           most difference of an 8 x 8 mean; `most` and `shift` of `unlike`
+    numbers   the cells of all images
+    order     only pairs with a right image of these, which are in the order of their cells
+    some      only pairs with a left image of these
+    limits    most difference of an 8 x 8 mean; `most` and `shift` of `unlike`
     """
     lefts, rights = [0][:0], [0][:0]
-    for at in some:
-        i, here = order[at], numbers[at]
+    ordered = numbers[order]
+    for i in some:
         for dx in range(-1, 2):
             for dy in range(-1, 2):
-                low = here + (dx << 32) + (dy << 16) - 1
-                begin, end = np.searchsorted(numbers, low), np.searchsorted(numbers, low + 3)
+                low = numbers[i] + (dx << 32) + (dy << 16) - 1
+                begin, end = np.searchsorted(ordered, low), np.searchsorted(ordered, low + 3)
                 for other in range(begin, end):
                     j = order[other]
-                    if i >= j or (split and not i < split <= j) or not _one_shape(sizes[i], sizes[j]):
+                    if i >= j or not _one_shape(sizes[i], sizes[j]):
                         continue
                     if not _near_means(means[i], means[j], int(16 * limits[0])):
                         continue

@@ -78,14 +78,15 @@ def near_keys(
 ) -> pl.DataFrame:
     """Which of these images of the store are copies of which others, there: columns key, of, unlike; by key, of.
 
-    The same bytes are copies with unlike 0.
+    The same bytes are copies with unlike 0. In memory are the grids of all others, and of one pack of the store.
     """
-    here, known = _pictures(sorted(set(keys)), store, engine), _pictures(sorted(set(others)), there, engine)
-    both = _Pictures(
-        here.keys + known.keys,
-        np.concatenate([here.sizes, known.sizes]),
-        np.concatenate([here.grids, known.grids]),
-    )
+    known = _pictures(sorted(set(others)), there, engine)
+    near: set[str] = set()
+    for some in _packs(sorted(set(keys)), store, engine) if known.keys else ():
+        left, _ = _candidates(_joined(some, known), len(some.keys), engine.workers)
+        near.update(some.keys[i] for i in np.unique(left).tolist())
+    here = _pictures(sorted(near), store, engine)
+    both = _joined(here, known)
     left, right, unlike = _alike(both, store, engine, len(here.keys), there)
     order = np.lexsort((right, left))
     found = {
@@ -130,28 +131,41 @@ def _fingerprint(keys: Sequence[str]) -> str:
     return xxhash.xxh3_64_hexdigest("".join([f"{VERSION}:", *keys]).encode())
 
 
+def _joined(left: _Pictures, right: _Pictures) -> _Pictures:
+    sizes, grids = (np.concatenate(pair) for pair in ((left.sizes, right.sizes), (left.grids, right.grids)))
+    return _Pictures(left.keys + right.keys, sizes, grids)
+
+
 def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Pictures:
-    """The images of these keys, in their order; packs without grids get them first."""
-    wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String}).with_row_index("row")
+    """The images of these distinct keys, in their order."""
     sizes = np.zeros((len(keys), 2), np.int64)
     grids: U8 = np.zeros((len(keys), COARSE, COARSE), np.uint8)
+    rows = {key: row for row, key in enumerate(keys)}
+    for some in _packs(keys, store, engine):
+        at = [rows[key] for key in some.keys]
+        sizes[at], grids[at] = some.sizes, some.grids
+    return _Pictures(list(keys), sizes, grids)
+
+
+def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Pictures]:
+    """Those of each pack; packs without grids get them first. Raises WorkspaceError for an image not there."""
+    wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String})
     tasks, held = [], {}
     for path in sorted(store.folder.glob("*.parquet")):
         index = pl.read_parquet(path, columns=["key", "width", "height"]).with_row_index("at")
         found = index.join(wanted, on="key")
         if found.height:
+            wanted = wanted.join(found, on="key", how="anti", maintain_order="left")
             task = _PackTask(root=store.root, pack=path.stem, out=_folder(store) / f"{path.stem}-{VERSION}.npy")
             held[task.out] = found
             tasks += [] if task.out.exists() else [task]
+    if wanted.height:
+        store.size(wanted["key"][0])  # says which image is not there
     for _ in engine.map(_make_grids, tasks):
         pass
     for path, found in held.items():
-        rows = found["row"].to_numpy()
-        sizes[rows] = found.select("width", "height").to_numpy()
-        grids[rows] = np.load(path, mmap_mode="r")[found["at"].to_numpy()]
-    if len(keys) and not sizes.all():
-        store.size(keys[int(np.argmin(sizes.all(axis=1)))])  # says which image is not there
-    return _Pictures(list(keys), sizes, grids)
+        sizes = found.select("width", "height").to_numpy().astype(np.int64)
+        yield _Pictures(found["key"].to_list(), sizes, np.load(path, mmap_mode="r")[found["at"].to_numpy()])
 
 
 def _make_grids(task: _PackTask) -> None:
@@ -254,17 +268,17 @@ def _candidates(pictures: _Pictures, split: int, threads: int) -> tuple[I64, I64
 
     means, cells = kernels.features(pictures.grids)
     numbers = kernels.cell_numbers(cells)
-    order = np.argsort(numbers, kind="stable")
-    numbers = numbers[order]
+    order = split + np.argsort(numbers[split:], kind="stable")
+    lefts = np.argsort(numbers[:split], kind="stable") if split else order  # neighbours look at the same images
 
-    def some(at: npt.NDArray[np.intp]) -> tuple[I64, I64]:
+    def some(left: npt.NDArray[np.intp]) -> tuple[I64, I64]:
         found: tuple[I64, I64] = kernels.candidates(
-            pictures.grids, pictures.sizes, means, numbers, order, at, split, COARSE_LIMITS
+            pictures.grids, pictures.sizes, means, numbers, order, left, COARSE_LIMITS
         )
         return found
 
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(some, np.array_split(np.arange(len(order)), 8 * threads)))
+        found = list(pool.map(some, np.array_split(lefts, 8 * threads)))
     return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
 
