@@ -232,7 +232,7 @@ def test_images_and_what_they_are_asked_make_the_verdict(tmp_path: Path):
     prompts = benchmark_with_images(tmp_path)
     same = stored(tmp_path, [encode(picture(i)) for i in range(40)])
     copies = stored(
-        tmp_path, [encode(picture(i).resize((200 + 3 * i, 150 + 2 * i)), "JPEG", quality=60) for i in range(40)]
+        tmp_path, [encode(picture(i).resize((200 + 4 * i, 150 + 3 * i)), "JPEG", quality=60) for i in range(40)]
     )
     others = stored(tmp_path, [encode(picture(100 + i)) for i in range(40)])
     rows = [

@@ -3,7 +3,7 @@
     <cache>/contamination/<fingerprint>/index.json      written last: it means finished
         entries.parquet     of, key, pictures, images      one row per entry
         documents.parquet   kind, words, text, entries, parts      every distinct text once
-        images.parquet      key, phash, thumbnail, entry
+        images.parquet      key, entry; the images themselves are packs in pictures/
         *.npy               n-grams of the documents (see NGrams)
 
 A *document* is a text of entries: a prompt, a reply, or a user's text that may be either. Its *context* is the
@@ -21,17 +21,18 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from curate.contamination import grams, pictures
+from curate.contamination import grams
 from curate.contamination.grams import EDITED, LONG, Documents, Table
 from curate.contamination.material import FLOOR, Entry, Kept, Material
 from curate.manifest import Hashes, fingerprint
-from curate.media import BadImage
+from curate.media import BadImage, ImageStore, PackWriter
 from curate.sketches import words
 from curate.sketches.cover import room
 from curate.sketches.words import I64, U8, U16, U64
 from curate.workspace import atomic, read_json, write_json
 
-VERSION = 2
+VERSION = 3
+PICTURES = "pictures"
 U32 = npt.NDArray[np.uint32]
 F32 = npt.NDArray[np.float32]
 
@@ -135,10 +136,11 @@ def needed(lengths: I64, share: float) -> F32:
 
 def build(material: Material) -> None:
     """Write the index of all entries."""
-    collected = _Collected()
-    for kept in material.sets:
-        for entry in kept.entries():
-            collected.add(entry)
+    with ImageStore(material.directory / PICTURES).writer() as writer:
+        collected = _Collected(writer)
+        for kept in material.sets:
+            for entry in kept.entries():
+                collected.add(entry)
     arrays, shift = _ngrams(collected)
     for name, array in arrays.items():
         with atomic(material.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
@@ -150,9 +152,10 @@ def build(material: Material) -> None:
 
 
 class _Collected:
-    """Entries as they come: every text once, images as what they are known by."""
+    """Entries as they come: every text once; images go to the writer."""
 
-    def __init__(self) -> None:
+    def __init__(self, writer: PackWriter) -> None:
+        self._writer = writer
         self.entries: list[tuple[str, str, int, int]] = []
         self.numbers: dict[tuple[int, int], int] = {}
         self.texts: list[tuple[int, str]] = []
@@ -161,7 +164,7 @@ class _Collected:
         self.contexts: list[int] = []
         self.lengths: list[int] = []
         self.shown: list[set[str]] = []
-        self.images: list[dict[str, Any]] = []
+        self.images: list[tuple[str, int]] = []
 
     def add(self, entry: Entry) -> None:
         """One more."""
@@ -195,11 +198,11 @@ class _Collected:
     def _pictures(self, entry: Entry, number: int) -> Iterable[str]:
         for data in entry.images:
             try:
-                known = pictures.known_by(data)
+                key = self._writer.put(data).key
             except BadImage:
                 continue  # a benchmark may show what we would not train on
-            self.images.append({**known, "entry": number})
-            yield known["key"]
+            self.images.append((key, number))
+            yield key
 
     def frames(self) -> dict[str, pl.DataFrame]:
         """The tables of the index."""
@@ -217,7 +220,7 @@ class _Collected:
                 },
                 schema=DOCUMENTS,
             ),
-            "images": pl.DataFrame(self.images, schema={**pictures.KNOWN, "entry": pl.UInt32}),
+            "images": pl.DataFrame(self.images, schema={"key": pl.String, "entry": pl.UInt32}, orient="row"),
         }
 
     def facts(self) -> dict[str, Any]:

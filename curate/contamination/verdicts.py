@@ -18,6 +18,7 @@ from curate.contamination import pictures
 from curate.contamination.grams import EDITED, LENGTHS, SHORT, SIZE
 from curate.contamination.index import F32, PROMPT, REPLY, Index, needed, rarity
 from curate.contamination.scan import SIDES, SNIPPET, Found
+from curate.engines.base import Engine
 from curate.packs import Packs
 
 Verdict = Literal["prompt_media", "prompt", "response", "media_only"]
@@ -172,14 +173,17 @@ def _line(text: str) -> str:
     return line if len(line) <= SNIPPET else line[: SNIPPET - 1] + "…"
 
 
-def shown(keys: pl.DataFrame, files: Sequence[Sequence[Path]], index: Index, store: Packs) -> pl.DataFrame:
+def shown(
+    keys: pl.DataFrame, files: Sequence[Sequence[Path]], index: Index, known: Packs, store: Packs, engine: Engine
+) -> pl.DataFrame:
     """Which pairs have an image of which entry: columns index, entry, key, exact."""
     schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean}
     if not index.images.height or not len(store):
         return pl.DataFrame(schema=schema)
-    same = pictures.copies(index.images, store)
-    entries = index.images.with_row_index("image").select("image", "entry")
-    same = same.join(entries, on="image").group_by("key", "entry").agg(pl.col("exact").any())
+    same = pictures.copies(known, store, engine)
+    same = (
+        same.join(index.images, left_on="of", right_on="key").group_by("key", "entry").agg(pl.col("exact").any())
+    )
     if not same.height:
         return pl.DataFrame(schema=schema)
     found = [

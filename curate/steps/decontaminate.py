@@ -114,7 +114,8 @@ class Bound(Actions):
 
         index = indexes.load(self.material)
         found = scan.read(corpus.files(self._sketch), len(index.rarity))
-        shown = verdicts.shown(keys, corpus.files(), index, Packs(corpus.images))
+        known = Packs(self.material.directory / indexes.PICTURES)
+        shown = verdicts.shown(keys, corpus.files(), index, known, Packs(corpus.images), corpus.engine)
         judged = verdicts.judge(found, keys, index, self.share, shown)
         rank = {name: i for i, name in enumerate(verdicts.VERDICTS)}
         acts = {name: getattr(self, name) for name in verdicts.VERDICTS}
