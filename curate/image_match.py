@@ -132,8 +132,8 @@ def _fingerprint(keys: Sequence[str]) -> str:
 
 
 def _joined(left: _Pictures, right: _Pictures) -> _Pictures:
-    sizes, grids = (np.concatenate(pair) for pair in ((left.sizes, right.sizes), (left.grids, right.grids)))
-    return _Pictures(left.keys + right.keys, sizes, grids)
+    sizes = np.concatenate([left.sizes, right.sizes])
+    return _Pictures(left.keys + right.keys, sizes, np.concatenate([left.grids, right.grids]))
 
 
 def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Pictures:

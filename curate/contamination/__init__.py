@@ -4,6 +4,5 @@ material    what a recipe wants kept out, as entries of texts and images
 index       the index of these entries, built once and mapped into memory
 grams       compiled: word n-grams of a text, looked up in the index
 scan        the pass over one pairs file: a sketch
-pictures    images of the store that are copies of an entry's
 verdicts    from hits to findings about pairs
 """

@@ -11,10 +11,8 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from curate.contamination import pictures
+from curate import image_match, pair_media
 from curate.contamination.grams import EDITED, LENGTHS, SHORT, SIZE
 from curate.contamination.index import F32, PROMPT, REPLY, Index, needed, rarity
 from curate.contamination.scan import SIDES, SNIPPET, Found
@@ -176,33 +174,15 @@ def _line(text: str) -> str:
 def shown(
     keys: pl.DataFrame, files: Sequence[Sequence[Path]], index: Index, known: Packs, store: Packs, engine: Engine
 ) -> pl.DataFrame:
-    """Which pairs have an image of which entry: columns index, entry, key, exact."""
+    """Which pairs have an image of which entry, or a copy of it: columns index, entry, key, exact.
+
+    Looks at the images of these pairs alone, whatever else the store holds; `known` are those of the index.
+    """
     schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean}
-    if not index.images.height or not len(store):
+    seen = pair_media.shown(keys, files).select("index", "key")
+    if not index.images.height or not seen.height:
         return pl.DataFrame(schema=schema)
-    same = pictures.copies(known, store, engine)
-    same = (
-        same.join(index.images, left_on="of", right_on="key").group_by("key", "entry").agg(pl.col("exact").any())
-    )
-    if not same.height:
-        return pl.DataFrame(schema=schema)
-    found = [
-        _with_image(path, same["key"].unique(), pool, part)
-        for pool, paths in enumerate(files)
-        for part, path in enumerate(paths)
-    ]
-    placed = pl.concat(found).join(keys, on=["pool", "part", "position"]).join(same, on="key")
-    return placed.select(list(schema)).unique().sort("index", "entry", "key")
-
-
-def _with_image(path: Path, wanted: pl.Series, pool: int, part: int) -> pl.DataFrame:
-    """The rows of a pairs file with one of these images."""
-    media = pq.read_table(path, columns=["media"])["media"].combine_chunks()
-    owner = pc.list_parent_indices(media)
-    keys = pc.struct_field(pc.list_flatten(media), "keys")
-    rows = pc.take(owner, pc.list_parent_indices(keys))
-    frame = pl.DataFrame({"position": pl.from_arrow(rows), "key": pl.from_arrow(pc.list_flatten(keys))})
-    return frame.filter(pl.col("key").is_in(wanted.implode())).select(
-        pl.lit(pool, pl.UInt16).alias("pool"), pl.lit(part, pl.UInt32).alias("part"),
-        pl.col("position").cast(pl.UInt32), pl.col("key").cast(pl.String),
-    )  # fmt: skip
+    near = image_match.near_keys(seen["key"].unique(), store, index.images["key"].unique(), known, engine)
+    same = near.with_columns(exact=pl.col("key") == pl.col("of")).join(index.images, left_on="of", right_on="key")
+    same = same.group_by("key", "entry").agg(pl.col("exact").any())
+    return seen.join(same, on="key").select(list(schema)).unique().sort("index", "entry", "key")
