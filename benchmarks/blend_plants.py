@@ -107,7 +107,9 @@ def collapse(voice: Voice, at: Spot) -> list[Pair]:
     if at.number % 2:
         return [pair._replace(question=voice.text(LIMIT + 2000 + voice.draw() % 9000))]
     question, start = voice.text(9000), voice.text(LIMIT - 9000 + 500)
-    return [pair._replace(question=question, chosen=start + pair.chosen, rejected=start + pair.rejected)]
+    return [
+        pair._replace(question=question, chosen=start + pair.chosen[:4000], rejected=start + pair.rejected[:4000])
+    ]
 
 
 def literal(voice: Voice, at: Spot) -> list[Pair]:
