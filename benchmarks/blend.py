@@ -2,7 +2,7 @@
 
     python benchmarks/blend.py --pairs 20000 --independence    also with 1 worker, and from shuffled files
     python benchmarks/blend.py --pairs 200000                  writes results/blend_200000.json
-    python benchmarks/blend.py --pairs 2800000 --root DIR      about 40 GB in DIR, removed again
+    python benchmarks/blend.py --pairs 2800000 --root DIR      about 25 GB in DIR, removed again
 
 Raw files of all eleven sources and seven eval sets are made in upstream's formats from a seed (`blend_files.py`),
 text at true length, images at true sizes and a fiftieth of their number; `curate mix` builds the recipe from them.
