@@ -524,13 +524,13 @@ def run_seed(tmp_path: Path, seed: int) -> None:
         assert fetched(Workspace(tmp_path / "data"), "tulu3_if").complete
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_any_mix_of_faults_and_kills_ends_in_the_same_files(tmp_path, seed):
     run_seed(tmp_path, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 200))
+@pytest.mark.parametrize("seed", range(5, 200))
 def test_many_mixes_of_faults_and_kills_end_in_the_same_files(tmp_path, seed):
     run_seed(tmp_path, seed)
 

@@ -652,12 +652,12 @@ def published_in_the_end(hub: Hub, root: Path, lock: dict) -> None:
         assert process.returncode == 0, talk
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))  # each kind once: another mix there or not, killed or not
 def test_random_faults_change_nothing(tmp_path, root, mixes, seed):
     seeded(tmp_path, root, mixes, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 210))
+@pytest.mark.parametrize("seed", range(4, 210))
 def test_more_random_faults_change_nothing(tmp_path, root, mixes, seed):
     seeded(tmp_path, root, mixes, seed)
