@@ -208,18 +208,8 @@ def _grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-Thumbnail = npt.NDArray[np.uint8]
-
-
-def thumbnail(data: bytes, side: int = 16) -> Thumbnail:
-    """side x side mean grey values of an image that `check` lets pass."""
-    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        image.draft("L", (4 * side, 4 * side))  # a JPEG is then decoded at reduced scale
-        return np.asarray(_grey(image).resize((side, side), Image.Resampling.BOX))
-
-
 def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]:
-    """A small JPEG for a page, of at most side x side pixels, and its width and height, of an image `check` passes.
+    """A small JPEG for a page, at most side x side pixels, and its width and height, of an image `check` passes.
 
     Upright as its EXIF says, on white where it is transparent, and never larger than the image.
     """

@@ -22,7 +22,7 @@ from curate.columns import Finished, PairColumns, finish, group_id
 from curate.engines.base import tick
 from curate.errors import GuardError, SkipRow
 from curate.manifest import hash_file
-from curate.media import ImageStore, PackWriter
+from curate.media import ImageFacts, ImageStore, KnownImage, PackWriter
 from curate.raw import NOT_JSON, Slice, rows
 from curate.schema import Media
 from curate.sources.base import Draft, MediaSource, Row, Source
@@ -85,8 +85,7 @@ def _normalize_slice(task: Task) -> dict[str, Any]:
     path = task.directory / f"part-{task.number:05}.parquet"
     try:
         with _store(task.images).writer() as writer, atomic(path) as temporary:
-            resolve = functools.partial(_resolve, _finder(task.media), writer, task.max_pixels)
-            part.run(temporary, resolve)
+            part.run(temporary, Resolver(_finder(task.media), writer, task.max_pixels))
     except GuardError:
         part.publish_skips()  # the error sends the user to them
         raise
@@ -197,22 +196,38 @@ def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _resolve(
-    finder: MediaFinder, writer: PackWriter, max_pixels: int, draft: Draft
-) -> tuple[tuple[Media, ...], int]:
-    """Put a draft's media into the image store; their keys, and their size in bytes."""
-    media, total = [], 0
-    for item in draft.media:
-        frames = [writer.put(data, max_pixels=max_pixels) for data in _bytes(finder, item)]
-        media.append(Media(item.kind, tuple(frame.key for frame in frames)))
-        total += sum(frame.bytes for frame in frames)
-    return tuple(media), total
+class Resolver:
+    """Puts a draft's media into the image store; gives their keys, and their size in bytes.
 
+    An image of a directory or an archive that many rows name is read once in a slice.
+    """
 
-def _bytes(finder: MediaFinder, item: MediaSource) -> Iterable[bytes]:
-    if item.data is not None:
-        return [item.data]
-    return finder.frames(item.path) if item.kind == "video" else [finder.find(item.path)]
+    def __init__(self, finder: MediaFinder, writer: PackWriter, max_pixels: int) -> None:
+        self.finder, self.writer, self.max_pixels = finder, writer, max_pixels
+        self.named: dict[str, ImageFacts | KnownImage] = {}
+
+    def __call__(self, draft: Draft) -> tuple[tuple[Media, ...], int]:
+        """The media of a draft. Raises SkipRow for one that is missing or no image."""
+        media, total = [], 0
+        for item in draft.media:
+            frames = self.frames(item)
+            media.append(Media(item.kind, tuple(frame.key for frame in frames)))
+            total += sum(frame.bytes for frame in frames)
+        return tuple(media), total
+
+    def frames(self, item: MediaSource) -> list[ImageFacts | KnownImage]:
+        """The images of one entry: one, or the frames of a video."""
+        if item.data is not None:
+            return [self.put(item.data)]
+        if item.kind == "video":
+            return [self.put(data) for data in self.finder.frames(item.path)]
+        if item.path not in self.named:
+            self.named[item.path] = self.put(self.finder.find(item.path))
+        return [self.named[item.path]]
+
+    def put(self, data: bytes) -> ImageFacts | KnownImage:
+        """Keep one image."""
+        return self.writer.put(data, max_pixels=self.max_pixels)
 
 
 # opened once in each process: an index of millions of images is not read for every slice

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upstream import draw
 
 from curate.archives import MediaFinder, MediaSpec, SplitFile, members, read_member, split_parts
 from curate.errors import RawError, SkipRow
+from curate.media import MAX_PIXELS, ImageStore
+from curate.part import Resolver
 from curate.pathindex import PathIndex, index_names
+from curate.sources.base import Draft, MediaSource
 
 
 def make_zip(path, files, method=zipfile.ZIP_STORED):
@@ -451,3 +455,19 @@ def test_a_member_that_is_not_there_is_named(raw):
         read_member(path, "y.jsonl")
     with pytest.raises(RawError, match=r"gone\.zip: no such file"):
         members(Path(raw / "gone.zip"), "*")
+
+
+def test_an_image_that_many_rows_name_is_read_once_in_a_slice(tmp_path: Path):
+    raw, data = tmp_path / "raw", draw.image(8, 6)
+    (raw / "images").mkdir(parents=True)
+    (raw / "images" / "a.png").write_bytes(data)
+    finder = MediaSpec(raw=raw, patterns=("images",), match="path", cache=tmp_path / "cache").open()
+    draft = Draft(prompt=(), chosen=(), rejected=(), media=(MediaSource(path="images/a.png"),))
+    with ImageStore(tmp_path / "store").writer() as writer:
+        resolve = Resolver(finder, writer, MAX_PIXELS)
+        first = resolve(draft)
+        (raw / "images" / "a.png").unlink()
+        assert resolve(draft) == first
+        assert first[1] == len(data)
+        with pytest.raises(SkipRow, match="image_missing"):
+            Resolver(finder, writer, MAX_PIXELS)(draft)
