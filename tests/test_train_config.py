@@ -9,7 +9,7 @@ import yaml
 from curate.errors import ConfigError
 from trainer import config
 from trainer.config import LoraConfig, TrainConfig
-from trainer.schedule import due, factor, progress
+from trainer.schedule import draw, due, factor, progress
 
 
 def ask(*overrides, preset="tiny_cpu"):
@@ -46,6 +46,10 @@ def test_overrides_reach_into_the_preset_and_are_read_as_yaml():
         ("zero=4", "config: $.zero: found 4; expected 0 or 1 or 2 or 3", ""),
         ("head.layers=6", "config: $.head: layers: found 6; expected 1 to 5", ""),
         ("batch_pairs=0", "config: $: batch_pairs: found 0; expected at least 1", ""),
+        ("lr=-1.0", "config: $: lr: found -1.0; expected at least 0", ""),
+        ("head_lr=-1.0", "config: $: head_lr: found -1.0; expected at least 0", ""),
+        ("seed=-1", "config: $: seed: found -1; expected at least 0", ""),
+        ("loss.center=-0.1", "config: $.loss: center: found -0.1; expected at least 0", ""),
         ("epochs=0", "config: $: epochs: found 0.0; expected at least 1e-09", ""),
         ("eval_sets.holdout=x", "config: $: eval_sets: the name holdout means the mix's own held-out pairs", ""),
         ("lr", "lr: no key=value; expected for instance lr=1e-5 or head.layers=3", ""),
@@ -129,3 +133,10 @@ def test_a_run_ends_at_its_nearest_limit():
 def test_every_ten_pairs(before, after, is_due):
     assert due(10, before, after) is is_due
     assert due(None, before, after) is False
+
+
+def test_every_step_rank_and_seed_draws_its_own_numbers():
+    places = [(seed, step, rank) for seed in (0, 1, 2**62) for step in range(50) for rank in (0, 1, 5000)]
+    seeds = [draw(*place) for place in places]
+    assert len(set(seeds)) == len(places)
+    assert all(0 <= seed < 2**63 for seed in seeds)  # what torch.manual_seed takes

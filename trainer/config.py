@@ -71,6 +71,10 @@ class LossConfig:
     length_norm: bool = False
     tie_weight: float = 0.0
 
+    def __post_init__(self) -> None:
+        _within("center", self.center, 0)
+        _within("tie_weight", self.tie_weight, 0)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
@@ -128,6 +132,9 @@ class TrainConfig:
             if getattr(self, name) is not None:
                 _within(name, getattr(self, name), 1)
         _within("epochs", self.epochs, 1e-9)
+        for name in ("lr", "weight_decay", "seed"):
+            _within(name, getattr(self, name), 0)
+        _within("head_lr", self.head_lr or 0.0, 0)
         _within("warmup", self.warmup, 0, 1)
         _within("clip", self.clip, 0)
         _within("workers", self.workers, 0)

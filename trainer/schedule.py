@@ -2,6 +2,8 @@
 
 import math
 
+import xxhash
+
 from trainer.config import TrainConfig
 
 
@@ -28,3 +30,8 @@ def factor(config: TrainConfig, at: float) -> float:
 def due(every: int | None, before: int, after: int) -> bool:
     """Whether a multiple of `every` lies after `before` and not after `after`."""
     return every is not None and before // every != after // every
+
+
+def draw(seed: int, step: int, rank: int) -> int:
+    """The seed of a rank's random numbers in a step, 63 bits: no two steps or ranks drop out the same units."""
+    return xxhash.xxh3_64_intdigest(f"{seed}:{step}:{rank}".encode()) >> 1

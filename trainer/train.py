@@ -36,7 +36,7 @@ from trainer.losses import pair_losses
 from trainer.media import Unusable
 from trainer.packing import Batch, pack, pad
 from trainer.run import Run, set_up, sizes
-from trainer.schedule import due, end, factor, progress
+from trainer.schedule import draw, due, end, factor, progress
 from trainer.tally import Tally, summed
 from trainer.validation import accuracy
 
@@ -73,7 +73,7 @@ def loop(run: Run, state: State, metrics: Metrics, interrupts: Interrupts) -> No
     )  # fmt: skip
     steps = iter(batches)
     while (begin := done(run, state)) < 1 and (step := next(steps, None)):
-        torch.manual_seed((asked.seed << 40) + (state.step << 12) + world.rank)  # of dropout: none to save
+        torch.manual_seed(draw(asked.seed, state.step, world.rank))  # of dropout: none to save
         tally = accumulate(run, step)
         tally.stop = interrupts.asked
         total = summed(world.gather(tally))
