@@ -2,7 +2,8 @@
 
     python benchmarks/blend.py --pairs 20000 --independence    also with 1 worker, and from shuffled files
     python benchmarks/blend.py --pairs 200000                  writes results/blend_200000.json
-    python benchmarks/blend.py --pairs 2800000 --root DIR      about 25 GB in DIR, removed again
+    python benchmarks/blend.py --pairs 2800000 --root DIR      about 45 GB in DIR, removed again
+    python benchmarks/blend.py --made DIR/curate-blend-...     again from the raw files that `--keep` left there
 
 Raw files of all eleven sources and seven eval sets are made in upstream's formats from a seed (`blend_files.py`),
 text at true length, images at true sizes and a fiftieth of their number; `curate mix` builds the recipe from them.
@@ -28,9 +29,9 @@ ANNOTATIONS = "mmpr/annotations.zip"
 SAVED = (200_000, 280_000, 2_800_000)
 
 
-def mix(root: Path, raw: str, workspace: str, workers: int) -> tuple[blend_stages.Run, dict[str, Any]]:
+def mix(raw: Path, workspace: Path, workers: int) -> tuple[blend_stages.Run, dict[str, Any]]:
     """`curate mix` of the recipe; its run and its lock."""
-    where: list[str | Path] = ["--raw", root / raw, "--workspace", root / workspace, "--workers", str(workers)]
+    where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--workers", str(workers)]
     run = blend_stages.curate("mix", RECIPE, *where, "--json")
     lock: dict[str, Any] = json.loads(run.output)
     return run, lock
@@ -83,11 +84,11 @@ def _stage(stage: blend_stages.Stage, rows: int, pairs: int, images: int) -> dic
 # ------------------------------------------------------------------------------------------------ independence
 
 
-def independence(root: Path, first: Path) -> dict[str, Any]:
+def independence(root: Path, raw: Path, first: Path) -> dict[str, Any]:
     """The same blend with one worker, and with its files shuffled: are all decisions the same?"""
-    _, one_worker = mix(root, "raw", "one", 1)
-    shuffled_files(root / "raw", root / "shuffled")
-    _, shuffled = mix(root, "shuffled", "other", 2)
+    _, one_worker = mix(raw, root / "one", 1)
+    shuffled_files(raw, root / "shuffled")
+    _, shuffled = mix(root / "shuffled", root / "other", 2)
     names = ("2 workers", "1 worker", "shuffled, 2 workers")
     places = [first, Path(one_worker["directory"]), Path(shuffled["directory"])]
     digests = dict(zip(names, blend_truth.digest(places), strict=True))
@@ -115,21 +116,28 @@ def shuffled_files(raw: Path, out: Path) -> None:
 # ------------------------------------------------------------------------------------------------ the report
 
 
-def benchmark(root: Path, pairs: int, check_independence: bool) -> dict[str, Any]:
-    """Make, run, judge."""
-    found: dict[str, Any] = {**measure.facts(), "asked": pairs}
-    made = blend_files.make(root, pairs)
-    print(f"made {made['raw_bytes'] / 1e9:.2f} GB of raw files, {made['planted']:,} pairs planted", flush=True)
-    run, lock = mix(root, "raw", "workspace", 2)
-    found |= {"made": made, "cost": cost(run, lock, root / "workspace"), "funnel": lock["funnel"]}
+def benchmark(root: Path, made: Path, check_independence: bool) -> dict[str, Any]:
+    """Run the blend that lies in `made`, judge; what is written goes to `root`."""
+    facts = json.loads((made / "made.json").read_text())
+    found: dict[str, Any] = {**measure.facts(), "made": facts}
+    print(f"{facts['raw_bytes'] / 1e9:.2f} GB of raw files, {facts['planted']:,} pairs planted", flush=True)
+    run, lock = mix(made / "raw", root / "workspace", 2)
+    found |= {"cost": cost(run, lock, root / "workspace"), "funnel": lock["funnel"]}
     directory = Path(lock["directory"])
-    truth = pl.read_parquet(root / "truth.parquet")
+    truth = pl.read_parquet(made / "truth.parquet")
     found["truth"] = blend_truth.judge(truth, blend_truth.fates(directory, root / "workspace"))
     show(found)
     if check_independence:
-        found["independence"] = independence(root, directory)
+        found["independence"] = independence(root, made / "raw", directory)
         print(found["independence"], flush=True)
     return found
+
+
+def make(root: Path, pairs: int) -> Path:
+    """Raw files and truth for this many pairs, with made.json beside them; the directory."""
+    facts = {"asked": pairs, **blend_files.make(root, pairs)}
+    (root / "made.json").write_text(json.dumps(facts))
+    return root
 
 
 def show(found: dict[str, Any]) -> None:
@@ -160,6 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--root", type=Path, help="scratch space, about 14 kB a pair")
+    parser.add_argument("--made", type=Path, help="raw files that an earlier run has kept, instead of --pairs")
     parser.add_argument(
         "--independence", action="store_true", help="also with one worker, and from shuffled files"
     )
@@ -170,14 +179,15 @@ def main() -> None:
         options.root.mkdir(parents=True, exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix="curate-blend-", dir=options.root))
     try:
-        found = benchmark(root, options.pairs, options.independence)
+        found = benchmark(root, options.made or make(root, options.pairs), options.independence)
     finally:
         if options.keep:
             print(f"kept in {root}")
         else:
             shutil.rmtree(root)
-    if options.save or options.pairs in SAVED:
-        print(f"wrote {measure.save(f'blend_{options.pairs}', found)}")
+    asked = found["made"]["asked"]
+    if options.save or asked in SAVED:
+        print(f"wrote {measure.save(f'blend_{asked}', found)}")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ class Sketch(Protocol):
     suffix: ClassVar[str]
 
     def make(self, pairs: Path, out: Path) -> None:
-        """Write the sketch of one pairs file; runs in a worker, and ticks the rows that it has read."""
+        """Write the sketch of one pairs file; runs in a worker or a thread, and ticks the rows that it has read.
+
+        What it calls for most of its time leaves the interpreter's lock alone, as Arrow and kernels do.
+        """
         ...
 
 
@@ -95,7 +98,7 @@ def make(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = N
         if isinstance(sketch, Prepared):
             sketch.prepare()
     if tasks:
-        for _ in corpus.engine.map(_make, list(tasks.values()), listen):
+        for _ in corpus.engine.map(_make, list(tasks.values()), listen, threads=True):
             pass
 
 

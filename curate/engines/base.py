@@ -1,6 +1,7 @@
 """What an engine promises, and how a task tells how far it is."""
 
 import os
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass
@@ -42,8 +43,14 @@ class Engine(Protocol):
     workers: int
     """How many threads the caller itself may use, on its own machine."""
 
-    def map(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None) -> Iterator[R]:
-        """Results in the order of the tasks; the first failure propagates. `listen` hears every tick."""
+    def map(
+        self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None, *, threads: bool = False
+    ) -> Iterator[R]:
+        """Results in the order of the tasks; the first failure propagates. `listen` hears every tick.
+
+        `threads` says that the function works outside the interpreter's lock nearly always: on this machine
+        threads will do, which neither start an interpreter nor load anything again.
+        """
         ...
 
 
@@ -52,19 +59,22 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_listener: Listener | None = None
+class _Here(threading.local):
+    listener: Listener | None = None
+
+
+_here = _Here()
 
 
 def tick(rows: int = 0, skipped: int = 0, bytes: int = 0) -> None:  # noqa: A002 - the field's name
-    """Tell whoever listens to this process that work was done."""
-    if _listener is not None:
-        _listener(Tick(rows, skipped, bytes))
+    """Tell whoever listens to this thread that work was done."""
+    if _here.listener is not None:
+        _here.listener(Tick(rows, skipped, bytes))
 
 
 def listen_here(listener: Listener | None) -> None:
-    """Make `listener` hear the ticks of this process."""
-    global _listener
-    _listener = listener
+    """Make `listener` hear the ticks of this thread."""
+    _here.listener = listener
 
 
 def attempt(fn: Callable[[T], R], task: T) -> tuple[bool, Any]:

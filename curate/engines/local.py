@@ -1,5 +1,6 @@
 """Local processes: in this one, or a crew of spawned workers."""
 
+import functools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -41,11 +42,13 @@ class Local:
             self._crew.end(at_once=kind is not None)
             self._crew = None
 
-    def map(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None) -> Iterator[R]:
+    def map(
+        self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None, *, threads: bool = False
+    ) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates."""
         if self.workers == 1 or len(tasks) == 1:
             return self._map_here(fn, tasks, listen)
-        return self._map_crew(fn, tasks, listen)
+        return self._map_threads(fn, tasks, listen) if threads else self._map_crew(fn, tasks, listen)
 
     def _map_here(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
         for task in tasks:
@@ -55,6 +58,14 @@ class Local:
             finally:
                 listen_here(None)
             yield result
+
+    def _map_threads(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
+        hear = _one_at_a_time(listen)
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            yield from pool.map(functools.partial(_do_here, fn, hear), tasks)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _map_crew(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
         if self._crew is None:
@@ -67,6 +78,11 @@ class Local:
         finally:
             for future in futures:
                 future.cancel()
+
+
+def _do_here(fn: Callable[[T], R], listen: Listener, task: T) -> R:
+    listen_here(listen)
+    return fn(task)
 
 
 def _one_at_a_time(listen: Listener | None) -> Listener:

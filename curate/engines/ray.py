@@ -92,7 +92,14 @@ class Ray:
         self._mark.unlink(missing_ok=True)
         ray.shutdown()
 
-    def map(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None) -> Iterator[R]:
+    def map(
+        self,
+        fn: Callable[[T], R],
+        tasks: Sequence[T],
+        listen: Listener | None = None,
+        *,
+        threads: bool = False,  # noqa: ARG002 - a task of Ray's is a process in any case
+    ) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates, one of a node's own at once."""
         if listen is not None and self._board is None and tasks:
             self._board = _start_board()

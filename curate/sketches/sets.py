@@ -63,7 +63,7 @@ def sets(wanted: Sequence[Wanted], sketch: MinHash, engine: Engine, scratch: Pat
     sizes = np.zeros(sum(len(one.positions) for one in wanted), np.int64)
     begins, total = np.zeros_like(sizes), 0
     with tempfile.TemporaryFile(dir=scratch) as file:
-        for task, counts in zip(tasks, engine.map(_write, tasks), strict=True):
+        for task, counts in zip(tasks, engine.map(_write, tasks, threads=True), strict=True):
             _append(task.out, file)
             sizes[task.wanted.numbers] = counts
             begins[task.wanted.numbers] = total + np.cumsum(counts) - counts
