@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
+from collisions import colliding_images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairs import write_pairs
@@ -19,11 +19,7 @@ from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.mix import order_key
 from curate.report import curve_table
-from curate.schema import MEDIA
 from curate.screen import Screened, screen
-from curate.sketches import minhash
-from curate.sketches.buckets import band_keys
-from curate.sketches.slots import of_media
 from curate.steps import bandings, build, build_all
 from curate.steps.near_dedup import NearDedup
 
@@ -335,19 +331,7 @@ def test_the_plan_of_a_recipe_shows_what_will_be_found():
 
 
 def test_media_are_compared_beyond_the_bits_of_a_bucket(tmp_path: Path):
-    """Two images whose media keys meet in a bucket of one text: found by trying, as 32 bits collide soon."""
-    step = build("near_dedup", {"on": ["chosen"]}, "$")
-    assert isinstance(step, NearDedup)
-    probe = pool_of(tmp_path / "probe", [{"chosen": BASE}])
-    step.minhash.make(probe.directory / probe.parts[0], tmp_path / "probe.npy")
-    slots = np.ascontiguousarray(minhash.read(tmp_path / "probe.npy")["slots"])
-    images = [f"{i:032x}" for i in range(100_000)]
-    media = of_media(pa.array([[{"kind": "image", "keys": [image]}] for image in images], MEDIA))
-    keys = np.empty((step.banding.bands, len(images)), np.uint32)
-    band_keys(np.repeat(slots, len(images), axis=0), media, step.banding, keys, np.arange(len(images)))
-    band = next(band for band in keys if len(np.unique(band)) < len(band))
-    order = np.argsort(band, kind="stable")
-    at = int(np.flatnonzero(np.diff(band[order].astype(np.int64)) == 0)[0])
-    two = pool_of(tmp_path / "two", [{"chosen": BASE, "media": [images[i]]} for i in order[at : at + 2]])
+    images = colliding_images(tmp_path / "probe", NearDedup(on=("chosen",)), BASE)
+    two = pool_of(tmp_path / "two", [{"chosen": BASE, "media": [image]} for image in images])
     assert lost(run([two])) == {}
     assert len(lost(run([two], media="ignore"))) == 1

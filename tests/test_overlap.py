@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
+from collisions import colliding_images
 from finished_work import fault, run
 from pairs import write_pairs
 from PIL import Image
@@ -126,6 +127,14 @@ def test_near_is_the_same_as_comparing_all_with_all(tmp_path: Path):
 def similarity(left: str, right: str) -> float:
     one, other = ({tuple(text.split()[i : i + 5]) for i in range(36)} for text in (left, right))
     return len(one & other) / len(one | other)
+
+
+def test_near_pairs_have_the_same_media_beyond_the_bits_of_a_bucket(tmp_path: Path):
+    images = colliding_images(tmp_path / "probe", NearDedup(on=("chosen",)), BASE)
+    for label, image in zip("ab", images, strict=True):
+        artefact(tmp_path, label, [{"chosen": BASE, "media": [image]}])
+    assert compared(tmp_path, ["a", "b"], on=("chosen",)).counts["near"] == [[0, 0], [0, 0]]
+    assert compared(tmp_path, ["a", "b"], on=("chosen",), media="ignore").counts["near"] == [[0, 1], [1, 0]]
 
 
 def test_eval_sets_are_columns(tmp_path: Path):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from curate.engines.base import Engine
 from curate.sketches.buckets import equal_slots
 from curate.sketches.compiled import compiled
-from curate.sketches.near import Task, first_of_equals, suspects, wanted
+from curate.sketches.near import Task, first_of_equals, media_of, suspects, wanted
 from curate.sketches.sets import sets
 from curate.sketches.shingles import jaccard
 
@@ -36,8 +36,8 @@ def meetings(task: Task, owners: U64, engine: Engine, scratch: Path) -> U64:
         own, met = held[ranks], held[ranks]
         with sets(wanted(task, ranks), task.sketch, engine, scratch) as some:
             _meet(
-                members, starts, slots, task.banding.least_equal, some.shingles, some.begins, some.ends,
-                task.banding.jaccard, np.empty(len(task.sketch.on)), own, met,
+                members, starts, slots, task.banding.least_equal, media_of(task)[ranks], some.shingles,
+                some.begins, some.ends, task.banding.jaccard, np.empty(len(task.sketch.on)), own, met,
             )  # fmt: skip
         found[ranks] = met
     return found[first]
@@ -45,8 +45,8 @@ def meetings(task: Task, owners: U64, engine: Engine, scratch: Path) -> U64:
 
 @compiled
 def _meet(
-    members: U32, starts: I64, slots: U16, least_equal: int, shingles: U64, begins: I64, ends: I64,
-    similarity: float, sides: F64, own: U64, met: U64,
+    members: U32, starts: I64, slots: U16, least_equal: int, media: U64, shingles: U64, begins: I64,
+    ends: I64, similarity: float, sides: F64, own: U64, met: U64,
 ) -> None:  # fmt: skip
     """Compare the members of each bucket from whose meeting something new would be known of either."""
     for bucket in range(len(starts) - 1):
@@ -56,7 +56,8 @@ def _meet(
                 other = members[j]
                 if own[other] & ~met[one] == 0 and own[one] & ~met[other] == 0:
                     continue
-                if equal_slots(slots[one], slots[other]) < least_equal:
+                # a bucket's 32 bits cover the media too, but they are no proof
+                if media[one] != media[other] or equal_slots(slots[one], slots[other]) < least_equal:
                     continue
                 mine, others = shingles[begins[one] : ends[one]], shingles[begins[other] : ends[other]]
                 if jaccard(mine, others, sides) >= similarity:

@@ -69,7 +69,7 @@ def decide(task: Task, engine: Engine, scratch: Path) -> Losers:
     winner, shares = _decide_distinct(task, distinct, engine, scratch)
     # who is equal to a loser lost to the same winner; who is equal to a kept pair lost to it
     winner = np.where(winner[first] >= 0, winner[first], np.where(distinct, NOBODY, first))
-    media = _column(task, "media") if task.same_media else np.zeros(len(first), np.uint64)
+    media = media_of(task)
     # a bucket's 32 bits cover the media too, but they are no proof
     ranks = np.flatnonzero((winner >= 0) & ~task.protected & (media == media[winner]))
     return Losers(ranks=ranks, winners=winner[ranks], shares=shares[first[ranks]])
@@ -77,10 +77,13 @@ def decide(task: Task, engine: Engine, scratch: Path) -> Losers:
 
 def first_of_equals(task: Task) -> I64:
     """For each rank the best rank that has the same shingles, as often, and the same media."""
-    same = _column(task, "same")
-    media = _column(task, "media") if task.same_media else np.zeros_like(same)
-    frame = pl.DataFrame({"same": same, "media": media}).with_row_index("rank")
+    frame = pl.DataFrame({"same": _column(task, "same"), "media": media_of(task)}).with_row_index("rank")
     return frame.select(pl.col("rank").min().over("same", "media").cast(pl.Int64)).to_series().to_numpy()
+
+
+def media_of(task: Task) -> U64:
+    """By rank what must be equal in near-duplicates beside their texts."""
+    return _column(task, "media") if task.same_media else np.zeros(len(task.protected), np.uint64)
 
 
 def _column(task: Task, name: str) -> U64:
