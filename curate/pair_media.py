@@ -2,40 +2,55 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import xxhash
 
-SHOWN = {"index": pl.UInt32, "entry": pl.UInt32, "kind": pl.String, "key": pl.String}
+KIND = pl.Enum(["image", "video"])
+SHOWN: dict[str, Any] = {"index": pl.UInt32, "entry": pl.UInt32, "kind": KIND, "key": pl.String}
 """One row for each image of a pair, in its order: the pair, which of its media it belongs to, and its key."""
+
+PLACE = ("pool", "part", "position")
 
 
 def shown(keys: pl.DataFrame, files: Sequence[Sequence[Path]]) -> pl.DataFrame:
     """SHOWN of pairs with the columns index, pool, part and position, which lie in files[pool][part]."""
-    found = [pl.DataFrame(schema=SHOWN)]
-    for (pool, part), some in keys.group_by("pool", "part", maintain_order=True):
+    found, places = [pl.DataFrame(schema=SHOWN)], keys.select("index", *PLACE)  # not a copy of all columns
+    for (pool, part), some in places.group_by("pool", "part", maintain_order=True):
         path = files[int(str(pool))][int(str(part))]
         media = pl.read_parquet(path, columns=["media"]).with_row_index("position")
         entries = (
             media.filter(pl.col("media").list.len() > 0)
-            .join(some.select("index", "position"), on="position")
+            .join(some, on="position")
             .sort("position")
             .select("index", "media", entry=pl.int_ranges(pl.col("media").list.len(), dtype=pl.UInt32))
             .explode("media", "entry")
             .unnest("media")
             .explode("keys")
         )
-        found.append(entries.select("index", "entry", "kind", key="keys"))
+        found.append(entries.select("index", "entry", pl.col("kind").cast(KIND), key="keys"))
     return pl.concat(found)
 
 
 def media_keys(images: pl.DataFrame) -> pl.DataFrame:
-    """Columns index and media_key: what `schema.media_digest` of each pair's media puts into its prompt_key."""
-    entries = images.group_by("index", "entry", maintain_order=True).agg(
-        said=pl.format("{}:{}", pl.first("kind"), pl.col("key").str.join(","))
-    )
+    """Columns index and media_key, by index: what `schema.media_digest` of a pair's media puts into prompt_key."""
+    several = images["index"].is_duplicated()
+    said = pl.format("{}:{}", pl.col("kind").first(), pl.col("key").str.join(",")).alias("said")
+    entries = images.filter(several).group_by("index", "entry", maintain_order=True).agg(said)
     texts = entries.group_by("index", maintain_order=True).agg(text=pl.col("said").str.join(";"))
-    unique = texts["text"].unique()
-    hashed = [int.from_bytes(xxhash.xxh3_128_digest(text.encode())[:8], "little") for text in unique]
-    known = pl.DataFrame({"text": unique, "media_key": hashed}, schema_overrides={"media_key": pl.UInt64})
-    return texts.join(known, on="text", maintain_order="left").select("index", "media_key")
+    # most pairs show one image, many of them the same: their texts are made once for each image
+    alone = images.filter(~several).select("index", "kind", "key")
+    made = alone.select("kind", "key").unique().with_columns(text=pl.format("{}:{}", "kind", "key"))
+    made = made.select("kind", "key", _hashes(made["text"]))
+    single = alone.join(made, on=["kind", "key"], maintain_order="left")
+    return pl.concat([texts.select("index", _hashes(texts["text"])), single.select("index", "media_key")]).sort(
+        "index"
+    )
+
+
+def _hashes(texts: pl.Series) -> pl.Series:
+    """The first half of each text's hash."""
+    digests = b"".join(xxhash.xxh3_128_digest(text.encode()) for text in texts)
+    return pl.Series("media_key", np.frombuffer(digests, "<u8")[::2], dtype=pl.UInt64)
