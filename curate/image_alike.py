@@ -149,7 +149,7 @@ def candidates(
     some      only pairs with a left image of these
     limits    most difference of an 8 x 8 mean; `most` and `shift` of `unlike`
     """
-    lefts, rights = [0][:0], [0][:0]
+    lefts, rights = [np.int32(0)][:0], [np.int32(0)][:0]
     ordered = numbers[order]
     for i in some:
         for dx in range(-1, 2):
@@ -163,9 +163,29 @@ def candidates(
                     if not _near_means(means[i], means[j], int(16 * limits[0])):
                         continue
                     if unlike(grids[i], grids[j], limits[1], limits[2]) < APART:
-                        lefts.append(i)
-                        rights.append(j)
-    return np.array(lefts, np.int64), np.array(rights, np.int64)
+                        lefts.append(np.int32(i))
+                        rights.append(np.int32(j))
+    return np.array(lefts, np.int32), np.array(rights, np.int32)
+
+
+@compiled
+def _first(of: Any, i: int) -> int:
+    while of[i] != i:
+        of[i] = of[of[i]]
+        i = of[i]
+    return i
+
+
+@compiled
+def components(count: int, left: Any, right: Any) -> Any:
+    """For each of so many images the first of those that pairs connect it with (union-find, paths halved)."""
+    of = np.arange(count)
+    for at in range(len(left)):
+        i, j = _first(of, left[at]), _first(of, right[at])
+        of[max(i, j)] = min(i, j)
+    for i in range(count):
+        of[i] = of[of[i]]  # that one's is final: it comes before
+    return of
 
 
 @compiled
@@ -194,8 +214,8 @@ def verified(
         if not _one_colour(colours[i], colours[j], int(limits[1])):
             continue
         side = min(sides[i], sides[j])
-        one = grids[i, : sides[i] * sides[i]].copy().reshape(sides[i], sides[i])
-        other = grids[j, : sides[j] * sides[j]].copy().reshape(sides[j], sides[j])
+        one = grids[i, : sides[i] * sides[i]].reshape(sides[i], sides[i])
+        other = grids[j, : sides[j] * sides[j]].reshape(sides[j], sides[j])
         if sides[i] > side:
             one = shrunk(one, side)
         if sides[j] > side:

@@ -135,11 +135,14 @@ class Packs:
 
     def read_many(self, keys: Sequence[str]) -> list[bytes]:
         """The images in the order of the keys, read in the order of the disk."""
+        found = {key: self.read(key) for key in self.in_order(set(keys))}
+        return [found[key] for key in keys]
+
+    def in_order(self, keys: Iterable[str]) -> list[str]:
+        """The keys in the order of the disk. Raises WorkspaceError where one is unknown."""
         rows = {key: self._row(key) for key in keys}
         pack, offset = self._index.pack, self._index.offset
-        in_order = sorted(rows.items(), key=lambda item: (pack[item[1]], offset[item[1]]))
-        found = {key: self._read(key, row) for key, row in in_order}
-        return [found[key] for key in keys]
+        return sorted(rows, key=lambda key: (pack[rows[key]], offset[rows[key]]))
 
     def facts(self) -> pa.Table:
         """All images, each once, columns INDEX, by key."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pairs import pair, write_pairs
 from PIL import Image, ImageDraw
 
-from curate import image_alike
+from curate import image_alike, image_verify
 from curate.corpus import Pool
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
@@ -95,6 +95,21 @@ def test_one_changed_block_is_enough():
     assert image_alike.unlike(one, other, 9.0, 999.0) > 0.5
 
 
+@given(
+    st.integers(1, 12).flatmap(lambda n: st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)).map(lambda p: (n, p)))
+)
+@settings(max_examples=50)
+def test_components_are_those_of_the_graph(graph: tuple[int, list[tuple[int, int]]]):
+    count, pairs = graph
+    reached = np.eye(count, dtype=bool)
+    for one, other in pairs:
+        reached[one, other] = reached[other, one] = True
+    for _ in range(count):
+        reached = reached @ reached
+    left, right = np.array(pairs, np.int32).reshape(-1, 2).T
+    assert image_alike.components(count, left, right).tolist() == reached.argmax(axis=1).tolist()
+
+
 # ---------------------------------------------------------------------------------------------- copies
 
 CHANGES = {
@@ -131,6 +146,34 @@ def test_neither_order_nor_other_images_matter(changed: Any):
         path.unlink()
     with Local(2) as engine:
         assert copies(list(keys.values())[::-1], store, engine).equals(everything)
+
+
+@pytest.mark.parametrize("held", [1, 2, 5])
+def test_tiles_of_any_size_give_the_same(changed: Any, held: int, monkeypatch: pytest.MonkeyPatch):
+    store, keys = changed
+    everything = copies(keys.values(), store, Local(1))
+    for path in (store.root / "grids").glob("copies-*"):
+        path.unlink()
+    monkeypatch.setattr(image_verify, "HELD", held)
+    monkeypatch.setattr(image_verify, "FEW", 1)
+    assert copies(keys.values(), store, Local(1)).equals(everything)
+
+
+def test_a_task_holds_whole_components_or_a_tile(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_verify, "HELD", 3)
+    monkeypatch.setattr(image_verify, "FEW", 2)
+    chain = [(i, i + 2) for i in range(1, 9)]  # 1 3 5 7 9 and 2 4 6 8 10; 0 is alone
+    left, right = np.array([*chain, (11, 12), (13, 14)], np.int32).T
+    blocks = image_verify._blocks(15, left, right, workers=4)
+    members = [np.flatnonzero(blocks == block).tolist() for block in range(blocks.max() + 1)]
+    assert [[i for i in some if i] for some in members] == [
+        [1, 3, 5],
+        [7, 9],
+        [2, 4, 6],
+        [8, 10],
+        [11, 12],
+        [13, 14],
+    ]
 
 
 def test_look_alikes_are_not_copies(tmp_path: Path):
@@ -217,7 +260,10 @@ def test_media_keys_are_those_of_the_schema(tmp_path: Path):
         (6, 0, "video", "b"),
         (6, 1, "image", "c"),
     ]
-    assert media_keys(images).rows() == [(5, key64(media_digest(media[0]))), (6, key64(media_digest(media[1])))]
+    assert media_keys(images).sort("index").rows() == [
+        (5, key64(media_digest(media[0]))),
+        (6, key64(media_digest(media[1]))),
+    ]
 
 
 def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
