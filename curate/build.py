@@ -92,6 +92,30 @@ def jobs(recipe: Recipe, inputs: Inputs) -> dict[str, Job]:
     return {pool.label: job(pool) for pool in recipe.pools}
 
 
+def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, Artefact]:
+    """The pairs artefact of every pool, by label. Raises ConfigError for one that is not finished."""
+    found = {label: locate(job, inputs.workspace, hashes) for label, job in jobs(recipe, inputs).items()}
+    for label, artefact in found.items():
+        if not artefact.manifest:
+            where, hint = f"{recipe.where}.sources", f"curate normalize {artefact.job.name}, or curate mix for all"
+            raise ConfigError(where, f"{label} is not normalized", "a recipe whose sources are", hint)
+    return found
+
+
+def pools_of(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[ScreenPool]:
+    """What steps see of finished artefacts, in the order of the recipe's pools."""
+    return [
+        ScreenPool(
+            label=label,
+            source=artefact.job.name,
+            directory=artefact.directory,
+            priority=recipe.priority.index(label),
+            parts=artefact.parts,
+        )
+        for label, artefact in artefacts.items()
+    ]
+
+
 def sizes(found: Mapping[str, Artefact | Job]) -> dict[str, int | None]:
     """Pairs per pool: counted where they are normalized, as published where not, None where unknown."""
     out: dict[str, int | None] = {}
@@ -255,21 +279,11 @@ def _screened(
     engine: Engine,
     watch: Watcher,
 ) -> Screened:
-    pools = [
-        ScreenPool(
-            label=label,
-            source=artefact.job.name,
-            directory=artefact.directory,
-            priority=recipe.priority.index(label),
-            parts=artefact.parts,
-        )
-        for label, artefact in artefacts.items()
-    ]
     watch.say(f"screen: {', '.join(name for name, _ in listed) or 'no steps'}")
     for name, banding in steps.bandings(listed).items():
         watch.say(f"{name}: {banding}")
     with watch.progress("screen", 0) as listen:
-        return screen(pools, listed, recipe.seed, engine, listen, images, watch.say)
+        return screen(pools_of(recipe, artefacts), listed, recipe.seed, engine, listen, images, watch.say)
 
 
 def _files(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[tuple[Path, tuple[str, ...]]]:

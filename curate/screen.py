@@ -1,7 +1,7 @@
 """Runs steps over the pairs of a recipe, writes decisions, and keeps the conservation law."""
 
 import binascii
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,12 @@ DECISIONS = {
 
 `score` and `evidence` are the step's: how sure it is, and what it found.
 `part` counts the pool's parts in order, `position` the rows of one part.
+"""
+
+TRIAL = ["index", "pool", "pair_id", "winner_pool", "winner", "score", "evidence"]
+"""Columns of a trial, a row for each pair that would be dropped.
+
+`index` tells it from all other pairs of the pools; pools are labels, the pair and its winner are ids.
 """
 
 Mask = npt.NDArray[np.bool_]
@@ -92,9 +98,53 @@ def screen(
 
     `images` is the image store of the pairs; `say` hears of each step that looks at all pairs at once.
     """
+    ledgers, _ = _walk(pools, steps, (), seed, engine, listen, images, say)
+    return Screened(pools=tuple(ledger.close() for ledger in ledgers))
+
+
+def trials(
+    pools: Sequence[Pool],
+    steps: Sequence[tuple[str, Step]],
+    candidates: Sequence[tuple[str, CorpusStep]],
+    seed: int,
+    engine: Engine,
+    listen: Listener | None = None,
+    images: Path = Path("images"),
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[dict[str, int], Iterator[pl.DataFrame]]:
+    """How many pairs these steps leave of each pool, and what each candidate would drop of them: see TRIAL.
+
+    A candidate is asked in the place after the steps, and drops nothing for the next one. What is written is what
+    `screen` caches beside the pairs, where it is not there yet.
+    """
+    sketches = [sketch for _, candidate in candidates for sketch in candidate.sketches()]
+    ledgers, corpus = _walk(pools, steps, sketches, seed, engine, listen, images, say)
+    pairs, alive = _all_pairs(ledgers, seed)
+    left = {ledger.pool.label: int(ledger.alive.sum()) for ledger in ledgers}
+
+    def asked() -> Iterator[pl.DataFrame]:
+        for name, candidate in candidates:
+            say(f"{name}: among {sum(left.values()):,} pairs")
+            yield _trial(name, candidate, pairs, alive, corpus)
+
+    return left, asked()
+
+
+def _walk(
+    pools: Sequence[Pool],
+    steps: Sequence[tuple[str, Step]],
+    more: Sequence[Sketch],
+    seed: int,
+    engine: Engine,
+    listen: Listener | None,
+    images: Path,
+    say: Callable[[str], None],
+) -> tuple[list["_Ledger"], Corpus]:
+    """The pools after these steps, and their corpus with the sketches of the steps and some more."""
     judges = {at: judge_of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
     judge_all(pools, list(judges.values()), engine, listen)
     sketches = [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
+    sketches += more
     if sketches:
         say(f"sketches: {', '.join(dict.fromkeys(type(sketch).__name__.lower() for sketch in sketches))}")
     corpus = sketched(pools, sketches, seed, engine, listen, images)
@@ -106,7 +156,7 @@ def screen(
         elif is_corpus_step(step):
             say(f"{name}: among {sum(int(ledger.alive.sum()) for ledger in ledgers):,} pairs")
             _decide(name, step, ledgers, corpus)
-    return Screened(pools=tuple(ledger.close() for ledger in ledgers))
+    return ledgers, corpus
 
 
 def sketched(
@@ -218,12 +268,8 @@ def _place(sketch: Sketch) -> str:
 
 def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Corpus) -> None:
     """Ask a corpus step about the alive pairs of all pools, and drop its losers."""
-    frames = [_corpus_keys(ledger, number, corpus.seed) for number, ledger in enumerate(ledgers)]
-    pairs = pl.concat(frames).with_row_index("index")
-    alive = np.concatenate([ledger.alive for ledger in ledgers])
-    decided = step.decide(pairs.filter(alive).drop("id_hi", "id_lo"), corpus)
-    decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
-    assert alive[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it was not shown"
+    pairs, alive = _all_pairs(ledgers, corpus.seed)
+    decided = _asked(name, step, pairs, alive, corpus)
     winners = _pair_ids(pairs[decided["winner"].fill_null(0)])
     losers = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
     start = 0
@@ -235,6 +281,35 @@ def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Cor
         ledger.drop(name, found.filter(~stays))
         ledger.flag(name, found.filter(stays))
         start = end
+
+
+def _trial(name: str, step: CorpusStep, pairs: pl.DataFrame, alive: Mask, corpus: Corpus) -> pl.DataFrame:
+    """What a corpus step would drop of the alive pairs."""
+    decided = _asked(name, step, pairs, alive, corpus)
+    decided = decided.filter(~pl.col("flag").fill_null(False))
+    lost, won = pairs[decided["index"]], pairs[decided["winner"].fill_null(0)]
+    labels = pl.Series([pool.label for pool in corpus.pools], dtype=pl.String)
+    known = pl.col("winner").is_not_null()
+    return decided.with_columns(
+        pool=labels.gather(lost["pool"]),
+        pair_id=_pair_ids(lost),
+        winner_pool=pl.when(known).then(labels.gather(won["pool"])),
+        winner=pl.when(known).then(_pair_ids(won)),
+    ).select(TRIAL)
+
+
+def _asked(name: str, step: CorpusStep, pairs: pl.DataFrame, alive: Mask, corpus: Corpus) -> pl.DataFrame:
+    """A corpus step's DECISIONs about the alive pairs."""
+    decided = step.decide(pairs.filter(alive).drop("id_hi", "id_lo"), corpus)
+    decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
+    assert alive[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it was not shown"
+    return decided
+
+
+def _all_pairs(ledgers: Sequence[_Ledger], seed: int) -> tuple[pl.DataFrame, Mask]:
+    """The KEY columns of all pools, with the halves of the pair ids, and which pairs are alive."""
+    frames = [_corpus_keys(ledger, number, seed) for number, ledger in enumerate(ledgers)]
+    return pl.concat(frames).with_row_index("index"), np.concatenate([ledger.alive for ledger in ledgers])
 
 
 def _corpus_keys(ledger: _Ledger, pool: int, seed: int) -> pl.DataFrame:

@@ -17,6 +17,10 @@ COMMANDS = {
     "fetch": ("hub", "Bring the pinned files of sources and eval sets into the workspace, verified by hash."),
     "plan": ("mix", "Show how many rows each source gives, without reading any text."),
     "mix": ("mix", "Build the training shards of a recipe, running every stage that is missing."),
+    "rethreshold": (
+        "rethreshold",
+        "Show what near_dedup would drop at other thresholds, from cached sketches; nothing is built.",
+    ),
     "why": ("inspect", "Tell the whole life of a pair: where it is from, and what every mix did with it."),
     "verify": (
         "inspect",

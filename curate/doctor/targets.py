@@ -6,14 +6,13 @@ from pathlib import Path
 
 import polars as pl
 
-from curate import keys
-from curate.build import Inputs, jobs
+from curate import build, keys
+from curate.build import Inputs
 from curate.corpus import Pool
 from curate.errors import ConfigError, WorkspaceError
 from curate.inspect import show
 from curate.inspect.find import Mix, Pairs, column, pools
 from curate.manifest import Hashes
-from curate.normalize import locate
 from curate.recipe import load
 
 ID = ["id_hi", "id_lo"]
@@ -72,12 +71,7 @@ def _pool(label: str, pairs: Pairs) -> Pool:
 def _recipe(path: Path, inputs: Inputs) -> Iterator[Target]:
     recipe = load(path)
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
-    for label, job in jobs(recipe, inputs).items():
-        artefact = locate(job, inputs.workspace, hashes)
-        if not artefact.manifest:
-            found = f"{label} is not normalized"
-            raise ConfigError(str(path), found, "a recipe whose sources are", f"curate normalize {job.name}")
-        pool = Pool(label=label, source=job.name, directory=artefact.directory, priority=0, parts=artefact.parts)
+    for pool in build.pools_of(recipe, build.finished_pairs(recipe, inputs, hashes)):
         yield Target(pool=pool)
 
 
