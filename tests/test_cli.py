@@ -1,5 +1,6 @@
 """The command line names all commands without importing what they need."""
 
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,15 @@ HEAVY = ("numpy", "polars", "pyarrow", "numba", "yaml", "huggingface_hub", "PIL"
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_a_command_is_listed_with_the_first_line_of_its_help(name):
     assert commands.load(name).help.split("\n\n")[0].replace("\n", " ") == commands.COMMANDS[name][1]
+
+
+@pytest.mark.parametrize("name", ["mix", "pin", "ablate"])
+def test_defaults_that_are_words_are_shown(name):
+    said = " ".join(CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "300"}).stdout.split())
+    written = re.findall(r"\[default: [^]]+\]", " ".join(param.help or "" for param in commands.load(name).params))
+    assert written
+    for default in written:
+        assert default in said
 
 
 def test_help_imports_nothing_heavy():

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from rich.markup import escape
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 # command -> its module here, and the first line of its help; in the order of `curate --help`
 COMMANDS = {
@@ -68,6 +69,9 @@ def load(name: str) -> TyperCommand:
     import_module(f"curate.cli.{COMMANDS[name][0]}").register(table)
     found = typer.main.get_group(table).commands[name]
     assert isinstance(found, TyperCommand)
+    for parameter in found.params:
+        if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
+            parameter.help = escape(parameter.help)  # [default: all] is meant as it stands, and is no markup
     return found
 
 

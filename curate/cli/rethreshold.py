@@ -44,8 +44,9 @@ def rethreshold(
 ) -> None:
     """Show what near_dedup would drop at other thresholds, from cached sketches; nothing is built.
 
-    The recipe's own threshold is always among them. `new` are pairs that the next stricter one keeps, `spared`
-    pairs that it drops and this one does not: what they are near to goes itself.
+    The pairs that the next stricter threshold keeps are counted as new, those that only it drops as spared.
+
+    A pair may be spared because what it is near to goes; the recipe's own threshold is always among them.
     """
     read = load(recipe)
     jaccards = [_number(text) for given in jaccard or () for text in given.split(",")] or USUAL
