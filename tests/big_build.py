@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 RECIPE = """
@@ -30,13 +31,22 @@ WORDS = [
 ]
 
 
-ALL_STEPS = (
-    "steps: [identical, language: {keep: [en]}, exact_duplicates, near_dedup, decontaminate: {text: [secret.txt]}]"
-)
+ALL_STEPS = """\
+steps:
+  - identical
+  - language: {keep: [en]}
+  - decontaminate: {against: [vl_rewardbench], text: [secret.txt], images: [private]}
+  - label_conflicts: {policy: keep_majority}
+  - exact_duplicates
+  - image_duplicates
+  - near_dedup
+"""
+PICTURES = 50
+LEAKS = 5  # pictures of VL-RewardBench under its own questions, and as many under others
 
 
 def write_project(project: Path, rows: int) -> None:
-    """Raw files, manifests and two recipes: two sources of two files with so many rows each."""
+    """Raw files, manifests and two recipes: two sources of two files with so many rows each, and an eval set."""
     (project / "manifests").mkdir(parents=True)
     for name in ("alpha", "beta"):
         (project / "raw" / name).mkdir(parents=True)
@@ -46,23 +56,56 @@ def write_project(project: Path, rows: int) -> None:
         for file in range(2):
             lines = (json.dumps(_row(name, file * rows + i)) for i in range(rows))
             (project / "raw" / name / f"{file}.jsonl").write_text("\n".join(lines))
-    (project / "raw" / "alpha" / "pictures").mkdir()
-    for i in range(50):
-        Image.new("RGB", (32 + i, 32), (i, 5 * i, 100)).save(project / "raw" / "alpha" / "pictures" / f"{i}.png")
-    (project / "secret.txt").write_text(_words(7, 40) + "\n")
+    for i in range(PICTURES):
+        _draw(project / "raw" / "alpha" / "pictures" / f"{i}.jpg", i, quality=85)
+        _draw(project / "raw" / "alpha" / "pictures" / f"again {i}.jpg", i, quality=60)
+    _write_what_must_not_leak(project)
     (project / "big.yaml").write_text(RECIPE)
     clean = RECIPE.replace("steps: [identical, exact_duplicates]", ALL_STEPS).replace("name: big", "name: clean")
     (project / "clean.yaml").write_text(clean)
 
 
+def _write_what_must_not_leak(project: Path) -> None:
+    (project / "secret.txt").write_text(_words(7, 40) + "\n")
+    _draw(project / "private" / "one.webp", 34, quality=80)
+    folder = project / "raw" / "vl_rewardbench"
+    asked = [_row("alpha", i)["prompt"] for i in range(LEAKS)] + ["What colour is the bridge?"] * LEAKS
+    items = [
+        {"id": f"wildvision-{i}", "query": query, "response": [_words(-i, 30), _words(-i, 31)],
+         "human_ranking": [0, 1], "image": f"images/{i}.png"}
+        for i, query in enumerate(asked)
+    ]  # fmt: skip
+    for i in range(len(items)):
+        _draw(folder / "images" / f"{i}.png", i if i < LEAKS else PICTURES - i)
+    (folder / "data.json").write_text(json.dumps(items))
+
+
+def _draw(path: Path, seed: int, **options: Any) -> None:
+    path.parent.mkdir(exist_ok=True, parents=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(noise).resize((160, 120), Image.Resampling.BICUBIC).save(path, **options)
+
+
 def _row(source: str, i: int) -> dict[str, Any]:
-    topic = i - 1 if i % 10 == 9 else i  # every tenth nearly repeats its neighbour
-    row: dict[str, Any] = {
-        "prompt": f"Tell me about {_words(topic, 40)}",
-        "chosen": f"{_words(topic + 1, 120)} {'indeed' if i % 10 == 9 else 'truly'}",
-        "rejected": _words(topic + 2, 80),
-    }
-    return row | ({"pictures": [f"{topic % 50}.png"]} if source == "alpha" else {})
+    """Of ten rows the first has no picture and is the same in both sources, every other time reversed.
+
+    The 2nd to 4th contradict each other in a circle; the 6th repeats the 5th, in alpha about a copy of its
+    picture; and the 10th nearly repeats the 9th.
+    """
+    digit = i % 10
+    topic = i - {2: 1, 3: 2, 5: 1, 9: 1}.get(digit, 0)
+    better, worse = _words(topic + 1, 120), _words(topic + 2, 80)
+    if digit in (1, 2, 3):
+        ring = [_words(topic + n, 60) for n in (1, 2, 3)]
+        better, worse = ring[digit - 1], ring[digit - 3]
+    elif source == "beta" and i % 20 == 0:
+        better, worse = worse, better
+    row: dict[str, Any] = {"prompt": f"Tell me about {_words(topic, 40)}", "chosen": better, "rejected": worse}
+    if digit == 9:
+        row["chosen"] += " indeed"
+    if source == "beta":
+        return row
+    return row | {"pictures": [f"{'again ' * (digit == 5)}{topic % PICTURES}.jpg"] if digit else []}
 
 
 def _words(seed: int, count: int) -> str:
