@@ -19,7 +19,7 @@ from curate.steps.near_dedup import NearDedup
 
 STEP = "near_dedup"
 USUAL = (0.7, 0.75, 0.8, 0.85, 0.9)
-SHORT = 12  # hex digits of an id in a table; `curate why` takes them
+SHORT = 10  # hex digits of an id in a table; `curate why` takes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,5 +185,5 @@ def _sample_table(found: Thresholds) -> Table:
         for one in found.found
         for some in one.samples
     ]
-    columns = ("jaccard", "similarity", "source", "pair", "lost to", "its pair")
+    columns = ("jaccard", "score", "source", "pair", "lost to", "its pair")
     return Table("some of the new pairs", columns, rows)
