@@ -36,6 +36,7 @@ bench: $(BIN)/pytest  ## speed and memory against named peers; results in benchm
 	$(BIN)/python benchmarks/normalize.py
 	$(BIN)/python benchmarks/mix.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/exact_duplicates.py
 	$(BIN)/python benchmarks/near_dedup.py --venvs $(VENV)-peers --install
 	$(BIN)/python benchmarks/decontaminate.py
 	$(BIN)/python benchmarks/image_duplicates.py
