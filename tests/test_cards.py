@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from curate import sources
 from curate.build import Inputs, build
+from curate.cards import plots
 from curate.cards.croissant import croissant
 from curate.cards.figures import plot
 from curate.cards.front_matter import columns, front_matter
@@ -349,3 +350,16 @@ def test_the_command_prints_either(mix: Any) -> None:
 if __name__ == "__main__":
     for source in sources.names():
         (CARDS / f"{source}.md").write_text(source_card(source, sources.get(source), CARDS), encoding="utf-8")
+
+
+def test_a_long_name_keeps_both_ends_and_is_whole_on_hover():
+    names = [
+        "wildchat_ultrafeedback",
+        "a_source_whose_name_is_long_part_one",
+        "a_source_whose_name_is_long_part_two",
+    ]
+    drawn = plots.shares("Shares", [(name, [1, 1]) for name in names], [("a", "#000"), ("b", "#fff")])
+    assert [plots.fitted(name) for name in names] == [
+        "wildchat_ultrafeedback", "a_source_wh…g_part_one", "a_source_wh…g_part_two",
+    ]  # fmt: skip
+    assert all(f"<title>{name}</title>" in drawn for name in names[1:])

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tokenizers
-from finished_work import made, mix_directory, project, run  # noqa: F401 - fixtures
+from finished_work import fault, made, mix_directory, project, run  # noqa: F401 - fixtures
 from hypothesis import given
 from hypothesis import strategies as st
 from pairs import turn, write_pairs
@@ -20,16 +20,19 @@ from pairs import turn, write_pairs
 from curate.build import Inputs
 from curate.corpus import Pool
 from curate.doctor import marks
-from curate.doctor.baseline import worse
+from curate.doctor.baseline import checked, uncompared, worse
 from curate.doctor.examine import Settings, examine
 from curate.doctor.rulers import rulers
-from curate.doctor.shares import Clusters
+from curate.doctor.shares import Clusters, together
+from curate.doctor.tables import tables
 from curate.doctor.targets import Target, find
 from curate.doctor.traits import TRAITS
 from curate.engines.local import Local
 from curate.errors import ConfigError
+from curate.report import Table
 from curate.screen import screen
 from curate.sketches.texts import strings
+from curate.sources.swe_arena import VERDICTS
 from curate.statistics import wilson
 from curate.steps import build
 from curate.workspace import Workspace
@@ -151,6 +154,35 @@ def test_a_share_of_none_is_not_certain():
     )
     assert (shares["x"].low, shares["x"].high) == wilson(0, 50)
     assert shares["of"].to_dict() == {"hits": 0, "of": 0, "value": None, "low": None, "high": None}
+
+
+def test_a_share_that_does_not_vary_is_as_sure_as_its_clusters_are_many():
+    one = Clusters(np.zeros(4, np.uint64)).shares({"x": (np.array([1, 1, 0, 0]), None)})["x"]
+    assert (one.value, one.low, one.high) == (0.5, *wilson(0.5, 1))
+
+
+@pytest.mark.parametrize(("clusters", "each", "chance"), [(40, 1, 0.3), (40, 6, 0.5), (2000, 3, 0.1)])
+def test_intervals_hold_the_truth_as_often_as_they_say(clusters: int, each: int, chance: float):
+    """Pairs of one prompt are alike, as far as can be: all of them win, or none does."""
+    draw = np.random.Generator(np.random.PCG64(3))
+    held = 0
+    for _ in range(200):
+        prompts = np.repeat(draw.integers(0, 1 << 63, clusters).astype(np.uint64), each)
+        pairs = pl.DataFrame({"group": np.arange(clusters * each, dtype=np.uint64), "prompt_key": prompts})
+        hits = np.repeat(draw.random(clusters) < chance, each)
+        share = Clusters(together(pairs)).shares({"x": (hits, None)})["x"]
+        held += share.low <= chance <= share.high
+    assert 0.91 <= held / 200 <= 0.985
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20))
+def test_pairs_are_together_that_groups_and_prompts_connect(placed: list[tuple[int, int]]):
+    frame = pl.DataFrame(placed, schema={"group": pl.UInt64, "prompt_key": pl.UInt64}, orient="row")
+    linked = np.array([[g == h or p == q for h, q in placed] for g, p in placed], bool)
+    for _ in placed:
+        linked = linked @ linked
+    numbers = together(frame)
+    assert ((numbers[:, None] == numbers) == linked).all()
 
 
 def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> pl.DataFrame:
@@ -306,6 +338,13 @@ def test_first_is_known_where_a_verdict_says_it(tmp_path: Path):
     assert "first" not in figures(target(tmp_path, rows, "other"))["other"]["rulers"]
 
 
+def test_first_is_known_by_every_word_that_swe_arena_has_for_it(tmp_path: Path):
+    rows = [{"extra": json.dumps({"verdict": word.replace("model", "Model")})} for word in VERDICTS]
+    known = figures(target(tmp_path, rows, "swe_arena"))["swe_arena"]["rulers"]["first"]
+    sides = list(VERDICTS.values())
+    assert (known["wins"]["hits"], known["wins"]["of"]) == (sides.count("A"), sides.count("A") + sides.count("B"))
+
+
 def test_a_second_look_reads_no_text(tmp_path: Path):
     one = target(tmp_path, SICK)
     before = figures(one)
@@ -361,8 +400,22 @@ def test_sources_that_agree_less_are_worse(tmp_path: Path):
 
 def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
     found = examined(target(tmp_path, SICK))
-    with pytest.raises(ConfigError, match="--baseline: it is of version 0; expected version 1"):
-        list(worse(found, {**found, "version": 0}))
+    with pytest.raises(ConfigError, match="--baseline: it is of version 0; expected version 2"):
+        checked({**found, "version": 0})
+    for other in ([], {}, {"version": 2}):
+        with pytest.raises(ConfigError, match="--baseline: it holds something else; expected a file that --write"):
+            checked(other)
+
+
+def test_what_only_one_has_is_not_compared_and_said(tmp_path: Path):
+    now, then = examined(target(tmp_path, SICK)), examined(target(tmp_path, SICK, "other"))
+    then["settings"]["lengths"] = [7]
+    assert list(uncompared(now, then)) == [
+        "other: only in the baseline",
+        "pool: only here",
+        "lengths: [1024, 2048, 4096, 8192], in the baseline [7]",
+    ]
+    assert list(uncompared(now, now)) == []
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -371,8 +424,9 @@ def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
 def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
     said = run("doctor", "small", "--workers", "1", "--length", "15", "--write", "before.json")
     assert max(map(len, said.lines)) <= 80
-    assert said.lines[:3] == [
-        "votes: 2 pairs in 2 groups: rulers",
+    start = said.lines.index("votes: rulers")
+    assert said.lines[start : start + 3] == [
+        "votes: rulers",
         "ruler   differs  chosen has more  95 %           AUC  95 %",
         "longer    0.500            0.000  0.000-0.793  0.375  0.125-0.625",
     ]
@@ -394,6 +448,21 @@ def test_a_worse_blend_fails(project: Path):  # noqa: F811, ARG001
         "worse: votes: truncation/1_chars: 1.000 (0.510-1.000) of pairs, was 0.250 (0.200-0.300)"
     ]
     assert run(*doctor, "--baseline", "before.json", "--least", "0.8").talk == []
+
+
+def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):
+    [first, *rest] = tables(examined(target(tmp_path, [])))
+    assert first == Table("pairs", ("source", "pairs", "groups"), [("pool", 0, 0)])
+    assert not any(table.rows for table in rest)
+
+
+def test_wrong_files_and_a_source_alone_are_told_in_one_line(project: Path):  # noqa: F811, ARG001
+    Path("list.json").write_text("[]")
+    assert "--baseline: it holds something else" in fault("doctor", "web", "--baseline", "list.json")
+    run("doctor", "web", "--write", ".", code=2)
+    run("overlap", "web", "votes", "--figures", "list.json", code=2)
+    alone = "overlap: only web; expected two sources, or an eval set with --against"
+    assert alone in fault("overlap", "web", "--workers", "1")
 
 
 def test_recipes_and_names(project: Path):  # noqa: F811, ARG001

@@ -9,7 +9,9 @@ INK = "#767e87"
 FAINT = "#767e8744"
 CHOSEN, NEITHER, REJECTED = "#3f87d9", "#8b939c", "#d98032"
 
-WIDTH, LEFT, RIGHT, ROW = 720, 150, 18, 30
+WIDTH, LEFT, RIGHT, ROW = 720, 174, 22, 30
+NAME = 22
+"""Characters of a label that have room at the left."""
 
 
 class Strip(NamedTuple):
@@ -78,7 +80,7 @@ def _strip_rows(rows: Sequence[Strip], at: Callable[[Strip, float], float]) -> l
     body = []
     for i, row in enumerate(rows):
         middle = 44 + ROW * (i + 0.5)
-        body.append(text(LEFT - 10, middle + 4, row.label, "end"))
+        body.append(beside(LEFT - 10, middle + 4, row.label))
         for j, (colour, quantiles) in enumerate(row.ranges):
             y = middle + (j - (len(row.ranges) - 1) / 2) * 9
             p5, p25, p50, p75, p95 = (at(row, value) for value in quantiles)
@@ -95,7 +97,7 @@ def shares(title: str, rows: Sequence[tuple[str, Sequence[int]]], names: Sequenc
     body = [legend(names)]
     for i, (label, counts) in enumerate(rows):
         y, x, total = 44 + ROW * i + 6, float(LEFT), sum(counts) or 1
-        body.append(text(LEFT - 10, y + 13, label, "end"))
+        body.append(beside(LEFT - 10, y + 13, label))
         for (_, colour), n in zip(names, counts, strict=True):
             wide = (WIDTH - LEFT - RIGHT) * n / total
             body.append(box(x, y, wide, ROW - 12, colour))
@@ -123,6 +125,18 @@ def legend(names: Sequence[tuple[str, str]]) -> str:
 def text(x: float, y: float, text: str, anchor: str = "start") -> str:
     """Words at a point."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def beside(x: float, y: float, label: str, more: str = "") -> str:
+    """A label and more that end at a point; a long label lacks its middle, and is whole on hover."""
+    whole = f"<title>{escape(label)}</title>" if len(label) > NAME else ""
+    shown = escape(fitted(label) + more)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{shown}</text>'
+
+
+def fitted(label: str) -> str:
+    """The label in at most NAME characters: where names differ is mostly at an end."""
+    return label if len(label) <= NAME else f"{label[: NAME // 2]}…{label[NAME // 2 + 1 - NAME :]}"
 
 
 def line(x1: float, y1: float, x2: float, y2: float, colour: str = FAINT) -> str:

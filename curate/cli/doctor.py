@@ -22,10 +22,11 @@ from curate.cli.options import (
     WorkspaceOption,
 )
 from curate.cli.output import data, progress, say, show
-from curate.doctor.baseline import LEAST, worse
+from curate.doctor.baseline import LEAST, Found, checked, uncompared, worse
 from curate.doctor.examine import Settings, examine
 from curate.doctor.tables import tables
 from curate.doctor.targets import find
+from curate.errors import ConfigError
 from curate.overlap import KINDS, heat_map, overlap_table
 from curate.overlap import overlap as compare
 from curate.steps.near_dedup import NearDedup
@@ -59,7 +60,9 @@ def doctor(
     least: Annotated[
         float, typer.Option("--least", min=0, max=1, help="The least change of a share or AUC that is worse.")
     ] = LEAST,
-    write: Annotated[Path | None, typer.Option("--write", help="Write the JSON to this file.")] = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the JSON to this file.", dir_okay=False)
+    ] = None,
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
@@ -77,7 +80,7 @@ def doctor(
     settings = Settings(
         lengths=tuple(length) if length else Settings().lengths, tokenizer=tokenizer, languages=languages
     )
-    earlier = read_json(baseline) if baseline is not None else None
+    earlier = checked(read_json(baseline)) if baseline is not None else None
     with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("doctor", 0) as listen:
         found = examine(find(targets, inputs), settings, crew, listen)
     if write is not None:
@@ -87,7 +90,15 @@ def doctor(
     else:
         for table in tables(found):
             show(table)
-    lines = list(worse(found, earlier, least)) if earlier is not None else []
+    if earlier is not None:
+        _compared(found, earlier, least)
+
+
+def _compared(found: Found, earlier: Found, least: float) -> None:
+    """Say what got worse, and that by the exit code."""
+    for line in uncompared(found, earlier):
+        say(f"not compared: {line}")
+    lines = list(worse(found, earlier, least))
     for line in lines:
         say(f"worse: {line}")
     if lines:
@@ -105,7 +116,10 @@ def overlap(
         typer.Option("--copies", help="An image encoded or scaled anew is the same; decodes every image once."),
     ] = False,
     figures: Annotated[
-        Path | None, typer.Option("--figures", help="Write a heat map of each kind into this directory, as SVG.")
+        Path | None,
+        typer.Option(
+            "--figures", help="Write a heat map of each kind into this directory, as SVG.", file_okay=False
+        ),
     ] = None,
     raw: RawOption = None,
     workspace: WorkspaceOption = WORKSPACE,
@@ -124,7 +138,10 @@ def overlap(
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from None
     with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("overlap", 0) as listen:
-        found = compare(find(targets, inputs), names, near, inputs, crew, listen, copies=copies)
+        compared = find(targets, inputs)
+        if len(compared) < 2 and not names:
+            raise ConfigError("overlap", f"only {compared[0].label}", "two sources, or an eval set with --against")
+        found = compare(compared, names, near, inputs, crew, listen, copies=copies)
     if as_json:
         data(found.to_dict())
     else:

@@ -87,7 +87,7 @@ def _cell(value: Any) -> str:
 
 @contextmanager
 def progress(stage: str, total_bytes: int) -> Iterator[Callable[["Tick"], None]]:
-    """Show how a stage goes: rows, rows/s, skipped, and the time left by bytes read."""
+    """Show how a stage goes: rows, rows/s, skipped, and the time left by bytes read if there is a total."""
     if talk().is_terminal:
         yield from _bar(stage, total_bytes)
     else:
@@ -99,10 +99,10 @@ def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=18),
         TextColumn("{task.fields[rows]:,} rows  {task.fields[speed]:,.0f}/s  {task.fields[skipped]:,} skipped"),
-        TimeRemainingColumn(compact=True),
+        *([TimeRemainingColumn(compact=True)] if total else []),
     )
     with Progress(*columns, console=talk(), transient=True) as bar:
-        task: TaskID = bar.add_task(stage, total=max(total, 1), rows=0, skipped=0, speed=0.0)
+        task: TaskID = bar.add_task(stage, total=total or None, rows=0, skipped=0, speed=0.0)
         state = _State()
 
         def listen(tick: "Tick") -> None:
@@ -141,7 +141,9 @@ class _State:
         return self.rows / max(time.monotonic() - self._start, 1e-9)
 
     def line(self, total: int) -> str:
-        done = min(self.bytes / total, 1.0) if total else 0.0
-        left = (time.monotonic() - self._start) * (1 - done) / done if done > 0 else 0.0
         counts = f"{self.rows:,} rows, {self.speed:,.0f} rows/s, {self.skipped:,} skipped"
+        done = min(self.bytes / total, 1.0) if total else 0.0
+        if not done:
+            return counts
+        left = (time.monotonic() - self._start) * (1 - done) / done
         return f"{counts}, {done:.0%}, {left:.0f} s left"

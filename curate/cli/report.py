@@ -30,7 +30,9 @@ def report(
     mix: Annotated[
         str, typer.Argument(help="A mix: name, name@fingerprint or its directory.", show_default=False)
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="The file.  [default: NAME-report.html]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file.  [default: NAME-report.html]", dir_okay=False)
+    ] = None,
     pairs: Annotated[
         int, typer.Option("--pairs", min=0, help="Sampled pairs of the mix; half as many dropped ones.")
     ] = 200,

@@ -1,9 +1,10 @@
 """Whether an examination is worse than an earlier one: what got worse, in one line each."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from curate.doctor.examine import VERSION
+from curate.doctor.examine import ALL, VERSION
 from curate.errors import ConfigError
 
 LEAST = 0.01
@@ -23,16 +24,32 @@ class Side(NamedTuple):
 NONE = Side(0.0, 0.0, 0.0)
 
 
+def checked(before: Any) -> Found:
+    """The baseline as it was read. Raises ConfigError for what is none, or is one of another version."""
+    if not (isinstance(before, dict) and isinstance(before.get("sources"), dict)):
+        raise ConfigError("--baseline", "it holds something else", "a file that --write made")
+    if before.get("version") != VERSION:
+        found = f"it is of version {before.get('version')}"
+        raise ConfigError("--baseline", found, f"version {VERSION}", "write it anew with --write")
+    return before
+
+
+def uncompared(now: Found, before: Found) -> Iterator[str]:
+    """A line for everything that only one of both has, of sources and settings."""
+    for label in sorted((now["sources"].keys() ^ before["sources"].keys()) - {ALL}):
+        yield f"{label}: only {'here' if label in now['sources'] else 'in the baseline'}"
+    for name, value in now["settings"].items():
+        if value != (was := before["settings"].get(name)):
+            yield f"{name}: {json.dumps(value)}, in the baseline {json.dumps(was)}"
+
+
 def worse(now: Found, before: Found, least: float = LEAST) -> Iterator[str]:
     """A line for everything that got worse, of the sources that both have.
 
     Worse is a fault that more pairs have, a ruler that predicts the label better (in either direction, by its AUC
     and by the pairs that it wins), or two sources that agree less; if the 95 % intervals do not overlap, and the
-    change is at least `least`. Raises ConfigError for a baseline of another version.
+    change is at least `least`.
     """
-    if before.get("version") != VERSION:
-        found = f"it is of version {before.get('version')}"
-        raise ConfigError("--baseline", found, f"version {VERSION}", "write it anew with --write")
     for label, figures in now["sources"].items():
         if label in before["sources"]:
             earlier = before["sources"][label]

@@ -5,7 +5,8 @@ settings   lengths, tokenizer (its digest) or null, languages
 quantiles  the percents of quantiles
 sources    by label, and `all` where there are several:
   pairs, groups
-  rulers         see rulers.rulers; every share is {hits, of, value, low, high}: a 95 % bootstrap interval
+  rulers         see rulers.rulers; every share is {hits, of, value, low, high}: a 95 % interval by a
+                 bootstrap that draws pairs of one group or prompt together
   faults         by name (faults.KNOWN; repeated, contradicted, image_reused; truncation/LENGTH_UNIT) a share
   numbers        of chars, margin, chosen_score and rejected_score: pairs that have it, and its quantiles
   categories     pairs of each, `none` for those without; `languages` of questions, where asked for
@@ -24,7 +25,7 @@ import polars as pl
 from curate.agreement import agreement
 from curate.doctor import faults
 from curate.doctor.rulers import rulers
-from curate.doctor.shares import Clusters, Counted, quantiles
+from curate.doctor.shares import Clusters, Counted, quantiles, together
 from curate.doctor.targets import Target
 from curate.doctor.traits import Traits
 from curate.engines.base import Engine, Listener
@@ -33,7 +34,7 @@ from curate.screen import sketched
 from curate.steps.tokens import token_counts
 from curate.summary import QUANTILES
 
-VERSION = 1
+VERSION = 2
 """Goes up when a number means something else: a baseline of another version is refused."""
 
 ALL = "all"
@@ -109,14 +110,14 @@ def _as_often(pairs: pl.DataFrame, target: Target) -> pl.DataFrame:
 
 
 def _figures(pairs: pl.DataFrame) -> dict[str, Any]:
-    clusters = Clusters(pairs["group"].to_numpy())
+    clusters = Clusters(together(pairs))
     has_image = pairs["images"].list.len() > 0
     pairs = pairs.with_columns(faults.overused(pairs["images"], pairs["text_key"]).alias(faults.OVERUSED))
     judged: Counted = {name: (pairs[name].to_numpy(), None) for name in pairs.columns if faults.is_fault(name)}
     judged[faults.OVERUSED] = (pairs[faults.OVERUSED].to_numpy(), has_image.to_numpy())
     return {
         "pairs": pairs.height,
-        "groups": clusters.groups,
+        "groups": pairs["group"].n_unique(),
         "rulers": rulers(pairs, clusters),
         "faults": {name: share.to_dict() for name, share in clusters.shares(judged).items()},
         "numbers": {name: found for name in NUMBERS if (found := _numbers(pairs[name]))},

@@ -31,7 +31,7 @@ RULERS: Mapping[str, str] = {
     "prompt_words": "the share of its words that the prompt has too",
     "refusal": "1 for a reply that declines to answer (English), else 0",
     "as_an_ai": "1 for a reply that says 'as an AI' or the like, else 0",
-    "first": "1 for the reply that stood first upstream, where that is known",
+    "first": "1 for the reply that the judge saw first, where the source tells: LLaVA-Critic and SWE-Arena",
 }
 """What each ruler measures."""
 

@@ -1,4 +1,4 @@
-"""Shares of pairs with intervals by the clustered bootstrap: whole groups are drawn, for their pairs are alike."""
+"""Shares of pairs with intervals by the clustered bootstrap: whole clusters of pairs that are alike are drawn."""
 
 import functools
 from collections.abc import Sequence
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
-from curate.statistics import RESAMPLES, Interval, bootstrap, percentile, wilson
+from curate.statistics import RESAMPLES, bootstrap, percentile, wilson
 
 F64 = npt.NDArray[np.float64]
 U64 = npt.NDArray[np.uint64]
@@ -17,13 +18,14 @@ Values = npt.NDArray[Any]
 Counted = dict[str, tuple[Values, Values | None]]
 
 BLOCKS = 1024
-"""More groups than that are put together, by hash, into so many blocks, which are drawn instead.
+"""More clusters than that are put together, by hash, into so many blocks, which are drawn instead.
 
-Blocks are random sums of whole groups, so their spread says the same of the total's; with 1,024 of them an
+Blocks are random sums of whole clusters, so their spread says the same of the total's; with 1,024 of them an
 interval's width is uncertain by 2 %. The cost no longer grows with the pairs.
 """
 
 SEED = 5
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,18 +43,32 @@ class Share:
         return asdict(self)
 
 
+def together(pairs: pl.DataFrame) -> U64:
+    """A number for each pair, the same for those of one group or one prompt, and for those that such ones connect.
+
+    An upstream row is often not all that a prompt has: rankings and questions that were asked again are more rows.
+    """
+    linked = pairs.select("group", "prompt_key", number="group")
+    while True:
+        before = linked["number"]
+        linked = linked.with_columns(pl.min("number").over("prompt_key"))
+        linked = linked.with_columns(pl.min("number").over("group"))
+        if linked["number"].equals(before):
+            return before.to_numpy()
+
+
 class Clusters:
-    """The groups of some pairs, as blocks."""
+    """Pairs that are drawn together, by number, as blocks."""
 
     def __init__(self, groups: U64) -> None:
         unique, inverse = np.unique(groups, return_inverse=True)
-        self.groups = len(unique)
-        self._block: I64 = inverse if self.groups <= BLOCKS else (groups % np.uint64(BLOCKS)).astype(np.int64)
-        self._blocks = min(self.groups, BLOCKS)
+        self.count = len(unique)
+        self._block: I64 = inverse if self.count <= BLOCKS else (groups % np.uint64(BLOCKS)).astype(np.int64)
+        self._blocks = min(self.count, BLOCKS)
 
     def shares(self, counted: Counted) -> dict[str, Share]:
         """For each name sum(hits) / sum(of), each one number a pair; `of` None counts every pair."""
-        if not self.groups:
+        if not self.count:
             return {name: Share(hits=0, of=0, value=None, low=None, high=None) for name in counted}
         every = self._sums(np.ones(len(self._block)))
         tops = [self._sums(hits) for hits, _ in counted.values()]
@@ -72,13 +88,10 @@ class Clusters:
         if not of:
             return Share(hits=0, of=0, value=None, low=None, high=None)
         low, high = percentile(draws) or (total / of, total / of)
-        if low == high:  # nothing varied: as many groups as these may still hide some
-            low, high = _unvaried(total / of, min(of, self.groups))
+        if high - low < ROUNDING:  # nothing varied: as many as these may still hide some
+            few = min(of, self.count)
+            low, high = wilson(min(max(total / of, 0.0), 1.0) * few, few)
         return Share(hits=round(total), of=of, value=total / of, low=low, high=high)
-
-
-def _unvaried(value: float, groups: int) -> Interval:
-    return wilson(value * groups, groups) if value in (0, 1) else Interval(value, value)
 
 
 @functools.lru_cache(maxsize=4)

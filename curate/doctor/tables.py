@@ -11,10 +11,11 @@ Found = Mapping[str, Any]
 
 
 def tables(found: Found) -> Iterator[Table]:
-    """Every table that has rows: what differs, what is wrong, what is in it, who agrees."""
-    for label, figures in found["sources"].items():
-        title = f"{label}: {figures['pairs']:,} pairs in {figures['groups']:,} groups"
-        yield Table(f"{title}: rulers", RULER_COLUMNS, list(_rulers(figures)))
+    """Every table, some without rows: how many pairs, what differs, what is wrong, what is in it, who agrees."""
+    each = found["sources"].items()
+    yield Table("pairs", ("source", "pairs", "groups"), [(x, y["pairs"], y["groups"]) for x, y in each])
+    for label, figures in each:
+        yield Table(f"{label}: rulers", RULER_COLUMNS, list(_rulers(figures)))
         yield Table(f"{label}: faults", ("fault", "pairs", "of", "share", "95 %"), list(_faults(figures)))
     yield _numbers(found)
     for what, one in (("categories", "category"), ("languages", "language")):

@@ -43,8 +43,8 @@ media_key              what the media put into `prompt_key`: the two xor-ed are 
 images                 a hash of the key of each image, of videos each frame
 """
 
-FIRST = r"^(?:first|1|a|a>>?b)$"
-SECOND = r"^(?:second|2|b|b>>?a)$"
+FIRST = r"^(?:first|1|a|a>>?b|(?:vote_)?(?:model_a|left))$"
+SECOND = r"^(?:second|2|b|b>>?a|(?:vote_)?(?:model_b|right))$"
 VERDICTS = ("llava_critic", "swe_arena")
 """Sources whose `extra.verdict` says which of two replies won, in FIRST's or SECOND's words or as two scores."""
 
@@ -56,7 +56,7 @@ BATCH_ROWS = 8192
 class Traits:
     """The TRAITS of a pairs file. `version` goes up when one of them says something else."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffix: ClassVar[str] = "parquet"
     schema: int = VERSION
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from curate.cards.plots import CHOSEN, FAINT, NEITHER, REJECTED, ROW, WIDTH, box, line, svg, text
-from curate.inspect.find import shorten
+from curate.cards.plots import CHOSEN, FAINT, NEITHER, REJECTED, ROW, WIDTH, beside, box, line, svg, text
 
 HELD = "#3aa39a"
 COLOURS = {"in the mix": CHOSEN, "held out": HELD, "unused": NEITHER}
@@ -13,8 +12,6 @@ COLOURS = {"in the mix": CHOSEN, "held out": HELD, "unused": NEITHER}
 
 TALL, TOP, SLOT, GAP = 380, 46, 15, 5
 FROM, TO, NODE = 190, 510, 10
-NAME = 22
-"""Characters of a name that have room."""
 
 
 class Band(NamedTuple):
@@ -35,10 +32,10 @@ def flow(title: str, sources: Mapping[str, Mapping[str, int]]) -> str:
     body = [*_ribbons(sources, left, right, scale)]
     for label, band in left.items():
         body += [box(FROM, band.top, NODE, max(band.tall, 1), "#767e87")]
-        body.append(_label(FROM - 8, band, f"{shorten(label, NAME)}  {sum(sources[label].values()):,}", "end"))
+        body.append(beside(FROM - 8, _middle(band), label, f"  {sum(sources[label].values()):,}"))
     for label, band in right.items():
         body += [box(TO - NODE, band.top, NODE, max(band.tall, 1), COLOURS.get(label, REJECTED))]
-        body.append(_label(TO + 8, band, f"{label}  {ends[label]:,}", "start"))
+        body.append(text(TO + 8, _middle(band), f"{label}  {ends[label]:,}"))
     return svg(title, bottom + 16, body)
 
 
@@ -90,8 +87,9 @@ def _ribbon(start: float, end: float, tall: float, colour: str, said: str) -> st
     return f'<path d="{path}" fill="{colour}" fill-opacity=".45"><title>{escape(said)}</title></path>'
 
 
-def _label(x: float, band: Band, said: str, anchor: str) -> str:
-    return text(x, band.top + band.tall / 2 + 4, said, anchor)
+def _middle(band: Band) -> float:
+    """Where a label beside it stands."""
+    return band.top + band.tall / 2 + 4
 
 
 class Bar(NamedTuple):
@@ -111,7 +109,7 @@ def bars(title: str, rows: Sequence[Bar], colour: str = CHOSEN) -> str:
         y = TOP + pitch * i
         wide = (WIDTH - left - right) * row.value / longest
         body += [
-            text(left - 10, y + 12, shorten(row.label, NAME), "end"),
+            beside(left - 10, y + 12, row.label),
             box(left, y, max(wide, 1), pitch - 8, colour),
         ]
         body.append(text(left + wide + 8, y + 12, row.said))
@@ -146,7 +144,7 @@ def dots(title: str, rows: Sequence[Dot], middle: float = 0.5) -> str:
         y = TOP + ROW * (i + 0.5)
         colour = CHOSEN if row.value >= middle else REJECTED
         body += [
-            text(left - 10, y + 4, row.label, "end"),
+            beside(left - 10, y + 4, row.label),
             box(at(row.low), y - 3, at(row.high) - at(row.low), 6, colour),
         ]
         body.append(f'<circle cx="{at(row.value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')

@@ -120,7 +120,9 @@ def _with(verdict: str, sources: list[str]) -> str:
 
 
 def _lengths(lock: Lock) -> Section:
-    summary = lock["summary"]
+    summary, title = lock["summary"], ("lengths", "Lengths and margins")
+    if not lock["rows"]:
+        return Section(*title, paragraph("The mix has no pairs."))
     quantiles = [f"{q} %" for q in summary["quantiles"]]
     everything = {"all": summary["all"], **summary["sources"]}
     lengths = [(label, side, *figures[side]["quantiles"]) for label, figures in everything.items()
@@ -141,4 +143,4 @@ def _lengths(lock: Lock) -> Section:
             "Margins that so many % of the pairs do not exceed", ("source", "pairs", *quantiles), margins
         )
         body.append(fold("Margins, in numbers", table(numbers)))
-    return Section("lengths", "Lengths and margins", "\n".join(body))
+    return Section(*title, "\n".join(body))

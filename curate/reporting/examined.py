@@ -78,6 +78,9 @@ def _rulers(found: Mapping[str, Any]) -> Iterator[str]:
     sources = found["sources"]
     every: Mapping[str, Any] = sources.get(ALL) or next(iter(sources.values()), {"rulers": {}})
     differing = {name: ruler for name, ruler in every["rulers"].items() if ruler["differs"]["hits"]}
+    if not differing:
+        yield paragraph("On no pair of the mix do the replies differ in anything that a ruler measures.")
+        return
     yield paragraph(
         "A ruler is one number of a reply. If it alone tells the chosen reply from the rejected one, a reward "
         "model will learn the ruler. AUC is the chance that it is larger on a chosen reply than on a rejected "
