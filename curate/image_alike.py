@@ -66,6 +66,26 @@ def _blur(grid: Any, y: int, out: Any) -> None:
 
 
 @compiled
+def _sum_cells(one: Any, other: Any, top: int, out: Any) -> None:
+    """Sums of values, of squares and of products over each cell, STRIDE x STRIDE, from row `top` on."""
+    for cell in range(out.shape[1]):
+        a = b = aa = bb = ab = np.int32(0)
+        for y in range(top, top + STRIDE):
+            for x in range(cell * STRIDE, (cell + 1) * STRIDE):
+                a += one[y, x]
+                b += other[y, x]
+                aa += one[y, x] * one[y, x]
+                bb += other[y, x] * other[y, x]
+                ab += one[y, x] * other[y, x]
+        out[0, cell], out[1, cell], out[2, cell], out[3, cell], out[4, cell] = a, b, aa, bb, ab
+
+
+@compiled
+def _block(above: Any, here: Any, cell: int) -> Any:
+    return above[cell - 1] + above[cell] + here[cell - 1] + here[cell]
+
+
+@compiled
 def unlike(left: Any, right: Any, most: float, shift: float) -> float:
     """How two grids of one size differ in the 8 x 8 block where they differ most, from 0; APART above `most`.
 
@@ -73,22 +93,23 @@ def unlike(left: Any, right: Any, most: float, shift: float) -> float:
     values less their block's mean: about 1 less the correlation. APART too where means differ by more than
     `shift`. Grids are blurred a little, row by row as they are needed: most look-alikes differ near the top.
     """
-    side, worst, size, done = len(left), 0.0, BLOCK * BLOCK, 0
+    side, worst, size = len(left), 0.0, BLOCK * BLOCK
+    cells = side // STRIDE
     one, other = np.empty((side, side), np.int32), np.empty((side, side), np.int32)
-    for top in range(0, side - BLOCK + 1, STRIDE):
-        while done < top + BLOCK:
-            _blur(left, done, one)
-            _blur(right, done, other)
-            done += 1
-        for first in range(0, side - BLOCK + 1, STRIDE):
-            a = b = aa = bb = ab = np.int32(0)
-            for y in range(top, top + BLOCK):
-                for x in range(first, first + BLOCK):
-                    a += one[y, x]
-                    b += other[y, x]
-                    aa += one[y, x] * one[y, x]
-                    bb += other[y, x] * other[y, x]
-                    ab += one[y, x] * other[y, x]
+    above, here = np.zeros((5, cells), np.int32), np.zeros((5, cells), np.int32)
+    for row in range(cells):
+        for y in range(row * STRIDE, (row + 1) * STRIDE):
+            _blur(left, y, one)
+            _blur(right, y, other)
+        above, here = here, above
+        _sum_cells(one, other, row * STRIDE, here)
+        for cell in range(1 if row else cells, cells):
+            a, b = _block(above[0], here[0], cell), _block(above[1], here[1], cell)
+            aa, bb, ab = (
+                _block(above[2], here[2], cell),
+                _block(above[3], here[3], cell),
+                _block(above[4], here[4], cell),
+            )
             both = size * (aa + bb) - a * a - b * b
             apart = both - 2 * (size * ab - a * b)
             worst = max(worst, apart / (both + size * NOISE))
@@ -189,6 +210,19 @@ def components(count: int, left: Any, right: Any) -> Any:
 
 
 @compiled
+def _distance(left: Any, right: Any) -> float:
+    """Mean squared difference of two grids of one size, blurred."""
+    side, total = len(left), np.int64(0)
+    one, other = np.empty((side, side), np.int32), np.empty((side, side), np.int32)
+    for y in range(side):
+        _blur(left, y, one)
+        _blur(right, y, other)
+        for x in range(side):
+            total += (one[y, x] - other[y, x]) ** 2
+    return total / (side * side)
+
+
+@compiled
 def _one_colour(left: Any, right: Any, most: int) -> bool:
     for at in range(len(left)):  # noqa: SIM110 - all() of a generator is no machine code
         if abs(np.int32(left[at]) - np.int32(right[at])) > most:
@@ -200,7 +234,7 @@ def _one_colour(left: Any, right: Any, most: int) -> bool:
 def verified(
     grids: Any, sides: Any, colours: Any, sizes: Any, left: Any, right: Any, tiers: Any, limits: Any
 ) -> Any:
-    """`unlike` of each pair of fine grids, APART where it or the colours exceed a limit.
+    """`unlike` of each pair of fine grids, APART where it or the colours exceed a limit, else with their distance.
 
     grids    row r begins with the sides[r] ** 2 values of a grid; pairs are compared at the smaller side
     colours  row r has mean colours of parts of the image
@@ -208,7 +242,7 @@ def verified(
              side first
     limits   most shift, most difference of colours
     """
-    out = np.full(len(left), APART, np.float32)
+    out = np.full((2, len(left)), APART, np.float32)
     for at in range(len(left)):
         i, j = left[at], right[at]
         if not _one_colour(colours[i], colours[j], int(limits[1])):
@@ -224,5 +258,7 @@ def verified(
         while side < tiers[tier, 0]:
             tier += 1
         most = tiers[tier, 2] if (sizes[i] == sizes[j]).all() else tiers[tier, 1]
-        out[at] = unlike(one, other, most, limits[0])
+        out[0, at] = unlike(one, other, most, limits[0])
+        if out[0, at] < APART:
+            out[1, at] = _distance(one, other)
     return out

@@ -22,11 +22,11 @@ import xxhash
 
 from curate import media
 from curate.engines.base import Engine, tick
-from curate.image_verify import Stored, alike
+from curate.image_verify import Alike, Stored, alike
 from curate.packs import Packs
 from curate.workspace import atomic
 
-VERSION = 1
+VERSION = 2
 """Goes up when another verdict, or another grid, is made of the same images."""
 
 U8 = npt.NDArray[np.uint8]
@@ -79,11 +79,11 @@ def near_keys(
     both = _joined(here, known)
     left, right = _candidates(both, len(here.keys), engine.workers) if near else NONE
     stored = [Stored(store.root, here.keys), Stored(there.root, known.keys)]
-    left, right, unlike = alike(stored, both.sizes, left, right, engine)
+    pairs = alike(stored, both.sizes, left, right, engine)
     found = {
-        "key": [both.keys[i] for i in left.tolist()],
-        "of": [both.keys[i] for i in right.tolist()],
-        "unlike": unlike,
+        "key": [both.keys[i] for i in pairs.left.tolist()],
+        "of": [both.keys[i] for i in pairs.right.tolist()],
+        "unlike": pairs.unlike,
     }
     return pl.DataFrame(found, schema={"key": pl.String, "of": pl.String, "unlike": pl.Float32}).sort("key", "of")
 
@@ -203,7 +203,7 @@ def _copies(pictures: _Pictures, store: Packs, engine: Engine) -> pl.DataFrame:
     )
     left, right = _candidates(best_first, 0, engine.workers)
     stored = Stored(store.root, best_first.keys)
-    found = _to_leaders(*alike([stored], best_first.sizes, left, right, engine))
+    found = _to_leaders(alike([stored], best_first.sizes, left, right, engine))
     pairs = [(best_first.keys[copy], best_first.keys[of]) for copy, of, _ in found]
     one_size = [(best_first.sizes[copy] == best_first.sizes[of]).all() for copy, of, _ in found]
     same = _same_pixels([pair for pair, one in zip(pairs, one_size, strict=True) if one], store, engine)
@@ -214,14 +214,18 @@ def _copies(pictures: _Pictures, store: Packs, engine: Engine) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=COPIES, orient="row").sort("key")
 
 
-def _to_leaders(left: I32, right: I32, unlike: F32) -> list[tuple[int, int, float]]:
-    """(copy, leader, unlike): in their order, an image joins the leader that it is most like, or becomes one."""
-    order = np.lexsort((left, unlike, right))
+def _to_leaders(pairs: Alike) -> list[tuple[int, int, float]]:
+    """(copy, leader, unlike): in their order, an image joins the leader that it is most like, or becomes one.
+
+    Which one that is the whole picture says: what encoding did to the copy is the same beside any leader, so a
+    look-alike is farther by what it shows itself; the worst block of a small copy may be noise beside all of them.
+    """
+    order = np.lexsort((pairs.left, pairs.distance, pairs.right))
     found: dict[int, tuple[int, int, float]] = {}
     for at in order.tolist():
-        copy, of = int(right[at]), int(left[at])
+        copy, of = int(pairs.right[at]), int(pairs.left[at])
         if copy not in found and of not in found:
-            found[copy] = (copy, of, float(unlike[at]))
+            found[copy] = (copy, of, float(pairs.unlike[at]))
     return list(found.values())
 
 

@@ -48,19 +48,29 @@ class Stored(NamedTuple):
     keys: Sequence[str]
 
 
-def alike(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: Engine) -> tuple[I32, I32, F32]:
-    """(left, right, unlike) of those pairs, left < right, that are copies.
+class Alike(NamedTuple):
+    """Pairs of copies: images, left < right; how they differ where most, and on the whole (mean square)."""
+
+    left: I32
+    right: I32
+    unlike: F32
+    distance: F32
+
+
+def alike(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: Engine) -> Alike:
+    """Those of the pairs, left < right, that are copies.
 
     stored  the images, numbered through the stores
     sizes   their (width, height)
     """
     if not len(left):
-        return left, right, np.zeros(0, np.float32)
+        return Alike(left, right, np.zeros(0, np.float32), np.zeros(0, np.float32))
     left, right, ends = _tiled(len(sizes), left, right, engine.workers)
     pairs = zip(np.split(left, ends), np.split(right, ends), strict=True)
-    unlike = np.concatenate(list(engine.map(_compare, [_task(stored, sizes, *some) for some in pairs])))
+    found = list(engine.map(_compare, [_task(stored, sizes, *some) for some in pairs]))
+    unlike, distance = np.concatenate(found, axis=1)
     good = unlike < 1
-    return left[good], right[good], unlike[good]
+    return Alike(left[good], right[good], unlike[good], distance[good])
 
 
 def _tiled(count: int, left: I32, right: I32, workers: int) -> tuple[I32, I32, I64]:
@@ -115,8 +125,8 @@ def _compare(task: _Task) -> F32:
 
     sides = _sides(task.sizes)
     grids, colours = _decoded(task.stored, sides)
-    unlike: F32 = verified(grids, sides, colours, task.sizes, task.left, task.right, TIERS, LIMITS)
-    return unlike
+    found: F32 = verified(grids, sides, colours, task.sizes, task.left, task.right, TIERS, LIMITS)
+    return found
 
 
 def _sides(sizes: I64) -> I64:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from pairs import pair, write_pairs
 from PIL import Image, ImageDraw
 
-from curate import image_alike, image_verify
+from curate import image_alike, image_match, image_verify
 from curate.corpus import Pool
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
 from curate.image_match import copies, grid, near_keys
 from curate.image_reuse import reuse, reuse_table
+from curate.image_verify import Alike
 from curate.media import ImageStore
 from curate.pair_media import media_keys, shown
 from curate.schema import Media, key64, media_digest
@@ -108,6 +109,23 @@ def test_components_are_those_of_the_graph(graph: tuple[int, list[tuple[int, int
         reached = reached @ reached
     left, right = np.array(pairs, np.int32).reshape(-1, 2).T
     assert image_alike.components(count, left, right).tolist() == reached.argmax(axis=1).tolist()
+
+
+def test_distance_is_the_mean_square_of_the_whole():
+    grids = np.zeros((2, 256 * 256), np.uint8)
+    grids[0, :256], grids[1, :256] = 100, 103
+    sides, colours = np.array([16, 16]), np.zeros((2, 192), np.uint8)
+    left, right = np.array([0], np.int32), np.array([1], np.int32)
+    found = image_alike.verified(
+        grids, sides, colours, np.full((2, 2), 16), left, right, image_verify.TIERS, image_verify.LIMITS
+    )
+    assert found.tolist() == [[0], [9]]
+
+
+def test_a_copy_joins_the_image_it_is_nearest_to_on_the_whole():
+    pairs = [np.array(side, np.int32) for side in ([0, 1, 1, 2], [2, 2, 3, 3])]
+    measures = [np.array(some, np.float32) for some in ([0.125, 0.25, 0.5, 0], [9, 4, 7, 0])]
+    assert image_match._to_leaders(Alike(*pairs, *measures)) == [(2, 1, 0.25), (3, 1, 0.5)]
 
 
 # ---------------------------------------------------------------------------------------------- copies
