@@ -169,17 +169,18 @@ def _likely(table: Table, hashes: U64, likely: U64, places: U32) -> int:
 
 
 @compiled
-def _look_up(table: Table, hashes: U64, places: U32) -> int:
+def _look_up(table: Table, hashes: U64, places: U32, near: U64) -> int:
     """Put in place of the hashes the cells' second words of those that are n-grams of the index; how many are.
 
-    Nearly without branches: so many cells are fetched from memory at the same time.
+    `near` is scratch space. A pass without branches fetches the cells, so that many are under way at once.
     """
     count, mask = 0, np.uint64(len(table.cells) - 1)
     for i in range(len(hashes)):
-        value = hashes[i]
+        near[i] = table.cells[hashes[i] & mask, 0]
+    for i in range(len(hashes)):
+        value, key = hashes[i], near[i]
         slot = value & mask
-        key = table.cells[slot, 0]
-        while key != value and key != 0:  # rare: another n-gram is in its place
+        while key != value and key != 0:  # another n-gram is in its place
             slot = (slot + np.uint64(1)) & mask
             key = table.cells[slot, 0]
         hashes[count], places[count] = table.cells[slot, 1], places[i]
@@ -272,7 +273,8 @@ def scan(
         if written + len(table.needs) > len(out):
             return written, text
         own = hashes[: words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)]
-        cells = likely[: _look_up(table, likely[: _likely(table, own, likely, places)], places)]
+        some = _likely(table, own, likely, places)
+        cells = likely[: _look_up(table, likely[:some], places, begins.view(np.uint64))]
         _count(table.lists, cells, counts)
         candidates = found[: _share(table, cells, places, states, found)]
         text_fine = fine(own[: len(own) if len(candidates) else 0])

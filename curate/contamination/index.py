@@ -102,7 +102,7 @@ def load(material: Material) -> Index:
 @functools.lru_cache(maxsize=2)
 def _load(directory: Path) -> Index:
     def array(name: str) -> Any:
-        return np.load(directory / f"{name}.npy", mmap_mode="r")
+        return np.asarray(np.load(directory / f"{name}.npy", mmap_mode="r"))  # a plain array of the mapped file
 
     shift = read_json(directory / "index.json")["shift"]
     table = Table(array("bits"), shift, *(array(name) for name in Table._fields[2:]))

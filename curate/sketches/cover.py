@@ -1,13 +1,19 @@
 """How much of one text stands in a piece of another: compiled, over the hashes of their words."""
 
 import numpy as np
+import numpy.typing as npt
 
 from curate.sketches.compiled import compiled
 from curate.sketches.words import U8, U64, mix
 
+B8 = npt.NDArray[np.bool_]
+I32 = npt.NDArray[np.int32]
+
 FINE = 3
 """Words of the n-grams that texts are compared by: a changed word takes its two neighbours on each side with it,
 unless they stand among others."""
+
+NOWHERE = np.int32(-1)
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 
@@ -46,17 +52,25 @@ def _table_of(found: U64) -> U64:
 
 
 @compiled
-def _covered(found: U64, table: U64, count: int) -> U8:
-    """For each of `count` words whether it stands in one of these n-grams that is in the table."""
-    covered = np.zeros(count, np.uint8)
+def _slots(found: U64, table: U64) -> I32:
+    """Where in a table each of these n-grams is, NOWHERE where it is not."""
+    slots = np.empty(len(found), np.int32)
     mask = np.uint64(len(table) - 1)
     for i in range(len(found)):
         slot = found[i] & mask
-        while table[slot] != 0:
-            if table[slot] == found[i]:
-                covered[i : i + FINE] = 1
-                break
+        while (table[slot] != 0) & (table[slot] != found[i]):  # rare: one surprise and not two
             slot = (slot + np.uint64(1)) & mask
+        slots[i] = np.int32(slot) if table[slot] != 0 else NOWHERE
+    return slots
+
+
+@compiled
+def _covered(there: B8, words: int) -> U8:
+    """For each word whether it stands in one of the n-grams that are there, of which one begins at each word."""
+    covered = np.zeros(words, np.uint8)
+    for j in range(FINE):
+        for i in range(len(there)):
+            covered[i + j] |= there[i]
     return covered
 
 
@@ -73,27 +87,31 @@ def _densest(flags: U8, width: int) -> int:
 
 
 @compiled
-def _window(text_fine: U64, words: int, document_table: U64, document_words: int) -> tuple[int, int]:
-    """Where in a text, from and to which word, most of a document stands."""
+def _window(covered: U8, document_words: int) -> tuple[int, int]:
+    """Where in a text, from and to which word, most of a document stands: words that are covered by it."""
     width = room(document_words)
-    first = _densest(_covered(text_fine, document_table, words), width)
-    return first, min(first + width, words)
+    first = _densest(covered, width)
+    return first, min(first + width, len(covered))
 
 
 @compiled
 def cover(document: U64, text: U64, text_fine: U64) -> U8:
     """For each word of a document whether it stands, among the same neighbours, in the one piece of a text."""
     document_fine = fine(document)
-    first, end = _window(text_fine, len(text), _table_of(document_fine), len(document))
-    return _covered(document_fine, _table_of(fine(text[first:end])), len(document))
+    table = _table_of(document_fine)
+    slots = _slots(text_fine, table)
+    first, end = _window(_covered(slots != NOWHERE, len(text)), len(document))
+    shared = np.zeros(len(table), np.bool_)
+    for slot in slots[first : max(end - FINE + 1, first)]:
+        shared[slot] |= slot != NOWHERE
+    return _covered(shared[_slots(document_fine, table)], len(document))
 
 
 @compiled
 def longest(document: U64, text: U64) -> tuple[int, int]:
     """From which to which word of a text its longest piece goes that the document has too; (0, 0) without one."""
-    text_fine, table = fine(text), _table_of(fine(document))
-    first, end = _window(text_fine, len(text), table, len(document))
-    here = _covered(text_fine, table, len(text))
+    here = _covered(_slots(fine(text), _table_of(fine(document))) != NOWHERE, len(text))
+    first, end = _window(here, len(document))
     best = best_end = run = 0
     for i in range(first, end):
         run = run + 1 if here[i] else 0
