@@ -440,14 +440,14 @@ def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
 def test_a_worse_blend_fails(project: Path):  # noqa: F811, ARG001
     doctor = ("doctor", "votes", "--workers", "1", "--length", "1")
     run(*doctor, "--write", "before.json")
-    assert run(*doctor, "--baseline", "before.json").talk == []
+    assert run(*doctor, "--baseline", "before.json").talk == ["nothing got worse"]
     before = json.loads(Path("before.json").read_text())
     before["sources"]["votes"]["faults"]["truncation/1_chars"] |= {"value": 0.25, "low": 0.2, "high": 0.3}
     Path("before.json").write_text(json.dumps(before))
     assert run(*doctor, "--baseline", "before.json", code=1).talk == [
         "worse: votes: truncation/1_chars: 1.000 (0.510-1.000) of pairs, was 0.250 (0.200-0.300)"
     ]
-    assert run(*doctor, "--baseline", "before.json", "--least", "0.8").talk == []
+    assert run(*doctor, "--baseline", "before.json", "--least", "0.8").talk == ["nothing got worse"]
 
 
 def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):

@@ -235,7 +235,9 @@ def test_what_the_sources_have_in_common_before_anything_was_dropped(here):
     exact, near = re.findall(r"<caption>Overlap, (?:exact|near).*?</table>", section(text, "overlap"), re.DOTALL)
     assert 'title="1 of 10 pairs">10.0 %' in exact
     assert 'title="1 of 4 pairs">25.0 %' in near
-    assert "Overlap, image (an image of both): none." in section(text, "overlap")
+    assert "Overlap, image (an image of both; of an eval set, also a copy of one): none." in section(
+        text, "overlap"
+    )
     assert ">0.0 %" in section(text, "agreement")
     assert "AUC of each ruler by source" in section(text, "rulers")
 

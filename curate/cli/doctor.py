@@ -103,6 +103,7 @@ def _compared(found: Found, earlier: Found, least: float) -> None:
         say(f"worse: {line}")
     if lines:
         raise typer.Exit(1)
+    say("nothing got worse")
 
 
 def overlap(

@@ -22,9 +22,9 @@ from curate.reporting.markup import Section, Shade, figure, fold, heat, paragrap
 from curate.steps.near_dedup import NearDedup
 
 KINDS = {
-    "exact": "the same prompt, media and two replies",
-    "near": "equal or nearly so",
-    "image": "an image of both",
+    "exact": "the same prompt, media and two replies, whichever is preferred",
+    "near": "the same pair or nearly so, with the same reply preferred; of an eval set, texts of an item",
+    "image": "an image of both; of an eval set, also a copy of one",
 }
 """What the kinds of curate.overlap mean."""
 
