@@ -206,6 +206,7 @@ def _publish(
         {"name": f"decisions/{path.name}", "xxh3": hash_file(path)}
         for path in sorted((directory / "decisions").glob("*.parquet"))
     ]
+    lock["review"] = {"name": "review.parquet", "xxh3": hash_file(directory / "review.parquet")}
     if "decontaminate" in dict(recipe.steps):
         from curate.contamination.verdicts import by_set  # numba
 

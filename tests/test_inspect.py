@@ -112,7 +112,10 @@ def test_why_refuses_what_is_no_id():
 def test_verify_finds_everything_as_recorded():
     done = run("verify", "--raw", "raw")
     assert done.lines == []
-    assert done.talk[-1] == "checked 3 raw files, 2 parts, 2 shards, 2 decisions files: all as recorded"
+    assert (
+        done.talk[-1]
+        == "checked 3 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded"
+    )
 
 
 def test_verify_says_that_raw_files_are_not_here():
@@ -121,7 +124,7 @@ def test_verify_says_that_raw_files_are_not_here():
     assert done.talk[-3:] == [
         "not checked: data/raw/votes: not here, so 1 raw file of votes",
         "not checked: data/raw/web: not here, so 2 raw files of web",
-        "checked 0 raw files, 2 parts, 2 shards, 2 decisions files: all as recorded",
+        "checked 0 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded",
     ]
 
 
@@ -178,3 +181,25 @@ def test_verify_says_what_is_unfinished():
     talk = run("verify").talk
     assert f"not checked: {pairs_directory('votes')}: unfinished, they have no manifest" in talk
     assert f"not checked: {mix_directory()}: unfinished, it has no lock" in talk
+
+
+def test_verify_names_a_changed_review_sheet_and_a_missing_one():
+    sheet, recorded = mix_directory() / "review.parquet", json.loads((mix_directory() / "lock.json").read_text())
+    flip(sheet)
+    [line] = run("verify", "small", "--raw", "raw", code=1).lines
+    assert line.startswith(f"{sheet}: xxh3 ")
+    sheet.unlink()
+    [line] = run("verify", "small", "--raw", "raw", code=1).lines
+    assert line == f"{sheet}: missing; expected xxh3 {recorded['review']['xxh3']}"
+
+
+def test_verify_does_not_check_the_review_sheet_of_an_earlier_version():
+    path = mix_directory() / "lock.json"
+    lock = json.loads(path.read_text())
+    del lock["review"]
+    path.write_text(json.dumps(lock))
+    done = run("verify", "small", "--raw", "raw")
+    assert done.talk[-2:] == [
+        f"not checked: {mix_directory()}/review.parquet: not in the lock, which is of an earlier version",
+        "checked 3 raw files, 2 parts, 2 shards, 2 decisions files, 0 review sheets: all as recorded",
+    ]

@@ -23,6 +23,7 @@ class Report:
     parts: int = 0
     shards: int = 0
     decisions: int = 0
+    reviews: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `--json`."""
@@ -31,7 +32,8 @@ class Report:
     @property
     def summary(self) -> str:
         """The counts in one line."""
-        kinds = {"raw": "raw file", "parts": "part", "shards": "shard", "decisions": "decisions file"}
+        kinds = {"raw": "raw file", "parts": "part", "shards": "shard", "decisions": "decisions file",
+                 "reviews": "review sheet"}  # fmt: skip
         kinds = {"fetched": "fetched file", **kinds} if self.fetched else kinds
         counts = [count(getattr(self, name), what) for name, what in kinds.items()]
         bad = f"{count(len(self.differing), 'fault')} found" if self.differing else "all as recorded"
@@ -87,6 +89,11 @@ class _Run:
         self.files(mix.directory, decisions, ("decisions/*.parquet",))
         self.report.shards += len(files)
         self.report.decisions += len(decisions)
+        if "review" in mix.lock:
+            self.files(mix.directory, [mix.lock["review"]], ())
+            self.report.reviews += 1
+        elif mix.review.exists():
+            self.report.unchecked.append(f"{mix.review}: not in the lock, which is of an earlier version")
 
     def pairs_of(self, directory: Path, locked: dict[str, Any] | None) -> None:
         """A pairs artefact, and its raw files by its manifest or, without one, by what a lock says of it."""
