@@ -51,7 +51,9 @@ def _ranked(target: Target, rank: int) -> Target:
 
 
 def _find(text: str, inputs: Inputs) -> Iterator[Target]:
-    if Path(text).suffix in (".yaml", ".yml") and Path(text).is_file():
+    if Path(text).suffix in (".yaml", ".yml"):
+        if not Path(text).is_file():
+            raise ConfigError(text, "no such file", "a recipe")
         yield from _recipe(Path(text), inputs)
         return
     found = show.find(text, inputs.workspace)
