@@ -114,7 +114,10 @@ def test_a_long_cycle_is_found_whole():
     ring = [(chr(65 + i) + chr(65 + (i + 1) % 40), 0) for i in range(40)]
     assert lost(ring, "keep_priority") == {f"{ring[-1][0]}39": ("cycle", "AB0")}
     (evidence,) = decided(frame(ring), "keep_priority")["evidence"]
-    assert evidence.endswith("#40 > A (shp)")
+    assert evidence.endswith("L > M (shp), M > N (shp) and more")
+    torn = decided(frame(ring), "drop_both")
+    assert torn["reason"].to_list() == ["cycle"] * 40
+    assert torn["evidence"][0].endswith(": A > B (shp) and more")
     chain = [(chr(65 + i) + chr(66 + i), 0) for i in range(200)]  # longer than the rounds of trimming
     assert lost(chain, "drop_both") == {}
 

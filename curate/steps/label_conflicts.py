@@ -1,8 +1,8 @@
 """Pairs that contradict other pairs, of any source: A is better than B, and B, by way of none or more, than A."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -188,45 +188,27 @@ def _finished(after: Mapping[int, list[int]]) -> list[int]:
 
 
 def _judged(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str, int | None, str]]:
-    """(edge, reason, winner, evidence) of the edges that go."""
-    taken: dict[int, list[_Edge]] = {}
-    if policy == "drop_both":
-        for edge in graph:
-            taken.setdefault(edge.chosen_key, []).append(edge)
-    for edge in graph:
-        way = _way(taken, edge.rejected_key, edge.chosen_key)
-        if way is None:
-            taken.setdefault(edge.chosen_key, []).append(edge)
-            continue
-        winner = None if policy == "drop_both" else min(way, key=lambda one: one.best_rank).best
-        yield edge.edge, "reversed" if len(way) == 1 else "cycle", winner, _shown([edge, *way])
+    """(edge, reason, winner, evidence) of the edges that go: those with a way back."""
+    from curate.steps.conflict_ways import ways_back  # numba
+
+    numbers: dict[int, int] = {}
+    better = np.array([numbers.setdefault(edge.chosen_key, len(numbers)) for edge in graph])
+    worse = np.array([numbers.setdefault(edge.rejected_key, len(numbers)) for edge in graph])
+    ranks = np.array([edge.best_rank for edge in graph])
+    lengths, best, shown = ways_back(better, worse, ranks, len(numbers), policy == "drop_both")
+    for at in np.flatnonzero(lengths).tolist():
+        winner = None if policy == "drop_both" else graph[best[at]].best
+        cycle = [graph[at], *(graph[i] for i in shown[at].tolist() if i >= 0)]
+        reason = "reversed" if lengths[at] == 1 else "cycle"
+        yield graph[at].edge, reason, winner, _shown(cycle, whole=len(cycle) > lengths[at])
 
 
-def _way(taken: Mapping[int, list[_Edge]], start: int, end: int) -> list[_Edge] | None:
-    """A shortest way from one reply to another, by the stronger edge first; None where there is none."""
-    came: dict[int, _Edge] = {}
-    queue = deque([start])
-    while queue:
-        for edge in taken.get(queue.popleft(), ()):
-            if edge.rejected_key in came or edge.rejected_key == start:
-                continue
-            came[edge.rejected_key] = edge
-            queue.append(edge.rejected_key)
-        if end in came:
-            way = [came[end]]
-            while way[-1].chosen_key != start:
-                way.append(came[way[-1].chosen_key])
-            return way[::-1]
-    return None
+def _shown(cycle: list[_Edge], *, whole: bool) -> str:
+    """The cycle for people, from the loser's on: `prompt 00c0ffee00c0ffee: A > B (shp 2), B > A (hh_rlhf)`.
 
-
-def _shown(cycle: list[_Edge]) -> str:
-    """The cycle for people, from the loser's on: `prompt 00c0ffee00c0ffee: A > B (shp 2), B > A (hh_rlhf)`."""
-    names = [_letter(number) for number in range(len(cycle))]
-    steps = zip(names, [*names[1:], names[0]], cycle, strict=True)
+    Of a cycle that is not whole, the first edges.
+    """
+    names = ascii_uppercase[: len(cycle)]
+    steps = zip(names, names[1:] + ("A" if whole else ascii_uppercase[len(cycle)]), cycle, strict=True)
     said = ", ".join(f"{better} > {worse} ({edge.said})" for better, worse, edge in steps)
-    return f"prompt {cycle[0].prompt_key:016x}: {said}"
-
-
-def _letter(number: int) -> str:
-    return chr(ord("A") + number) if number < 26 else f"#{number + 1}"
+    return f"prompt {cycle[0].prompt_key:016x}: {said}" + ("" if whole else " and more")
