@@ -36,7 +36,7 @@ were at .67, .45 and .20 where they had at least 256, 192 and 128 pixels each wa
 a quarter) other figures cannot be told from other pixels: there 1 look-alike in 30 is within."""
 
 HELD = 1900
-"""Most images on one side of a tile: a task holds 250 MB of grids at the most."""
+"""Most images of a share: a task holds the grids of two at the most, 250 MB."""
 
 FEW = 200  # images worth a task of their own
 
@@ -67,10 +67,11 @@ def alike(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: E
         return Alike(left, right, np.zeros(0, np.float32), np.zeros(0, np.float32))
     left, right, ends = _tiled(len(sizes), left, right, engine.workers)
     pairs = zip(np.split(left, ends), np.split(right, ends), strict=True)
-    found = list(engine.map(_compare, [_task(stored, sizes, *some) for some in pairs]))
-    unlike, distance = np.concatenate(found, axis=1)
-    good = unlike < 1
-    return Alike(left[good], right[good], unlike[good], distance[good])
+    compared = engine.map(_compare, [_task(stored, sizes, *some) for some in pairs])
+    found = [(begin + at, how) for begin, (at, how) in zip([0, *ends.tolist()], compared, strict=True)]
+    good = np.concatenate([at for at, _ in found])
+    unlike, distance = np.concatenate([how for _, how in found], axis=1)
+    return Alike(left[good], right[good], unlike, distance)
 
 
 def _tiled(count: int, left: I32, right: I32, workers: int) -> tuple[I32, I32, I64]:
@@ -82,18 +83,18 @@ def _tiled(count: int, left: I32, right: I32, workers: int) -> tuple[I32, I32, I
 
 
 def _blocks(count: int, left: I32, right: I32, workers: int) -> I32:
-    """The block of each image: of whole components, or at most HELD images of a large one."""
+    """The block of each image: of some whole components, or of a part of one that is larger than a share."""
     from curate.image_alike import components  # numba
 
     root = components(count, left, right)
-    several = np.bincount(root, minlength=count)[root] > 1
+    size = np.bincount(root, minlength=count)[root]
     order = np.argsort(root, kind="stable")
     place = np.empty(count, np.int64)
-    place[order] = np.cumsum(several[order])
+    place[order] = np.cumsum(size[order] > 1)  # images without a pair take none
     begin = place[root]
-    share = min(max(int(several.sum()) // (4 * workers), FEW), HELD)
-    blocks = begin // share * count + (place - begin) // HELD  # components that begin in one share are together
-    return np.unique(blocks, return_inverse=True)[1].astype(np.int32)
+    share = min(max(int(place[order[-1]]) // (4 * workers), FEW), HELD)
+    part = (place - begin) * -(-size // share) // size
+    return np.unique(begin // share * count + part, return_inverse=True)[1].astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +121,15 @@ def _task(stored: Sequence[Stored], sizes: I64, left: I32, right: I32) -> _Task:
     return _Task(stored=tuple(some), sizes=sizes[images], left=numbers[0], right=numbers[1])
 
 
-def _compare(task: _Task) -> F32:
+def _compare(task: _Task) -> tuple[I64, F32]:
+    """Which of the pairs are copies, and of these `unlike` and distance."""
     from curate.image_alike import verified  # numba
 
     sides = _sides(task.sizes)
     grids, colours = _decoded(task.stored, sides)
-    found: F32 = verified(grids, sides, colours, task.sizes, task.left, task.right, TIERS, LIMITS)
-    return found
+    how: F32 = verified(grids, sides, colours, task.sizes, task.left, task.right, TIERS, LIMITS)
+    good = np.flatnonzero(how[0] < 1)
+    return good, how[:, good]
 
 
 def _sides(sizes: I64) -> I64:
