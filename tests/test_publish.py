@@ -73,10 +73,13 @@ def title(lock: dict) -> str:
 
 
 def files(root: Path, lock: dict) -> dict[str, bytes]:
-    """What a repository must hold of a mix: all but the sheet for its maker."""
+    """What a repository must hold of a mix: all but the sheet for its maker, of which its lock says nothing."""
     there = folder(root, lock)
     found = {p.relative_to(there).as_posix(): p.read_bytes() for p in there.rglob("*") if p.is_file()}
     del found["review.parquet"]
+    told = json.loads(found["lock.json"])
+    del told["review"]
+    found["lock.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
     return {**found, "recipe.yaml": recipe_text(lock["recipe"]).encode()}
 
 
@@ -596,6 +599,19 @@ def test_files_are_hashed_once_and_again_when_they_change(root, mixes):
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     with pytest.raises(WorkspaceError, match=r"shard-00000\.parquet has xxh3"):
         bundle.items(mix, {}, known, lambda _: None)
+
+
+def test_decisions_that_quote_items_of_eval_sets_stay_where_they_are(root, mixes):
+    for dropped, flagged in ((0, 3), (2, 0)):
+        found = {"rm_bench": {"dropped": 0, "flagged": 1}, "judgebench": {"dropped": dropped, "flagged": flagged}}
+        mix = Mix(directory=folder(root, mixes.first), lock={**mixes.first, "decontamination": found})
+        told: list[str] = []
+        sent = [item.path for item in bundle.items(mix, {}, (), told.append)]
+        assert any(path.startswith("decisions/") for path in sent) == (dropped == 0)
+        assert ("decisions stay here: they quote pairs that hold items of eval sets" in told) == (dropped > 0)
+        lock = bundle.shared(mix.lock)
+        assert sent == [entry["name"] for entry in (*lock["files"], *lock["decisions"])]
+        assert "review" not in lock
 
 
 def test_only_the_lock_of_a_mix_can_have_files_deleted(mixes):

@@ -1,6 +1,7 @@
 """What a mix sends to the Hub: its files, checked against the lock; what its licences and its texts forbid."""
 
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -56,15 +57,29 @@ class Item:
 # --------------------------------------------------------------------------------------------------- files
 
 
+def shared(lock: Mapping[str, Any]) -> dict[str, Any]:
+    """The lock as it is published: without files that quote pairs, as these may hold items of eval sets.
+
+    The review sheet is never published; decisions are not where they name what was found of an eval set.
+    """
+    out = {name: value for name, value in lock.items() if name != "review"}
+    if any(found["dropped"] for found in lock.get("decontamination", {}).values()):
+        out["decisions"] = []
+    return out
+
+
 def items(mix: Mix, texts: Mapping[str, str], known: Iterable[Hashed], say: Callable[[str], None]) -> list[Item]:
-    """Every file to publish: shards, holdout and decisions as the lock records them, then the texts.
+    """Every file to publish: shards, holdout and decisions as the lock records them (`shared`), then the texts.
 
     A file that has the size and time of a known one is not read. Raises WorkspaceError that names every file
     which differs from the lock.
     """
     files, faults = [], []
     seen = {one.path: one for one in known}
-    recorded = [*mix.lock["files"], *mix.lock["decisions"]]
+    lock = shared(mix.lock)
+    if not lock["decisions"] and mix.lock["decisions"]:
+        say("decisions stay here: they quote pairs that hold items of eval sets")
+    recorded = [*lock["files"], *lock["decisions"]]
     say(f"{mix.title}: checking {len(recorded):,} files against the lock")
     for entry in recorded:
         found = _hashed(mix.directory, entry, seen.get(entry["name"]))
@@ -167,7 +182,7 @@ def texts(mix: Mix) -> dict[str, str]:
         if path.exists() and path.read_bytes() != text.encode():
             hint = "delete it: the card is made from the lock again"
             raise WorkspaceError(str(path), "not what the lock gives", "the card of this mix", hint)
-    lock = (mix.directory / "lock.json").read_text(encoding="utf-8")
+    lock = json.dumps(shared(mix.lock), indent=2, ensure_ascii=False) + "\n"
     return {**made, "recipe.yaml": recipe_text(mix.lock["recipe"]), "lock.json": lock}
 
 
