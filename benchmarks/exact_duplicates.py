@@ -29,7 +29,7 @@ import measure
 HERE = Path(__file__).resolve()
 FULL = 1_000_000
 FILE_PAIRS, BATCH = 50_000, 8192
-PAIR_BYTES, COPIES, NEAR = 3200, 0.05, 20_000  # a copy follows its original within so many pairs
+PAIR_BYTES, COPIES, NEAR = 3200, 0.05, 20_000  # what may be copied: so many pairs before, or up to twice as many
 TEXTS = ("prompt", "chosen", "rejected")
 
 
@@ -69,8 +69,8 @@ def _pairs(count: int) -> Iterator[tuple[bool, tuple[str, ...]]]:
             yield True, fresh.pop(prose.draw() % len(fresh))  # nothing is copied twice
             continue
         texts = tuple(prose.text(size) for size in sizes)
-        fresh = [*fresh[-NEAR:], texts] if len(fresh) > 2 * NEAR else fresh
         fresh.append(texts)
+        fresh = fresh[-NEAR:] if len(fresh) > 2 * NEAR else fresh
         yield False, texts
 
 
