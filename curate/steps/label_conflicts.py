@@ -31,8 +31,8 @@ class LabelConflicts:
     policy: keep_majority  the same, but edges with more pairs come first, then those with the best pair
     cycles                 false looks at opposite edges alone
 
-    The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.conflict_ways`: how long the
-    search may take).
+    The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.conflict_ways` says how
+    long that may take).
 
     Every pair that it sees is a vote, so for keep_majority it must stand before `exact_duplicates`, which leaves
     one vote each; by default that also settles opposite pairs by priority (its reason `label_conflict`), and what
