@@ -217,7 +217,7 @@ def overlap_table(found: Overlap) -> Table:
     return Table("overlap: pairs of the source that the other has too", ("source", "also in", *names), rows)
 
 
-LEFT, TOP, RIGHT = 150, 130, 80
+LEFT, TOP, RIGHT = 174, 130, 105
 WIDEST, LEAST_WIDE = 44, 30  # pixels of a cell, and of one that has room for a number
 FAINTEST, DARKEST = 10, 130  # of 255: numbers must be readable on it
 
@@ -229,10 +229,11 @@ def heat_map(found: Overlap, kind: str) -> str:
     body = []
     for j, name in enumerate(columns):
         x = LEFT + size * (j + 0.5)
-        body.append(f'<g transform="rotate(-45 {x:.1f} {TOP - 8})">{plots.text(x, TOP - 8, name)}</g>')
+        head = plots.text(x, TOP - 8, plots.fitted(name))
+        body.append(f'<g transform="rotate(-45 {x:.1f} {TOP - 8})">{head}</g>')
     for i, label in enumerate(labels):
         y = TOP + size * i
-        body.append(plots.text(LEFT - 10, y + size / 2 + 4, label, "end"))
+        body.append(plots.beside(LEFT - 10, y + size / 2 + 4, label))
         for j, name in enumerate(columns):
             share = 0.0 if name == label else found.counts[kind][i][j] / max(found.pairs[label], 1)
             body.append(_cell(LEFT + size * j, y, size, share))

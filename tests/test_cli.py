@@ -44,3 +44,12 @@ def test_an_unknown_command_is_told_what_is_near():
     done = CliRunner().invoke(app, ["mixx"], env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert "No such command 'mixx'. Did you mean 'mix'?" in done.stderr
+
+
+def test_a_mix_without_rows_says_so(tmp_path):
+    recipe = tmp_path / "nothing.yaml"
+    recipe.write_text("name: nothing\nsources: {hh_rlhf: all}\nsteps: [length: {max_reply: 0}]\n")
+    places = ["--raw", "samples", "--workspace", str(tmp_path / "data"), "--workers", "1"]
+    done = CliRunner().invoke(app, ["mix", str(recipe), *places])
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[-1] == "nothing is in this mix: the funnel above says where all pairs went"

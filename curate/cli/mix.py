@@ -104,6 +104,9 @@ def mix(
     show(report.funnel_table(built.lock["funnel"]))
     show(report.shards_table(built.lock["files"]))
     say(f"{'built' if built.fresh else 'up to date'}: {built.directory}")
+    if not built.lock["rows"]:
+        say("nothing is in this mix: the funnel above says where all pairs went")
+        return
     say(f"open:  load_dataset('parquet', data_files='{built.directory}/shard-*.parquet')")
 
 

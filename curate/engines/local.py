@@ -138,7 +138,10 @@ class _Worker:
     def __init__(self) -> None:
         self._pipe, there = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_work, args=(there,), daemon=True)
+        # Ctrl-C is the parent's to handle, from the child's first moment on
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
 
     def do(self, fn: Callable[[T], R], task: T, hear: Listener) -> R:
@@ -185,7 +188,6 @@ class _Worker:
 
 
 def _work(pipe: "Connection[Any, Any]") -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listen_here(pipe.send)
     while True:
