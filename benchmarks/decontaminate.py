@@ -13,7 +13,8 @@ sentences in another order, one word in twenty changed). Where the real VL-Rewar
 curate       `decontaminate`: the pass over pairs files with two workers (`scan`), with start, index from the cache
              and verdicts (`all`); and the CPU time of the pass in one process (`cpu`)
 python       a set of word 13-grams in plain Python, a hit being one n-gram: what many training reports describe
-datatrove    NGramsDecontFilter, 12-grams of prompts and replies; words are runs of \\w, as its own tokenizer wants a model
+datatrove    NGramsDecontFilter, 12-grams of prompts and replies; words are runs of \\w, for its own tokenizer
+             wants a model
 The peers get one process for each of two halves of the documents, and at most PEER_DOCUMENTS of them.
 """
 
