@@ -35,8 +35,13 @@ def shingles(text: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------------ datatrove
 
 
-def datatrove(path: Path, scratch: Path) -> list[int]:
-    """Its four stages in the local executor, 14 bands of 8 64-bit hashes, words by a regular expression."""
+def datatrove_spacy(path: Path, scratch: Path) -> list[int]:
+    """As it comes: words by spaCy."""
+    return datatrove(path, scratch, simple=False)
+
+
+def datatrove(path: Path, scratch: Path, *, simple: bool = True) -> list[int]:
+    """Its four stages in the local executor, 14 bands of 8 64-bit hashes; simple words by a regular expression."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
@@ -57,7 +62,8 @@ def datatrove(path: Path, scratch: Path) -> list[int]:
 
     from datatrove.pipeline.dedup import minhash
 
-    minhash.load_word_tokenizer = lambda *_, **__: Simple()
+    if simple:
+        minhash.load_word_tokenizer = lambda *_, **__: Simple()
     config = MinhashConfig(hash_config=HashConfig(precision=64), num_buckets=14, hashes_per_bucket=8, n_grams=5)
     where = {name: str(scratch / name) for name in ("signatures", "buckets", "remove", "removed", "kept")}
 
@@ -189,6 +195,7 @@ def text_dedup(path: Path, scratch: Path) -> list[int]:
 
 RUN: dict[str, Callable[[Path, Path], list[int]]] = {
     "datatrove": datatrove,
+    "datatrove_spacy": datatrove_spacy,
     "datasketch": datasketch,
     "rensa": rensa,
     "daft": daft,
