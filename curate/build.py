@@ -98,7 +98,7 @@ def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, 
     for label, artefact in found.items():
         if not artefact.manifest:
             where, hint = f"{recipe.where}.sources", f"curate normalize {artefact.job.name}, or curate mix for all"
-            raise ConfigError(where, f"{label} is not normalized", "a recipe whose sources are", hint)
+            raise ConfigError(where, f"{label} is not normalized", "the pairs of every source", hint)
     return found
 
 

@@ -177,7 +177,7 @@ def test_sketches_that_are_not_there_are_made_as_a_mix_makes_them():
 @pytest.mark.usefixtures("place")
 def test_what_cannot_be_is_said():
     assert fault(*command("rethreshold", "near.yaml")) == (
-        "near.yaml: $.sources: first is not normalized; expected a recipe whose sources are\n"
+        "near.yaml: $.sources: first is not normalized; expected the pairs of every source\n"
         "curate normalize first, or curate mix for all"
     )
     Path("none.yaml").write_text(RECIPE.split("  - near_dedup")[0])
