@@ -73,8 +73,10 @@ def _by_words(texts: pl.DataFrame) -> pl.DataFrame:
 
 def _beside_image(texts: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
     """Prompts, however plain, of an entry whose image the pair has too."""
-    prompts = texts.filter("said", pl.col("kind") != REPLY).explode("entries", "parts", empty_as_null=False)
     images = shown.select("index", "key", entries="entry")
+    prompts = texts.filter("said", pl.col("kind") != REPLY)
+    # a plain prompt stands in thousands of pairs and of entries
+    prompts = prompts.join(images, on="index", how="semi").explode("entries", "parts", empty_as_null=False)
     return prompts.join(images, on=["index", "entries"]).with_columns(
         verdict=pl.lit("prompt_media"), more=pl.lit(0), beside=pl.format("its image {}", "key")
     )
@@ -82,9 +84,10 @@ def _beside_image(texts: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
 
 def _together(texts: pl.DataFrame) -> pl.DataFrame:
     """Prompts, however plain, of an entry of which the pair has a reply too."""
-    said = texts.filter("said").explode("entries", "parts", empty_as_null=False)
-    asked = said.filter(pl.col("kind") == PROMPT, pl.col("side") == 0)
-    answered = said.filter(pl.col("kind") == REPLY, pl.col("side") > 0)
+    asked = texts.filter("said", pl.col("kind") == PROMPT, pl.col("side") == 0)
+    answered = texts.filter("said", pl.col("kind") == REPLY, pl.col("side") > 0)
+    asked = asked.join(answered, on="index", how="semi").explode("entries", "parts", empty_as_null=False)
+    answered = answered.explode("entries", "parts", empty_as_null=False)
     answered = answered.select("index", "entries", reply="parts", answer="words")
     both = asked.join(answered, on=["index", "entries"]).filter(pl.col("words") + pl.col("answer") >= TOGETHER)
     return both.with_columns(
