@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pairs import turn, write_pairs
 
 from curate.schema import Media
-from curate.sketches import shingles, slots
+from curate.sketches import sets, shingles, slots
 from curate.sketches.banding import choose
 from curate.sketches.buckets import among, band_keys, buckets, by_member, equal_slots, promising
 from curate.sketches.minhash import ROW, SLOTS, MinHash, alike, read
@@ -253,3 +253,12 @@ def test_similarities_are_exact_fractions(tmp_path: Path):
     for i in range(39):
         truth = Fraction(len(grams[i] & grams[i + 1]), len(grams[i] | grams[i + 1]))
         assert shingles.jaccard(made[i], made[i + 1], np.zeros(1)) == float(truth)
+
+
+def test_what_is_appended_is_whole_behind_half_a_number(tmp_path):
+    path = tmp_path / "shingles"
+    path.write_bytes(b"abc")  # left by a task that was killed
+    with open(path, "r+b") as one, open(path, "r+b") as other:
+        places = [sets._append(out, np.array(values, np.uint64)) for out, values in ((one, [7, 8]), (other, [9]))]
+    assert places == [1, 3]
+    assert np.fromfile(path, np.uint64)[1:].tolist() == [7, 8, 9]

@@ -1,7 +1,8 @@
 """The sets of shingles of chosen pairs, read again from their texts and kept in a temporary file."""
 
+import fcntl
 import mmap
-import shutil
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,41 +54,45 @@ class _Task:
 
 @contextmanager
 def sets(wanted: Sequence[Wanted], sketch: MinHash, engine: Engine, scratch: Path) -> Iterator[Sets]:
-    """The shingles of the wanted pairs, until the block ends; temporary files lie in `scratch`."""
+    """The shingles of the wanted pairs, until the block ends; a temporary file lies in `scratch`."""
     scratch.mkdir(parents=True, exist_ok=True)
+    begins = np.zeros(sum(len(one.positions) for one in wanted), np.int64)
+    ends = np.zeros_like(begins)
     # a name that a workspace sweeps away after a kill
-    tasks = [
-        _Task(wanted=one, sketch=sketch, out=scratch / f".shingles-{number:05d}.tmp")
-        for number, one in enumerate(wanted)
-    ]
-    sizes = np.zeros(sum(len(one.positions) for one in wanted), np.int64)
-    begins, total = np.zeros_like(sizes), 0
-    with tempfile.TemporaryFile(dir=scratch) as file:
-        for task, counts in zip(tasks, engine.map(_write, tasks, threads=True), strict=True):
-            _append(task.out, file)
-            sizes[task.wanted.numbers] = counts
-            begins[task.wanted.numbers] = total + np.cumsum(counts) - counts
-            total += int(counts.sum())
-        file.flush()
-        mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        yield Sets(np.frombuffer(mapped, np.uint64), begins, begins + sizes, mapped)
+    with tempfile.NamedTemporaryFile(prefix=".shingles-", suffix=".tmp", dir=scratch) as file:
+        tasks = [_Task(wanted=one, sketch=sketch, out=Path(file.name)) for one in wanted]
+        for task, (first, last) in zip(tasks, engine.map(_write, tasks, threads=True), strict=True):
+            begins[task.wanted.numbers], ends[task.wanted.numbers] = first, last
+        with open(file.name, "rb") as whole:  # opened anew, to see what other machines wrote
+            mapped = mmap.mmap(whole.fileno(), 0, prot=mmap.PROT_READ)
+        yield Sets(np.frombuffer(mapped, np.uint64), begins, ends, mapped)
 
 
-def _append(path: Path, file: BinaryIO) -> None:
-    with open(path, "rb") as part:
-        shutil.copyfileobj(part, file, 1 << 20)
-    path.unlink()
-
-
-def _write(task: _Task) -> I64:
-    """Write the sets of one file's pairs, one after another; how large each is."""
+def _write(task: _Task) -> tuple[I64, I64]:
+    """Append the sets of one file's pairs to what all tasks share; where each begins and ends there."""
     positions, on = task.wanted.positions, task.sketch.on
-    counts = np.zeros(len(positions), np.int64)
-    with open(task.out, "wb") as out:
+    begins, counts = np.zeros(len(positions), np.int64), np.zeros(len(positions), np.int64)
+    with open(task.out, "r+b") as out:
         for batch in batches(task.wanted.pairs, on):
             first, last = np.searchsorted(positions, [batch.position, batch.position + batch.rows])
             if first < last:
                 pairs = positions[first:last] - batch.position
-                found, counts[first:last] = shingles.sets(batch.texts, len(on), task.sketch.shingle, pairs)
-                out.write(found.data)
-    return counts
+                found, sizes = shingles.sets(batch.texts, len(on), task.sketch.shingle, pairs)
+                begins[first:last] = _append(out, found) + np.cumsum(sizes) - sizes
+                counts[first:last] = sizes
+    return begins, begins + counts
+
+
+def _append(out: BinaryIO, values: U64) -> int:
+    """Write the values at the end of a file that others append to as well; their place among its numbers."""
+    fcntl.flock(out, fcntl.LOCK_EX)
+    try:
+        place = -(
+            -out.seek(0, os.SEEK_END) // values.itemsize
+        )  # a task that was killed may have left half a number
+        out.seek(place * values.itemsize)
+        out.write(values.data)
+        out.flush()
+    finally:
+        fcntl.flock(out, fcntl.LOCK_UN)
+    return place
