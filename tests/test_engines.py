@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -34,6 +35,33 @@ def test_results_come_in_the_order_of_the_tasks_and_ticks_are_heard(workers):
         assert list(engine.map(square, [1, 2, 3, 4], heard.append)) == [1, 4, 9, 16]
         assert list(engine.map(square, [5, 5])) == [25, 25]
     assert sorted(t.rows for t in heard) == [1, 2, 3, 4]
+
+
+def meet(barrier: threading.Barrier) -> int:
+    barrier.wait(10)
+    tick(rows=1)
+    return os.getpid()
+
+
+def test_threads_work_here_at_the_same_time_and_are_heard():
+    heard: list[Tick] = []
+    barrier = threading.Barrier(2)
+    with Local(2) as engine:
+        assert list(engine.map(meet, [barrier, barrier], heard.append, threads=True)) == [os.getpid()] * 2
+        assert list(engine.map(square, [1, 2, 3, 4], threads=True)) == [1, 4, 9, 16]
+        with pytest.raises(GuardError):
+            list(engine.map(fail, [1, 2, 3], threads=True))
+    assert heard == [Tick(rows=1)] * 2
+
+
+def blocked(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_ctrl_c_never_reaches_a_worker():
+    with Local(2) as engine:
+        assert list(engine.map(blocked, [1, 2])) == [True, True]
+    assert not blocked(0)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -87,9 +87,8 @@ def _append(out: BinaryIO, values: U64) -> int:
     """Write the values at the end of a file that others append to as well; their place among its numbers."""
     fcntl.flock(out, fcntl.LOCK_EX)
     try:
-        place = -(
-            -out.seek(0, os.SEEK_END) // values.itemsize
-        )  # a task that was killed may have left half a number
+        # a task that was killed may have left half a number
+        place = -(-out.seek(0, os.SEEK_END) // values.itemsize)
         out.seek(place * values.itemsize)
         out.write(values.data)
         out.flush()
