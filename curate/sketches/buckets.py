@@ -69,6 +69,12 @@ def equal_slots(left: U16, right: U16) -> int:
 
 
 @compiled
+def hopeful(one: int, other: int, media: U64, slots: U16, least_equal: int) -> bool:
+    """Whether two members of a bucket may be near-duplicates: its 32 bits cover media too, but are no proof."""
+    return bool(media[one] == media[other] and equal_slots(slots[one], slots[other]) >= least_equal)
+
+
+@compiled
 def promising(members: U32, starts: I64, slots: U16, least_equal: int) -> Mask:
     """Which rows of `slots` have another one in one of their buckets with `least_equal` equal slots."""
     found = np.zeros(len(slots), np.bool_)

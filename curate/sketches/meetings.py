@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.engines.base import Engine
-from curate.sketches.buckets import equal_slots
+from curate.sketches.buckets import hopeful
 from curate.sketches.compiled import compiled
 from curate.sketches.near import Task, first_of_equals, media_of, suspects, wanted
 from curate.sketches.sets import sets
@@ -56,8 +56,7 @@ def _meet(
                 other = members[j]
                 if own[other] & ~met[one] == 0 and own[one] & ~met[other] == 0:
                     continue
-                # a bucket's 32 bits cover the media too, but they are no proof
-                if media[one] != media[other] or equal_slots(slots[one], slots[other]) < least_equal:
+                if not hopeful(one, other, media, slots, least_equal):
                     continue
                 mine, others = shingles[begins[one] : ends[one]], shingles[begins[other] : ends[other]]
                 if jaccard(mine, others, sides) >= similarity:

@@ -16,7 +16,7 @@ import polars as pl
 from curate.engines.base import Engine
 from curate.sketches import minhash
 from curate.sketches.banding import Banding
-from curate.sketches.buckets import Mask, among, band_keys, buckets, by_member, equal_slots, promising
+from curate.sketches.buckets import Mask, among, band_keys, buckets, by_member, hopeful, promising
 from curate.sketches.compiled import compiled
 from curate.sketches.minhash import SLOTS, MinHash
 from curate.sketches.sets import Sets, Wanted, sets
@@ -69,9 +69,7 @@ def decide(task: Task, engine: Engine, scratch: Path) -> Losers:
     winner, shares = _decide_distinct(task, distinct, engine, scratch)
     # who is equal to a loser lost to the same winner; who is equal to a kept pair lost to it
     winner = np.where(winner[first] >= 0, winner[first], np.where(distinct, NOBODY, first))
-    media = media_of(task)
-    # a bucket's 32 bits cover the media too, but they are no proof
-    ranks = np.flatnonzero((winner >= 0) & ~task.protected & (media == media[winner]))
+    ranks = np.flatnonzero((winner >= 0) & ~task.protected)
     return Losers(ranks=ranks, winners=winner[ranks], shares=shares[first[ranks]])
 
 
@@ -175,11 +173,12 @@ def _decide(members: U32, starts: I64, slots: U16, found: Sets, task: Task, rank
     winner = np.full(len(ranks), NOBODY, np.int64)
     shares = np.ones((len(ranks), len(task.sketch.on)))
     kept, tried = np.zeros(len(starts) - 1, np.int64), np.full(len(ranks), NOBODY, np.int64)
-    protected, banding = task.protected[ranks], task.banding
+    protected, media, banding = task.protected[ranks], media_of(task)[ranks], task.banding
     for first in range(0, len(ranks), CHUNK):
         _decide_some(
             first, min(first + CHUNK, len(ranks)), protected, owned, owned_starts, members, starts, kept, tried,
-            slots, banding.least_equal, found.shingles, found.begins, found.ends, banding.jaccard, winner, shares,
+            slots, banding.least_equal, media, found.shingles, found.begins, found.ends, banding.jaccard, winner,
+            shares,
         )  # fmt: skip
         found.forget()
     return winner, shares
@@ -188,7 +187,7 @@ def _decide(members: U32, starts: I64, slots: U16, found: Sets, task: Task, rank
 @compiled
 def _decide_some(
     first: int, last: int, protected: Mask, owned: U32, owned_starts: I64, members: U32, starts: I64, kept: I64,
-    tried: I64, slots: U16, least_equal: int, shingles: U64, begins: I64, ends: I64, similarity: float,
+    tried: I64, slots: U16, least_equal: int, media: U64, shingles: U64, begins: I64, ends: I64, similarity: float,
     winner: I64, shares: F64,
 ) -> None:  # fmt: skip
     """Decide about the members `first` to `last`; a bucket's first `kept` members are those that were kept."""
@@ -203,7 +202,7 @@ def _decide_some(
                 other = int(members[i])
                 if other >= best:
                     break
-                if tried[other] == one or equal_slots(slots[one], slots[other]) < least_equal:
+                if tried[other] == one or not hopeful(one, other, media, slots, least_equal):
                     continue
                 tried[other] = one
                 mine, others = shingles[begins[one] : ends[one]], shingles[begins[other] : ends[other]]
