@@ -181,13 +181,14 @@ def _row(number: int, text: str) -> dict[str, Any]:
 def curate(home: Path) -> dict[str, Any]:
     """Our step over the pairs files."""
     started = time.perf_counter()
-    from curate import corpus as corpora
     from curate.contamination import index as indexes
     from curate.contamination import scan
-    from curate.corpus import Corpus, Pool
     from curate.engines.local import Local
-    from curate.manifest import Hashes
-    from curate.screen import _place, review, screen
+    from curate.hashing import Hashes
+    from curate.pairs.pool import Pool
+    from curate.screening.screen import _place, review, screen
+    from curate.steps import corpus as corpora
+    from curate.steps.corpus import Corpus
     from curate.steps.decontaminate import Bound
 
     sets = [Items(name, str(home / f"{name}.jsonl")) for name in SETS]

@@ -41,7 +41,7 @@ def make(root: Path, count: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from curate.part import PARQUET
+    from curate.pairs.part import PARQUET
 
     for name in ("texts", "pairs"):
         (root / name).mkdir(parents=True)
@@ -75,7 +75,7 @@ def _pairs(count: int) -> Iterator[tuple[bool, tuple[str, ...]]]:
 
 
 def _pairs_file(rows: list[tuple[str, ...]]) -> Any:
-    from curate.columns import PairColumns, finish, group_id
+    from curate.pairs.columns import PairColumns, finish, group_id
     from curate.sources.base import Draft
 
     columns = PairColumns("bench", None, None, None)
@@ -118,9 +118,9 @@ def _scan(folder: Path, *, touch: bool) -> None:
 
 def curate_keys(root: Path) -> int:
     """The step on pairs files, as `curate mix` runs it."""
-    from curate.corpus import Pool
     from curate.engines.local import Local
-    from curate.screen import screen
+    from curate.pairs.pool import Pool
+    from curate.screening.screen import screen
     from curate.steps import build
 
     parts = tuple(sorted(path.name for path in (root / "pairs").glob("part-*.parquet")))
@@ -131,15 +131,15 @@ def curate_keys(root: Path) -> int:
 
 
 def curate_texts(root: Path) -> int:
-    """The step on texts: keys as `curate.columns` makes them, and the decision."""
+    """The step on texts: keys as `curate.pairs.columns` makes them, and the decision."""
     import gc
 
     import numpy as np
     import polars as pl
 
-    from curate.corpus import Corpus
     from curate.engines.local import Local
     from curate.schema import messages_digest
+    from curate.steps.corpus import Corpus
     from curate.steps.exact_duplicates import ExactDuplicates
 
     gc.disable()  # as normalize does
@@ -212,7 +212,12 @@ SYSTEMS: dict[str, Callable[[Path], int | None]] = {
     "pandas drop_duplicates": pandas,
     "datasets map and filter": datasets,
 }
-IMPORTS = {"curate": "curate.screen, curate.steps", "polars": "polars", "pandas": "pandas", "datasets": "datasets"}
+IMPORTS = {
+    "curate": "curate.screening.screen, curate.steps",
+    "polars": "polars",
+    "pandas": "pandas",
+    "datasets": "datasets",
+}
 
 
 def inside(name: str, root: Path) -> None:

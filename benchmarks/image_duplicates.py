@@ -29,9 +29,9 @@ import numpy as np
 from PIL import Image
 
 from curate.engines.local import Local
-from curate.image_match import copies
-from curate.media import ImageStore
-from curate.packs import Packs
+from curate.images.copies import copies
+from curate.images.packs import Packs
+from curate.images.store import ImageStore
 
 HERE = Path(__file__).resolve()
 WORKERS = 2

@@ -1,4 +1,4 @@
-"""How fast images are judged: curate.media.check against bare decoding and against what people do.
+"""How fast images are judged: curate.images.decode.check against bare decoding and against what people do.
 
 python benchmarks/images.py [--images 200] [--rounds 15]
 
@@ -22,7 +22,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from curate.media import check
+from curate.images.decode import check
 
 RESULT = Path(__file__).parent / "results" / "images.json"
 SIZES = ((640, 480), (800, 600), (1024, 768))
@@ -73,7 +73,7 @@ def pil_full(data: bytes) -> None:
 
 BARE = "bare decode (simplejpeg 1/8 grey)"
 WAYS: dict[str, Callable[[bytes], object]] = {
-    "curate.media.check": check,
+    "curate.images.decode.check": check,
     BARE: bare_decode,
     "PIL draft + dhash": pil_draft,
     "PIL full decode + dhash": pil_full,

@@ -147,7 +147,7 @@ def _table(truth: list[tuple[int, int, float]]) -> pa.Table:
 
 def _write_pairs(texts: Any, directory: Path) -> None:
     """The documents as `chosen` of pairs files, as curate normalizes them: not compressed."""
-    from curate.part import PARQUET  # not above: our workers import this file too
+    from curate.pairs.part import PARQUET  # not above: our workers import this file too
 
     directory.mkdir()
     for number, first in enumerate(range(0, len(texts), PART_ROWS)):
@@ -186,9 +186,9 @@ def _pairs(texts: Any, first: int) -> pa.Table:
 
 def ours(directory: Path, workers: int, settings: dict[str, Any], out: Path) -> None:
     """`near_dedup` on the pairs files, from nothing: sketches, decisions, winners."""
-    from curate.corpus import Pool
     from curate.engines.local import Local
-    from curate.screen import screen
+    from curate.pairs.pool import Pool
+    from curate.screening.screen import screen
     from curate.steps import build
 
     parts = tuple(sorted(path.name for path in directory.glob("part-*.parquet")))

@@ -36,11 +36,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification, Qwen2_5_
 from transformers.utils import logging
 
 from trainer.backbones import Backbone
+from trainer.batch import Batch, Tree
 from trainer.config import HeadConfig, LossConfig
 from trainer.flops import peak_flops, step_flops
 from trainer.losses import loss
 from trainer.model import RewardHead, RewardModel
-from trainer.packing import Batch, Tree, pack, pad
+from trainer.packing import pack, pad
 from trainer.prefix_attention import install
 
 IMAGE = 1000  # the image token, in every size
@@ -179,7 +180,7 @@ def trl(pairs: Sequence[Tree], size: str, device: str, checkpointed: bool, direc
     from trl.trainer.reward_config import RewardConfig
     from trl.trainer.reward_trainer import RewardTrainer
 
-    from trainer.tiny import build_tokenizer
+    from trainer.tiny_models import build_tokenizer
 
     class Clock(TrainerCallback):  # type: ignore[misc]  # the untyped base is upstream's
         cost: Cost = (0.0, 0.0)

@@ -3,7 +3,6 @@
 It decides nothing about pairs: it hands artefacts from stage to stage, keeps the accounts, and writes the lock.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,23 +11,20 @@ from typing import Any, Protocol
 
 import polars as pl
 
-import curate
-from curate import config, mix, quotas, schema, shards, sources, steps
+from curate import steps
 from curate.cards import mix_card
-from curate.corpus import Pool as ScreenPool
 from curate.engines.base import Engine, Tick
-from curate.errors import ConfigError, InfeasibleError
-from curate.evalfiles import Shelf
-from curate.hub import pins
-from curate.hub.fetched import fetched
-from curate.manifest import Hashes, fingerprint, hash_file
-from curate.media import ImageStore
-from curate.normalize import Artefact, Job, locate, normalize_all
-from curate.quotas import Plan
-from curate.recipe import Pool, Recipe
-from curate.screen import Screened, review, screen, write_decisions
+from curate.errors import InfeasibleError
+from curate.hashing import Hashes, fingerprint, hash_file
+from curate.images.store import ImageStore
+from curate.inputs import Inputs, jobs, pools_of, sizes
+from curate.lock import _lock, identity
+from curate.mixing import quotas, select, shards
+from curate.mixing.quotas import Plan
+from curate.pairs.normalize import Artefact, locate, normalize_all
+from curate.recipe import Recipe
+from curate.screening.screen import Screened, review, screen, write_decisions
 from curate.steps.base import Step
-from curate.summary import summary
 from curate.workspace import Workspace, read_json, write_json
 
 PUBLISHED = "pools as published, before anything is read"
@@ -49,81 +45,6 @@ class Watcher(Protocol):
     def progress(self, stage: str, total_bytes: int) -> AbstractContextManager[Callable[[Tick], None]]:
         """Listen to a stage."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """Where a build finds its raw files, its workspace and the user's own manifests."""
-
-    workspace: Workspace
-    raw: Path | None = None
-    manifests: Path | None = None
-
-    def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
-        """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
-        shelf = Shelf(workspace=self.workspace, hashes=hashes, raw=self.raw, manifests=self.manifests)
-        return steps.bind(steps.build_all(recipe.steps, recipe.where), shelf, recipe.where)
-
-    def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:
-        """A source with its options, checked. Raises ConfigError for an unknown source or option."""
-        source = sources.get(name, self.manifests, where)
-        if options and source.options is None:
-            raise ConfigError(f"{where}.options", f"{name} has no options", "no options")
-        read = config.build(dict(options), source.options, f"{where}.options") if source.options else None
-        job = Job(name=name, source=source, raw=self.workspace.raw(name), options=read, max_skip=max_skip)
-        if self.raw is not None:
-            return dataclasses.replace(job, raw=self.raw / name)
-        pinned = pins.read(name, self.manifests).commit if self.manifests is not None else None
-        there = fetched(self.workspace, name, pinned)
-        if there is None:
-            return job
-        return dataclasses.replace(
-            job, raw=there.directory, revision=there.revision, license=there.license, pinned=there.pinned
-        )
-
-
-def jobs(recipe: Recipe, inputs: Inputs) -> dict[str, Job]:
-    """The job of every pool of a recipe, by label."""
-
-    def job(pool: Pool) -> Job:
-        max_skip = recipe.max_skip.get(pool.source)
-        return inputs.job(pool.source, pool.options, max_skip, f"{recipe.where}.sources.{pool.label}")
-
-    return {pool.label: job(pool) for pool in recipe.pools}
-
-
-def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, Artefact]:
-    """The pairs artefact of every pool, by label. Raises ConfigError for one that is not finished."""
-    found = {label: locate(job, inputs.workspace, hashes) for label, job in jobs(recipe, inputs).items()}
-    for label, artefact in found.items():
-        if not artefact.manifest:
-            where, hint = f"{recipe.where}.sources", f"curate normalize {artefact.job.name}, or curate mix for all"
-            raise ConfigError(where, f"{label} is not normalized", "the pairs of every source", hint)
-    return found
-
-
-def pools_of(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[ScreenPool]:
-    """What steps see of finished artefacts, in the order of the recipe's pools."""
-    return [
-        ScreenPool(
-            label=label,
-            source=artefact.job.name,
-            directory=artefact.directory,
-            priority=recipe.priority.index(label),
-            parts=artefact.parts,
-        )
-        for label, artefact in artefacts.items()
-    ]
-
-
-def sizes(found: Mapping[str, Artefact | Job]) -> dict[str, int | None]:
-    """Pairs per pool: counted where they are normalized, as published where not, None where unknown."""
-    out: dict[str, int | None] = {}
-    for label, item in found.items():
-        job = item if isinstance(item, Job) else item.job
-        manifest = {} if isinstance(item, Job) else item.manifest
-        out[label] = manifest["pairs"] if manifest else job.source.pairs
-    return out
 
 
 def plan(recipe: Recipe, pools: Mapping[str, int | None]) -> Plan:
@@ -194,7 +115,7 @@ def _publish(
 ) -> dict[str, Any]:
     """Select, write the shards and, last, the lock; which is returned."""
     kept = {one.pool.label: one.keys.filter(pl.Series(one.alive)) for one in screened.pools}
-    chosen = mix.select(recipe, kept)
+    chosen = select.select(recipe, kept)
     watch.plan(chosen.plan, "pools as kept")
     watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")
     write_decisions(screened, directory / "decisions")
@@ -229,21 +150,6 @@ def _finished(directory: Path, watch: Watcher) -> dict[str, Any] | None:
             path.unlink()
             return None
     return lock
-
-
-def identity(
-    recipe: Recipe, listed: Sequence[tuple[str, Step]], artefacts: Mapping[str, Artefact]
-) -> dict[str, Any]:
-    """The literals that define a mix: its recipe, its pairs, and the versions of all that judged them."""
-    return {
-        # steps enter by what their verdicts depend on: a tokenizer by its content, not by where it lies
-        "recipe": {name: value for name, value in recipe.material().items() if name != "steps"},
-        "pairs": {label: fingerprint(artefact.facts) for label, artefact in artefacts.items()},
-        "steps": [[name, steps.identity(step)] for name, step in listed],
-        "schema": schema.VERSION,
-        "order": mix.ORDER_VERSION,
-        "shards": shards.VERSION,
-    }
 
 
 def _show_plan(recipe: Recipe, pools: Mapping[str, int | None], basis: str, watch: Watcher) -> None:
@@ -289,58 +195,3 @@ def _screened(
 
 def _files(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[tuple[Path, tuple[str, ...]]]:
     return [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]
-
-
-def _lock(
-    recipe: Recipe,
-    facts: dict[str, Any],
-    artefacts: Mapping[str, Artefact],
-    screened: Screened,
-    chosen: mix.Selection,
-    written: Sequence[shards.ShardFacts],
-) -> dict[str, Any]:
-    return {
-        "name": recipe.name,
-        "fingerprint": fingerprint(facts),
-        "curate": curate.__version__,
-        **{name: facts[name] for name in ("schema", "order", "shards")},
-        "recipe": recipe.to_dict(),
-        "steps": facts["steps"],
-        "rows": len(chosen.mix),
-        "held_out": len(chosen.holdout),
-        "plan": chosen.plan.to_dict(),
-        "funnel": funnel(recipe, artefacts, screened, chosen),
-        "sources": {
-            label: {**artefact.facts, "pinned": artefact.job.pinned, "fingerprint": facts["pairs"][label]}
-            for label, artefact in artefacts.items()
-        },
-        **summary(recipe, artefacts, chosen),
-        "files": [dataclasses.asdict(shard) for shard in written],
-    }
-
-
-def funnel(
-    recipe: Recipe, artefacts: Mapping[str, Artefact], screened: Screened, chosen: mix.Selection
-) -> dict[str, dict[str, Any]]:
-    """Where every row and pair of every pool went; the conservation law is asserted (design 6)."""
-    out: dict[str, dict[str, Any]] = {}
-    accounts = {one.pool.label: dataclasses.asdict(one.funnel) for one in screened.pools}
-    for number, pool in enumerate(recipe.pools):
-        manifest, account = artefacts[pool.label].manifest, accounts[pool.label]
-        rows = chosen.mix.filter(pl.col("pool") == number)
-        used = rows.select("part", "position").n_unique()
-        held = chosen.holdout.filter(pl.col("pool") == number).height
-        unused = account["kept"] - used - held
-        assert manifest["pairs"] == account["pairs"], f"{pool.label}: pairs = pairs that were screened"
-        assert unused >= 0, f"{pool.label}: kept = selected + held out + unused"
-        out[pool.label] = {
-            "rows": manifest["rows"],
-            "skipped": manifest["skipped"],
-            "gave": manifest["gave"],
-            **account,
-            "held_out": held,
-            "selected": used,
-            "unused": unused,
-            "mixed": len(rows),
-        }
-    return out

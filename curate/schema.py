@@ -2,7 +2,7 @@
 
 Identity is by content, as it survives a Parquet round trip: equal text, media and numbers give an equal
 `pair_id` on any machine, in any file, at any position. Two rows of one source that say exactly the same
-give the same id twice; `curate.mix` tells such copies apart by their number.
+give the same id twice; `curate.mixing.select` tells such copies apart by their number.
 """
 
 from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from curate.arrays import F64
+
 LEVEL = 0.95
 RESAMPLES = 2000
 _CHUNK = 1 << 22  # cluster weights drawn at a time, 32 MiB

@@ -17,10 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate.manifest import hash_file
-from tests import finished_work
+from curate.hashing import hash_file
+from tests.support import finished_work
 
-ROOT = Path(__file__).parent.parent
 COLOURS = ["red", "green", "blue", "black", "white", "orange"]
 
 ALPHA = """

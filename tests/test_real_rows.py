@@ -2,18 +2,18 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from curate.build import Inputs, build
+from curate.build import build
 from curate.cli.mix import Terminal
 from curate.engines.local import Local
+from curate.inputs import Inputs
 from curate.recipe import load
 from curate.workspace import Workspace
+from tests.support.paths import REAL
 
-REAL = Path(__file__).parents[2] / "shared" / "real"
 RECIPE = """
 name: hh
 sources:

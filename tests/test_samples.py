@@ -3,8 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate import recipe, steps
-from curate.build import Inputs, build
-from curate.engines.base import Tick
+from curate.build import build
 from curate.engines.local import Local
-from curate.quotas import Plan
+from curate.inputs import Inputs
 from curate.workspace import Workspace
+from tests.support.paths import ROOT
+from tests.support.samples import RECIPES, SAMPLES, Silent
 
-ROOT = Path(__file__).parent.parent
-SAMPLES, RECIPES = ROOT / "samples", sorted((ROOT / "recipes").glob("*.yaml"))
 CACHES = {"__pycache__", ".mypy_cache", ".ruff_cache"}
-
-
-class Silent:
-    def say(self, text: str) -> None:
-        pass
-
-    def plan(self, plan: Plan, basis: str) -> None:
-        pass
-
-    @contextmanager
-    def progress(self, _stage: str, _total_bytes: int) -> Iterator[Callable[[Tick], None]]:
-        yield lambda _tick: None
 
 
 def files(root: Path, names: set[str]) -> dict[str, bytes]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.columns import PairColumns, finish, group_id
 from curate.errors import SkipRow
+from curate.pairs.columns import PairColumns, finish, group_id
 from curate.schema import PAIRS_FILE, Block, Media, Message
 from curate.sources.base import Draft, reply, user
 

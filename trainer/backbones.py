@@ -15,7 +15,7 @@ from curate.errors import TrainError
 from trainer import prefix_attention
 
 if TYPE_CHECKING:
-    from trainer.packing import Batch
+    from trainer.batch import Batch
 
 Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "text"]
 

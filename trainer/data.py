@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import TrainError, WorkspaceError
-from curate.packs import Packs
+from curate.images.packs import Packs
+from curate.mixing.shard_schema import REFERENCE
 from curate.schema import VERSION, Block, Message
-from curate.shard_schema import REFERENCE
 from trainer.encode import Encoded, Encoder, Measured, Row
 from trainer.media import Medium, Unusable
 from trainer.packing import pack_sizes

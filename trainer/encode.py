@@ -22,8 +22,9 @@ from transformers.utils import cached_file
 
 from curate.errors import TrainError
 from curate.schema import Message
+from trainer.batch import Tree
 from trainer.media import BadMedia, Grids, Layout, Medium, Picture, Tiles, Unusable, picture
-from trainer.packing import Tree, tree
+from trainer.packing import tree
 
 DATE = "26 Jul 2024"
 """What templates that print the day (Llama 3) are told: a score must not depend on when it was computed."""

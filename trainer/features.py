@@ -22,16 +22,17 @@ from torch import Tensor
 from transformers.utils import cached_file
 
 from curate.evalsets.itemfile import ItemFile, Question
-from curate.manifest import fingerprint, hash_file
+from curate.hashing import fingerprint, hash_file
 from curate.workspace import atomic, write_json
-from trainer import tiny
+from trainer import tiny_models
+from trainer.batch import Tree
 from trainer.config import TrainConfig
 from trainer.data import MixReader
 from trainer.encode import Encoded, Encoder
 from trainer.logs import say
 from trainer.media import Unusable
 from trainer.model import RewardModel, build
-from trainer.packing import Tree, pack
+from trainer.packing import pack
 from trainer.score import batches
 
 VERSION = 1
@@ -223,7 +224,7 @@ def _source(model: str, root: Path) -> str:
         return model
     built = root / model.replace("/", "-")
     if not (built / "config.json").exists():
-        tiny.save(model.removeprefix("tiny/"), built)
+        tiny_models.save(model.removeprefix("tiny/"), built)
     return str(built)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from trainer.packing import Batch
+from trainer.batch import Batch
 
 if TYPE_CHECKING:
     from trainer.backbones import Backbone

@@ -18,7 +18,7 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from curate.packs import DamagedImageError, Packs
+from curate.images.packs import DamagedImageError, Packs
 from curate.schema import MediaKind
 
 MAX_PIXELS = 89_478_485

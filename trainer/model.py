@@ -24,8 +24,8 @@ from transformers.utils import cached_file
 
 from curate.errors import TrainError
 from trainer.backbones import Backbone, quiet
+from trainer.batch import Batch
 from trainer.config import HeadConfig, LoraConfig
-from trainer.packing import Batch
 
 HEAD_FILE, CONFIG_FILE, ADAPTER_FILE = "head.safetensors", "reward_config.json", "adapter_model.safetensors"
 ADAPTER = "default"

@@ -82,7 +82,7 @@ def _loss(head: RewardHead, asked: TrainConfig, pairs: Pairs, batch: Tensor) -> 
 
 @torch.no_grad()
 def write_scores(head: RewardHead, replies: Replies, path: Path) -> None:
-    """A score file (curate.scorefile) of an items file's features."""
+    """A score file (curate.evaluation.score_file) of an items file's features."""
     values = head(replies.features.to(_device())).tolist() if replies.names else []
     if not all(map(_finite, values)):
         raise TrainError(str(path), "a score is no finite number", "", "a lower head_lr may help")

@@ -24,11 +24,12 @@ import torch
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.workspace import atomic
+from trainer.batch import Tree
 from trainer.encode import Encoder
 from trainer.logs import fail, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
-from trainer.packing import Tree, pack
+from trainer.packing import pack
 
 T = TypeVar("T")
 EVERY = 5.0  # seconds between lines that say how far it is

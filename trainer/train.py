@@ -25,6 +25,7 @@ from torch import Tensor
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.workspace import read_json, write_json
 from trainer import checkpoint, config
+from trainer.batch import Batch
 from trainer.checkpoint import State
 from trainer.config import TrainConfig
 from trainer.data import Batches, PairsReader, Step
@@ -34,10 +35,10 @@ from trainer.flops import step_flops
 from trainer.logs import Clock, Metrics, fail, say
 from trainer.losses import pair_losses
 from trainer.media import Unusable
-from trainer.packing import Batch, pack, pad
-from trainer.run import Run, set_up, sizes
+from trainer.packing import pack, pad
 from trainer.schedule import draw, due, end, factor, progress
-from trainer.tally import Tally, summed
+from trainer.setup import Run, set_up, sizes
+from trainer.step_stats import Tally, summed
 from trainer.validation import accuracy
 
 

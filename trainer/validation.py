@@ -9,9 +9,10 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from trainer.batch import Tree
 from trainer.encode import Encoded
 from trainer.model import RewardModel
-from trainer.packing import Tree, dummy_image, pack
+from trainer.packing import dummy_image, pack
 from trainer.score import batches
 
 

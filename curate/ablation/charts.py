@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from curate.ablation.effects import ALPHA, Effect
-from curate.ablation.exams import title
-from curate.cards.plots import CHOSEN, FAINT, INK, LEFT, NEITHER, REJECTED, RIGHT, ROW, WIDTH, box, line, svg, text
+from curate.ablation.eval_items import title
+from curate.svg import CHOSEN, FAINT, INK, LEFT, NEITHER, REJECTED, RIGHT, ROW, WIDTH, box, line, svg, text
 
 TOP = 44
 

@@ -22,7 +22,8 @@ from typing import Any, Literal
 import numpy as np
 
 from curate import statistics
-from curate.ablation import student
+from curate.ablation import t_distribution
+from curate.arrays import F64
 from curate.evalsets.base import Formula, Trial
 from curate.evalsets.measures import Tally, evaluate_formulas, tally
 from curate.statistics import Interval
@@ -78,7 +79,7 @@ def effects(
     """
     left, right = [tally(trials) for trials in arm], [tally(trials) for trials in other]
 
-    def values(weights: statistics.F64) -> statistics.F64:
+    def values(weights: F64) -> F64:
         return np.asarray(np.mean([_gaps(a, b, formulas, weights) for a, b in zip(left, right, strict=True)], 0))
 
     draws = statistics.bootstrap(len(left[0].clusters), values, seed)
@@ -132,12 +133,10 @@ def detectable(error: float, freedom: float, alpha: float = ALPHA) -> float:
 
 
 def _quantile(share: float, freedom: float) -> float:
-    return student.quantile(share, freedom) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
+    return t_distribution.quantile(share, freedom) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
 
 
-def _gaps(
-    a: Tally, b: Tally, formulas: Sequence[Formula], weights: statistics.F64 | None = None
-) -> statistics.F64:
+def _gaps(a: Tally, b: Tally, formulas: Sequence[Formula], weights: F64 | None = None) -> F64:
     """Arm less other for each formula, [R, formulas]."""
     over, under = evaluate_formulas(a, formulas, weights), evaluate_formulas(b, formulas, weights)
     return np.stack([over[formula.name] - under[formula.name] for formula in formulas], axis=1)
@@ -197,7 +196,7 @@ class _Measured:
         return 1 / (self.counts.trials if self.counts else self.clusters)
 
 
-def _one_seed(measured: _Measured, _: statistics.F64, draws: statistics.F64) -> Effect:
+def _one_seed(measured: _Measured, _: F64, draws: F64) -> Effect:
     counts, interval = measured.counts, statistics.percentile(draws)
     assert interval is not None, "a measure with a value has draws"
     if (
@@ -213,14 +212,15 @@ def _one_seed(measured: _Measured, _: statistics.F64, draws: statistics.F64) -> 
     return measured.effect(1, interval=interval, p=p, test="mcnemar", error=error, freedom=math.inf)
 
 
-def _seeds(measured: _Measured, by_seed: statistics.F64, draws: statistics.F64) -> Effect:
+def _seeds(measured: _Measured, by_seed: F64, draws: F64) -> Effect:
     seeds, mean = len(by_seed), float(by_seed.mean())
     items, between = float(np.nanvar(draws)), float(by_seed.var(ddof=1)) / seeds
     items = max(items, measured.least_error**2 / seeds)
     freedom = (items + between) ** 2 / (items**2 / max(measured.clusters - 1, 1) + between**2 / (seeds - 1))
     error = math.sqrt(items + between)
-    half = student.quantile(1 - ALPHA / 2, freedom) * error
+    half = t_distribution.quantile(1 - ALPHA / 2, freedom) * error
     return measured.effect(
-        seeds, interval=Interval(mean - half, mean + half), p=student.chance(mean / error, freedom), test="t",
+        seeds, interval=Interval(mean - half, mean + half),
+        p=t_distribution.chance(mean / error, freedom), test="t",
         error=error, freedom=freedom,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from curate.ablation.arms import Arm
 from curate.ablation.effects import ALPHA, Effect, above_chance, corrected, effects
-from curate.ablation.exams import HOLDOUT, Exam, title
+from curate.ablation.eval_items import HOLDOUT, Exam, title
 from curate.evalsets.base import Trial
 from curate.statistics import Interval
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from curate import build, training
+from curate import build, trainer_process
 from curate.ablation.arms import Arm
 from curate.ablation.study import Study, folder
-from curate.build import Inputs
-from curate.manifest import Hashes
-from curate.normalize import locate
+from curate.hashing import Hashes
+from curate.inputs import Inputs, jobs, sizes
+from curate.pairs.normalize import locate
 from curate.recipe import Recipe
-from curate.report import Table
+from curate.tables import Table
 from curate.workspace import read_json
 
 Rows = Mapping[str, Mapping[str, int | None]]
@@ -29,9 +29,9 @@ def planned_rows(study: Study, inputs: Inputs) -> Rows:
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
     located = {
         label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job
-        for label, job in build.jobs(study.recipe, inputs).items()
+        for label, job in jobs(study.recipe, inputs).items()
     }
-    plan = build.plan(study.recipe, build.sizes(located))
+    plan = build.plan(study.recipe, sizes(located))
     whole = {line.label: line.rows for line in plan.lines}
     return {arm.name: _left(study.recipe, arm, whole) for arm in study.arms}
 
@@ -74,4 +74,4 @@ def run_line(place: Path, run: Path, processes: int) -> str:
     items = f"{shlex.quote(str(place / 'items'))}/*.parquet"
     score = shlex.join([sys.executable, "-m", "trainer.score", str(run / "final")])
     target = shlex.quote(str(run / "scores"))
-    return f"{shlex.join(training.command(run, processes))} && {score} {items} --out {target}"
+    return f"{shlex.join(trainer_process.command(run, processes))} && {score} {items} --out {target}"

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from curate import statistics, training
+from curate import statistics, trainer_process
 from curate.ablation.effects import Effect
-from curate.ablation.exams import title
+from curate.ablation.eval_items import title
 from curate.ablation.findings import values
 from curate.ablation.report import Report
 from curate.ablation.runs import Say
 from curate.ablation.study import Prepared, Study
+from curate.arrays import F64
 from curate.errors import ConfigError
 from curate.workspace import Workspace
 
@@ -52,7 +53,7 @@ def carry_out(prepared: Prepared, workspace: Workspace, say: Say) -> None:
     configs = [str(run.folder / "config.yaml") for run in runs]
     places = ["--features", str(workspace.root / "features")]
     command = [sys.executable, "-m", "trainer.probe", *places, "--items", *items, "--runs", *configs]
-    training.run(command, say)
+    trainer_process.run(command, say)
 
 
 def full_values(prepared: Prepared) -> dict[str, list[Effect]]:
@@ -88,7 +89,7 @@ def agreement(probe: Report, full: Mapping[str, Sequence[Effect]]) -> dict[str, 
             + ([_told("all measures", a, b)] if len(names) > 1 else [])}  # fmt: skip
 
 
-def _told(name: str, a: statistics.F64, b: statistics.F64) -> dict[str, Any]:
+def _told(name: str, a: F64, b: F64) -> dict[str, Any]:
     tau = mean_tau(a, b)
     draw = np.random.Generator(np.random.PCG64(SEED))
     drawn = (draw.integers(0, len(a), len(a)) for _ in range(statistics.RESAMPLES))
@@ -98,7 +99,7 @@ def _told(name: str, a: statistics.F64, b: statistics.F64) -> dict[str, Any]:
     return {"column": name, "tau": tau, "low": low, "high": high, "arms": len(a)}
 
 
-def mean_tau(a: statistics.F64, b: statistics.F64) -> float:
+def mean_tau(a: F64, b: F64) -> float:
     """The mean over columns of Kendall's tau-b between the rows of a and b; nan where no column has a ranking."""
     taus = [tau for i in range(a.shape[1]) if not math.isnan(tau := kendall(a[:, i].tolist(), b[:, i].tolist()))]
     return sum(taus) / len(taus) if taus else math.nan

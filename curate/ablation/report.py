@@ -7,9 +7,9 @@ from typing import Any
 from curate import evalsets
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect
-from curate.ablation.exams import HOLDOUT, Exam, title
+from curate.ablation.eval_items import HOLDOUT, Exam, title
 from curate.ablation.findings import Findings, chance, marks, points, span
-from curate.report import Table
+from curate.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate import training
-from curate.ablation.exams import Exam
+from curate import trainer_process
+from curate.ablation.eval_items import Exam
 from curate.errors import TrainError
 from curate.workspace import read_json
 
@@ -45,7 +45,7 @@ class Run:
 
     def commands(self, processes: int) -> list[list[str]]:
         """What is left to do, in order: train, then score what has no scores yet."""
-        out = [] if (self.folder / "result.json").exists() else [training.command(self.folder, processes)]
+        out = [] if (self.folder / "result.json").exists() else [trainer_process.command(self.folder, processes)]
         missing = [str(items) for items in self.items if out or not self._scores(items).exists()]
         if missing:
             model, target = str(self.folder / "final"), str(self.folder / "scores")
@@ -91,7 +91,7 @@ def carry_out(run: Run, processes: int) -> None:
                 file.flush()
 
             try:
-                training.run(command, write)
+                trainer_process.run(command, write)
             except TrainError as error:
                 hint = f"{error.hint}; its log is {log}" if error.hint else f"its log is {log}"
                 raise TrainError(f"{run.name}: {error.where}", error.found, error.expected, hint) from None

@@ -9,17 +9,18 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from curate import training
+from curate import trainer_process
 from curate.ablation import arms as armory
-from curate.ablation import exams as examinations
+from curate.ablation import eval_items as examinations
 from curate.ablation.arms import Arm
-from curate.ablation.exams import Exam
+from curate.ablation.eval_items import Exam
 from curate.ablation.runs import Run
-from curate.build import Built, Inputs, Watcher, build_family
+from curate.build import Built, Watcher, build_family
 from curate.engines.base import Engine
 from curate.errors import ConfigError
-from curate.keys import halves
-from curate.manifest import fingerprint
+from curate.hashing import fingerprint
+from curate.inputs import Inputs
+from curate.pairs.keys import halves
 from curate.recipe import Recipe
 from curate.workspace import Workspace, write_json
 
@@ -168,7 +169,7 @@ def _runs(study: Study, arm: Arm, mix: Built, exams: Sequence[Exam], workspace: 
     for seed in range(study.seeds):
         name = f"{arm.name}-seed{seed}"
         run = Run(name=name, folder=folder(study, workspace) / name, items=items)
-        training.prepare(study.preset, run_settings(study, arm, seed, mix, run.folder, workspace))
+        trainer_process.prepare(study.preset, run_settings(study, arm, seed, mix, run.folder, workspace))
         out.append(run)
     return tuple(out)
 

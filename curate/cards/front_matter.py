@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate import shard_schema
+from curate.mixing import shard_schema
 
 Lock = Mapping[str, Any]
 

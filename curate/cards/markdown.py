@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from curate.report import Table
+from curate.tables import Table
 
 
 def markdown(table: Table) -> str:
-    """A table of curate.report in Markdown; numbers stand to the right with thousands marked."""
+    """A table of curate.tables in Markdown; numbers stand to the right with thousands marked."""
     numeric = [_all_numbers([row[i] for row in table.rows]) for i in range(len(table.columns))]
     lines = [list(table.columns), ["--:" if number else "---" for number in numeric]]
     lines += [[cell(value) for value in row] for row in table.rows]

@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from curate import report, shard_schema
+from curate import lock_tables
+from curate import tables as report
 from curate.cards.croissant import croissant
 from curate.cards.figures import plot
 from curate.cards.front_matter import columns, front_matter, splits
@@ -20,6 +21,7 @@ from curate.cards.markdown import cell, markdown, percent
 from curate.cards.recipe_text import recipe_text
 from curate.errors import WorkspaceError
 from curate.licenses import NO_ADVICE, known_id, terms
+from curate.mixing import shard_schema
 from curate.workspace import atomic, write_json
 
 Lock = Mapping[str, Any]
@@ -150,12 +152,12 @@ def _type(kind: pa.DataType) -> str:
 
 
 def _funnel(lock: Lock) -> str:
-    reasons = report.reasons_table(lock["funnel"])
+    reasons = lock_tables.reasons_table(lock["funnel"])
     why = f"\n\nWhy rows gave no pair, and why pairs were dropped:\n\n{markdown(reasons)}" if reasons.rows else ""
     return (
         "## Funnel\n\nRows are the publisher's, pairs are ours. Every row and every pair is accounted for: rows = "
         "skipped + those that gave pairs, pairs = dropped + kept, kept = held out + unused + those in the mix. "
-        f"`mixed` counts repeats.\n\n{markdown(report.funnel_table(lock['funnel']))}{why}"
+        f"`mixed` counts repeats.\n\n{markdown(lock_tables.funnel_table(lock['funnel']))}{why}"
     )
 
 

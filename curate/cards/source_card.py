@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from curate.cards.markdown import cell, markdown
 from curate.licenses import known_id, terms
-from curate.report import Table
 from curate.sources.base import Source
+from curate.tables import Table
 
 END = "<!-- the facts above are written by `curate card`; the words below by people -->"
 

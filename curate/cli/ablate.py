@@ -8,17 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from curate import training
+from curate import trainer_process
 from curate.ablation import arms as armory
-from curate.ablation import document, sweep
 from curate.ablation import probe as probing
+from curate.ablation import spec, write
 from curate.ablation.arms import Mode
 from curate.ablation.outcome import outcome
 from curate.ablation.plan import commands, plan_table, planned_rows
 from curate.ablation.report import Report, accuracy_table, brief_table, cost_table, verdict_table
 from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
-from curate.build import Inputs
 from curate.cli.engines import at_work
 from curate.cli.mix import Terminal
 from curate.cli.options import (
@@ -36,7 +35,8 @@ from curate.cli.options import (
 )
 from curate.cli.output import data, say, show
 from curate.errors import ConfigError
-from curate.quotas import Plan
+from curate.inputs import Inputs
+from curate.mixing.quotas import Plan
 from curate.workspace import Workspace
 
 
@@ -138,7 +138,7 @@ def ablate(
     if plan:
         _plan(study, inputs, nproc, as_json)
         return
-    training.check_installed()
+    trainer_process.check_installed()
     with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
         prepared = prepare(study, inputs, benchmark or [], crew, Once())
     if ready:
@@ -146,7 +146,7 @@ def ablate(
         return
     with Workspace(prepared.folder).hold(wait=wait):  # two commands must not carry out the same runs
         report = _carried_out(prepared, inputs.workspace, nproc)
-        written = document.write(report, prepared.folder)
+        written = write.write(report, prepared.folder)
     if as_json:
         data(report.to_dict())
         return
@@ -170,7 +170,7 @@ def _of_file(file: Path, recipe: Path | None, dataset: Any, every: bool, mode: A
                                       ("--baseline-mix", baseline)) if value]  # fmt: skip
     if given:
         raise ConfigError(given[0], f"given beside {file}", "one of them", "an ablation file names its own arms")
-    return sweep.load(file, recipe, preset)
+    return spec.load(file, recipe, preset)
 
 
 def _of_recipe(path: Path | None, named: list[str], every: bool, mode: str | None, baseline: list[str],

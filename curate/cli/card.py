@@ -9,7 +9,7 @@ from curate import sources
 from curate.cards import mix_card
 from curate.cards.source_card import source_card
 from curate.cli.options import MANIFESTS, WORKSPACE, ManifestsOption, WorkspaceOption
-from curate.inspect.find import find_mix
+from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace
 
 

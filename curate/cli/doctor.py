@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 from curate import evalsets
-from curate.build import Inputs
+from curate.analysis.baseline import LEAST, Found, checked, uncompared, worse
+from curate.analysis.doctor import Settings, examine
+from curate.analysis.overlap import KINDS, heat_map, overlap_table
+from curate.analysis.overlap import overlap as compare
+from curate.analysis.tables import tables
 from curate.cli.engines import at_work
 from curate.cli.options import (
     ENGINE,
@@ -22,13 +26,9 @@ from curate.cli.options import (
     WorkspaceOption,
 )
 from curate.cli.output import data, progress, say, show
-from curate.doctor.baseline import LEAST, Found, checked, uncompared, worse
-from curate.doctor.examine import Settings, examine
-from curate.doctor.tables import tables
-from curate.doctor.targets import find
 from curate.errors import ConfigError
-from curate.overlap import KINDS, heat_map, overlap_table
-from curate.overlap import overlap as compare
+from curate.inputs import Inputs
+from curate.inspect.targets import find
 from curate.steps.near_dedup import NearDedup
 from curate.workspace import Workspace, read_json, write_json
 

@@ -10,7 +10,7 @@ from curate import engines as all_engines
 from curate.cli.options import AddressOption, JsonOption
 from curate.cli.output import data, show
 from curate.engines.base import Engine
-from curate.report import Table
+from curate.tables import Table
 from curate.workspace import Workspace
 
 

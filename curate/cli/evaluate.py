@@ -6,15 +6,16 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from curate import evalsets, evaluate, scorefile, scoring
+from curate import evalsets
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WorkspaceOption
 from curate.cli.output import data, say, show
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
-from curate.evaluate import Delta, Line
-from curate.hub import pins
-from curate.hub.fetched import fetched
-from curate.scoring import Asked
+from curate.evaluation import items, metrics, score_file, score_model
+from curate.evaluation.metrics import Delta, Line
+from curate.evaluation.score_model import Asked
+from curate.hub import manifests as pins
+from curate.hub.receipts import fetched
 from curate.workspace import Workspace
 
 FOLDERS = "Benchmarks as published, one folder each, named as the benchmark.  [default: what curate fetch brought]"
@@ -93,8 +94,8 @@ def command(
         data(_plain(results, deltas))
         return
     for result in results:
-        show(evaluate.lines_table(_title(result), result.lines))
-    for table in evaluate.deltas_tables(deltas):
+        show(metrics.lines_table(_title(result), result.lines))
+    for table in metrics.deltas_tables(deltas):
         show(table)
 
 
@@ -137,7 +138,7 @@ def _asked(evalset: EvalSet, split: str | None, prior_sets: float | None, folder
     options = Options(
         split=evalset.split_of(Options(split=split)), prior_sets=None if prior_sets is None else prior_sets / 100
     )
-    loaded = evaluate.load(evalset, folder, options)
+    loaded = items.load(evalset, folder, options)
     count, published = len(loaded.questions.items), evalset.published(str(options.split))
     for reason, rows in loaded.skipped.most_common():
         say(f"{evalset.name}: {rows:,} rows skipped: {reason}")
@@ -150,7 +151,7 @@ def _files(side: Path, asked: Sequence[Asked], workspace: Workspace, max_tokens:
     """The score file of each benchmark: the file itself, or what the model's directory is scored into."""
     if not side.is_dir():
         return {one.evalset.name: side for one in asked}
-    return scoring.score_files(side, asked, workspace, max_tokens=max_tokens)
+    return score_model.score_files(side, asked, workspace, max_tokens=max_tokens)
 
 
 def _judge(asked: Sequence[Asked], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
@@ -159,19 +160,19 @@ def _judge(asked: Sequence[Asked], sides: Sequence[Side]) -> tuple[list[Result],
     for one in asked:
         evalset, name = one.evalset, one.evalset.name
         for side in sides:
-            lines = evaluate.evaluate(evalset, one.questions, side.scores[name], one.options)
+            lines = metrics.evaluate(evalset, one.questions, side.scores[name], one.options)
             results.append(Result(one, side.given, side.files[name], lines, side.unscored[name]))
         if len(sides) == 2:
             first, second = (side.scores[name] for side in sides)
-            deltas += evaluate.compare(evalset, one.questions, first, second, one.options)
-    return results, evaluate.corrected(deltas)
+            deltas += metrics.compare(evalset, one.questions, first, second, one.options)
+    return results, metrics.corrected(deltas)
 
 
 def _read(given: Path, files: Mapping[str, Path], asked: Sequence[Asked], *, allow_unscored: bool) -> Side:
     side = Side(given, files, {}, {})
     for path in dict.fromkeys(files.values()):
         wanted = {one.evalset.name: one.questions for one in asked if files[one.evalset.name] == path}
-        scored = scorefile.read(path, wanted, allow_unscored=allow_unscored)
+        scored = score_file.read(path, wanted, allow_unscored=allow_unscored)
         for name, count in scored.other.items():
             say(f"{path.name}: {count:,} scores of {name} not used")
         for name, reasons in scored.unscored.items():

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
-from curate import evalsets, recipe, report, sources
+from curate import evalsets, recipe, sources, tables
 from curate.cli.options import (
     MANIFESTS,
     WORKSPACE,
@@ -22,12 +22,12 @@ from curate.cli.options import (
 )
 from curate.cli.output import PLAIN_EVERY, data, say, show, talk
 from curate.errors import ConfigError, HubError
-from curate.hub.patience import Patience, Unreachable
+from curate.hub.retry import Patience, Unreachable
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the commands pay for it
     from curate.hub.fetch import Order
-    from curate.hub.pins import Drift, Manifest
+    from curate.hub.manifests import Drift, Manifest
 
 ConnectionsOption = Annotated[int, typer.Option("--workers", min=1, help="Files to bring at the same time.")]
 CONNECTIONS = 4
@@ -68,7 +68,8 @@ def pin(
 def _pin(
     names: list[str], manifests: Path, revision: str | None, workers: int, patience: Patience, *, as_json: bool
 ) -> None:
-    from curate.hub import pinning, pins
+    from curate.hub import manifests as pins
+    from curate.hub import pinning
 
     done: list[Manifest] = []
     failures: list[HubError] = []
@@ -85,7 +86,7 @@ def _pin(
         data([asdict(manifest) for manifest in done])
     else:
         columns = ("source", "commit", "files", "bytes", "rows", "license")
-        show(report.Table("pinned", columns, [_row(manifest) for manifest in done]))
+        show(tables.Table("pinned", columns, [_row(manifest) for manifest in done]))
     _raise(failures)
 
 
@@ -116,7 +117,8 @@ def _raise(failures: list[HubError]) -> None:
 
 
 def _check(names: list[str], manifests: Path, workers: int, patience: Patience, *, as_json: bool) -> None:
-    from curate.hub import pinning, pins
+    from curate.hub import manifests as pins
+    from curate.hub import pinning
 
     read = [pins.read(name, manifests) for name in names or _all()]
     blank = [manifest.source for manifest in read if manifest.commit is None]
@@ -131,7 +133,7 @@ def _check(names: list[str], manifests: Path, workers: int, patience: Patience, 
         data([asdict(drift) for drift in found])
     else:
         rows = [(drift.source, drift.what, drift.pinned, drift.upstream) for drift in found]
-        show(report.Table("drift", ("source", "what", "pinned", "upstream"), rows))
+        show(tables.Table("drift", ("source", "what", "pinned", "upstream"), rows))
     pinned = len(read) - len(blank)
     say(f"{len({drift.source for drift in found})} of {pinned} pinned sources drifted")
     if found:

@@ -18,13 +18,15 @@ from curate.cli.options import (
 )
 from curate.cli.output import data, say
 from curate.cli.output import show as show_table
-from curate.inspect import lives, pages
+from curate.inspect import render
 from curate.inspect import show as samples
+from curate.inspect import why as lives
+from curate.inspect.artefacts import find_mix
 from curate.inspect.diff import change_lines, tables
 from curate.inspect.diff import diff as compare
-from curate.inspect.find import find_mix, shorten
+from curate.inspect.text import shorten
 from curate.inspect.verify import verify as check
-from curate.report import Table
+from curate.tables import Table
 from curate.workspace import Workspace
 
 MixArgument = Annotated[
@@ -156,16 +158,16 @@ def _show_skips(items: list[samples.Item], full: bool) -> None:
 
 
 def _show_pairs(items: list[samples.Item], place: Workspace, *, full: bool, raw: bool) -> None:
-    labels = pages.media_labels(items, place.images)
+    labels = render.media_labels(items, place.images)
     console = Console(highlight=False)
     for number, item in enumerate(items):
         if number:
             typer.echo()
-        for line in pages.page(item, labels, full=full, raw=raw):
+        for line in render.page(item, labels, full=full, raw=raw):
             _show_line(console, line, wrap=not raw)
 
 
-def _show_line(console: Console, line: pages.Line, *, wrap: bool) -> None:
+def _show_line(console: Console, line: render.Line, *, wrap: bool) -> None:
     """Print a line of a page; texts and facts are wrapped and stand under their head."""
     if not wrap and line.kind == "text":
         typer.echo("".join(span.text for span in line.spans), color=True)  # as stored, terminal codes and all

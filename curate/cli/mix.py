@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 
 import typer
 
-from curate import report, steps
-from curate.build import Inputs, build, jobs, sizes
+from curate import lock_tables, steps
+from curate.build import build
 from curate.build import plan as make_plan
 from curate.cli.engines import at_work
 from curate.cli.options import (
@@ -25,9 +25,12 @@ from curate.cli.options import (
 )
 from curate.cli.output import data, progress, say, show, show_talk
 from curate.engines.base import Tick
-from curate.manifest import Hashes
-from curate.normalize import locate
-from curate.quotas import Plan
+from curate.hashing import Hashes
+from curate.inputs import Inputs, jobs, sizes
+from curate.mixing import quotas
+from curate.mixing.quotas import Plan
+from curate.near_duplicates.banding import curve_table
+from curate.pairs.normalize import locate
 from curate.recipe import load
 from curate.workspace import Workspace
 
@@ -41,7 +44,7 @@ class Terminal:
 
     def plan(self, plan: Plan, basis: str) -> None:
         """The plan as a table."""
-        show_talk(report.plan_table(plan, basis))
+        show_talk(quotas.plan_table(plan, basis))
 
     def progress(self, stage: str, total_bytes: int) -> AbstractContextManager[Callable[[Tick], None]]:
         """A progress bar."""
@@ -73,9 +76,9 @@ def plan(
         curves = {name: banding.to_dict() for name, banding in bandings.items()}
         data({**planned.to_dict(), "near_duplicates": curves})
     else:
-        show(report.plan_table(planned, "pools before screening where counted, else as published"))
+        show(quotas.plan_table(planned, "pools before screening where counted, else as published"))
         for name, banding in bandings.items():
-            show(report.curve_table(name, banding))
+            show(curve_table(name, banding))
 
 
 def mix(
@@ -100,9 +103,9 @@ def mix(
     if as_json:
         data({"directory": str(built.directory), "fresh": built.fresh, **built.lock})
         return
-    show(report.reasons_table(built.lock["funnel"]))
-    show(report.funnel_table(built.lock["funnel"]))
-    show(report.shards_table(built.lock["files"]))
+    show(lock_tables.reasons_table(built.lock["funnel"]))
+    show(lock_tables.funnel_table(built.lock["funnel"]))
+    show(lock_tables.shards_table(built.lock["files"]))
     say(f"{'built' if built.fresh else 'up to date'}: {built.directory}")
     if not built.lock["rows"]:
         say("nothing is in this mix: the funnel above says where all pairs went")

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table as Grid
 
 from curate.errors import CurateError
-from curate.report import Table
+from curate.tables import Table
 
 if TYPE_CHECKING:  # `curate --help` needs no engines
     from curate.engines.base import Tick

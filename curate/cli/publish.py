@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from curate import report
+from curate import tables
 from curate.cli.options import WORKSPACE, JsonOption, WaitOption, WorkspaceOption
 from curate.cli.output import data, say, show
-from curate.hub.patience import Patience
-from curate.inspect.find import find_mix
+from curate.hub.retry import Patience
+from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace
 
 TYPE_CHECKING = False
@@ -65,8 +65,8 @@ def _preview(wish: "Wish", place: Workspace, patience: Patience, *, as_json: boo
     else:
         rows = [(item.path, item.size) for item in found.items]
         total = ("all", sum(item.size for item in found.items))
-        show(report.Table(f"would be sent to {wish.repo}@{wish.branch}", ("file", "bytes"), rows, total))
-        show(report.Table("would be deleted there", ("file",), [(path,) for path in found.delete or ()]))
+        show(tables.Table(f"would be sent to {wish.repo}@{wish.branch}", ("file", "bytes"), rows, total))
+        show(tables.Table("would be deleted there", ("file",), [(path,) for path in found.delete or ()]))
         if found.fresh is False:
             say("all of it is there already: no commit would be made")
     for line in bundle.notes(found.sharing, rights=wish.rights):

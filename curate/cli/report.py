@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from curate.build import Inputs
 from curate.cli.engines import at_work
 from curate.cli.options import (
     ENGINE,
@@ -20,9 +19,10 @@ from curate.cli.options import (
     WorkspaceOption,
 )
 from curate.cli.output import progress, say
-from curate.inspect.find import find_mix
-from curate.reporting.examined import examined
-from curate.reporting.page import page
+from curate.html_report.analysis_sections import examined
+from curate.html_report.page import page
+from curate.inputs import Inputs
+from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace, atomic
 
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from curate.build import Inputs
+from curate.analysis.rethreshold import USUAL, tables
+from curate.analysis.rethreshold import rethreshold as decide
 from curate.cli.engines import at_work
 from curate.cli.options import (
     ENGINE,
@@ -22,9 +23,8 @@ from curate.cli.options import (
 )
 from curate.cli.output import data, progress, say, show
 from curate.errors import ConfigError
+from curate.inputs import Inputs
 from curate.recipe import load
-from curate.rethreshold import USUAL, tables
-from curate.rethreshold import rethreshold as decide
 from curate.workspace import Workspace
 
 JACCARD = "A threshold, or several with commas; repeat for more.  [default: " + ", ".join(map(str, USUAL)) + "]"

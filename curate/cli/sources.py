@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from curate import evalsets, report
+from curate import evalsets, tables
 from curate import sources as catalog
-from curate.build import Inputs
 from curate.cli.engines import at_work
 from curate.cli.options import (
     ENGINE,
@@ -24,8 +23,9 @@ from curate.cli.options import (
 from curate.cli.output import data, progress, say, show
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
-from curate.manifest import Hashes
-from curate.normalize import locate, normalize_all
+from curate.hashing import Hashes
+from curate.inputs import Inputs
+from curate.pairs.normalize import locate, normalize_all
 from curate.workspace import Workspace
 
 
@@ -43,7 +43,7 @@ def sources(
         data(facts)
         return
     columns = ("source", "repo", "modality", "license", "pairs")
-    show(report.Table("sources", columns, [tuple(fact[c] for c in columns) for fact in facts]))
+    show(tables.Table("sources", columns, [tuple(fact[c] for c in columns) for fact in facts]))
 
 
 def _evalsets(*, as_json: bool) -> None:
@@ -53,7 +53,7 @@ def _evalsets(*, as_json: bool) -> None:
         return
     columns = ("eval set", "repo", "modality", "license", "splits", "items")
     rows = [(one.name, one.repo, one.modality, one.license, ", ".join(one.splits), one.rows) for one in found]
-    show(report.Table("eval sets", columns, rows))
+    show(tables.Table("eval sets", columns, rows))
 
 
 def _evalset_facts(one: EvalSet) -> dict[str, Any]:
@@ -118,12 +118,12 @@ def normalize(
 def _show(done: list[Any]) -> None:
     lost = [(item.job.name, reason, count) for item in done for reason, count in item.manifest["skipped"].items()]
     if lost:
-        show(report.Table("skipped", ("source", "reason", "rows"), lost))
+        show(tables.Table("skipped", ("source", "reason", "rows"), lost))
     rows = [
         (item.job.name, item.manifest["rows"], sum(item.manifest["skipped"].values()), item.manifest["pairs"])
         for item in done
     ]
-    show(report.Table("pairs", ("source", "rows", "skipped", "pairs"), rows))
+    show(tables.Table("pairs", ("source", "rows", "skipped", "pairs"), rows))
     for item in done:
         say(f"{item.job.name}: {item.directory}")
 

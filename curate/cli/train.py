@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from curate import recipe, training
+from curate import recipe, trainer_process
 from curate.cli.options import WORKSPACE, JsonOption, WorkspaceOption
 from curate.cli.output import data, say
-from curate.inspect.find import Mix, find_mix
+from curate.inspect.artefacts import Mix, find_mix
 from curate.workspace import Workspace, read_json
 
 
@@ -56,15 +56,15 @@ def train(
     place = Workspace(workspace)
     found = _mix(mix, place)
     run = (out or place.root / "runs" / f"{found.lock['name']}-{Path(preset or 'run').stem}").absolute()
-    training.check_installed()
-    training.prepare(preset, _settings(found, run, place, settings or []))
-    command = training.command(run, nproc)
+    trainer_process.check_installed()
+    trainer_process.prepare(preset, _settings(found, run, place, settings or []))
+    command = trainer_process.command(run, nproc)
     if prepare:
         typer.echo(shlex.join(command))
         return
     say(f"training on {found.title} into {run}")
     say(f"running: {shlex.join(command)}")
-    training.run(command, say)
+    trainer_process.run(command, say)
     if as_json:
         data(read_json(run / "result.json"))
 

@@ -8,14 +8,11 @@ is fetching from memory: passes over a text's n-grams do one thing each, so that
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from curate.sketches.compiled import compiled
-from curate.sketches.cover import cover, fine, longest
-from curate.sketches.words import I64, U8, U16, U64, mix, most_words, words, words_into
-
-U32 = npt.NDArray[np.uint32]
-F32 = npt.NDArray[np.float32]
+from curate.arrays import F32, I64, U8, U16, U32, U64
+from curate.compiled import compiled
+from curate.text.cover import cover, fine, longest
+from curate.text.words import mix, most_words, words, words_into
 
 SIZE = 5
 """Words of an n-gram: short enough to survive between the changed words of an edited text."""

@@ -21,20 +21,19 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
+from curate.arrays import F32, I64, U8, U16, U32, U64
 from curate.contamination import grams
 from curate.contamination.grams import EDITED, LONG, Documents, Table
 from curate.contamination.material import FLOOR, Entry, Kept, Material
-from curate.manifest import Hashes, fingerprint
-from curate.media import BadImage, ImageStore, PackWriter
-from curate.sketches import words
-from curate.sketches.cover import room
-from curate.sketches.words import I64, U8, U16, U64
+from curate.hashing import Hashes, fingerprint
+from curate.images.decode import BadImage
+from curate.images.store import ImageStore, PackWriter
+from curate.text import words
+from curate.text.cover import room
 from curate.workspace import atomic, read_json, write_json
 
 VERSION = 3
 PICTURES = "pictures"
-U32 = npt.NDArray[np.uint32]
-F32 = npt.NDArray[np.float32]
 
 PROMPT, REPLY, TEXT = 0, 1, 2
 """Kinds of documents."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from curate import raw
 from curate.errors import ConfigError, RawError
-from curate.manifest import Hashes, inputs
+from curate.hashing import Hashes, inputs
+from curate.rawfiles import rows
 from curate.sources.base import Row, RowFile
 
 PROMPTS = ("prompt", "question", "query", "instruction")
@@ -111,8 +111,8 @@ class TextFile:
             lines = self.path.read_text(encoding="utf-8").splitlines()
             yield from (Entry(of=self.name, key=str(i), texts=(line,)) for i, line in enumerate(lines, 1) if line)
             return
-        for part in raw.slices(self.path.parent, [RowFile(path=self.path)]):
-            for number, row in raw.rows(part):
+        for part in rows.slices(self.path.parent, [RowFile(path=self.path)]):
+            for number, row in rows.rows(part):
                 if row is not None:
                     yield self._entry(number, row)
 

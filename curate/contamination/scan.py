@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from curate.arrays import I64, U8, U32
 from curate.contamination.grams import SHORT, SIZE, compare, scan
-from curate.contamination.index import U32, Index
+from curate.contamination.index import Index
 from curate.errors import WorkspaceError
-from curate.sketches.words import I64, U8
 
 SIDES = ("prompt", "chosen", "rejected")
 HITS = pa.schema(

@@ -12,12 +12,14 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from curate import image_match, pair_media
+from curate.arrays import F32
 from curate.contamination.grams import EDITED, LENGTHS, SHORT, SIZE
-from curate.contamination.index import F32, PROMPT, REPLY, Index, needed, rarity
+from curate.contamination.index import PROMPT, REPLY, Index, needed, rarity
 from curate.contamination.scan import SIDES, SNIPPET, Found
 from curate.engines.base import Engine
-from curate.packs import Packs
+from curate.images import copies
+from curate.images.packs import Packs
+from curate.pairs import media_refs
 
 Verdict = Literal["prompt_media", "prompt", "response", "media_only"]
 VERDICTS: tuple[Verdict, ...] = ("prompt_media", "prompt", "response", "media_only")
@@ -182,10 +184,10 @@ def shown(
     Looks at the images of these pairs alone, whatever else the store holds; `known` are those of the index.
     """
     schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean}
-    seen = pair_media.shown(keys, files).select("index", "key")
+    seen = media_refs.shown(keys, files).select("index", "key")
     if not index.images.height or not seen.height:
         return pl.DataFrame(schema=schema)
-    near = image_match.near_keys(seen["key"].unique(), store, index.images["key"].unique(), known, engine)
+    near = copies.near_keys(seen["key"].unique(), store, index.images["key"].unique(), known, engine)
     same = near.with_columns(exact=pl.col("key") == pl.col("of")).join(index.images, left_on="of", right_on="key")
     same = same.group_by("key", "entry").agg(pl.col("exact").any())
     return seen.join(same, on="key").select(list(schema)).unique().sort("index", "entry", "key")

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from curate.arrays import F64
 from curate.evalsets.base import EvalSet, Formula, Item, Options, Scores, Trial
-
-F64 = npt.NDArray[np.float64]
 
 
 class Measure(NamedTuple):

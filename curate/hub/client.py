@@ -49,8 +49,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
 
 from curate import __version__
 from curate.errors import HubError
-from curate.hub.patience import CONNECT_SECONDS, RETRIED, Patience, Trouble, retry_after, trying
-from curate.hub.pins import File
+from curate.hub.manifests import File
+from curate.hub.retry import CONNECT_SECONDS, RETRIED, Patience, Trouble, retry_after, trying
 
 Gated = Literal["auto", "manual"] | bool | None
 

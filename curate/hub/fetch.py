@@ -1,6 +1,6 @@
 """Pinned files into the workspace: what is needed, what is there, what the disk takes; then the transfer.
 
-Files lie under `<workspace>/raw/<source>/<commit>/` as published; the receipt (`curate.hub.fetched`) is written
+Files lie under `<workspace>/raw/<source>/<commit>/` as published; the receipt (`curate.hub.receipts`) is written
 last.
 """
 
@@ -14,11 +14,11 @@ from typing import Protocol
 
 from curate.errors import HubError, WorkspaceError
 from curate.hub import client as hub
-from curate.hub import pins
-from curate.hub.fetched import Receipt, receipt, there
-from curate.hub.patience import Patience, Unreachable
+from curate.hub import manifests as pins
+from curate.hub.manifests import File, Manifest
 from curate.hub.pinning import blank, observe, with_rows
-from curate.hub.pins import File, Manifest
+from curate.hub.receipts import Receipt, receipt, there
+from curate.hub.retry import Patience, Unreachable
 from curate.hub.transfer import Parcel, Watch, transfer
 from curate.workspace import Workspace, write_json
 

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from curate import config, evalsets
 from curate.errors import ConfigError, HubError
 from curate.hub import client as hub
-from curate.hub import pins
-from curate.hub.patience import Patience
-from curate.hub.pins import Drift, File, Manifest, Rows
-from curate.hub.published import CHOICES
+from curate.hub import manifests
+from curate.hub.expected_rows import CHOICES
+from curate.hub.manifests import Drift, File, Manifest, Rows
+from curate.hub.retry import Patience
 
 FOOTER = 64 << 10  # most footers are smaller; a larger one costs a second request
 
@@ -26,17 +26,17 @@ def pin(name: str, directory: Path, revision: str | None, workers: int, patience
     Raises HubError, and ConfigError for an unknown source.
     """
     facts = blank(name, directory)
-    path = pins.path_of(name, directory)
+    path = manifests.path_of(name, directory)
     if revision is None and path.exists():
         revision = config.load(path, Manifest).revision
     manifest = observe(facts, revision or "main", workers, patience)
-    pins.write(manifest, directory)
+    manifests.write(manifest, directory)
     return manifest
 
 
 def blank(name: str, directory: Path) -> Manifest:
     """The unpinned manifest of a source. Raises ConfigError for an own source without a repository."""
-    facts = pins.blank(name, pins.subject(name, directory))
+    facts = manifests.blank(name, manifests.subject(name, directory))
     if "/" not in facts.repo:
         raise ConfigError(f"{directory / name}.yaml: $.repo", "not given", "owner/name of a dataset on the Hub")
     return facts
@@ -45,7 +45,7 @@ def blank(name: str, directory: Path) -> Manifest:
 def drift(pinned: Manifest, workers: int, patience: Patience) -> list[Drift]:
     """What is no longer upstream as it was pinned. Raises HubError."""
     known = {file.hash: file.rows for file in pinned.files if file.rows is not None}
-    return pins.compare(pinned, observe(pinned, pinned.revision, workers, patience, known))
+    return manifests.compare(pinned, observe(pinned, pinned.revision, workers, patience, known))
 
 
 def observe(
@@ -56,7 +56,7 @@ def observe(
     Raises HubError, also where the repository has none of the files that the adapter reads.
     """
     snapshot = hub.resolve(facts.repo, revision, patience)
-    files = pins.needed(snapshot.files, facts.patterns)
+    files = manifests.needed(snapshot.files, facts.patterns)
     if facts.source in evalsets.names():
         files = _in_one_layout(facts, files, snapshot.commit)
     else:
@@ -75,7 +75,7 @@ def observe(
 
 def _check_found(facts: Manifest, files: Sequence[File], commit: str) -> None:
     """Each pattern of row files must match, unless the adapter chooses among them (`row_files`)."""
-    unmatched = [p for p in facts.patterns.files if not any(pins.matches(file.path, p) for file in files)]
+    unmatched = [p for p in facts.patterns.files if not any(manifests.matches(file.path, p) for file in files)]
     chooses = facts.source in CHOICES
     if unmatched and (not chooses or len(unmatched) == len(facts.patterns.files)):
         raise _no_such_file(facts, unmatched[0], commit)
@@ -90,15 +90,15 @@ def _in_one_layout(facts: Manifest, files: Sequence[File], commit: str) -> tuple
     """Of an eval set's files those of the first layout that is there, for each split, and the media."""
     chosen = []
     for layouts in evalsets.get(facts.source).layouts.values():
-        there = [pattern for pattern in layouts if any(pins.matches(file.path, pattern) for file in files)]
+        there = [pattern for pattern in layouts if any(manifests.matches(file.path, pattern) for file in files)]
         if not there:
             raise _no_such_file(facts, " or ".join(layouts), commit)
         chosen.append(there[0])
     return tuple(
         file
         for file in files
-        if not pins.is_row_file(file.path, facts.patterns)
-        or any(pins.matches(file.path, pattern) for pattern in chosen)
+        if not manifests.is_row_file(file.path, facts.patterns)
+        or any(manifests.matches(file.path, pattern) for pattern in chosen)
     )
 
 
@@ -108,7 +108,7 @@ def with_rows(
     """The files, Parquet ones with their number of rows, read from the end of each. Raises HubError."""
 
     def counted(file: File) -> File:
-        if not file.path.endswith(".parquet") or not pins.is_row_file(file.path, facts.patterns):
+        if not file.path.endswith(".parquet") or not manifests.is_row_file(file.path, facts.patterns):
             return file
         if file.rows is not None:
             return file
@@ -137,12 +137,12 @@ def _parquet_rows(repo: str, commit: str, file: File, patience: Patience) -> int
 
 
 def _counted(facts: Manifest, files: Sequence[File], card: Mapping[tuple[str, str], int]) -> Rows:
-    counts = [file.rows for file in files if pins.is_row_file(file.path, facts.patterns)]
+    counts = [file.rows for file in files if manifests.is_row_file(file.path, facts.patterns)]
     known = [count for count in counts if count is not None]
     expected, origin = facts.rows.expected, facts.rows.origin
     if len(known) == len(counts):
         return Rows(expected=expected, origin=origin, counted=sum(known), counted_by="parquet footers")
-    paths = [file.path for file in files if pins.is_row_file(file.path, facts.patterns)]
+    paths = [file.path for file in files if manifests.is_row_file(file.path, facts.patterns)]
     stated = [rows for (name, split), rows in card.items() if _is_about(name, split, paths)]
     if stated:
         return Rows(expected=expected, origin=origin, counted=sum(stated), counted_by="dataset card")

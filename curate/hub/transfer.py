@@ -16,8 +16,8 @@ from typing import BinaryIO, Protocol
 
 from curate.errors import HubError
 from curate.hub import client as hub
-from curate.hub.patience import Patience, Tries, Trouble
-from curate.hub.pins import File
+from curate.hub.manifests import File
+from curate.hub.retry import Patience, Tries, Trouble
 
 CHUNK = 1 << 20
 WRONG = 3  # so many wrong files are received before we say that the Hub has no right one

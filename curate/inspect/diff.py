@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from curate import keys
-from curate.inspect.find import SHORT, Mix, column, pools, shorten
-from curate.report import Table
+from curate.inspect.artefacts import SHORT, Mix, pools
+from curate.inspect.text import shorten
+from curate.pairs import keys
+from curate.pairs.files import column
+from curate.tables import Table
 from curate.workspace import Workspace
 
 ID = ("id_hi", "id_lo")  # the halves of a pair id: sixteen bytes a pair in memory

@@ -12,11 +12,12 @@ from typing import Any
 import polars as pl
 import xxhash
 
-from curate import keys
 from curate.errors import ConfigError
-from curate.inspect.find import Mix, Pairs, Pool, column, find_mix, find_pair, find_pairs, pools, rows_at
-from curate.inspect.lives import winner
-from curate.mix import order_key
+from curate.inspect.artefacts import Mix, Pairs, Pool, find_mix, find_pair, find_pairs, pools
+from curate.inspect.why import winner
+from curate.order import order_key
+from curate.pairs import keys
+from curate.pairs.files import column, rows_at
 from curate.workspace import Workspace
 
 SEED = 1 << 63  # no recipe can have it: a sample is not the beginning of a mix

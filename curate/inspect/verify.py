@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import WorkspaceError
-from curate.hub.fetched import receipt
-from curate.inspect.find import Mix, count, pairs_at
-from curate.manifest import Hashes, differing, hash_file
+from curate.hashing import Hashes, differing, hash_file
+from curate.hub.receipts import receipt
+from curate.inspect.artefacts import Mix, pairs_at
+from curate.inspect.text import count
 from curate.workspace import Workspace, read_json
 
 

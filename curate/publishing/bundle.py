@@ -14,9 +14,9 @@ import xxhash
 from curate.cards import mix_card
 from curate.cards.recipe_text import recipe_text
 from curate.errors import CurateError, WorkspaceError
-from curate.inspect.find import Mix
+from curate.hashing import CHUNK
+from curate.inspect.artefacts import Mix
 from curate.licenses import known_id, terms
-from curate.manifest import CHUNK
 
 REGULAR = 10_000_000  # bytes of the largest file that the Hub keeps in git itself
 PLOTS = ("lengths", "longer", "margins", "sources")

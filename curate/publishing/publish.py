@@ -15,8 +15,8 @@ import orjson
 from curate import __version__, config
 from curate.errors import ConfigError, HubError
 from curate.hub import client as hub
-from curate.hub.patience import Patience
-from curate.inspect.find import Mix
+from curate.hub.retry import Patience
+from curate.inspect.artefacts import Mix
 from curate.publishing import bundle
 from curate.publishing.bundle import Hashed, Item, Sharing
 from curate.publishing.uploads import Repo, State, Tree, missing, portions

@@ -16,8 +16,8 @@ import orjson
 
 from curate.errors import HubError
 from curate.hub import client as hub
-from curate.hub.patience import Patience, Tries, Trouble, trying
-from curate.hub.pins import File
+from curate.hub.manifests import File
+from curate.hub.retry import Patience, Tries, Trouble, trying
 from curate.hub.transfer import Digest
 from curate.publishing.bundle import Item
 

@@ -1,6 +1,6 @@
 """What a source is, and the few verbs that adapters are written with.
 
-An adapter turns one upstream row into drafts: content only. The driver (`curate.normalize`) reads the files,
+An adapter turns one upstream row into drafts: content only. The driver (`curate.pairs.normalize`) reads the files,
 finds the media, stamps provenance and counts. A row that cannot become a pair raises `SkipRow("reason")`.
 """
 

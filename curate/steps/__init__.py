@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from curate import config
 from curate.contamination.material import Library
 from curate.errors import ConfigError
-from curate.sketches.banding import Banding
+from curate.near_duplicates.banding import Banding
 from curate.steps.base import CorpusStep, RowStep, Step
 from curate.steps.decontaminate import Decontaminate
 from curate.steps.empty_reply import EmptyReply

@@ -2,8 +2,9 @@
 
 A *row step* looks at one pair at a time and returns an expression over the VIEW columns: null keeps the pair,
 a text is the reason. A *corpus step* looks at key columns of all alive pairs at once and returns decisions; where
-keys are not enough it names *sketches* (see curate.corpus), which are computed beforehand, and may read those and
-the pairs files. Neither filters, counts or writes; `curate.screen` does that, once, for all of them.
+keys are not enough it names *sketches* (see curate.steps.corpus), which are computed beforehand, and may read
+those and the pairs files. Neither filters, counts or writes; `curate.screening.screen` does that, once, for all of
+them.
 
 Steps are frozen dataclasses: their fields are what a recipe may set, their class name in snake_case is the name
 they have in a recipe, and `version` goes up when a verdict changes. Where a verdict rests on something expensive
@@ -32,7 +33,7 @@ from typing import ClassVar, Protocol
 
 import polars as pl
 
-from curate.corpus import Corpus, Sketch
+from curate.steps.corpus import Corpus, Sketch
 
 DECISION = {
     "index": pl.UInt32,

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from curate import evalsets
+from curate.contamination.hits import ContaminationHits
 from curate.contamination.material import FLOOR, ImageFolder, Kept, Library, Material, TextFile
-from curate.corpus import Corpus, Sketch
 from curate.errors import ConfigError, RawError
-from curate.packs import Packs
-from curate.steps.contamination_hits import ContaminationHits
+from curate.images.packs import Packs
+from curate.steps.corpus import Corpus, Sketch
 
 Action = Literal["drop", "flag", "keep"]
 

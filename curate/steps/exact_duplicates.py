@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.corpus import Corpus, Sketch
 from curate.steps.base import DECISION
+from curate.steps.corpus import Corpus, Sketch
 
 LOST = {name: DECISION[name] for name in ("index", "reason", "winner")}
 Sameness = Literal["pair", "unordered", "prompt_chosen"]

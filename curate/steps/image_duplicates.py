@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from curate.corpus import Corpus, Sketch
-from curate.image_match import copies
-from curate.packs import Packs
-from curate.pair_media import media_keys, shown
+from curate.images.copies import copies
+from curate.images.packs import Packs
+from curate.pairs.media_refs import media_keys, shown
 from curate.steps.base import DECISION
+from curate.steps.corpus import Corpus, Sketch
 from curate.steps.exact_duplicates import losers
 
 DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "score", "evidence")}
@@ -20,7 +20,8 @@ DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "score
 class ImageDuplicates:
     """Of pairs with the same texts whose images are copies of each other, one stays: reason `near_image`.
 
-    Copies have the same pixels in another file, or the same picture encoded or scaled anew (`curate.image_match`).
+    Copies have the same pixels in another file, or the same picture encoded or scaled anew
+    (`curate.images.copies`).
     The winner has the smallest priority number, then the larger order. Pairs with the very same image files are
     left to `exact_duplicates`. The score is 1 less how unlike the images are, the evidence names them.
     """

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.corpus import Corpus, Sketch
 from curate.steps.base import DECISION
+from curate.steps.corpus import Corpus, Sketch
 
 Policy = Literal["drop_both", "keep_priority", "keep_majority"]
 DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "evidence")}
@@ -31,8 +31,8 @@ class LabelConflicts:
     policy: keep_majority  the same, but edges with more pairs come first, then those with the best pair
     cycles                 false looks at opposite edges alone
 
-    The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.conflict_ways` says how
-    long that may take).
+    The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.label_conflict_kernels`
+    says how long that may take).
 
     Every pair that it sees is a vote, so for keep_majority it must stand before `exact_duplicates`, which leaves
     one vote each; by default that also settles opposite pairs by priority (its reason `label_conflict`), and what
@@ -192,7 +192,7 @@ def _finished(after: Mapping[int, list[int]]) -> list[int]:
 
 def _judged(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str, int | None, str]]:
     """(edge, reason, winner, evidence) of the edges that go: those with a way back."""
-    from curate.steps.conflict_ways import ways_back  # numba
+    from curate.steps.label_conflict_kernels import ways_back  # numba
 
     numbers: dict[int, int] = {}
     better = np.array([numbers.setdefault(edge.chosen_key, len(numbers)) for edge in graph])

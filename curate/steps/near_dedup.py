@@ -6,19 +6,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from curate.corpus import Corpus, Sketch
+from curate.arrays import I64
 from curate.errors import ConfigError
-from curate.sketches.banding import Banding, choose
-from curate.sketches.minhash import MinHash
-from curate.sketches.texts import Side
+from curate.near_duplicates.banding import Banding, choose
+from curate.near_duplicates.minhash import MinHash
 from curate.steps.base import DECISION
+from curate.steps.corpus import Corpus, Sketch
+from curate.text.buffers import Side
 
 LOST = {name: DECISION[name] for name in ("index", "reason", "winner", "score", "evidence")}
-I64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +73,7 @@ class NearDedup:
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions about the losers."""
-        from curate.sketches import near  # numba
+        from curate.near_duplicates import decide as near  # numba
 
         ranked = _ranked(keys, _numbers(self.against, corpus))
         files = [

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from curate.config import build, check_key, read_yaml
 from curate.errors import ConfigError
-from curate.manifest import fingerprint
+from curate.hashing import fingerprint
 from curate.sources.base import Source
 from curate.sources.generic.adapters import Preference, Ranking, Scored
 from curate.sources.generic.columns import (

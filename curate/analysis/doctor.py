@@ -1,0 +1,145 @@
+"""The examination: every number that the doctor knows of some targets, as plain values.
+
+version    VERSION
+settings   lengths, tokenizer (its digest) or null, languages
+quantiles  the percents of quantiles
+sources    by label, and `all` where there are several:
+  pairs, groups
+  rulers         see rulers.rulers; every share is {hits, of, value, low, high}: a 95 % interval by a
+                 bootstrap that draws pairs of one group or prompt together
+  faults         by name (faults.KNOWN; repeated, contradicted, image_reused; truncation/LENGTH_UNIT) a share
+  numbers        of chars, margin, chosen_score and rejected_score: pairs that have it, and its quantiles
+  categories     pairs of each, `none` for those without; `languages` of questions, where asked for
+  images         pairs with any, different ones, and the most prompts that one of them stands under
+agreement  agreement.AGREEMENT rows: how often sources agree on what both judge
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.analysis import faults
+from curate.analysis.agreement import agreement
+from curate.analysis.intervals import Clusters, Counted, quantiles, together
+from curate.analysis.rulers import rulers
+from curate.analysis.traits import Traits
+from curate.engines.base import Engine, Listener
+from curate.inspect.targets import Target
+from curate.mixing.summary import QUANTILES
+from curate.screening.row_steps import Opinions
+from curate.screening.screen import sketched
+from curate.steps.tokens import token_counts
+
+VERSION = 2
+"""Goes up when a number means something else: a baseline of another version is refused."""
+
+ALL = "all"
+STORED = ["margin", "chosen_score", "rejected_score", "category"]
+NUMBERS = ("chosen_chars", "rejected_chars", *STORED[:3])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What may be chosen: where replies are cut (tokens with a tokenizer), and whether languages are told."""
+
+    lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
+    tokenizer: str | None = None
+    languages: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Itself as JSON values; a tokenizer by its content."""
+        digest = None if self.tokenizer is None else token_counts(self.tokenizer).digest
+        return {**asdict(self), "lengths": list(self.lengths), "tokenizer": digest}
+
+
+def examine(
+    targets: Sequence[Target], settings: Settings, engine: Engine, listen: Listener | None = None
+) -> dict[str, Any]:
+    """All of it, from all pairs. What is computed of texts is cached beside the pairs."""
+    sketch = Traits()
+    corpus = sketched([target.pool for target in targets], [sketch], 0, engine, listen)
+    said = faults.consulted(targets, engine, settings.tokenizer, languages=settings.languages, listen=listen)
+    frames = [
+        _pairs(target, files, opinions, settings)
+        for target, files, opinions in zip(targets, corpus.files(sketch), said, strict=True)
+    ]
+    labels = [target.label for target in targets]
+    agreed = agreement(dict(zip(labels, frames, strict=True)))
+    repeated = zip(targets, frames, faults.among(frames), strict=True)
+    frames = [_as_often(frame.hstack(more), target) for target, frame, more in repeated]
+    sources = {label: _figures(frame) for label, frame in zip(labels, frames, strict=True)}
+    if len(frames) > 1:
+        sources[ALL] = _figures(pl.concat(frames))
+    return {
+        "version": VERSION,
+        "settings": settings.to_dict(),
+        "quantiles": list(QUANTILES),
+        "sources": sources,
+        "agreement": agreed.to_dicts(),
+    }
+
+
+def _pairs(target: Target, traits: Sequence[Path], said: Opinions, settings: Settings) -> pl.DataFrame:
+    """All that is known of each pair of a target, each once."""
+    parts = [target.pool.directory / part for part in target.pool.parts]
+    frame: pl.DataFrame = pl.concat(
+        [
+            said.keys.select("group", "prompt_key", "chosen_key", "rejected_key"),
+            pl.concat([pl.read_parquet(path) for path in traits]),
+            pl.concat([pl.read_parquet(path, columns=STORED) for path in parts]),
+            faults.of_steps(said),
+            *said.scores.values(),
+        ],
+        how="horizontal",
+    )
+    frame = frame.with_columns(text_key=pl.col("prompt_key") ^ pl.col("media_key"))
+    frame = frame.hstack(faults.truncated(frame, settings.lengths, tokens=settings.tokenizer is not None))
+    return frame if target.rows is None else frame[target.rows.unique().sort()]
+
+
+def _as_often(pairs: pl.DataFrame, target: Target) -> pl.DataFrame:
+    """The pairs of `_pairs`, each as often as it is in the target."""
+    if target.rows is None:
+        return pairs
+    often = target.rows.sort().rle().struct.field("len").to_numpy()
+    return pairs[np.repeat(np.arange(len(often)), often)]
+
+
+def _figures(pairs: pl.DataFrame) -> dict[str, Any]:
+    clusters = Clusters(together(pairs))
+    has_image = pairs["images"].list.len() > 0
+    pairs = pairs.with_columns(faults.overused(pairs["images"], pairs["text_key"]).alias(faults.OVERUSED))
+    judged: Counted = {name: (pairs[name].to_numpy(), None) for name in pairs.columns if faults.is_fault(name)}
+    judged[faults.OVERUSED] = (pairs[faults.OVERUSED].to_numpy(), has_image.to_numpy())
+    return {
+        "pairs": pairs.height,
+        "groups": pairs["group"].n_unique(),
+        "rulers": rulers(pairs, clusters),
+        "faults": {name: share.to_dict() for name, share in clusters.shares(judged).items()},
+        "numbers": {name: found for name in NUMBERS if (found := _numbers(pairs[name]))},
+        "categories": _counts(pairs["category"]),
+        **({"languages": _counts(pairs["language"])} if "language" in pairs.columns else {}),
+        "images": _images(pairs.filter(has_image)),
+    }
+
+
+def _numbers(values: pl.Series) -> dict[str, Any] | None:
+    known = values.cast(pl.Float64).drop_nulls().drop_nans().to_numpy()
+    return {"pairs": len(known), "quantiles": quantiles(known, QUANTILES)} if len(known) else None
+
+
+def _counts(names: pl.Series) -> dict[str, int]:
+    """Pairs of each name, the most frequent first; those without one are `none`."""
+    counted = names.fill_null("none").alias("name").to_frame().group_by("name").len()
+    return dict(counted.sort("len", "name", descending=[True, False]).iter_rows())
+
+
+def _images(pairs: pl.DataFrame) -> dict[str, int]:
+    """How often images are used, by pairs that have any."""
+    each = pairs.select("text_key", image="images").explode("image")
+    prompts = each.group_by("image").agg(pl.col("text_key").n_unique())["text_key"]
+    return {"pairs": pairs.height, "different": len(prompts), "most_prompts": int(str(prompts.max() or 0))}

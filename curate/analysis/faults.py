@@ -1,0 +1,135 @@
+"""Faults: what is wrong with a pair, yes or no."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from curate.engines.base import Engine, Listener
+from curate.inspect.targets import Target
+from curate.screening.row_steps import Opinions, opinions
+from curate.steps.base import RowStep
+from curate.steps.empty_reply import EmptyReply
+from curate.steps.formatting_only import FormattingOnly
+from curate.steps.identical import Identical
+from curate.steps.language import Language
+from curate.steps.media_mismatch import MediaMismatch
+from curate.steps.prompt_echo import PromptEcho
+from curate.steps.refusal import Refusal
+from curate.steps.ties import Ties
+from curate.steps.truncation import Truncation
+from curate.steps.turn_structure import TurnStructure
+
+MANY = 20
+"""Prompt texts under one image that are worth a look; question sets ask 5 to 15 questions about a picture."""
+
+STEPS: Mapping[str, RowStep] = {
+    "identical": Identical(),
+    "formatting_only": FormattingOnly(),
+    "empty_reply": EmptyReply(),
+    "prompt_echo": PromptEcho(),
+    "refusal": Refusal(),
+    "turn_structure": TurnStructure(),
+    "media_mismatch": MediaMismatch(),
+    "ties": Ties(),
+}
+"""The steps whose reasons are faults, as a recipe has them that sets nothing."""
+
+LANGUAGE, TOKENS = "language", "truncation"
+REPEATED, CONTRADICTED, OVERUSED = "repeated", "contradicted", "image_reused"
+
+KNOWN = (
+    "identical/identical", "formatting_only/whitespace", "formatting_only/markdown", "empty_reply/empty",
+    "empty_reply/placeholder", "prompt_echo/echo_chosen", "prompt_echo/echo_rejected", "refusal/refusal_chosen",
+    "turn_structure/prompt_empty", "turn_structure/system_not_first", "turn_structure/roles_do_not_alternate",
+    "turn_structure/prompt_not_ending_with_user", "turn_structure/reply_not_assistant",
+    "media_mismatch/placeholder_left", "media_mismatch/count", "ties/tie",
+)  # fmt: skip
+"""What STEPS can say; looked for in every pair, so that none of it is a number too."""
+
+
+def consulted(
+    targets: Sequence[Target], engine: Engine, tokenizer: str | None, *, languages: bool, listen: Listener | None
+) -> Iterator[Opinions]:
+    """What STEPS say of each target's pool, with languages and token counts where they are asked for."""
+    steps = dict(STEPS)
+    if languages:
+        steps[LANGUAGE] = Language(keep=("en",))
+    if tokenizer is not None:
+        steps[TOKENS] = Truncation(max_length=1, tokenizer=tokenizer)
+    return opinions([target.pool for target in targets], steps, engine, listen)
+
+
+def of_steps(said: Opinions) -> pl.DataFrame:
+    """For each of KNOWN whether a pair has that fault."""
+    found = {name: pl.zeros(said.keys.height, pl.Boolean, eager=True) for name in KNOWN}
+    for step in STEPS:
+        for (reason,), some in said.verdicts[step].group_by("reason"):
+            name = f"{step}/{reason}"
+            assert name in found, f"{name} is not in KNOWN"
+            found[name] = found[name].scatter(some["at"], True)
+    return pl.DataFrame(found)
+
+
+def truncated(pairs: pl.DataFrame, lengths: Sequence[int], *, tokens: bool) -> pl.DataFrame:
+    """For each length whether the replies are equal where it cuts prompt and reply together (as the step)."""
+    unit = "tokens" if tokens else "chars"
+    longer = pl.max_horizontal(f"chosen_{unit}", f"rejected_{unit}")
+    shared = pl.col(f"shared_{unit}")
+    prompt = pl.col(f"prompt_{unit}").cast(pl.Int64)
+    no_media = pl.col("reply_media") == 0
+    return pairs.select(
+        (((shared >= length - prompt) | (shared == longer)) & no_media).alias(
+            truncation_name(length, tokens=tokens)
+        )
+        for length in lengths
+    )
+
+
+def is_fault(column: str) -> bool:
+    """Whether a column of that name says of pairs that they have a fault."""
+    return column in KNOWN or column in (REPEATED, CONTRADICTED, OVERUSED) or column.startswith("truncation/")
+
+
+def truncation_name(length: int, *, tokens: bool) -> str:
+    """The name of the fault."""
+    return f"truncation/{length}_{'tokens' if tokens else 'chars'}"
+
+
+def among(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """For each frame of keys whether a pair repeats one of its own frame, and whether one of any contradicts it.
+
+    A pair repeats an earlier one that is the same; another contradicts it that prefers its rejected reply.
+    """
+    marked = pl.concat(
+        frame.select(
+            pl.lit(number, pl.UInt32).alias("number"), "prompt_key", "chosen_key", "rejected_key"
+        ).with_row_index("at")
+        for number, frame in enumerate(frames)
+    )
+    chosen, rejected = pl.col("chosen_key"), pl.col("rejected_key")
+    replies = marked.filter(pl.col("prompt_key").is_duplicated()).with_columns(
+        low=pl.min_horizontal(chosen, rejected), high=pl.max_horizontal(chosen, rejected)
+    )
+    both = (chosen < rejected).n_unique().over("prompt_key", "low", "high") > 1
+    earlier = pl.int_range(pl.len()).over("number", "prompt_key", "chosen_key", "rejected_key") > 0
+    found = replies.select("number", "at", repeated=earlier, contradicted=both & (chosen != rejected))
+    return [
+        pl.DataFrame(
+            {
+                name: pl.zeros(frame.height, pl.Boolean, eager=True).scatter(
+                    found.filter(pl.col("number") == number, pl.col(name))["at"], True
+                )
+                for name in (REPEATED, CONTRADICTED)
+            }
+        )
+        for number, frame in enumerate(frames)
+    ]
+
+
+def overused(images: pl.Series, prompts: pl.Series) -> pl.Series:
+    """Whether a pair has an image that stands under MANY different prompts or more."""
+    shown = pl.DataFrame({"image": images, "prompt": prompts}).with_row_index("at")
+    each = shown.explode("image").drop_nulls("image")
+    often = each.group_by("image").agg(pl.col("prompt").n_unique()).filter(pl.col("prompt") >= MANY)
+    at = each.join(often.select("image"), on="image", how="semi")["at"].unique()
+    return pl.zeros(len(images), pl.Boolean, eager=True).scatter(at, True)

@@ -1,0 +1,111 @@
+"""Rulers: one number of a reply each, and how well it alone tells the chosen one from the rejected.
+
+A ruler that predicts the label is a shortcut that a reward model will learn.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from curate.analysis.intervals import Clusters, Counted, Share
+from curate.arrays import F64, I64
+
+MARKDOWN = ("headers", "bold", "code", "items")
+
+RULERS: Mapping[str, str] = {
+    "longer": "characters",
+    "markdown": "headers, bold, code and list items together",
+    "headers": "lines that begin with #",
+    "bold": "pairs of **",
+    "code_blocks": "lines that begin with ```",
+    "list_items": "lines that begin with a bullet or a number",
+    "line_breaks": "line breaks",
+    "digits": "digits",
+    "exclamations": "exclamation marks",
+    "questions": "question marks",
+    "prompt_words": "the share of its words that the prompt has too",
+    "refusal": "1 for a reply that declines to answer (English), else 0",
+    "as_an_ai": "1 for a reply that says 'as an AI' or the like, else 0",
+    "first": "1 for the reply that the judge saw first, where the source tells: LLaVA-Critic and SWE-Arena",
+}
+"""What each ruler measures."""
+
+TRAITS = {
+    "longer": "chars",
+    "code_blocks": "code",
+    "list_items": "items",
+    "line_breaks": "lines",
+    "prompt_words": "words_of_prompt",
+}
+"""The trait behind a ruler where it has another name."""
+
+MOST = 1 << 20
+"""Values above are taken for this one."""
+
+
+def rulers(pairs: pl.DataFrame, clusters: Clusters) -> dict[str, dict[str, Any]]:
+    """For each ruler that is known of some pair:
+
+    differs  of the pairs, those on whose replies it differs
+    wins     of these, those whose chosen reply has more of it
+    auc      the chance that it is larger on a chosen reply than on a rejected one of any pair, half where equal
+    """
+    counted: Counted = {}
+    for name in RULERS if pairs.height else ():
+        chosen, rejected, known = _values(name, pairs)
+        if known is None or known.any():
+            of = np.ones(len(chosen)) if known is None else known
+            counted[f"differs/{name}"] = ((chosen != rejected) * of, of)
+            counted[f"wins/{name}"] = ((chosen > rejected) * of, (chosen != rejected) * of)
+            counted[f"auc/{name}"] = (_placements(chosen, rejected, of), of)
+    shares = clusters.shares(counted)
+    names = [name.removeprefix("auc/") for name in counted if name.startswith("auc/")]
+    return {name: _ruler(name, shares) for name in names}
+
+
+def _ruler(name: str, shares: Mapping[str, Share]) -> dict[str, Any]:
+    auc = shares[f"auc/{name}"]
+    return {
+        **{what: shares[f"{what}/{name}"].to_dict() for what in ("differs", "wins")},
+        # the interval is of a mean that is not bounded as the AUC is
+        "auc": {"value": auc.value, "low": max(auc.low or 0.0, 0.0), "high": min(auc.high or 0.0, 1.0)},
+    }
+
+
+def _values(name: str, pairs: pl.DataFrame) -> tuple[I64, I64, Any]:
+    """(of the chosen, of the rejected, for which pairs it is known or None for all)."""
+    if name == "first":
+        first = pairs["chosen_first"]
+        known = first.is_not_null().to_numpy()
+        one = first.fill_null(False).to_numpy().astype(np.int64)
+        return one, 1 - one, known.astype(np.float64)
+    chosen, rejected = (_side(name, side, pairs) for side in ("chosen", "rejected"))
+    return chosen, rejected, None
+
+
+def _side(name: str, side: str, pairs: pl.DataFrame) -> I64:
+    names = MARKDOWN if name == "markdown" else (TRAITS.get(name, name),)
+    summed = pairs.select(pl.sum_horizontal(pl.col(f"{side}_{x}").cast(pl.Int64) for x in names))
+    values: I64 = np.minimum(summed.to_series().to_numpy(), MOST)
+    return values
+
+
+def _placements(chosen: I64, rejected: I64, weight: F64) -> F64:
+    """A number for each pair whose mean is the AUC, and varies as the AUC does from sample to sample.
+
+    The share of rejected replies that its chosen one is above, and that of chosen ones that its rejected one is
+    below, less the AUC (the structural components of DeLong et al. 1988).
+    """
+    size, total = int(max(chosen.max(initial=0), rejected.max(initial=0))) + 1, weight.sum()
+    above = _below(rejected, weight, size)[chosen] / total
+    below = 1 - _below(chosen, weight, size)[rejected] / total
+    placed: F64 = (above + below - (above * weight).sum() / total) * weight
+    return placed
+
+
+def _below(values: I64, weight: F64, size: int) -> F64:
+    """For each possible value, the weight of the values below it and half of those equal to it."""
+    counts = np.bincount(values, weights=weight, minlength=size)
+    return np.cumsum(counts) - counts / 2

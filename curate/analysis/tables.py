@@ -1,0 +1,86 @@
+"""The examination as tables of at most 80 columns."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from curate.tables import Table
+
+FEW = 8  # names of a category or language table
+
+Found = Mapping[str, Any]
+
+
+def tables(found: Found) -> Iterator[Table]:
+    """Every table, some without rows: how many pairs, what differs, what is wrong, what is in it, who agrees."""
+    each = found["sources"].items()
+    yield Table("pairs", ("source", "pairs", "groups"), [(x, y["pairs"], y["groups"]) for x, y in each])
+    for label, figures in each:
+        yield Table(f"{label}: rulers", RULER_COLUMNS, list(_rulers(figures)))
+        yield Table(f"{label}: faults", ("fault", "pairs", "of", "share", "95 %"), list(_faults(figures)))
+    yield _numbers(found)
+    for what, one in (("categories", "category"), ("languages", "language")):
+        yield Table(what, ("source", one, "pairs", "share"), list(_names(found, what)))
+    yield Table("images", ("source", "pairs with any", "different", "most prompts of one"), list(_images(found)))
+    columns = ("left", "right", "shared", "agreeing", "opposed", "share", "95 %")
+    yield Table("agreement", columns, [_agreement(row) for row in found["agreement"]])
+
+
+RULER_COLUMNS = ("ruler", "differs", "chosen has more", "95 %", "AUC", "95 %")
+
+
+def _rulers(figures: Found) -> Iterator[tuple[Any, ...]]:
+    for name, ruler in figures["rulers"].items():
+        differs, wins, auc = (ruler[x] for x in ("differs", "wins", "auc"))
+        if differs["hits"]:
+            yield name, differs["value"], wins["value"], interval(wins), auc["value"], interval(auc)
+
+
+def _faults(figures: Found) -> Iterator[tuple[Any, ...]]:
+    for name, share in figures["faults"].items():
+        if share["hits"]:
+            yield name, int(share["hits"]), share["of"], share["value"], interval(share)
+
+
+def _numbers(found: Found) -> Table:
+    percents = [f"{percent} %" for percent in found["quantiles"]]
+    rows = [
+        (label, name, numbers["pairs"], *map(_short, numbers["quantiles"]))
+        for label, figures in found["sources"].items()
+        for name, numbers in figures["numbers"].items()
+    ]
+    return Table("numbers", ("source", "of", "pairs", *percents), rows)
+
+
+def _short(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+def _names(found: Found, what: str) -> Iterator[tuple[Any, ...]]:
+    for label, figures in found["sources"].items():
+        counts: Sequence[tuple[str, int]] = list(figures.get(what, {}).items())
+        if [name for name, _ in counts] == ["none"]:
+            continue
+        for name, pairs in counts[:FEW]:
+            yield label, name, pairs, pairs / figures["pairs"]
+        if len(counts) > FEW:
+            rest = sum(pairs for _, pairs in counts[FEW:])
+            yield label, f"{len(counts) - FEW} others", rest, rest / figures["pairs"]
+
+
+def _images(found: Found) -> Iterator[tuple[Any, ...]]:
+    for label, figures in found["sources"].items():
+        images = figures["images"]
+        if images["pairs"]:
+            yield label, images["pairs"], images["different"], images["most_prompts"]
+
+
+def _agreement(row: Found) -> tuple[Any, ...]:
+    counts = (row[name] for name in ("left", "right", "shared", "agreeing", "opposed", "share"))
+    return (*counts, interval(row))
+
+
+def interval(share: Found) -> str:
+    """Both ends, `.512-.538`."""
+    if share["low"] is None:
+        return "-"
+    return f"{share['low']:.3f}-{share['high']:.3f}"

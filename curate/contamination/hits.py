@@ -1,0 +1,67 @@
+"""The sketch of the step `decontaminate`: what one pairs file shares with an index of what is to be kept out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.contamination.material import Material
+from curate.engines.base import tick
+from curate.pairs.messages import Messages
+
+if TYPE_CHECKING:
+    from curate.contamination.scan import Texts
+
+ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContaminationHits:
+    """Hits against the index of that fingerprint."""
+
+    version: ClassVar[int] = 1
+    suffix: ClassVar[str] = "arrow"
+    index: str
+    material: Material = field(metadata={"place": True})
+
+    def prepare(self) -> None:
+        """Build the index, once for all files."""
+        from curate.contamination import index  # numba
+
+        index.load(self.material)
+
+    def make(self, pairs: Path, out: Path) -> None:
+        """Scan a pairs file."""
+        from curate.contamination.index import load  # numba
+        from curate.contamination.scan import SIDES, Pass
+
+        found = Pass(load(self.material))
+        position = 0
+        with pq.ParquetFile(pairs) as file:
+            for batch in file.iter_batches(ROWS, columns=list(SIDES)):
+                for side, name in enumerate(SIDES):
+                    found.scan(texts(batch.column(name), position, turns=name == "prompt"), side)
+                position += batch.num_rows
+                tick(rows=batch.num_rows)
+        found.write(out)
+
+
+def texts(column: Any, position: int, *, turns: bool) -> "Texts":
+    """The texts of a messages column from this position of its file on: every turn, or all turns of a row."""
+    from curate.contamination.scan import Texts  # numba
+
+    messages = Messages(column)
+    array = messages.turn_texts() if turns else messages.text()
+    rows = np.arange(position, position + len(column))
+    _, offsets, data = array.cast(pa.large_string()).buffers()
+    ends = (
+        np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+        if len(array)
+        else np.zeros(1, np.int64)
+    )
+    return Texts(
+        np.frombuffer(data or b"", np.uint8), ends, np.repeat(rows, np.diff(messages.turns)) if turns else rows
+    )

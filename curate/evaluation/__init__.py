@@ -1,0 +1,1 @@
+"""Reward benchmarks applied: items, metrics, score files, models scored."""

@@ -1,0 +1,182 @@
+"""What needs a pass over the pairs: rulers and faults of the mix, overlap and agreement of its sources."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from curate import evalsets, steps
+from curate.analysis import overlap
+from curate.analysis.agreement import agreement
+from curate.analysis.doctor import ALL, Settings, examine
+from curate.analysis.rulers import RULERS
+from curate.analysis.tables import interval, tables
+from curate.engines.base import Engine, Listener
+from curate.html_report.charts import Dot, dots
+from curate.html_report.markup import Section, Shade, figure, fold, heat, paragraph, percent, table
+from curate.inputs import Inputs
+from curate.inspect.artefacts import Mix
+from curate.inspect.targets import find
+from curate.pairs import keys
+from curate.steps.near_dedup import NearDedup
+from curate.tables import Table
+
+KINDS = {
+    "exact": "the same prompt, media and two replies, whichever is preferred",
+    "near": "the same pair or nearly so, with the same reply preferred; of an eval set, texts of an item",
+    "image": "an image of both; of an eval set, also a copy of one",
+}
+"""What the kinds of curate.analysis.overlap mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """The doctor's numbers of the mix, and overlap and agreement of its sources before anything was dropped."""
+
+    found: Mapping[str, Any]
+    overlap: overlap.Overlap
+    agreement: pl.DataFrame
+
+
+def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None = None) -> Examined:
+    """All of it. What is computed of texts is cached beside the pairs; the caller holds the workspace.
+
+    Near-duplicates are looked for as the recipe says, and eval sets are those that it decontaminates against.
+    Raises ConfigError where the raw files of these are not there.
+    """
+    targets = find([str(mix.directory)], inputs)
+    whole = [dataclasses.replace(target, rows=None) for target in targets]
+    listed = dict(mix.lock["recipe"]["steps"])
+    near = steps.build("near_dedup", listed.get("near_dedup") or {}, mix.title)
+    assert isinstance(near, NearDedup)
+    against = _evalsets((listed.get("decontaminate") or {}).get("against", ()))
+    return Examined(
+        found=examine(targets, Settings(), engine, listen),
+        overlap=overlap.overlap(whole, against, near, inputs, engine, listen),
+        agreement=agreement({x.label: keys.load(x.pool.directory, x.pool.parts) for x in targets}),
+    )
+
+
+def _evalsets(against: Sequence[str] | str) -> list[str]:
+    return evalsets.names() if against == "all" else list(against)
+
+
+def sections(known: Examined | None) -> list[Section]:
+    """Rulers, faults, overlap and agreement; where they are not known, how to get them."""
+    titles = {"rulers": "Rulers", "faults": "Faults", "overlap": "Overlap", "agreement": "Agreement"}
+    if known is None:
+        missing = paragraph("Not computed: run curate report without --quick.")
+        return [Section(name, title, missing) for name, title in titles.items()]
+    bodies = (_rulers(known.found), _faults(known.found), _overlap(known.overlap), _agreement(known.agreement))
+    return [Section(*names, "\n".join(body)) for names, body in zip(titles.items(), bodies, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------------- the doctor's
+
+
+def _rulers(found: Mapping[str, Any]) -> Iterator[str]:
+    sources = found["sources"]
+    every: Mapping[str, Any] = sources.get(ALL) or next(iter(sources.values()), {"rulers": {}})
+    differing = {name: ruler for name, ruler in every["rulers"].items() if ruler["differs"]["hits"]}
+    if not differing:
+        yield paragraph("On no pair of the mix do the replies differ in anything that a ruler measures.")
+        return
+    yield paragraph(
+        "A ruler is one number of a reply. If it alone tells the chosen reply from the rejected one, a reward "
+        "model will learn the ruler. AUC is the chance that it is larger on a chosen reply than on a rejected "
+        "one: 0.5 is a coin. Intervals are of 95 %."
+    )
+    drawn = [Dot(name, **ruler["auc"]) for name, ruler in differing.items()]
+    yield figure(dots("AUC of each ruler over the whole mix", drawn))
+    labels = [label for label in sources if label != ALL]
+    rows = [(name, [_auc(sources[label]["rulers"].get(name)) for label in labels]) for name in differing]
+    yield heat("AUC of each ruler by source", "ruler", labels, rows)
+    yield fold("What each ruler measures", table(Table("Rulers", ("ruler", "measures"), list(RULERS.items()))))
+    yield from _folded(found, lambda title: title.endswith(": rulers"), "Rulers with their intervals")
+
+
+def _auc(ruler: Mapping[str, Any] | None) -> Shade:
+    if ruler is None or not ruler["differs"]["hits"]:
+        return Shade("–")
+    auc = ruler["auc"]
+    return Shade(f"{auc['value']:.2f}", 2 * (auc["value"] - 0.5), interval(auc))
+
+
+def _faults(found: Mapping[str, Any]) -> Iterator[str]:
+    sources = found["sources"]
+    labels = [label for label in sources if label != ALL]
+    names = dict.fromkeys(x for label in labels for x, fault in sources[label]["faults"].items() if fault["hits"])
+    if names:
+        yield paragraph("The share of the pairs in the mix that have each fault; some may be meant.")
+        rows = [(name, [_fault(sources[label]["faults"].get(name)) for label in labels]) for name in names]
+        yield heat("Faults by source", "fault", labels, rows)
+    else:
+        yield paragraph("None was found in the pairs of the mix.")
+    yield from _folded(found, lambda title: title.endswith(": faults"), "Faults with their intervals")
+    rest = ("numbers", "categories", "languages", "images")
+    yield from _folded(found, lambda title: title in rest, "Scores, categories and images")
+
+
+def _fault(fault: Mapping[str, Any] | None) -> Shade:
+    if fault is None or not fault["hits"]:
+        return Shade("")
+    return Shade(percent(fault["value"]), -(fault["value"] ** 0.5), f"{int(fault['hits']):,} of {fault['of']:,}")
+
+
+def _folded(found: Mapping[str, Any], wanted: Any, title: str) -> Iterator[str]:
+    shown = [table(one) for one in tables(found) if one.rows and wanted(one.title)]
+    if shown:
+        yield fold(title, "\n".join(shown))
+
+
+# ------------------------------------------------------------------------------------------ between sources
+
+
+def _overlap(found: overlap.Overlap) -> Iterator[str]:
+    yield paragraph(
+        "Of the pairs of each source (row), as they were before anything was dropped, the share that each other "
+        "set (column) has too."
+    )
+    for kind, meaning in KINDS.items():
+        rows = [
+            (label, [_share(found, kind, i, j) for j in range(len(found.columns))])
+            for i, label in enumerate(found.pairs)
+        ]
+        if any(shade.text for _, shades in rows for shade in shades):
+            yield heat(f"Overlap, {kind}: {meaning}", "share of", found.columns, rows)
+        else:
+            yield paragraph(f"Overlap, {kind} ({meaning}): none.")
+
+
+def _share(found: overlap.Overlap, kind: str, row: int, column: int) -> Shade:
+    count, pairs = found.counts[kind][row][column], list(found.pairs.values())[row]
+    if not count:
+        return Shade("")
+    return Shade(percent(count / pairs), (count / pairs) ** 0.5, f"{count:,} of {pairs:,} pairs")
+
+
+def _agreement(found: pl.DataFrame) -> Iterator[str]:
+    yield paragraph(
+        "Where two sources judge the same two replies to the same prompt, before anything was dropped: how often "
+        "they prefer the same one. A source beside itself: how often it judges a comparison always the same way."
+    )
+    if not found.height:
+        yield paragraph("No two sources judge the same replies, and none judges any twice.")
+        return
+    known = {(row["left"], row["right"]): row for row in found.to_dicts()}
+    names = list(dict.fromkeys(name for pair in known for name in pair))
+    rows = [
+        (one, [_agree(known.get((one, other)) or known.get((other, one))) for other in names]) for one in names
+    ]
+    yield heat("Agreement", "agreement", names, rows)
+    columns = ("left", "right", "shared", "agreeing", "opposed", "share", "95 %")
+    numbers = [(*(row[name] for name in columns[:-1]), interval(row)) for row in found.to_dicts()]
+    yield fold("Agreement, in numbers", table(Table("Comparisons that two sources share", columns, numbers)))
+
+
+def _agree(row: Mapping[str, Any] | None) -> Shade:
+    if row is None or row["share"] is None:
+        return Shade("")
+    return Shade(percent(row["share"]), 2 * (row["share"] - 0.5), f"{row['shared']:,} shared, {interval(row)}")

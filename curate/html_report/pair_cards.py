@@ -1,0 +1,144 @@
+"""Pairs as a person reads them on a page: pictures, chosen beside rejected, a lost pair beside its winner."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+
+from curate.html_report.markup import words
+from curate.images.decode import preview
+from curate.images.packs import Packs
+from curate.inspect import render
+from curate.inspect.show import Item
+from curate.inspect.text import said, visible
+from curate.inspect.text_diff import Span, cut, differences
+from curate.inspect.why import winner_lines
+
+SIDE = 224
+"""Pixels of a thumbnail's longer side."""
+
+PICTURES = 3
+"""Pictures of a pair that are shown: images, and of a video its first frames."""
+
+TAGS = {"added": "ins", "removed": "del", "note": "i"}
+BESIDE = ("chosen", "rejected")
+
+
+class Pictures:
+    """Thumbnails from the image store."""
+
+    def __init__(self, store: Packs, labels: Mapping[str, str]) -> None:
+        self._store, self._labels = store, labels
+
+    def of(self, pair: Item) -> str:
+        """The first PICTURES of a pair, and how many more there are; nothing of a pair without media."""
+        every = [(media["kind"], key) for media in pair["media"] for key in media["keys"]]
+        if not every:
+            return ""
+        shown = "".join(self._picture(kind, key) for kind, key in every[:PICTURES])
+        more = f"<figcaption>and {len(every) - PICTURES:,} more</figcaption>" if len(every) > PICTURES else ""
+        return f'<figure class="media">{shown}{more}</figure>'
+
+    def _picture(self, kind: str, key: str) -> str:
+        label = words(
+            f"{'frame of a video' if kind == 'video' else kind}, {self._labels.get(key, 'not in the store')}"
+        )
+        if not self._store.known(key):
+            return f'<span class="gone">{label}</span>'
+        data, width, height = preview(self._store.read(key), SIDE)
+        source = f"data:image/jpeg;base64,{b64encode(data).decode()}"
+        return (
+            f'<img src="{source}" width="{width}" height="{height}" alt="{label}" loading="lazy" decoding="async">'
+        )
+
+
+def cards(items: Sequence[Item], pictures: Pictures, labels: Mapping[str, str], prefix: str) -> str:
+    """One article for each pair; `prefix` makes their ids unique on the page."""
+    return "\n".join(_card(item, pictures, labels, f"{prefix}-{number}") for number, item in enumerate(items))
+
+
+def _card(item: Item, pictures: Pictures, labels: Mapping[str, str], name: str) -> str:
+    pair, lost = item["pair"], item.get("dropped")
+    why = f"{lost['step']}/{lost['reason']}" if lost else ""
+    body = _beside_winner(item, pictures) if item.get("won") else _page(item, pictures, labels)
+    reason = f'<span class="why">{words(why)}</span>' if why else ""
+    source = words(pair["source"])
+    return (
+        f'<article class="pair" aria-labelledby="{name}" data-source="{source}" data-reason="{words(why)}">\n'
+        f'<h3 id="{name}">{source} <code>{words(pair["pair_id"])}</code> {reason}</h3>\n{body}\n</article>'
+    )
+
+
+def _page(item: Item, pictures: Pictures, labels: Mapping[str, str]) -> str:
+    """The pair as `curate show` tells it."""
+    lines = list(render.page(item, labels))[1:]
+    facts = [line.spans[0].text for line in lines if line.kind == "fact" and line.spans]
+    texts = [line for line in lines if line.kind != "fact"]
+    blocks = [_block(head.spans[0].text, text.spans) for head, text in zip(texts[::2], texts[1::2], strict=True)]
+    asked = len(item["pair"]["prompt"])
+    sides = [f'<div class="side">{block}</div>' for block in blocks[asked:]]
+    return "\n".join(
+        [_facts(facts + _evidence(item)), pictures.of(item["pair"]), *blocks[:asked],
+         f'<div class="sides">{"".join(sides)}</div>']
+    )  # fmt: skip
+
+
+def _facts(facts: Sequence[str]) -> str:
+    return f'<ul class="facts">{"".join(f"<li>{words(fact)}</li>" for fact in facts)}</ul>'
+
+
+def _evidence(item: Item) -> list[str]:
+    lost = item.get("dropped")
+    return [lost["evidence"]] if lost and lost["evidence"] else []
+
+
+def _block(head: str, spans: Sequence[Span], level: int = 4) -> str:
+    """A turn or a reply."""
+    kind = f" {head}" if head in BESIDE else ""
+    return f'<h{level} class="role{kind}">{words(head)}</h{level}><p class="text" dir="auto">{_spans(spans)}</p>'
+
+
+def _spans(spans: Sequence[Span]) -> str:
+    """Texts whose control characters are visible already, with what differs marked."""
+    shown = (
+        f"<{tag}>{words(span.text)}</{tag}>" if (tag := TAGS.get(span.kind)) else words(span.text)
+        for span in spans
+    )
+    return "".join(shown) or '<i class="none">nothing</i>'
+
+
+def _beside_winner(item: Item, pictures: Pictures) -> str:
+    """The lost pair at the left, its winner at the right, and where they differ."""
+    pair, won, lost = item["pair"], item["won"], item["dropped"]
+    score = "" if lost["score"] is None else f", score {lost['score']:.4g}"
+    facts = [
+        f"dropped by {lost['step']}/{lost['reason']}{score}",
+        *_evidence(item),
+        *winner_lines(lost["winner"])[:1],
+    ]
+    same = pair["media"] == won["media"]
+    shown = pictures.of(pair) if same else ""
+    sides = zip(_told(pair, won), ("dropped", "winner"), (pair, won), strict=True)
+    columns = [
+        f'<div class="side"><h4 class="role">{name}</h4>'
+        f'<p class="facts">{words(one["source"])}, {words(one["row"])}</p>'
+        f"{'' if same else pictures.of(one)}{blocks}</div>"
+        for blocks, name, one in sides
+    ]
+    return "\n".join([_facts(facts), shown, f'<div class="sides">{"".join(columns)}</div>'])
+
+
+def _told(pair: Item, won: Item) -> tuple[str, str]:
+    """The texts of both, what only the winner says and what only the loser says marked."""
+    lost_blocks, won_blocks = [], []
+    for name in ("prompt", *BESIDE):
+        winner, loser = differences(visible(said(won[name])), visible(said(pair[name])))
+        won_blocks.append(_block(name, cut(winner, render.LONG), 5))
+        lost_blocks.append(_block(name, cut(loser, render.LONG), 5))
+    return "".join(lost_blocks), "".join(won_blocks)
+
+
+def every_item(items: Sequence[Item]) -> Iterator[Item]:
+    """The items, and as items the winners of those that lost."""
+    for item in items:
+        yield item
+        if item.get("won"):
+            yield {"pair": item["won"]}

@@ -1,0 +1,77 @@
+"""What steps found with evidence: leaks of eval sets, and pairs that were flagged and stay."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from curate.html_report.markup import Section, fold, paragraph, table
+from curate.inspect.artefacts import Mix
+from curate.pairs.files import column
+from curate.tables import Table
+
+DECONTAMINATE = "decontaminate"
+COLUMNS = ("fate", "pool", "row", "pair_id", "step", "reason", "score", "evidence")
+VERDICTS = {
+    "prompt_media": "the prompt and the image of one item",
+    "prompt": "the prompt of an item",
+    "response": "a reply of an item",
+    "media_only": "an image of an item, under another question",
+}
+"""What the verdicts of decontaminate mean, the surest first."""
+
+
+def findings(mix: Mix, most: int) -> list[Section]:
+    """Sections on decontamination and on other flagged pairs; of each verdict and step the surest are listed."""
+    found = pl.DataFrame(column(mix.review, *COLUMNS)) if mix.review.exists() else None
+    return [_decontamination(mix.lock, found, most), _flagged(found, most)]
+
+
+def _decontamination(lock: Mapping[str, Any], found: pl.DataFrame | None, most: int) -> Section:
+    name, title = "decontamination", "Decontamination"
+    if DECONTAMINATE not in dict(lock["recipe"]["steps"]) or found is None:
+        missing = (
+            "Not looked for: the recipe has no step decontaminate, so the mix may contain items of benchmarks."
+        )
+        return Section(name, title, paragraph(missing))
+    leaks = found.filter(pl.col("step") == DECONTAMINATE)
+    if not leaks.height:
+        return Section(name, title, paragraph("Looked for, and nothing was found."))
+    counts = leaks.group_by("reason", "fate").len()
+    said = {(reason, fate): n for reason, fate, n in counts.iter_rows()}
+    rows = [
+        (verdict, meaning, *(said.get((verdict, fate), 0) for fate in ("dropped", "flagged")))
+        for verdict, meaning in VERDICTS.items()
+    ]
+    sets = [(name, fates["dropped"], fates["flagged"]) for name, fates in lock.get("decontamination", {}).items()]
+    body = [
+        table(Table("Verdicts", ("verdict", "what the pair has", "pairs dropped", "flagged"), rows)),
+        table(Table("Eval sets, by the surest finding of a pair", ("eval set", "pairs dropped", "flagged"), sets)),
+        *(_listed(verdict, leaks.filter(pl.col("reason") == verdict), most) for verdict in VERDICTS),
+    ]
+    return Section(name, title, "\n".join(filter(None, body)))
+
+
+def _flagged(found: pl.DataFrame | None, most: int) -> Section:
+    name, title = "flagged", "Flagged pairs"
+    other = None if found is None else found.filter(pl.col("fate") == "flagged", pl.col("step") != DECONTAMINATE)
+    if other is None or not other.height:
+        return Section(name, title, paragraph("No other step flagged a pair."))
+    kinds = other.select("step", "reason").unique(maintain_order=True).rows()
+    lists = [
+        _listed(f"{step}/{reason}", other.filter(pl.col("step") == step, pl.col("reason") == reason), most)
+        for step, reason in kinds
+    ]
+    return Section(
+        name, title, "\n".join([paragraph("They are in the pool of the mix; a person may look."), *lists])
+    )
+
+
+def _listed(title: str, found: pl.DataFrame, most: int) -> str:
+    """The surest findings of one kind, with what was found."""
+    if not found.height:
+        return ""
+    shown = found.select("pair_id", "pool", "row", "fate", "score", "evidence").head(most)
+    listed = table(Table(f"{title}: evidence", ("pair", *shown.columns[1:]), shown.rows()))
+    rest = "" if found.height <= most else paragraph(f"{found.height - most:,} more are in review.parquet.")
+    return fold(f"{title}: {found.height:,} found", listed + rest)

@@ -1,0 +1,80 @@
+"""What a fetch left in the workspace: its receipt, and the files that it stands for.
+
+The receipt, `<workspace>/raw/<source>/fetched.json`, is written last: it says which commit is whole, and with
+which hashes. Nothing here needs the Hub.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from curate import config
+from curate.errors import WorkspaceError
+from curate.hub.manifests import File
+from curate.workspace import Workspace, read_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a finished fetch left behind; `complete` is false where --max-rows left files out."""
+
+    source: str
+    repo: str
+    commit: str
+    revision: str
+    pinned: bool
+    license: str | None
+    complete: bool
+    files: tuple[File, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """The raw files of a source, as a build needs to know them."""
+
+    directory: Path
+    revision: str
+    license: str | None
+    pinned: bool
+    complete: bool
+
+
+def receipt(workspace: Workspace, source: str) -> Receipt | None:
+    """The receipt of the last finished fetch of a source. Raises ConfigError, WorkspaceError."""
+    path = workspace.raw(source) / "fetched.json"
+    if not path.exists():
+        return None
+    read: Receipt = config.build(read_json(path), Receipt, f"{path}: $")
+    return read
+
+
+def fetched(workspace: Workspace, source: str, commit: str | None = None) -> Fetched | None:
+    """Where the raw files of a source lie, at which commit and under which licence; None if they were not fetched.
+
+    Raises WorkspaceError where they are not of the pinned `commit`, or a file is missing or has another size.
+    """
+    found = receipt(workspace, source)
+    if found is None:
+        return None
+    if commit is not None and found.commit != commit:
+        where = f"{workspace.raw(source) / 'fetched.json'}: $.commit"
+        raise WorkspaceError(
+            where, f"found {found.commit[:10]}", f"the pinned {commit[:10]}", f"curate fetch {source}"
+        )
+    directory = workspace.raw(source) / found.commit
+    for file in found.files:
+        path = directory / file.path
+        if not there(path, file):
+            size = f"{path.stat().st_size:,} bytes" if path.is_file() else "missing"
+            raise WorkspaceError(str(path), size, f"{file.bytes:,} bytes", f"curate fetch {source}")
+    return Fetched(
+        directory=directory,
+        revision=found.commit,
+        license=found.license,
+        pinned=found.pinned,
+        complete=found.complete,
+    )
+
+
+def there(path: Path, file: File) -> bool:
+    """Only verified files take their names, so the size is enough to see one that was cut or replaced since."""
+    return path.is_file() and path.stat().st_size == file.bytes

@@ -1,0 +1,249 @@
+"""Which images of the store are copies of each other: the same pixels, or the same picture encoded or scaled anew.
+
+Every image is decoded once to a coarse grid of 32 x 32 grey values, kept beside the packs. Images whose coarse
+grids agree are decoded again to at most 256 x 256 and compared block by block: that decides. The difference hash
+of the store's index takes no part: at the distance that finds 99 of 100 copies, 3 of 100 pairs of unrelated
+drawings are as near, so nearly every image must be decoded anyway.
+
+    <images>/grids/<pack>-<version>.npy        coarse grids in the order of the pack's index
+    <images>/grids/copies-<fingerprint>.parquet
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import xxhash
+
+from curate.arrays import I32, I64, U8
+from curate.engines.base import Engine, tick
+from curate.images import decode
+from curate.images.compare import Alike, Stored, alike
+from curate.images.packs import Packs
+from curate.workspace import atomic
+
+VERSION = 2
+"""Goes up when another verdict, or another grid, is made of the same images."""
+
+
+COARSE = 32
+"""Side of the grids that find candidates."""
+
+COARSE_LIMITS = np.array([14.0, 0.3, 12.0])
+"""Most difference of 8 x 8 means and, of coarse grids, most and shift of `unlike`; 998 in 1,000 copies were within
+11, .13 and 8."""
+
+SLICE = 2000  # pairs a task
+
+NONE: tuple[I32, I32] = (np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+COPIES: dict[str, Any] = {"key": pl.String, "of": pl.String, "how": pl.String, "unlike": pl.Float32}
+"""An image and the larger one (by pixels, then by key) it is a copy of, which is a copy of no other.
+
+`how` is `pixels` (the same, in another file) or `near`; `unlike` is 0 for equal grids, below 1.
+"""
+
+
+def copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
+    """COPIES among these images, by key. Depends on nothing else that the store holds."""
+    wanted = sorted(set(keys))
+    path = _folder(store) / f"copies-{_fingerprint(wanted)}.parquet"
+    if not path.exists():
+        found = _copies(_pictures(wanted, store, engine), store, engine)
+        with atomic(path) as temporary:
+            found.write_parquet(temporary)
+    return pl.read_parquet(path)
+
+
+def near_keys(
+    keys: Iterable[str], store: Packs, others: Iterable[str], there: Packs, engine: Engine
+) -> pl.DataFrame:
+    """Which of these images of the store are copies of which others, there: columns key, of, unlike; by key, of.
+
+    The same bytes are copies with unlike 0. In memory are the grids of all others, and of one pack of the store.
+    """
+    known = _pictures(sorted(set(others)), there, engine)
+    near: set[str] = set()
+    for some in _packs(sorted(set(keys)), store, engine) if known.keys else ():
+        left, _ = _candidates(_joined(some, known), len(some.keys), engine.workers)
+        near.update(some.keys[i] for i in np.unique(left).tolist())
+    here = _pictures(sorted(near), store, engine)
+    both = _joined(here, known)
+    left, right = _candidates(both, len(here.keys), engine.workers) if near else NONE
+    stored = [Stored(store.root, here.keys), Stored(there.root, known.keys)]
+    pairs = alike(stored, both.sizes, left, right, engine)
+    found = {
+        "key": [both.keys[i] for i in pairs.left.tolist()],
+        "of": [both.keys[i] for i in pairs.right.tolist()],
+        "unlike": pairs.unlike,
+    }
+    return pl.DataFrame(found, schema={"key": pl.String, "of": pl.String, "unlike": pl.Float32}).sort("key", "of")
+
+
+def grid(data: bytes, side: int) -> U8:
+    """The grid, side x side, of an image that `media.check` lets pass."""
+    from curate.images.kernels import shrunk  # numba
+
+    small: U8 = shrunk(decode.grey(data, 2 * side), side)
+    return small
+
+
+# ------------------------------------------------------------------------------------------------ coarse grids
+
+
+class _Pictures(NamedTuple):
+    """Images: keys, sizes [n, 2] (width, height), coarse grids [n, 32, 32]."""
+
+    keys: list[str]
+    sizes: I64
+    grids: U8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PackTask:
+    root: Path
+    pack: str
+    out: Path
+
+
+def _folder(store: Packs) -> Path:
+    return store.root / "grids"
+
+
+def _fingerprint(keys: Sequence[str]) -> str:
+    return xxhash.xxh3_64_hexdigest("".join([f"{VERSION}:", *keys]).encode())
+
+
+def _joined(left: _Pictures, right: _Pictures) -> _Pictures:
+    sizes = np.concatenate([left.sizes, right.sizes])
+    return _Pictures(left.keys + right.keys, sizes, np.concatenate([left.grids, right.grids]))
+
+
+def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Pictures:
+    """The images of these distinct keys, in their order."""
+    sizes = np.zeros((len(keys), 2), np.int64)
+    grids: U8 = np.zeros((len(keys), COARSE, COARSE), np.uint8)
+    rows = {key: row for row, key in enumerate(keys)}
+    for some in _packs(keys, store, engine):
+        at = [rows[key] for key in some.keys]
+        sizes[at], grids[at] = some.sizes, some.grids
+    return _Pictures(list(keys), sizes, grids)
+
+
+def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Pictures]:
+    """Those of each pack; packs without grids get them first. Raises WorkspaceError for an image not there."""
+    wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String})
+    tasks, held = [], {}
+    for path in sorted(store.folder.glob("*.parquet")):
+        index = pl.read_parquet(path, columns=["key", "width", "height"]).with_row_index("at")
+        found = index.join(wanted, on="key")
+        if found.height:
+            wanted = wanted.join(found, on="key", how="anti", maintain_order="left")
+            task = _PackTask(root=store.root, pack=path.stem, out=_folder(store) / f"{path.stem}-{VERSION}.npy")
+            held[task.out] = found
+            tasks += [] if task.out.exists() else [task]
+    if wanted.height:
+        store.size(wanted["key"][0])  # says which image is not there
+    for _ in engine.map(_make_grids, tasks):
+        pass
+    for path, found in held.items():
+        sizes = found.select("width", "height").to_numpy().astype(np.int64)
+        yield _Pictures(found["key"].to_list(), sizes, np.load(path, mmap_mode="r")[found["at"].to_numpy()])
+
+
+def _make_grids(task: _PackTask) -> None:
+    store = Packs(task.root)
+    keys = pl.read_parquet(store.folder / f"{task.pack}.parquet", columns=["key"])["key"].to_list()
+    grids = np.empty((len(keys), COARSE, COARSE), np.uint8)
+    for row, key in enumerate(keys):
+        grids[row] = grid(store.read(key), COARSE)
+        tick(rows=1)
+    with atomic(task.out) as temporary, temporary.open("wb") as file:
+        np.save(file, grids)
+
+
+# ------------------------------------------------------------------------------------------------ pairs
+
+
+def _candidates(pictures: _Pictures, split: int, threads: int) -> tuple[I32, I32]:
+    """(left, right), left < right: of all pairs those that may be copies, or of those with one before `split`."""
+    from curate.images import kernels  # numba
+
+    means, cells = kernels.features(pictures.grids)
+    numbers = kernels.cell_numbers(cells)
+    order = split + np.argsort(numbers[split:], kind="stable")
+    lefts = np.argsort(numbers[:split], kind="stable") if split else order  # neighbours look at the same images
+
+    def some(left: npt.NDArray[np.intp]) -> tuple[I32, I32]:
+        found: tuple[I32, I32] = kernels.candidates(
+            pictures.grids, pictures.sizes, means, numbers, order, left, COARSE_LIMITS
+        )
+        return found
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(some, np.array_split(lefts, 8 * threads)))
+    return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
+
+
+# ------------------------------------------------------------------------------------------------ classes
+
+
+def _copies(pictures: _Pictures, store: Packs, engine: Engine) -> pl.DataFrame:
+    ranked = np.lexsort((np.arange(len(pictures.keys)), -pictures.sizes.prod(axis=1)))
+    best_first = _Pictures(
+        [pictures.keys[i] for i in ranked.tolist()], pictures.sizes[ranked], pictures.grids[ranked]
+    )
+    left, right = _candidates(best_first, 0, engine.workers)
+    stored = Stored(store.root, best_first.keys)
+    found = _to_leaders(alike([stored], best_first.sizes, left, right, engine))
+    pairs = [(best_first.keys[copy], best_first.keys[of]) for copy, of, _ in found]
+    one_size = [(best_first.sizes[copy] == best_first.sizes[of]).all() for copy, of, _ in found]
+    same = _same_pixels([pair for pair, one in zip(pairs, one_size, strict=True) if one], store, engine)
+    rows = [
+        (copy, of, "pixels" if (copy, of) in same else "near", unlike)
+        for (copy, of), (_, _, unlike) in zip(pairs, found, strict=True)
+    ]
+    return pl.DataFrame(rows, schema=COPIES, orient="row").sort("key")
+
+
+def _to_leaders(pairs: Alike) -> list[tuple[int, int, float]]:
+    """(copy, leader, unlike): in their order, an image joins the leader that it is most like, or becomes one.
+
+    Which one that is the whole picture says: what encoding did to the copy is the same beside any leader, so a
+    look-alike is farther by what it shows itself; the worst block of a small copy may be noise beside all of them.
+    """
+    order = np.lexsort((pairs.left, pairs.distance, pairs.right))
+    found: dict[int, tuple[int, int, float]] = {}
+    for at in order.tolist():
+        copy, of = int(pairs.right[at]), int(pairs.left[at])
+        if copy not in found and of not in found:
+            found[copy] = (copy, of, float(pairs.unlike[at]))
+    return list(found.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PixelTask:
+    root: Path
+    pairs: tuple[tuple[str, str], ...]
+
+
+def _same_pixels(pairs: Sequence[tuple[str, str]], store: Packs, engine: Engine) -> set[tuple[str, str]]:
+    tasks = [
+        _PixelTask(root=store.root, pairs=tuple(pairs[first : first + SLICE]))
+        for first in range(0, len(pairs), SLICE)
+    ]
+    return {pair for same in engine.map(_compare_pixels, tasks) for pair in same}
+
+
+def _compare_pixels(task: _PixelTask) -> list[tuple[str, str]]:
+    store = Packs(task.root)
+
+    def digest(key: str) -> bytes:
+        return decode.pixels_digest(store.read(key))
+
+    return [(copy, of) for copy, of in task.pairs if digest(copy) == digest(of)]

@@ -1,0 +1,260 @@
+"""Which images may be copies of each other, and whether two are: kernels over grids of grey values.
+
+A *grid* is an image as n x n mean grey values, whatever its shape. Copies, encoded or scaled anew, differ a little
+in all places; look-alikes (a chart with another value, a page with another word) agree in nearly all places and
+differ much in one. So grids are compared block by block, and the worst block decides. All arithmetic before the
+final quotients is in integers: the verdict is the same on every machine.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from curate.arrays import I64
+from curate.compiled import compiled
+
+BLOCK, STRIDE = 8, 4
+NOISE = 1000.0
+"""Variance (of 64 values, of both blocks) that encoding may put into a flat block: some 3 grey values a cell."""
+
+APART = 2.0
+"""What `unlike` gives where a block exceeds what is allowed."""
+
+MEAN, SLOPE = 4, 2
+"""Grey values by which copies may differ in mean brightness, and in that of either half against the whole.
+
+Measured over 1,200 copies of quality 30 to 95 and scale 1/4 to 2: at most 2.7 and 1.4.
+"""
+
+
+@compiled
+def shrunk(grey: Any, side: int) -> Any:
+    """The grid of an image [height, width]; pixels count by the area that they share with a cell."""
+    height, width = grey.shape
+    out = np.empty((side, side), np.uint8)
+    column = np.empty(width, np.int64)
+    for row in range(side):
+        column[:] = 0
+        for y in range(row * height // side, ((row + 1) * height - 1) // side + 1):
+            weight = min((y + 1) * side, (row + 1) * height) - max(y * side, row * height)
+            for x in range(width):
+                column[x] += weight * np.int64(grey[y, x])
+        for cell in range(side):
+            total = np.int64(0)
+            for x in range(cell * width // side, ((cell + 1) * width - 1) // side + 1):
+                weight = min((x + 1) * side, (cell + 1) * width) - max(x * side, cell * width)
+                total += weight * column[x]
+            out[row, cell] = (2 * total + height * width) // (2 * height * width)
+    return out
+
+
+@compiled
+def _blur(grid: Any, y: int, out: Any) -> None:
+    """Row y under a 3 x 3 binomial filter: what is finer depends on the filter that a copy was scaled with."""
+    side = len(grid)
+    above, below = max(y - 1, 0), min(y + 1, side - 1)
+    column = np.empty(side + 2, np.int32)
+    for x in range(side):
+        column[x + 1] = np.int32(grid[above, x]) + 2 * np.int32(grid[y, x]) + np.int32(grid[below, x])
+    column[0], column[side + 1] = column[1], column[side]
+    for x in range(side):
+        out[y, x] = (column[x] + 2 * column[x + 1] + column[x + 2] + 8) >> 4
+
+
+@compiled
+def _sum_cells(one: Any, other: Any, top: int, out: Any) -> None:
+    """Sums of values, of squares and of products over each cell, STRIDE x STRIDE, from row `top` on."""
+    for cell in range(out.shape[1]):
+        a = b = aa = bb = ab = np.int32(0)
+        for y in range(top, top + STRIDE):
+            for x in range(cell * STRIDE, (cell + 1) * STRIDE):
+                a += one[y, x]
+                b += other[y, x]
+                aa += one[y, x] * one[y, x]
+                bb += other[y, x] * other[y, x]
+                ab += one[y, x] * other[y, x]
+        out[0, cell], out[1, cell], out[2, cell], out[3, cell], out[4, cell] = a, b, aa, bb, ab
+
+
+@compiled
+def _block(above: Any, here: Any, cell: int) -> Any:
+    return above[cell - 1] + above[cell] + here[cell - 1] + here[cell]
+
+
+@compiled
+def unlike(left: Any, right: Any, most: float, shift: float) -> float:
+    """How two grids of one size differ in the 8 x 8 block where they differ most, from 0; APART above `most`.
+
+    Of the variance of both blocks, the share that is not common: sum (a - b)^2 / (sum a^2 + sum b^2 + NOISE) of
+    values less their block's mean: about 1 less the correlation. APART too where means differ by more than
+    `shift`. Grids are blurred a little, row by row as they are needed: most look-alikes differ near the top.
+    """
+    side, worst, size = len(left), 0.0, BLOCK * BLOCK
+    cells = side // STRIDE
+    one, other = np.empty((side, side), np.int32), np.empty((side, side), np.int32)
+    above, here = np.zeros((5, cells), np.int32), np.zeros((5, cells), np.int32)
+    for row in range(cells):
+        for y in range(row * STRIDE, (row + 1) * STRIDE):
+            _blur(left, y, one)
+            _blur(right, y, other)
+        above, here = here, above
+        _sum_cells(one, other, row * STRIDE, here)
+        for cell in range(1 if row else cells, cells):
+            a, b = _block(above[0], here[0], cell), _block(above[1], here[1], cell)
+            aa, bb, ab = (
+                _block(above[2], here[2], cell),
+                _block(above[3], here[3], cell),
+                _block(above[4], here[4], cell),
+            )
+            both = size * (aa + bb) - a * a - b * b
+            apart = both - 2 * (size * ab - a * b)
+            worst = max(worst, apart / (both + size * NOISE))
+            if worst > most or abs(a - b) > size * shift:
+                return APART
+    return worst
+
+
+@compiled
+def features(grids: Any) -> tuple[Any, Any]:
+    """(means, cells): of each 32 x 32 grid 8 x 8 means, and three numbers that copies nearly share, in cells.
+
+    The numbers are mean brightness, left against right and top against bottom. Copies stand in the same cell of
+    the three, or in a neighbour of it.
+    """
+    means, cells = np.empty((len(grids), 8, 8), np.int32), np.empty((len(grids), 3), np.int64)
+    for i in range(len(grids)):
+        means[i] = 0
+        for y in range(32):
+            for x in range(32):
+                means[i, y // 4, x // 4] += grids[i, y, x]
+        whole = means[i].sum()
+        left, top = means[i, :, :4].sum(), means[i, :4].sum()
+        cells[i, 0] = whole // (1024 * MEAN)
+        cells[i, 1] = (2 * left - whole + (1 << 20)) // (2048 * SLOPE)
+        cells[i, 2] = (2 * top - whole + (1 << 20)) // (2048 * SLOPE)
+    return means, cells
+
+
+def cell_numbers(cells: I64) -> I64:
+    """One number for each cell; those of neighbours differ by -1, 0 or 1 in each of three digits."""
+    return (cells[:, 0] << 32) | (cells[:, 1] << 16) | cells[:, 2]
+
+
+@compiled
+def _near_means(left: Any, right: Any, most: int) -> bool:
+    for y in range(8):
+        for x in range(8):
+            if abs(left[y, x] - right[y, x]) > most:
+                return False
+    return True
+
+
+@compiled
+def _one_shape(left: Any, right: Any) -> bool:
+    """Whether both (width, height) may be one image scaled: each side rounded, up or down, to whole pixels."""
+    return bool(abs(left[0] * right[1] - right[0] * left[1]) <= max(left[0] + left[1], right[0] + right[1]))
+
+
+@compiled
+def candidates(
+    grids: Any, sizes: Any, means: Any, numbers: Any, order: Any, some: Any, limits: Any
+) -> tuple[Any, Any]:
+    """(left, right): images, left < right, whose grids are alike as far as 32 x 32 values show.
+
+    numbers   the cells of all images
+    order     only pairs with a right image of these, which are in the order of their cells
+    some      only pairs with a left image of these
+    limits    most difference of an 8 x 8 mean; `most` and `shift` of `unlike`
+    """
+    lefts, rights = [np.int32(0)][:0], [np.int32(0)][:0]
+    ordered = numbers[order]
+    for i in some:
+        for dx in range(-1, 2):
+            for dy in range(-1, 2):
+                low = numbers[i] + (dx << 32) + (dy << 16) - 1
+                begin, end = np.searchsorted(ordered, low), np.searchsorted(ordered, low + 3)
+                for other in range(begin, end):
+                    j = order[other]
+                    if i >= j or not _one_shape(sizes[i], sizes[j]):
+                        continue
+                    if not _near_means(means[i], means[j], int(16 * limits[0])):
+                        continue
+                    if unlike(grids[i], grids[j], limits[1], limits[2]) < APART:
+                        lefts.append(np.int32(i))
+                        rights.append(np.int32(j))
+    return np.array(lefts, np.int32), np.array(rights, np.int32)
+
+
+@compiled
+def _first(of: Any, i: int) -> int:
+    while of[i] != i:
+        of[i] = of[of[i]]
+        i = of[i]
+    return i
+
+
+@compiled
+def components(count: int, left: Any, right: Any) -> Any:
+    """For each of so many images the first of those that pairs connect it with (union-find, paths halved)."""
+    of = np.arange(count)
+    for at in range(len(left)):
+        i, j = _first(of, left[at]), _first(of, right[at])
+        of[max(i, j)] = min(i, j)
+    for i in range(count):
+        of[i] = of[of[i]]  # that one's is final: it comes before
+    return of
+
+
+@compiled
+def _distance(left: Any, right: Any) -> float:
+    """Mean squared difference of two grids of one size, blurred."""
+    side, total = len(left), np.int64(0)
+    one, other = np.empty((side, side), np.int32), np.empty((side, side), np.int32)
+    for y in range(side):
+        _blur(left, y, one)
+        _blur(right, y, other)
+        for x in range(side):
+            total += (one[y, x] - other[y, x]) ** 2
+    return total / (side * side)
+
+
+@compiled
+def _one_colour(left: Any, right: Any, most: int) -> bool:
+    for at in range(len(left)):  # noqa: SIM110 - all() of a generator is no machine code
+        if abs(np.int32(left[at]) - np.int32(right[at])) > most:
+            return False
+    return True
+
+
+@compiled
+def verified(
+    grids: Any, sides: Any, colours: Any, sizes: Any, left: Any, right: Any, tiers: Any, limits: Any
+) -> Any:
+    """`unlike` of each pair of fine grids, APART where it or the colours exceed a limit, else with their distance.
+
+    grids    row r begins with the sides[r] ** 2 values of a grid; pairs are compared at the smaller side
+    colours  row r has mean colours of parts of the image
+    tiers    rows of (side from which it holds, most unlike where sizes differ, and where they are equal), largest
+             side first
+    limits   most shift, most difference of colours
+    """
+    out = np.full((2, len(left)), APART, np.float32)
+    for at in range(len(left)):
+        i, j = left[at], right[at]
+        if not _one_colour(colours[i], colours[j], int(limits[1])):
+            continue
+        side = min(sides[i], sides[j])
+        one = grids[i, : sides[i] * sides[i]].reshape(sides[i], sides[i])
+        other = grids[j, : sides[j] * sides[j]].reshape(sides[j], sides[j])
+        if sides[i] > side:
+            one = shrunk(one, side)
+        if sides[j] > side:
+            other = shrunk(other, side)
+        tier = 0
+        while side < tiers[tier, 0]:
+            tier += 1
+        most = tiers[tier, 2] if (sizes[i] == sizes[j]).all() else tiers[tier, 1]
+        out[0, at] = unlike(one, other, most, limits[0])
+        if out[0, at] < APART:
+            out[1, at] = _distance(one, other)
+    return out

@@ -1,0 +1,94 @@
+"""What a build starts from: the steps, jobs and pools of a recipe, and where its raw files lie."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate import config, sources, steps
+from curate.contamination.eval_sets import Shelf
+from curate.errors import ConfigError
+from curate.hashing import Hashes
+from curate.hub import manifests as pins
+from curate.hub.receipts import fetched
+from curate.pairs.normalize import Artefact, Job, locate
+from curate.pairs.pool import Pool as ScreenPool
+from curate.recipe import Pool, Recipe
+from curate.steps.base import Step
+from curate.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Where a build finds its raw files, its workspace and the user's own manifests."""
+
+    workspace: Workspace
+    raw: Path | None = None
+    manifests: Path | None = None
+
+    def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
+        """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
+        shelf = Shelf(workspace=self.workspace, hashes=hashes, raw=self.raw, manifests=self.manifests)
+        return steps.bind(steps.build_all(recipe.steps, recipe.where), shelf, recipe.where)
+
+    def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:
+        """A source with its options, checked. Raises ConfigError for an unknown source or option."""
+        source = sources.get(name, self.manifests, where)
+        if options and source.options is None:
+            raise ConfigError(f"{where}.options", f"{name} has no options", "no options")
+        read = config.build(dict(options), source.options, f"{where}.options") if source.options else None
+        job = Job(name=name, source=source, raw=self.workspace.raw(name), options=read, max_skip=max_skip)
+        if self.raw is not None:
+            return dataclasses.replace(job, raw=self.raw / name)
+        pinned = pins.read(name, self.manifests).commit if self.manifests is not None else None
+        there = fetched(self.workspace, name, pinned)
+        if there is None:
+            return job
+        return dataclasses.replace(
+            job, raw=there.directory, revision=there.revision, license=there.license, pinned=there.pinned
+        )
+
+
+def jobs(recipe: Recipe, inputs: Inputs) -> dict[str, Job]:
+    """The job of every pool of a recipe, by label."""
+
+    def job(pool: Pool) -> Job:
+        max_skip = recipe.max_skip.get(pool.source)
+        return inputs.job(pool.source, pool.options, max_skip, f"{recipe.where}.sources.{pool.label}")
+
+    return {pool.label: job(pool) for pool in recipe.pools}
+
+
+def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, Artefact]:
+    """The pairs artefact of every pool, by label. Raises ConfigError for one that is not finished."""
+    found = {label: locate(job, inputs.workspace, hashes) for label, job in jobs(recipe, inputs).items()}
+    for label, artefact in found.items():
+        if not artefact.manifest:
+            where, hint = f"{recipe.where}.sources", f"curate normalize {artefact.job.name}, or curate mix for all"
+            raise ConfigError(where, f"{label} is not normalized", "the pairs of every source", hint)
+    return found
+
+
+def pools_of(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[ScreenPool]:
+    """What steps see of finished artefacts, in the order of the recipe's pools."""
+    return [
+        ScreenPool(
+            label=label,
+            source=artefact.job.name,
+            directory=artefact.directory,
+            priority=recipe.priority.index(label),
+            parts=artefact.parts,
+        )
+        for label, artefact in artefacts.items()
+    ]
+
+
+def sizes(found: Mapping[str, Artefact | Job]) -> dict[str, int | None]:
+    """Pairs per pool: counted where they are normalized, as published where not, None where unknown."""
+    out: dict[str, int | None] = {}
+    for label, item in found.items():
+        job = item if isinstance(item, Job) else item.job
+        manifest = {} if isinstance(item, Job) else item.manifest
+        out[label] = manifest["pairs"] if manifest else job.source.pairs
+    return out

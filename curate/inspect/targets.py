@@ -1,0 +1,103 @@
+"""What the doctor looks at: pools by the names that people use, and which of their pairs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from curate.errors import ConfigError, WorkspaceError
+from curate.hashing import Hashes
+from curate.inputs import Inputs, finished_pairs, pools_of
+from curate.inspect import show
+from curate.inspect.artefacts import Mix, Pairs, pools
+from curate.pairs import keys
+from curate.pairs.files import column
+from curate.pairs.pool import Pool
+from curate.recipe import load
+
+ID = ["id_hi", "id_lo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Pairs of one pool: all of them, or these `rows` of it in file order, each as often as it stands there."""
+
+    pool: Pool
+    rows: pl.Series | None = None
+
+    @property
+    def label(self) -> str:
+        """The pool's."""
+        return self.pool.label
+
+
+def find(texts: Sequence[str], inputs: Inputs) -> list[Target]:
+    """The pools that texts name: a source, the sources of a recipe file, or the selected pairs of a mix.
+
+    Raises ConfigError for what is not there, or named twice, WorkspaceError for what a mix was made from and lost.
+    """
+    found = [target for text in texts for target in _find(text, inputs)]
+    labels = [target.label for target in found]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ConfigError(label, f"named {labels.count(label)} times", "every source once")
+    return [_ranked(target, rank) for rank, target in enumerate(found)]
+
+
+def _ranked(target: Target, rank: int) -> Target:
+    pool = target.pool
+    placed = Pool(label=pool.label, source=pool.source, directory=pool.directory, priority=rank, parts=pool.parts)
+    return Target(pool=placed, rows=target.rows)
+
+
+def _find(text: str, inputs: Inputs) -> Iterator[Target]:
+    if Path(text).suffix in (".yaml", ".yml"):
+        if not Path(text).is_file():
+            raise ConfigError(text, "no such file", "a recipe")
+        yield from _recipe(Path(text), inputs)
+        return
+    found = show.find(text, inputs.workspace)
+    if isinstance(found, Pairs):
+        if not found.manifest:
+            raise ConfigError(text, "its pairs are not finished", "a finished artefact", "run curate normalize")
+        yield Target(pool=_pool(found.source if "@" not in text else found.title, found))
+    else:
+        yield from _mix(found, inputs)
+
+
+def _pool(label: str, pairs: Pairs) -> Pool:
+    parts = tuple(part.name for part in pairs.parts)
+    return Pool(label=label, source=pairs.source, directory=pairs.directory, priority=0, parts=parts)
+
+
+def _recipe(path: Path, inputs: Inputs) -> Iterator[Target]:
+    recipe = load(path)
+    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    for pool in pools_of(recipe, finished_pairs(recipe, inputs, hashes)):
+        yield Target(pool=pool)
+
+
+def _mix(mix: Mix, inputs: Inputs) -> Iterator[Target]:
+    """The pools of a mix with the rows that its shards hold; what two pools have counts for the first."""
+    left = _ids(mix)
+    for label, pairs in pools(mix, inputs.workspace).items():
+        pool = _pool(label, pairs)
+        there = keys.load(pool.directory, pool.parts).with_row_index("row").filter(pl.col("copy") == 0)
+        own = left.filter(pl.col("source") == pool.source)
+        yield Target(pool=pool, rows=own.join(there, on=ID)["row"].sort())
+        left = left.join(there.with_columns(source=pl.lit(pool.source)), on=["source", *ID], how="anti")
+    if left.height:
+        found = f"{left.height:,} of its pairs are not in the pairs files that it was made from"
+        raise WorkspaceError(str(mix.directory), found, "", "curate verify names every file that differs")
+
+
+def _ids(mix: Mix) -> pl.DataFrame:
+    frames = [pl.DataFrame(schema={**dict.fromkeys(ID, pl.UInt64), "source": pl.String})]
+    for path in mix.files("shard"):
+        table = column(path, "pair_id", "source")
+        high, low = keys.halves(table["pair_id"].combine_chunks(), str(path))
+        source = pl.from_arrow(table["source"])
+        assert isinstance(source, pl.Series)
+        frames.append(pl.DataFrame({"id_hi": high, "id_lo": low, "source": source}, schema=frames[0].schema))
+    return pl.concat(frames)

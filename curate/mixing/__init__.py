@@ -1,0 +1,1 @@
+"""From kept pairs to shards: quotas, selection in the keyed order, writing."""

@@ -1,0 +1,224 @@
+"""Quotas -> selected pairs -> global order: pure functions over key columns.
+
+There is no random state anywhere. Whether and where a pair stands in a mix follows from its id, the seed and the
+number of its repeat, so a larger quota contains the smaller one and a removed source moves nobody else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from curate.arrays import U64
+from curate.mixing.quotas import Plan as Plan
+from curate.mixing.quotas import plan as plan
+from curate.order import descending, order_key
+from curate.recipe import Entry, Holdout, Recipe
+
+SELECTION = {
+    "rank": pl.UInt32,
+    "pool": pl.UInt16,
+    "part": pl.UInt32,
+    "position": pl.UInt32,
+    "repeat": pl.Int32,
+    "text_bytes": pl.UInt32,
+    "media_bytes": pl.UInt64,
+    "entry": pl.UInt16,
+}
+"""The columns of a selection, in global order.
+
+`pool` and `entry` are positions in `recipe.pools` and `recipe.entries`; `part` and `position` say where the pair
+stands in the pool's files; `repeat` counts the earlier times that this pair was taken.
+"""
+
+COPY = np.uint64(1 << 32)
+"""Copies of one pair are ordered as further pairs: the number given to `order_key` is copy * COPY + repeat."""
+
+HOLDOUT_ORDER = 1 << 63
+"""The number given to `order_key` for groups, so that a group's order says nothing about its pairs'."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Where the kept pairs of one entry's pools went: kept = held_out + distinct + unused.
+
+    `selected` are rows of the mix, `distinct` the pairs among them.
+    """
+
+    label: str
+    kept: int
+    held_out: int
+    selected: int
+    distinct: int
+    unused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The mix and the holdout as frames with the columns SELECTION, and the conservation law per entry."""
+
+    plan: Plan
+    mix: pl.DataFrame
+    holdout: pl.DataFrame
+    counts: tuple[Count, ...]
+
+
+def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
+    """Which pairs enter the mix, and in which order.
+
+    `kept` gives the key columns (curate.pairs.keys) of the pairs that passed the steps, by pool label. The order
+    of their rows changes nothing. Raises InfeasibleError as `plan` does.
+    """
+    frames = {pool.label: _numbered(kept[pool.label], i) for i, pool in enumerate(recipe.pools)}
+    held = hold_out(recipe, frames)
+    free = {label: frame.filter(~held[label]) for label, frame in frames.items()}
+    candidates = [_candidates(entry, free, recipe.seed) for entry in recipe.entries]
+    sizes = {entry.label: len(frame) for entry, frame in zip(recipe.entries, candidates, strict=True)}
+    planned = plan(recipe, sizes)
+    chosen = [
+        take(frame, line.rows or 0, recipe.seed).with_columns(pl.lit(i, pl.UInt16).alias("entry"))
+        for i, (frame, line) in enumerate(zip(candidates, planned.lines, strict=True))
+    ]
+    mix = _number_doubly_chosen(recipe, pl.concat(chosen)).filter(~left_out(recipe))
+    chosen = [frame.filter(~left_out(recipe)) for frame in chosen]
+    counts = tuple(_count(entry, frames, held, frame) for entry, frame in zip(recipe.entries, chosen, strict=True))
+    lines = [replace(line, rows=len(frame)) for line, frame in zip(planned.lines, chosen, strict=True)]
+    return Selection(
+        plan=Plan(lines=tuple(lines), rows=len(mix)),
+        mix=in_order(mix, recipe.seed),
+        holdout=in_order(_held_rows(recipe, frames, held), recipe.seed),
+        counts=counts,
+    )
+
+
+def left_out(recipe: Recipe) -> pl.Expr:
+    """Whether a selected row is of `recipe.without`: of a named source or pool, else taken by a named entry.
+
+    Rows are left out of the finished selection, so that every other row keeps its order key and repeat number.
+    """
+    named = set(recipe.without)
+    pools = [i for i, pool in enumerate(recipe.pools) if named & {pool.label, pool.source}]
+    named -= {name for pool in recipe.pools for name in (pool.label, pool.source)}
+    entries = [i for i, entry in enumerate(recipe.entries) if named & {entry.label, f"entry:{entry.label}"}]
+    return pl.col("pool").is_in(pools) | pl.col("entry").is_in(entries)
+
+
+def _numbered(keys: pl.DataFrame, pool: int) -> pl.DataFrame:
+    """The columns that selection needs; copies of a pair numbered by their group, not by their place in files."""
+    frame = keys.select(
+        "part", "position", "id_hi", "id_lo", "group", "copy", "text_bytes", "media_bytes",
+        pl.lit(pool, pl.UInt16).alias("pool"),
+    )  # fmt: skip
+    doubled = frame.with_row_index("at").join(frame.filter(pl.col("copy") > 0), on=["id_hi", "id_lo"], how="semi")
+    if doubled.is_empty():
+        return frame
+    doubled = doubled.sort("id_hi", "id_lo", "group", "copy")
+    numbers = doubled.select(pl.int_range(pl.len(), dtype=pl.UInt32).over("id_hi", "id_lo")).to_series()
+    return frame.with_columns(frame["copy"].scatter(doubled["at"], numbers))
+
+
+def hold_out(recipe: Recipe, frames: Mapping[str, pl.DataFrame]) -> dict[str, pl.Series]:
+    """For every pool, which of its rows are held out: whole groups, chosen source by source."""
+    held = {label: pl.repeat(False, len(frame), dtype=pl.Boolean, eager=True) for label, frame in frames.items()}
+    if recipe.holdout is None:
+        return held
+    for source in dict.fromkeys(pool.source for pool in recipe.pools):
+        labels = [pool.label for pool in recipe.pools if pool.source == source]
+        groups = held_groups(pl.concat([frames[x]["group"] for x in labels]), recipe.holdout, recipe.seed)
+        for label in labels:
+            held[label] = frames[label]["group"].is_in(groups.implode())
+    return held
+
+
+def held_groups(group: pl.Series, holdout: Holdout, seed: int) -> pl.Series:
+    """The groups held out of the pairs' groups: in keyed order, each that still fits into the rows allowed."""
+    names, sizes = np.unique(group.to_numpy(), return_counts=True)
+    allowed = holdout.rows_per_source
+    if allowed is None:
+        allowed = int(Fraction(str(holdout.share)) * len(group))
+    order = descending(order_key(names, names, seed, HOLDOUT_ORDER), names)
+    return pl.Series("group", names[order[_fitting(sizes[order], allowed)]], pl.UInt64)
+
+
+def _fitting(sizes: npt.NDArray[np.intp], allowed: int) -> npt.NDArray[np.bool_]:
+    """Going through the sizes once, which of them fit into what is left of `allowed`."""
+    fits = np.zeros(len(sizes), np.bool_)
+    start = 0
+    while start < len(sizes):
+        sums = np.cumsum(sizes[start:])
+        run = int(np.searchsorted(sums, allowed, side="right"))
+        fits[start : start + run] = True
+        allowed -= int(sums[run - 1]) if run else 0
+        smaller = np.flatnonzero(sizes[start + run :] <= allowed)
+        if not len(smaller):
+            break
+        start += run + int(smaller[0])
+    return fits
+
+
+def _keys_of(frame: pl.DataFrame, seed: int, repeat: int | U64 = 0) -> tuple[U64, U64, U64, U64]:
+    """(order key, id_hi, id_lo, number): what `descending` sorts by."""
+    id_hi, id_lo = frame["id_hi"].to_numpy(), frame["id_lo"].to_numpy()
+    number = frame["copy"].to_numpy().astype(np.uint64) * COPY + np.asarray(repeat, np.uint64)
+    return order_key(id_hi, id_lo, seed, number), id_hi, id_lo, number
+
+
+def _candidates(entry: Entry, free: Mapping[str, pl.DataFrame], seed: int) -> pl.DataFrame:
+    """The united pool of an entry, at most `per_group` pairs of one group, those with the largest keys."""
+    united = pl.concat([free[label] for label in entry.pools])
+    if entry.per_group is None:
+        return united
+    ordered = united[descending(*_keys_of(united, seed))]
+    return ordered.filter(pl.int_range(pl.len()).over("group") < entry.per_group)
+
+
+def take(frame: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
+    """The first `rows` candidates by order key; beyond their number every pair again, as repeat 1, 2, ..."""
+    epochs, rest = divmod(rows, len(frame)) if len(frame) else (0, 0)
+    whole = [frame.with_columns(pl.lit(i, pl.Int32).alias("repeat")) for i in range(epochs)]
+    first = descending(*_keys_of(frame, seed, epochs))[:rest] if rest else np.empty(0, np.intp)
+    return pl.concat([*whole, frame[first].with_columns(pl.lit(epochs, pl.Int32).alias("repeat"))])
+
+
+def _count(
+    entry: Entry, frames: Mapping[str, pl.DataFrame], held: Mapping[str, pl.Series], chosen: pl.DataFrame
+) -> Count:
+    kept = sum(len(frames[label]) for label in entry.pools)
+    held_out = sum(int(held[label].sum()) for label in entry.pools)
+    distinct = chosen.select("pool", "part", "position").n_unique()
+    assert distinct == (chosen["repeat"] == 0).sum(), f"{entry.label}: a pair was taken twice as the same repeat"
+    unused = kept - held_out - distinct
+    return Count(
+        label=entry.label, kept=kept, held_out=held_out, selected=len(chosen), distinct=distinct, unused=unused
+    )
+
+
+def _number_doubly_chosen(recipe: Recipe, chosen: pl.DataFrame) -> pl.DataFrame:
+    """Where two entries took the same pair, the later one's count goes on from the earlier one's."""
+    sources = {pool.label: pool.source for pool in recipe.pools}
+    reached = [sources[label] for entry in recipe.entries for label in entry.pools]
+    if len(set(reached)) == len(reached):
+        return chosen
+    number = pl.int_range(pl.len(), dtype=pl.Int32).over("id_hi", "id_lo", "copy")
+    return chosen.with_columns(number.alias("repeat"))
+
+
+def _held_rows(recipe: Recipe, frames: Mapping[str, pl.DataFrame], held: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """The held out pairs; their entry is the first that draws from their pool."""
+    first = {label: min(i for i, entry in enumerate(recipe.entries) if label in entry.pools) for label in frames}
+    return pl.concat(
+        frame.filter(held[label]).with_columns(
+            pl.lit(0, pl.Int32).alias("repeat"), pl.lit(first[label], pl.UInt16).alias("entry")
+        )
+        for label, frame in frames.items()
+    )
+
+
+def in_order(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """The rows in global order, as the columns SELECTION."""
+    order = descending(*_keys_of(rows, seed, rows["repeat"].to_numpy().astype(np.uint64)))
+    ranked = rows[order].with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"))
+    return ranked.select(pl.col(name).cast(kind) for name, kind in SELECTION.items())

@@ -1,0 +1,63 @@
+"""The reader of pairs files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.errors import WorkspaceError
+
+
+def column(path: Path, *names: str) -> pa.Table:
+    """Some columns of a Parquet file. Raises WorkspaceError where it is missing or damaged."""
+    with _Reading(path):
+        return pq.read_table(path, columns=list(names))
+
+
+def places(path: Path, name: str, value: str, *, prefix: bool = False) -> list[int]:
+    """The rows, from 0, whose column `name` is the value, or begins with it."""
+    values = column(path, name)[name]
+    hits = pc.starts_with(values, value) if prefix else pc.equal(values, value)
+    found: list[int] = pc.indices_nonzero(hits).to_pylist()
+    return found
+
+
+def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows in the order of the positions: the columns named, or all but image bytes. Reads few row groups."""
+    found: dict[int, dict[str, Any]] = {}
+    if not positions:
+        return []
+    with _Reading(path), pq.ParquetFile(path) as file:
+        names = names or [name for name in file.schema_arrow.names if name != "images"]
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            inside = [x for x in positions if start <= x < end]
+            if inside:
+                rows = (
+                    file.read_row_group(group, columns=list(names)).take([x - start for x in inside]).to_pylist()
+                )
+                found |= dict(zip(inside, rows, strict=True))
+            start = end
+    return [found[x] for x in positions]
+
+
+class _Reading:
+    """Says of a file that it is missing or damaged, if reading it inside the block shows that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        hint = "curate verify names every file that differs"
+        if isinstance(error, FileNotFoundError):
+            raise WorkspaceError(str(self.path), "no such file", "a Parquet file", hint) from None
+        if isinstance(error, pa.ArrowInvalid | KeyError) or (isinstance(error, OSError) and error.errno is None):
+            said = str(error).split("\n", 1)[0][:120]
+            raise WorkspaceError(str(self.path), f"damaged ({said})", "a Parquet file", hint) from None

@@ -1,0 +1,111 @@
+"""Key columns of pairs files in memory: all that dedupe, caps, holdout and order need; never any text."""
+
+import binascii
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.arrays import U64
+from curate.errors import WorkspaceError
+
+COLUMNS = {
+    "part": pl.UInt32,
+    "position": pl.UInt32,
+    "id_hi": pl.UInt64,
+    "id_lo": pl.UInt64,
+    "group": pl.UInt64,
+    "prompt_key": pl.UInt64,
+    "chosen_key": pl.UInt64,
+    "rejected_key": pl.UInt64,
+    "text_bytes": pl.UInt32,
+    "media_bytes": pl.UInt64,
+    "copy": pl.UInt32,
+}
+"""The columns of `load`, 72 bytes a pair.
+
+`part` counts the files in the order given, `position` the rows of one file. `id_hi` and `id_lo` are the halves
+of the pair id, `group` the first half of the group id. `copy` counts the earlier rows with the same pair id.
+"""
+
+READ = ("pair_id", "group_id", "prompt_key", "chosen_key", "rejected_key", "text_bytes", "media_bytes")
+BATCH = 1 << 17
+
+
+def load(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
+    """The key columns (see COLUMNS) of the pairs files `directory/part`, in file order.
+
+    Raises WorkspaceError where a file is missing, is no pairs file, or holds an id that is not 32 hex digits.
+    """
+    frames = [frame for number, part in enumerate(parts) for frame in _part(directory / part, number)]
+    schema = {name: kind for name, kind in COLUMNS.items() if name != "copy"}
+    keys = pl.concat(frames, rechunk=True) if frames else pl.DataFrame(schema=schema)
+    return keys.with_columns(_copies(keys))
+
+
+def halves(ids: Any, where: str) -> tuple[U64, U64]:
+    """The upper and the lower 64 bits of an Arrow array of 32-digit hex ids, without making Python strings."""
+    ids = ids.cast(pa.large_string())
+    offsets = np.frombuffer(ids.buffers()[1], np.int64, len(ids) + 1, 8 * ids.offset)
+    if ids.null_count or not (np.diff(offsets) == 32).all():
+        raise _damaged(where)
+    if not len(ids):
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    start = int(offsets[0])
+    try:
+        values = binascii.unhexlify(memoryview(ids.buffers()[2])[start : start + 32 * len(ids)])
+    except binascii.Error:
+        raise _damaged(where) from None
+    words = np.frombuffer(values, ">u8").astype(np.uint64).reshape(-1, 2)
+    return words[:, 0], words[:, 1]
+
+
+def _damaged(where: str) -> WorkspaceError:
+    return WorkspaceError(where, "an id is not 32 hex digits", "a pairs file", "delete it and run again")
+
+
+def _part(path: Path, number: int) -> Iterator[pl.DataFrame]:
+    try:
+        with pq.ParquetFile(path) as file:
+            position = 0
+            for batch in file.iter_batches(BATCH, columns=list(READ)):
+                yield _batch(batch, number, position, str(path))
+                position += batch.num_rows
+    except FileNotFoundError:
+        raise WorkspaceError(str(path), "no such file", "a pairs file", "run curate normalize again") from None
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise WorkspaceError(str(path), f"damaged ({error})", "a pairs file", "delete it and run again") from None
+
+
+def _batch(batch: Any, part: int, position: int, where: str) -> pl.DataFrame:
+    id_hi, id_lo = halves(batch.column("pair_id"), where)
+    group, _ = halves(batch.column("group_id"), where)
+    values: dict[str, Any] = {
+        "part": np.full(batch.num_rows, part, np.uint32),
+        "position": np.arange(position, position + batch.num_rows, dtype=np.uint32),
+        "id_hi": id_hi,
+        "id_lo": id_lo,
+        "group": group,
+    }
+    for name in READ[2:]:
+        values[name] = batch.column(name).to_numpy(zero_copy_only=False)
+    return pl.DataFrame({name: pl.Series(name, array, COLUMNS[name]) for name, array in values.items()})
+
+
+def _copies(keys: pl.DataFrame) -> pl.Series:
+    """How many earlier rows have the same pair id; sorting 64 bits first, as copies are rare."""
+    order = np.argsort(keys["id_lo"].to_numpy(), kind="stable")
+    low, high = keys["id_lo"].to_numpy()[order], keys["id_hi"].to_numpy()[order]
+    copies = np.zeros(len(order), np.uint32)
+    suspects = np.zeros(len(order), np.bool_)
+    suspects[1:] = low[1:] == low[:-1]
+    suspects[:-1] |= suspects[1:]
+    rows = order[suspects]
+    frame = pl.DataFrame({"row": rows, "low": low[suspects], "high": high[suspects]})
+    counted = frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("low", "high").alias("copy"))
+    copies[counted["row"].to_numpy()] = counted["copy"].to_numpy()
+    return pl.Series("copy", copies)

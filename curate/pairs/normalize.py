@@ -1,0 +1,171 @@
+"""Raw files -> pairs: the driver of the sources.
+
+A pairs artefact is a directory of parts (see curate.pairs.part), finished once its manifest.json exists.
+"""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from curate import schema
+from curate.engines.base import Engine, Listener
+from curate.hashing import Hashes, fingerprint, inputs
+from curate.images.decode import MAX_PIXELS
+from curate.pairs.part import Task, check_guard, normalize_slice
+from curate.rawfiles.media_finder import MediaSpec
+from curate.rawfiles.rows import row_files, slices
+from curate.sources.base import RowFile, Source
+from curate.workspace import Workspace, read_json, write_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A source with its options and raw directory: what one pairs artefact is made from.
+
+    `revision` and `license` are those of the commit that was fetched, null for a raw directory of the user's own;
+    `pinned` says whether a manifest named that commit before it was fetched.
+    """
+
+    name: str
+    source: Source
+    raw: Path
+    options: Any = None
+    revision: str | None = None
+    license: str | None = None
+    pinned: bool = False
+    max_skip: float | None = None
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artefact:
+    """A pairs artefact on disk; `manifest` is empty until it is finished."""
+
+    job: Job
+    directory: Path
+    facts: dict[str, Any]
+    files: tuple[RowFile, ...]
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts that hold pairs, in order."""
+        return tuple(part["file"] for part in self.manifest["parts"])
+
+
+def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
+    """Where the artefact of a job is or will be. Hashes the raw files (remembered), reads no row."""
+    files = row_files(job.source, job.raw, job.options)
+    media = [path for pattern in job.source.media for path in job.raw.glob(pattern)]
+    index = [path for path in job.raw.glob("meta.json") if job.source.row_files is not None]
+    facts = {
+        "schema": schema.VERSION,
+        "source": job.name,
+        "adapter": job.source.version,
+        "options": _plain(job.options),
+        "license": job.license or job.source.license,
+        "annotator": job.source.annotator,
+        "revision": job.revision,
+        "max_pixels": job.max_pixels,
+        "inputs": inputs(job.raw, [*(file.path for file in files), *media, *index], hashes),
+    }
+    hashes.save()
+    directory = workspace.pairs(job.name, fingerprint(facts))
+    path = directory / "manifest.json"
+    manifest = read_json(path) if path.exists() else {}
+    return Artefact(job=job, directory=directory, facts=facts, files=tuple(files), manifest=manifest)
+
+
+def _plain(options: Any) -> dict[str, Any]:
+    """Options as they come back from JSON."""
+    value: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(options))) if options is not None else {}
+    return value
+
+
+def normalize_all(
+    artefacts: Sequence[Artefact],
+    workspace: Workspace,
+    engine: Engine,
+    listen: Listener | None = None,
+    finished: Callable[[Artefact], None] = lambda _: None,
+) -> list[Artefact]:
+    """Make the missing parts of artefacts and publish their manifests; finished ones are given back as they are.
+
+    The slices of all of them are one queue, the largest first, so that no worker waits for the last file of a
+    source. `finished` hears of each artefact that was made. Raises GuardError when more rows of a source are
+    skipped than allowed, RawError for damaged files.
+    """
+    done = list(artefacts)
+    waiting: dict[int, dict[int, dict[str, Any]]] = {}
+    tasks: list[tuple[int, Task]] = []
+    for at, artefact in enumerate(artefacts):
+        if artefact.manifest:
+            check_guard(artefact.job.name, _limit(artefact.job), artefact.manifest["parts"])
+            continue
+        waiting[at] = {}
+        tasks += [(at, task) for task in _tasks(artefact, workspace)]
+    tasks.sort(key=lambda item: -item[1].slice.bytes)
+    counts = Counter(at for at, _ in tasks)
+    receipts = engine.map(normalize_slice, [task for _, task in tasks], listen)
+    for (at, task), receipt in zip(tasks, receipts, strict=True):
+        waiting[at][task.number] = receipt
+        if len(waiting[at]) == counts[at]:
+            done[at] = _publish(artefacts[at], [waiting[at][number] for number in sorted(waiting[at])])
+            finished(done[at])
+    return done
+
+
+def normalize(
+    artefact: Artefact, workspace: Workspace, engine: Engine, listen: Listener | None = None
+) -> Artefact:
+    """One artefact, as `normalize_all`."""
+    return normalize_all([artefact], workspace, engine, listen)[0]
+
+
+def _limit(job: Job) -> float:
+    return job.source.max_skip if job.max_skip is None else job.max_skip
+
+
+def _publish(artefact: Artefact, receipts: Sequence[dict[str, Any]]) -> Artefact:
+    check_guard(artefact.job.name, _limit(artefact.job), receipts)
+    manifest = {**artefact.facts, **_totals(receipts), "parts": list(receipts)}
+    write_json(artefact.directory / "manifest.json", manifest)
+    return dataclasses.replace(artefact, manifest=manifest)
+
+
+def _tasks(artefact: Artefact, workspace: Workspace) -> list[Task]:
+    job = artefact.job
+    media = MediaSpec(
+        raw=job.raw, patterns=job.source.media, match=job.source.media_match, cache=workspace.cache / "archives"
+    )
+    return [
+        Task(
+            name=job.name,
+            source=job.source,
+            options=job.options,
+            slice=part,
+            media=media,
+            images=workspace.images,
+            directory=artefact.directory,
+            number=number,
+            license=artefact.facts["license"],
+            revision=job.revision,
+            max_pixels=job.max_pixels,
+            max_skip=_limit(job),
+        )
+        for number, part in enumerate(slices(job.raw, artefact.files))
+    ]
+
+
+def _totals(receipts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    skipped = Counter[str]()
+    for receipt in receipts:
+        skipped.update(receipt["skipped"])
+    rows, pairs = (sum(receipt[name] for receipt in receipts) for name in ("rows", "pairs"))
+    gave = sum(receipt["gave"] for receipt in receipts)
+    assert rows == gave + sum(skipped.values()), "conservation: rows = rows that gave pairs + skipped"
+    return {"rows": rows, "gave": gave, "skipped": dict(skipped.most_common()), "pairs": pairs}

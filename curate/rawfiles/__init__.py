@@ -1,0 +1,1 @@
+"""Raw files as published: rows of every format, members of archives, media found by path."""

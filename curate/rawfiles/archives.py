@@ -1,0 +1,362 @@
+"""What lies in an archive (zip, tar, either of them split into parts), listed strictly and without extraction."""
+
+import io
+import os
+import re
+import stat
+import struct
+import tarfile
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from curate.errors import RawError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+PART = re.compile(
+    r"(?P<head>.+\.(?:zip|tar|tgz|part)(?:[._-]?part)?[._-]?)(?P<part>(?!(?:gz|xz|bz)$)[a-z]{1,2}|\d{1,4})",
+    re.IGNORECASE,
+)
+"""The name of one part of a split archive: images.zip_aa, images.zip_a, images.zip.001, videos.part.aa."""
+
+
+def split_parts(path: Path) -> list[Path]:
+    """All parts of the split archive that the file belongs to, in order; the file alone where it is whole.
+
+    Raises RawError where a part is missing between the first possible one and the last one present.
+    """
+    found = PART.fullmatch(path.name)
+    if found is None:
+        return [path]
+    head, width, digits = found["head"], len(found["part"]), found["part"].isdigit()
+    siblings = (PART.fullmatch(other.name) for other in path.parent.iterdir())
+    there = {other["part"] for other in siblings if other and other["head"] == head}
+    names = sorted(part for part in there if len(part) == width and part.isdigit() == digits)
+    first = "a" * width if not digits else str(min(int(names[0]), 1)).zfill(width)
+    for wanted, name in zip(_part_names(first), names, strict=False):
+        if wanted != name:
+            expected = f"all parts from {first} to {names[-1]}"
+            raise RawError(str(path.parent), f"{head}{wanted} is missing", expected, "fetch the source again")
+    return [path.with_name(head + name) for name in names]
+
+
+def _part_names(first: str) -> Iterator[str]:
+    """001, 002, ... or aa, ab, ..., az, ba, ..."""
+    if first.isdigit():
+        yield from (str(number).zfill(len(first)) for number in range(int(first), 10_000))
+        return
+    for number in range(26 ** len(first)):
+        yield "".join(chr(97 + number // 26**place % 26) for place in reversed(range(len(first))))
+
+
+class SplitFile(io.RawIOBase):
+    """One seekable read-only file over the parts of a split one (or over a whole one: one part)."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._handles = [os.open(part, os.O_RDONLY) for part in parts]
+        sizes = [os.fstat(handle).st_size for handle in self._handles]
+        self._starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
+        self.size, self._position = sum(sizes), 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """The position over all parts."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position over all parts; it may lie behind the end."""
+        position = offset + (0, self._position, self.size)[whence]
+        if position < 0:
+            raise ValueError(f"seek to {position}")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill the buffer from the position; fewer bytes only at the end of the last part."""
+        view = memoryview(buffer).cast("B")
+        data = self.pread(len(view), self._position)
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """The bytes at the offset, without moving; fewer only at the end. Safe for threads."""
+        pieces = []
+        part = bisect_right(self._starts, offset) - 1
+        while length > 0 and part < len(self._handles):
+            piece = os.pread(self._handles[part], length, offset - self._starts[part])
+            pieces.append(piece)
+            length, offset = length - len(piece), offset + len(piece)
+            if not piece and offset < self._starts[part + 1]:
+                break  # the part is shorter than it was when it was opened
+            part += offset >= self._starts[part + 1]
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Close all parts."""
+        while self._handles:
+            os.close(self._handles.pop())
+        super().close()
+
+
+STORED, DEFLATED, TAR = 0, 8, 255
+
+
+class Entry(NamedTuple):
+    """One member: where its local header (zip) or its data (tar) begins, and how it is packed."""
+
+    name: bytes
+    offset: int
+    packed: int
+    size: int
+    crc: int
+    method: int
+
+
+def entries(file: SplitFile, where: str) -> Iterator[Entry]:
+    """The files in an archive (no directories, no links) with clean relative names, as they come.
+
+    Raises RawError where it is cut, corrupt, compressed as a whole, or has a member that points outside.
+    """
+    head = file.pread(512, 0)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        found = _zip_entries(file, where)
+    elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+        raise RawError(
+            where, "a compressed tar", "zip or plain tar", "unpack it: its members cannot be found by offset"
+        )
+    else:
+        found = _tar_entries(file, where)
+    for entry in found:
+        yield entry._replace(name=_clean(entry.name, where))
+
+
+def _clean(name: bytes, where: str) -> bytes:
+    parts = [part for part in name.split(b"/") if part not in (b"", b".")]
+    if name.startswith(b"/") or b".." in parts or re.match(rb"[A-Za-z]:/", name):
+        shown = name.decode(errors="replace")
+        raise RawError(
+            where, f"member {shown!r} points outside", "relative paths", "repack it, or drop it from media"
+        )
+    return b"/".join(parts)
+
+
+def _broken(where: str, what: str) -> RawError:
+    return RawError(where, what, "a whole archive", "delete it and fetch the source again")
+
+
+def _zip_entries(file: SplitFile, where: str) -> Iterator[Entry]:
+    count, start, size, shift = _zip_directory(file, where)
+    directory = file.pread(size, start)
+    position = 0
+    for _ in range(count):
+        if directory[position : position + 4] != b"PK\x01\x02" or position + 46 > size:
+            raise _broken(where, "the zip directory is corrupt")
+        fields = struct.unpack_from("<4x6H3I5H2I", directory, position)
+        lengths = fields[9:12]
+        named = position + 46
+        name = _utf8(directory[named : named + lengths[0]]).replace(b"\\", b"/")
+        extra = directory[named + lengths[0] : named + lengths[0] + lengths[1]]
+        position = named + sum(lengths)
+        full, packed, offset = _zip64(extra, (fields[8], fields[7], fields[15]), where)
+        entry = Entry(name, offset + shift, packed, full, fields[6], fields[3])
+        if entry.offset + packed > start:
+            raise _broken(where, f"member {name.decode()!r} lies behind the end")
+        if fields[2] & 1 or entry.method not in (STORED, DEFLATED):
+            found = "encrypted" if fields[2] & 1 else f"compressed by method {entry.method}"
+            raise RawError(
+                where, f"member {name.decode()!r} is {found}", "stored or deflated", "repack the archive"
+            )
+        if not (name.endswith(b"/") or stat.S_ISLNK(fields[14] >> 16)):
+            yield entry
+
+
+def _zip_directory(file: SplitFile, where: str) -> tuple[int, int, int, int]:
+    """(members, begin and size of the central directory, how far all offsets are off: data before the archive)."""
+    begin = max(0, file.size - 66_000)
+    tail = file.pread(file.size - begin, begin)
+    found = tail.rfind(b"PK\x05\x06")
+    if found < 0 or found + 22 > len(tail):
+        raise _broken(where, "cut: the zip has no directory at its end")
+    count, size, offset = struct.unpack_from("<10xHII", tail, found)
+    end = begin + found
+    locator = file.pread(20, end - 20) if end >= 20 else b""
+    if locator.startswith(b"PK\x06\x07"):
+        (there,) = struct.unpack_from("<8xQ", locator)
+        record = file.pread(56, there)
+        if not record.startswith(b"PK\x06\x06") or len(record) < 56:
+            raise _broken(where, "the zip64 directory is corrupt")
+        count, size, offset = struct.unpack_from("<32xQQQ", record)
+        end = there
+    start = end - size
+    if start < 0 or start < offset:
+        raise _broken(where, "the zip directory is corrupt")
+    return count, start, size, start - offset
+
+
+def _zip64(extra: bytes, values: tuple[int, int, int], where: str) -> tuple[int, int, int]:
+    """The 64-bit values from the extra field, for those that are marked as too large for 32 bits."""
+    position, out = 0, list(values)
+    wanted = [i for i, value in enumerate(values) if value == 0xFFFFFFFF]
+    while wanted and position + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, position)
+        if kind == 1 and length >= 8 * len(wanted) and position + 4 + length <= len(extra):
+            for i, value in zip(wanted, struct.unpack_from(f"<{len(wanted)}Q", extra, position + 4), strict=True):
+                out[i] = value
+            return out[0], out[1], out[2]
+        position += 4 + length
+    if wanted:
+        raise _broken(where, "the zip directory is corrupt")
+    return values
+
+
+def _utf8(name: bytes) -> bytes:
+    """Many writers store UTF-8 without saying so; what is not is in the code page of the first PCs."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return name.decode("cp437").encode()
+    return name
+
+
+def _tar_entries(file: SplitFile, where: str) -> Iterator[Entry]:
+    """By tarfile's header parser, but not by its loop, which takes a corrupt header for the end of the archive."""
+    try:
+        tar = tarfile.TarFile(fileobj=file)
+    except tarfile.TarError as error:
+        hint = "fetch the source again, or let the media pattern name only archives and directories"
+        raise RawError(where, f"neither a zip nor a tar ({error})", "an archive or a directory", hint) from None
+    tar.offset = 0
+    while file.pread(512, tar.offset) != bytes(512):
+        file.seek(tar.offset)
+        try:
+            info = tarfile.TarInfo.fromtarfile(tar)
+        except tarfile.TarError as error:
+            raise _broken(where, f"the tar is cut or corrupt at byte {tar.offset} ({error})") from None
+        if info.isreg() and not info.issparse():
+            if info.offset_data + info.size > file.size:
+                raise _broken(where, f"cut within member {info.name!r}")
+            name = _utf8(info.name.encode(errors="surrogateescape"))
+            yield Entry(name, info.offset_data, info.size, info.size, 0, TAR)
+
+
+def data_offset(file: SplitFile, entry: Entry) -> int:
+    """Where the member's data begin, -1 where its local header is damaged."""
+    if entry.method == TAR:
+        return entry.offset
+    header = file.pread(30, entry.offset)
+    if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
+        return -1
+    name, extra = struct.unpack_from("<HH", header, 26)
+    return entry.offset + 30 + int(name) + int(extra)
+
+
+def read_whole(file: SplitFile, entry: Entry) -> bytes | None:
+    """The member's bytes, None where they are not what the archive's index says they are."""
+    start = data_offset(file, entry)
+    data = file.pread(entry.packed, start) if start >= 0 else b""
+    if entry.method == DEFLATED:
+        try:
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.size + 1)
+        except zlib.error:
+            return None
+    intact = len(data) == entry.size and (entry.method == TAR or zlib.crc32(data) == entry.crc)
+    return data if intact else None
+
+
+class MemberStream(io.RawIOBase):
+    """A member as a stream that is never held whole; it closes the archive. Raises RawError on damage."""
+
+    def __init__(self, file: SplitFile, entry: Entry, where: str) -> None:
+        self._file, self._entry, self._where = file, entry, where
+        self._next = data_offset(file, entry)
+        self._left = entry.packed
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
+        self._crc = self._given = 0
+        if self._next < 0:
+            raise self._damaged()
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Some bytes, none at the end; then length and checksum are right."""
+        view = memoryview(buffer).cast("B")
+        data = self._pull(len(view))
+        self._crc, self._given = zlib.crc32(data, self._crc), self._given + len(data)
+        entry = self._entry
+        if not data and (self._given != entry.size or (entry.method != TAR and self._crc != entry.crc)):
+            raise self._damaged()
+        view[: len(data)] = data
+        return len(data)
+
+    def _pull(self, wanted: int) -> bytes:
+        if self._inflater is None:
+            return self._packed(wanted)
+        data = b""
+        while not (data or self._inflater.eof):
+            packed = self._inflater.unconsumed_tail or self._packed(1 << 18)
+            try:
+                data = self._inflater.decompress(packed, wanted)
+            except zlib.error:
+                raise self._damaged() from None
+            if not (packed or data):
+                break
+        return data
+
+    def _packed(self, wanted: int) -> bytes:
+        data = self._file.pread(min(wanted, self._left), self._next)
+        self._next, self._left = self._next + len(data), self._left - len(data)
+        return data
+
+    def _damaged(self) -> RawError:
+        return _broken(f"{self._where}!{self._entry.name.decode(errors='replace')}", "the member is damaged")
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._file.close()
+        super().close()
+
+
+def members(path: Path, pattern: str) -> list[str]:
+    """Sorted names of the members that match the glob pattern, component by component from the end.
+
+    Raises RawError where the archive is damaged.
+    """
+    with closing(_open(path)) as file:
+        names = sorted(entry.name.decode() for entry in entries(file, str(path)))
+    return [name for name in names if PurePosixPath(name).match(pattern)]
+
+
+def read_member(path: Path, member: str) -> BinaryIO:
+    """The member as a stream. Raises RawError where it is missing; reading raises it where it is damaged."""
+    file = _open(path)
+    try:
+        wanted = member.encode()
+        for entry in entries(file, str(path)):
+            if entry.name == wanted:
+                return io.BufferedReader(MemberStream(file, entry, str(path)), 1 << 18)
+        raise RawError(str(path), f"no member {member!r}", "a name that the archive lists")
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open(path: Path) -> SplitFile:
+    try:
+        return SplitFile(split_parts(path))
+    except FileNotFoundError:
+        raise RawError(str(path), "no such file", "an archive", "fetch the source again") from None

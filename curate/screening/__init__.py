@@ -1,0 +1,1 @@
+"""Steps applied to pools of pairs: cached row steps, corpus steps, decisions."""

@@ -1,0 +1,1 @@
+"""Texts of pairs as buffers, words and shingles for compiled passes."""

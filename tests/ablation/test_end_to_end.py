@@ -1,0 +1,105 @@
+"""The promise of an ablation, from raw rows to the report: a planted signal is found, and so is planted noise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support import planted
+
+COMMON = ("--recipe", "planted.yaml", "--raw", "raw", "--manifests", "manifests", "--workspace", "data",
+          "--workers", "1", "--all", "--preset", "tiny_cpu", "--set", "model=tiny/text", "--set", "workers=0",
+          "--set", "lr=3e-3", "--budget", "pairs=640", "--json")  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path):
+    planted.write(tmp_path)
+    return tmp_path
+
+
+def start(project, *more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "curate", "ablate", *COMMON, *more], cwd=project, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env={**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def ablate(project, *more):
+    process = start(project, *more)
+    out, talk = process.communicate()
+    assert process.returncode == 0, talk
+    return json.loads(out), talk
+
+
+def verdicts(report):
+    return {one["about"]: one for one in report["verdicts"]}
+
+
+def test_the_plan_runs_nothing(project):
+    plan, _ = ablate(project, "--plan", "--seeds", "2")
+    assert plan["arms"]["without-noise"] == {"good": None, "noise": 0}  # nobody has counted good yet
+    assert len(plan["commands"]) == 2 + 3 * 2
+    assert plan["commands"][0].endswith("--seeds 2 --prepare")
+    assert "baseline-seed0/config.yaml && " in plan["commands"][1]
+    assert not (project / "data" / "mixes").exists()
+
+
+def test_a_probe_finds_what_was_planted(project):
+    """Eight heads an arm on the features of a backbone with random weights: enough to read words."""
+    report, talk = ablate(project, "--probe", "--seeds", "8")
+    found = verdicts(report)
+    assert found["good"]["suggestion"] == "keep", found
+    assert "helps on JudgeBench" in found["good"]["reason"]
+    assert found["noise"]["suggestion"] == "drop", found
+    assert found["noise"]["reason"].startswith(("harmful on", "useless"))
+    assert report["probe"] == {"agreement": [], "arms": 0}
+    assert talk.count("head ") == 24
+    again, talk = ablate(project, "--probe", "--seeds", "8")
+    assert again == report
+    assert "head " not in talk  # nothing is computed twice
+    [written] = (project / "data" / "runs").glob("*/probe/report.md")
+    assert "**This is a probe**" in written.read_text()
+
+
+@pytest.mark.slow
+def test_full_runs_find_what_was_planted_after_a_kill(project):
+    """One seed: each arm is trained once, by a process of its own; the first command is killed on the way."""
+    process = start(project, "--seeds", "1")
+    while not list((project / "data").glob("runs/*/without-good-seed0/log.txt")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    [done] = (project / "data").glob("runs/*/baseline-seed0/result.json")
+    trained = done.stat().st_mtime_ns
+    time.sleep(15)  # its trainer ends by itself, with nobody to talk to
+    report, talk = ablate(project, "--seeds", "1")
+    assert "1 of 3 runs are done already" in talk
+    assert done.stat().st_mtime_ns == trained
+    found = verdicts(report)
+    assert found["good"]["suggestion"] == "keep", found
+    assert found["noise"]["suggestion"] == "drop", found
+    assert found["noise"]["reason"].startswith("harmful on")
+    assert report["costs"]["baseline"]["pairs"] == 640
+    assert report["costs"]["baseline"]["flops"] > 1e9
+    assert {arm: facts["rows"] for arm, facts in report["ablation"]["arms"].items()} == {
+        "baseline": 580, "without-good": 440, "without-noise": 140,
+    }  # fmt: skip
+
+
+def test_a_setting_that_is_none_is_told_before_anything_is_trained(project):
+    process = start(project, "--set", "learning_rate=1")
+    _, talk = process.communicate()
+    assert process.returncode == 1
+    assert talk.splitlines()[-2:] == [
+        "error: config: $.learning_rate: unknown key",
+        "hint: known keys: mix, out, images, model, head, loss, lora, freeze_vision, max_length, min_pixels, "
+        "max_pixels, layout, share_prefix, max_tokens, workers, batch_pairs, epochs, max_pairs, max_steps, lr, "
+        "head_lr, schedule, warmup, weight_decay, clip, seed, bf16, zero, gradient_checkpointing, "
+        "eval_every_pairs, eval_sets, save_every_pairs, keep_checkpoints",
+    ]

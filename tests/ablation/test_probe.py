@@ -1,0 +1,123 @@
+"""Features are those of the model, computed once; heads trained on them repeat to the last bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from curate.build import build
+from curate.cli.mix import Terminal
+from curate.engines.local import Local
+from curate.errors import TrainError
+from curate.inputs import Inputs
+from curate.recipe import load
+from curate.workspace import Workspace
+from tests.support import planted, tiny_models
+from trainer.config import HeadConfig, LossConfig, TrainConfig
+from trainer.data import MixReader
+from trainer.features import Cache, Pairs, pair_ids
+from trainer.packing import pad
+from trainer.probe import train_head
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory):
+    project = tmp_path_factory.mktemp("probe")
+    planted.write(project, good=60, noise=20)
+    row = {"prompt": "a very long question " * 60, "chosen": "yes", "rejected": "no"}
+    (project / "raw" / "good" / "b.jsonl").write_text(json.dumps(row) + "\n")
+    inputs = Inputs(workspace=Workspace(project / "data"), raw=project / "raw", manifests=project / "manifests")
+    text = (project / "planted.yaml").read_text().replace("60", "5")
+    (project / "planted.yaml").write_text(text)
+    with Local(1) as engine:
+        return MixReader(build(load(project / "planted.yaml"), inputs, engine, Terminal()).directory)
+
+
+def asked(**given):
+    return TrainConfig(
+        **{"mix": "", "out": "", "model": "tiny/text", "max_length": 200, "max_tokens": 700} | given
+    )
+
+
+@pytest.fixture
+def cache(mix, tmp_path):
+    cache = Cache(asked(model=str(tiny_models.checkpoint("text"))), tmp_path / "features")
+    cache.add_pairs(mix)
+    return cache
+
+
+def test_features_are_the_models_own(cache, mix):
+    pairs = cache.pairs()
+    rows = {row.pair_id: row for row in mix.rows()}
+    assert len(rows) == len(pairs.at) + 1
+    for pair_id in list(pairs.at)[:3]:
+        encoded = cache._encoder.pair(rows[pair_id])
+        batch = pad(encoded.trees, cache.model.backbone)  # two plain forwards, where the cache packs
+        with torch.no_grad():
+            chosen, rejected = cache.model.features(batch)
+        torch.testing.assert_close(pairs.chosen[pairs.at[pair_id]], chosen, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(pairs.rejected[pairs.at[pair_id]], rejected, rtol=1e-4, atol=1e-5)
+        assert pairs.lengths[pairs.at[pair_id]].tolist() == [encoded.chosen_length, encoded.rejected_length]
+
+
+def test_a_pair_that_cannot_be_used_is_named(cache):
+    assert list(cache.unusable.values()) == ["too_long"]
+
+
+def test_nothing_is_computed_twice(cache, mix, monkeypatch):
+    monkeypatch.setattr(Cache, "model", property(lambda _: pytest.fail("the backbone was asked again")))
+    files = {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()}
+    again = Cache(cache._config, cache.folder.parent)
+    again.add_pairs(mix)
+    assert {path: path.stat().st_mtime_ns for path in again.folder.iterdir()} == files
+    assert len(again.pairs().at) == len(pair_ids(mix)) - 1
+
+
+def test_other_pixels_are_other_features(cache):
+    checkpoint = str(tiny_models.checkpoint("text"))
+    assert Cache(asked(model=checkpoint, max_length=300), cache.folder.parent).folder != cache.folder
+    assert Cache(asked(model=checkpoint), cache.folder.parent).folder == cache.folder
+
+
+def separable(count=200, hidden=8):
+    """Pairs whose better reply has the larger first feature."""
+    draw = torch.Generator().manual_seed(1)
+    features = torch.randn(2, count, hidden, generator=draw)
+    features[..., 0] *= 4
+    chosen, rejected = features
+    swap = chosen[:, 0] < rejected[:, 0]
+    chosen[swap], rejected[swap] = rejected[swap], chosen[swap]
+    lengths = torch.full((count, 2), 3)
+    return Pairs({}, chosen, rejected, lengths, torch.zeros(count), torch.zeros(count, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("loss", [LossConfig(), LossConfig(center=0.01), LossConfig(length_norm=True)])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_head_learns_what_features_say(layers, loss):
+    pairs = separable()
+    config = asked(head=HeadConfig(layers=layers), loss=loss, head_lr=0.02, batch_pairs=16, epochs=8.0)
+    head = train_head(config, pairs, torch.arange(150))
+    with torch.no_grad():
+        right = head(pairs.chosen[150:]) > head(pairs.rejected[150:])
+    assert right.float().mean() > 0.8
+    again = train_head(config, pairs, torch.arange(150))
+    assert all(torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True))
+
+
+def test_limits_are_the_trainers():
+    pairs = separable()
+    one = train_head(asked(max_steps=1, warmup=0.0, epochs=9.0), pairs, torch.arange(200))
+    same = train_head(asked(max_pairs=128, warmup=0.0, epochs=9.0), pairs, torch.arange(200))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+
+
+def test_a_loss_that_is_none_is_told():
+    pairs = separable()
+    pairs.chosen[3] = float("nan")
+    with pytest.raises(TrainError, match="step 1: the loss is nan"):
+        train_head(asked(), pairs, torch.arange(200))
+
+
+def test_the_fixture_is_where_it_says(mix):
+    assert isinstance(mix.directory, Path)

@@ -1,0 +1,517 @@
+"""The doctor on texts, pairs and mixes of which a person can tell what is wrong; and on real rows."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curate.analysis import layout_kernels
+from curate.analysis.baseline import checked, uncompared, worse
+from curate.analysis.doctor import Settings, examine
+from curate.analysis.intervals import Clusters, together
+from curate.analysis.rulers import rulers
+from curate.analysis.tables import tables
+from curate.analysis.traits import TRAITS
+from curate.engines.local import Local
+from curate.errors import ConfigError
+from curate.inputs import Inputs
+from curate.inspect.targets import Target, find
+from curate.pairs.pool import Pool
+from curate.screening.screen import screen
+from curate.sources.swe_arena import VERDICTS
+from curate.statistics import wilson
+from curate.steps import build
+from curate.tables import Table
+from curate.text.buffers import strings
+from curate.workspace import Workspace
+from tests.support.finished_work import fault, made, mix_directory, project, run  # noqa: F401 - fixtures
+from tests.support.pairs import turn, write_pairs
+
+REAL = Path("/work/shared/real/hh-rlhf/harmless-base_test.jsonl.gz")
+Rows = Sequence[Mapping[str, Any]]
+
+# ------------------------------------------------------------------------------------------------ texts
+
+
+def counted(*texts: str) -> list[dict[str, int]]:
+    import pyarrow as pa
+
+    found = layout_kernels.marks(*strings(pa.array(texts, pa.string())))
+    return [dict(zip(layout_kernels.MARKS, row, strict=True)) for row in found.tolist()]
+
+
+def test_marks_of_a_text():
+    text = "# Zehn Äpfel!\n\n1. **Rot**\n  - grün?\n10) *gelb*\n• blau\n```py\n#x = 2**3\n```\n-5 1234. -  x"
+    assert counted(text) == [{
+        "chars": len(text), "lines": 9, "headers": 1, "bold": 1, "code": 2, "items": 4, "digits": 10,
+        "exclamations": 1, "questions": 1,
+    }]  # fmt: skip
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [
+            "#",
+            "##",
+            "#######",
+            "-",
+            "*",
+            "**",
+            "***",
+            "•",
+            "1.",
+            "23)",
+            "1234.",
+            "```",
+            " ",
+            "\t",
+            "é",
+            "日",
+            "!",
+            "?",
+            "7",
+        ]
+    ),
+    max_size=8,
+).map("".join)
+
+
+@given(st.lists(LINES, max_size=5).map("\n".join))
+def test_marks_are_what_expressions_find(text: str):
+    [found] = counted(text)
+    lines = text.split("\n")
+
+    def begin(expression: str) -> int:
+        return sum(re.match(r"[ \t]*(?:" + expression + ")", line) is not None for line in lines)
+
+    assert found == {
+        "chars": len(text),
+        "lines": len(lines) - 1,
+        "headers": begin("#{1,6} "),
+        "bold": len(re.findall(r"\*\*", text)) // 2,
+        "code": begin("```"),
+        "items": begin(r"[-*+•] |[0-9]{1,3}[.)] "),
+        "digits": len(re.findall("[0-9]", text)),
+        "exclamations": text.count("!"),
+        "questions": text.count("?"),
+    }
+
+
+@given(st.lists(st.tuples(st.text("aé日😀", max_size=4), st.text("aé日😀", max_size=4)), max_size=4))
+def test_shared_signs_are_the_common_prefix(texts: list[tuple[str, str]]):
+    import pyarrow as pa
+
+    left, right = (strings(pa.array([pair[i] for pair in texts], pa.string())) for i in (0, 1))
+    alike = [takewhile(lambda signs: signs[0] == signs[1], zip(*pair, strict=False)) for pair in texts]
+    expected = [len(list(signs)) for signs in alike]
+    assert layout_kernels.shared_chars(left, right).tolist() == expected
+
+
+def test_words_of_the_prompt():
+    import pyarrow as pa
+
+    prompts = ["Is the cat on the mat?", "", "x " * 500, "Das ist ÜBEL"]
+    replies = ["The cat is off.", "No.", "x y", "übel, übel!"]
+    found = layout_kernels.echoes(strings(pa.array(prompts)), strings(pa.array(replies)))
+    assert found.tolist() == [750, 0, 500, 1000]
+    assert layout_kernels.echoes(strings(pa.array([""])), strings(pa.array([""]))).tolist() == [0]
+
+
+# ------------------------------------------------------------------------------------------------ shares
+
+
+def test_a_share_of_many_groups_has_the_interval_of_independent_pairs():
+    draw = np.random.Generator(np.random.PCG64(1))
+    hits = draw.random(20_000) < 0.3
+    groups = draw.integers(0, 1 << 63, 20_000).astype(np.uint64)
+    share = Clusters(groups).shares({"x": (hits, None)})["x"]
+    expected = wilson(int(hits.sum()), 20_000)
+    assert (share.hits, share.of, share.value) == (hits.sum(), 20_000, hits.mean())
+    assert share.high - share.low == pytest.approx(expected.high - expected.low, rel=0.1)
+    assert share.low == pytest.approx(expected.low, abs=0.001)
+
+
+def test_pairs_of_one_group_count_as_one():
+    hits = np.arange(200) % 2 == 0
+    alone = Clusters(np.arange(200, dtype=np.uint64)).shares({"x": (hits, None)})["x"]
+    four = Clusters(np.repeat(np.arange(200, dtype=np.uint64), 4)).shares({"x": (np.repeat(hits, 4), None)})["x"]
+    assert (four.value, four.of, four.low, four.high) == (0.5, 800, alone.low, alone.high)
+
+
+def test_a_share_of_none_is_not_certain():
+    shares = Clusters(np.arange(50, dtype=np.uint64)).shares(
+        {"x": (np.zeros(50), None), "of": (np.zeros(50),) * 2}
+    )
+    assert (shares["x"].low, shares["x"].high) == wilson(0, 50)
+    assert shares["of"].to_dict() == {"hits": 0, "of": 0, "value": None, "low": None, "high": None}
+
+
+def test_a_share_that_does_not_vary_is_as_sure_as_its_clusters_are_many():
+    one = Clusters(np.zeros(4, np.uint64)).shares({"x": (np.array([1, 1, 0, 0]), None)})["x"]
+    assert (one.value, one.low, one.high) == (0.5, *wilson(0.5, 1))
+
+
+@pytest.mark.parametrize(("clusters", "each", "chance"), [(40, 1, 0.3), (40, 6, 0.5), (2000, 3, 0.1)])
+def test_intervals_hold_the_truth_as_often_as_they_say(clusters: int, each: int, chance: float):
+    """Pairs of one prompt are alike, as far as can be: all of them win, or none does."""
+    draw = np.random.Generator(np.random.PCG64(3))
+    held = 0
+    for _ in range(200):
+        prompts = np.repeat(draw.integers(0, 1 << 63, clusters).astype(np.uint64), each)
+        pairs = pl.DataFrame({"group": np.arange(clusters * each, dtype=np.uint64), "prompt_key": prompts})
+        hits = np.repeat(draw.random(clusters) < chance, each)
+        share = Clusters(together(pairs)).shares({"x": (hits, None)})["x"]
+        held += share.low <= chance <= share.high
+    assert 0.91 <= held / 200 <= 0.985
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20))
+def test_pairs_are_together_that_groups_and_prompts_connect(placed: list[tuple[int, int]]):
+    frame = pl.DataFrame(placed, schema={"group": pl.UInt64, "prompt_key": pl.UInt64}, orient="row")
+    linked = np.array([[g == h or p == q for h, q in placed] for g, p in placed], bool)
+    for _ in placed:
+        linked = linked @ linked
+    numbers = together(frame)
+    assert ((numbers[:, None] == numbers) == linked).all()
+
+
+def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> pl.DataFrame:
+    """Pairs whose replies differ in length alone."""
+    columns = {name: pl.repeat(0, len(chosen), dtype=pl.Int64, eager=True) for name in TRAITS if name != "images"}
+    columns |= {
+        "chosen_chars": pl.Series(chosen, dtype=pl.Int64),
+        "rejected_chars": pl.Series(rejected, dtype=pl.Int64),
+    }
+    return pl.DataFrame(columns).with_columns(chosen_first=pl.lit(None, pl.Boolean))
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_rulers_are_what_counting_finds(sizes: list[tuple[int, int]]):
+    chosen, rejected = zip(*sizes, strict=True)
+    found = rulers(lengths(chosen, rejected), Clusters(np.arange(len(sizes), dtype=np.uint64)))
+    assert "first" not in found
+    longer = found["longer"]
+    assert longer["differs"]["hits"] == sum(c != r for c, r in sizes)
+    assert longer["wins"]["hits"] == sum(c > r for c, r in sizes)
+    auc = np.mean([(c > r) + (c == r) / 2 for c in chosen for r in rejected])
+    assert longer["auc"]["value"] == pytest.approx(auc)
+    assert found["digits"]["wins"]["value"] is None
+    assert found["digits"]["auc"]["value"] == 0.5
+
+
+def test_the_interval_of_an_auc_is_as_wide_as_the_auc_varies():
+    draw = np.random.Generator(np.random.PCG64(2))
+
+    def sample() -> dict[str, float]:
+        chosen, rejected = draw.integers(0, 60, 500) + 5, draw.integers(0, 60, 500)
+        groups = draw.integers(0, 1 << 63, 500).astype(np.uint64)
+        return rulers(lengths(chosen, rejected), Clusters(groups))["longer"]["auc"]
+
+    found = [sample() for _ in range(100)]
+    spread = 2 * 1.96 * np.std([auc["value"] for auc in found])
+    assert np.mean([auc["high"] - auc["low"] for auc in found]) == pytest.approx(spread, rel=0.2)
+
+
+# ------------------------------------------------------------------------------------------------ pairs
+
+
+def target(home: Path, rows: Rows, label: str = "pool", part_rows: int = 1000) -> Target:
+    numbered = [{"source": label, "row": f"{label}:{i}", **row} for i, row in enumerate(rows)]
+    parts = write_pairs(home / label, numbered, part_rows=part_rows)
+    return Target(pool=Pool(label=label, source=label, directory=home / label, priority=0, parts=parts))
+
+
+def figures(*targets: Target, **settings: Any) -> dict[str, Any]:
+    with Local() as engine:
+        return examine(targets, Settings(**settings), engine)["sources"]
+
+
+def hits(found: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {name: share["hits"] for name, share in found.items() if share["hits"]}
+
+
+SICK: Rows = [
+    {"prompt": "One?", "chosen": "Same.", "rejected": "Same."},
+    {"prompt": "Two?", "chosen": "**Bold** it is.", "rejected": "Bold it is."},
+    {"prompt": "Three?", "chosen": " ", "rejected": "N/A"},
+    {"prompt": "Four?", "chosen": "I'm sorry, but I can't help with that.", "rejected": "As an AI, I can."},
+    {"prompt": "Five <image>?", "media": ["a"], "chosen": "It is.", "rejected": "It is not.", "margin": 0.0},
+    {"prompt": [turn("user", "Six?")], "media": ["a"], "chosen": "So.", "rejected": "No."},
+    {"prompt": "Seven?", "chosen": "Yes.", "rejected": "No.", "margin": 2.0, "category": "short"},
+    {"prompt": "Seven?", "chosen": "Yes.", "rejected": "No.", "margin": 1.0},
+    {"prompt": "Eight?", "chosen": "Left.", "rejected": "Right."},
+    {"prompt": "Eight?", "chosen": "Right.", "rejected": "Left."},
+    {"prompt": [turn("assistant", "Nine?")], "chosen": "Nein.", "rejected": "No."},
+    {"prompt": "Ten?" + " x" * 48, "chosen": "a" * 20 + "b", "rejected": "a" * 20 + "c"},  # 100 and 21 signs
+]
+
+
+def test_every_planted_fault_is_found_and_no_other(tmp_path: Path):
+    found = figures(target(tmp_path, SICK, part_rows=5), lengths=(119, 120, 121, 5000))["pool"]
+    assert hits(found["faults"]) == {
+        "identical/identical": 1, "formatting_only/markdown": 1, "empty_reply/empty": 1,
+        "refusal/refusal_chosen": 1, "media_mismatch/placeholder_left": 1, "media_mismatch/count": 1,
+        "ties/tie": 1, "turn_structure/roles_do_not_alternate": 1, "repeated": 1, "contradicted": 2,
+        "truncation/119_chars": 2, "truncation/120_chars": 2, "truncation/121_chars": 1,
+        "truncation/5000_chars": 1,
+    }  # fmt: skip
+    assert (found["pairs"], found["groups"]) == (12, 12)
+    assert found["numbers"]["margin"] == {"pairs": 3, "quantiles": [0.0, 0.0, 1.0, 2.0, 2.0]}
+    assert found["categories"] == {"none": 11, "short": 1}
+    assert found["images"] == {"pairs": 2, "different": 1, "most_prompts": 2}
+    assert found["rulers"]["as_an_ai"]["wins"]["value"] == 0
+    assert found["rulers"]["bold"]["wins"] == {"hits": 1, "of": 1, "value": 1, "low": wilson(1, 1).low, "high": 1}
+
+
+def test_faults_are_those_that_the_steps_see(tmp_path: Path):
+    """Truncation at any length by one sketch is the step's verdict."""
+    texts = ["", "a", "ab", "abc", "äbc", "äbd", "äbcdefgh", "äbcdefgi"]
+    rows = [{"prompt": "p" * n, "chosen": c, "rejected": r} for n in (1, 4) for c in texts for r in texts]
+    one = target(tmp_path, rows)
+    found = figures(one, lengths=tuple(range(1, 12)))["pool"]["faults"]
+    for length in range(1, 12):
+        with Local() as engine:
+            screened = screen(
+                [one.pool], [("truncation", build("truncation", {"max_length": length}, "$"))], 0, engine
+            )
+        assert found[f"truncation/{length}_chars"]["hits"] == screened.pools[0].decisions.height
+
+
+def test_lengths_are_tokens_with_a_tokenizer(tmp_path: Path):
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0, "a": 1, "b": 2, "c": 3}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "words.json"))
+    one = target(
+        tmp_path, [{"prompt": "a b", "chosen": "c c a", "rejected": "c c b"}, {"prompt": "b", "chosen": "b"}]
+    )
+    found = figures(one, lengths=(2, 4, 5), tokenizer=str(tmp_path / "words.json"))["pool"]
+    truncated = {name: count for name, count in hits(found["faults"]).items() if name.startswith("truncation")}
+    assert truncated == {"truncation/2_tokens": 1, "truncation/4_tokens": 1}
+
+
+def test_languages_of_questions(tmp_path: Path):
+    asked = ["Where does the river begin, and where does it end?", "Wo entspringt der Fluss, und wo mündet er?"]
+    found = figures(target(tmp_path, [{"prompt": text} for text in (*asked, asked[0])]), languages=True)["pool"]
+    assert found["languages"] == {"en": 2, "de": 1}
+
+
+def test_sources_are_told_apart_and_together(tmp_path: Path):
+    first = target(tmp_path, [{"prompt": f"{i}?", "media": ["x"]} for i in range(15)], "first")
+    swapped = {"chosen": "rejected", "rejected": "chosen"}
+    more = [{"prompt": "0?", "media": ["x"], **swapped}, *({"prompt": f"b{i}?", "media": ["x"]} for i in range(8))]
+    found = figures(first, target(tmp_path, more, "second"))
+    assert [found[label]["faults"]["contradicted"]["hits"] for label in ("first", "second", "all")] == [1, 1, 2]
+    assert [found[label]["faults"]["image_reused"]["hits"] for label in ("first", "second", "all")] == [0, 0, 24]
+    assert found["all"]["images"] == {"pairs": 24, "different": 1, "most_prompts": 23}
+
+
+def test_a_pair_counts_as_often_as_it_is_mixed(tmp_path: Path):
+    one = target(tmp_path, [{"chosen": "longer one"}, {"chosen": "no"}, {"chosen": "no!"}])
+    found = figures(Target(pool=one.pool, rows=pl.Series([2, 0, 0, 0])))["pool"]
+    assert (found["pairs"], found["groups"]) == (4, 2)
+    assert found["rulers"]["longer"]["wins"]["hits"] == 3
+    assert found["rulers"]["exclamations"]["differs"]["value"] == 0.25
+    assert found["faults"]["repeated"]["hits"] == 0
+
+
+def test_a_source_without_pairs(tmp_path: Path):
+    found = figures(target(tmp_path, []))["pool"]
+    assert (found["pairs"], found["rulers"], found["images"]["pairs"]) == (0, {}, 0)
+    assert found["faults"]["repeated"]["value"] is None
+
+
+def test_first_is_known_where_a_verdict_says_it(tmp_path: Path):
+    verdicts = ["first", "A>>B", "7.5 9", "B", None, "two responses are equally good", "8 8"]
+    rows = [{"extra": json.dumps({"verdict": x, "id": "1"}) if x else None} for x in verdicts]
+    known = figures(target(tmp_path, rows, "llava_critic"))["llava_critic"]["rulers"]["first"]
+    assert (known["differs"]["of"], known["wins"]["hits"], known["wins"]["of"]) == (4, 2, 4)
+    assert "first" not in figures(target(tmp_path, rows, "other"))["other"]["rulers"]
+
+
+def test_first_is_known_by_every_word_that_swe_arena_has_for_it(tmp_path: Path):
+    rows = [{"extra": json.dumps({"verdict": word.replace("model", "Model")})} for word in VERDICTS]
+    known = figures(target(tmp_path, rows, "swe_arena"))["swe_arena"]["rulers"]["first"]
+    sides = list(VERDICTS.values())
+    assert (known["wins"]["hits"], known["wins"]["of"]) == (sides.count("A"), sides.count("A") + sides.count("B"))
+
+
+def test_a_second_look_reads_no_text(tmp_path: Path):
+    one = target(tmp_path, SICK)
+    before = figures(one)
+    [sketch] = (tmp_path / "pool" / "sketches").glob("traits-*/part-00000.parquet")
+    made_at = sketch.stat().st_mtime_ns
+    assert figures(one, lengths=(7,))["pool"]["rulers"] == before["pool"]["rulers"]
+    assert sketch.stat().st_mtime_ns == made_at
+
+
+# ------------------------------------------------------------------------------------------------ baseline
+
+
+def healthy(home: Path, label: str, longer: int, copies: int = 0) -> Target:
+    """400 pairs, of which the chosen reply is the longer one in so many, and copies of the first of them."""
+    rows = [{"prompt": f"{i}?", "chosen": "yes" if i < longer else "n", "rejected": "no"} for i in range(400)]
+    return target(home, rows + [{**rows[i], "margin": 1.0} for i in range(copies)], label)
+
+
+def examined(*targets: Target) -> dict[str, Any]:
+    with Local() as engine:
+        return examine(targets, Settings(), engine)
+
+
+def test_worse_is_beyond_the_intervals_and_large_enough(tmp_path: Path):
+    fair = examined(healthy(tmp_path / "1", "a", 200))
+    slightly = examined(healthy(tmp_path / "2", "a", 210))
+    biased = examined(healthy(tmp_path / "3", "a", 300, copies=30))
+    assert list(worse(fair, fair)) == []
+    assert list(worse(slightly, fair)) == []
+    lines = list(worse(biased, fair))
+    assert [line.split(" 0.")[0] for line in lines] == [
+        "a: repeated:", "a: ruler longer: AUC", "a: ruler longer: chosen has more in",
+    ]  # fmt: skip
+    assert re.fullmatch(
+        r"a: repeated: 0\.070 \(0\.0\d\d-0\.\d\d\d\) of pairs, was 0\.000 \(0\.000-0\.010\)", lines[0]
+    )
+    assert list(worse(fair, biased)) == []
+    assert list(worse(biased, fair, least=0.3)) == []
+    shorter = examined(healthy(tmp_path / "4", "a", 60))
+    assert any("ruler longer: AUC 0.1" in line for line in worse(shorter, fair))
+
+
+def test_sources_that_agree_less_are_worse(tmp_path: Path):
+    rows = [{"prompt": f"{i}?"} for i in range(100)]
+    swapped = [{**row, "chosen": "rejected", "rejected": "chosen"} for row in rows]
+    one = target(tmp_path, rows, "a")
+    fair = examined(one, target(tmp_path / "1", rows, "b"))
+    split = examined(one, target(tmp_path / "2", swapped[:40] + rows[40:], "b"))
+    assert [line for line in worse(split, fair) if "agree" in line] == [
+        "a and b agree on 0.600 (0.502-0.691), was 1.000 (0.963-1.000)"
+    ]
+
+
+def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
+    found = examined(target(tmp_path, SICK))
+    with pytest.raises(ConfigError, match="--baseline: it is of version 0; expected version 2"):
+        checked({**found, "version": 0})
+    for other in ([], {}, {"version": 2}):
+        with pytest.raises(ConfigError, match="--baseline: it holds something else; expected a file that --write"):
+            checked(other)
+
+
+def test_what_only_one_has_is_not_compared_and_said(tmp_path: Path):
+    now, then = examined(target(tmp_path, SICK)), examined(target(tmp_path, SICK, "other"))
+    then["settings"]["lengths"] = [7]
+    assert list(uncompared(now, then)) == [
+        "other: only in the baseline",
+        "pool: only here",
+        "lengths: [1024, 2048, 4096, 8192], in the baseline [7]",
+    ]
+    assert list(uncompared(now, now)) == []
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
+    said = run("doctor", "small", "--workers", "1", "--length", "15", "--write", "before.json")
+    assert max(map(len, said.lines)) <= 80
+    start = said.lines.index("votes: rulers")
+    assert said.lines[start : start + 3] == [
+        "votes: rulers",
+        "ruler   differs  chosen has more  95 %           AUC  95 %",
+        "longer    0.500            0.000  0.000-0.793  0.375  0.125-0.625",
+    ]
+    found = json.loads(Path("before.json").read_text())
+    rows = json.loads((mix_directory() / "lock.json").read_text())["rows"]
+    assert found["sources"]["all"]["pairs"] == rows
+    assert found["settings"] == {"lengths": [15], "tokenizer": None, "languages": False}
+    assert json.loads(run("doctor", "small", "--workers", "1", "--length", "15", "--json").text) == found
+
+
+def test_a_worse_blend_fails(project: Path):  # noqa: F811, ARG001
+    doctor = ("doctor", "votes", "--workers", "1", "--length", "1")
+    run(*doctor, "--write", "before.json")
+    assert run(*doctor, "--baseline", "before.json").talk == ["nothing got worse"]
+    before = json.loads(Path("before.json").read_text())
+    before["sources"]["votes"]["faults"]["truncation/1_chars"] |= {"value": 0.25, "low": 0.2, "high": 0.3}
+    Path("before.json").write_text(json.dumps(before))
+    assert run(*doctor, "--baseline", "before.json", code=1).talk == [
+        "worse: votes: truncation/1_chars: 1.000 (0.510-1.000) of pairs, was 0.250 (0.200-0.300)"
+    ]
+    assert run(*doctor, "--baseline", "before.json", "--least", "0.8").talk == ["nothing got worse"]
+
+
+def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):
+    [first, *rest] = tables(examined(target(tmp_path, [])))
+    assert first == Table("pairs", ("source", "pairs", "groups"), [("pool", 0, 0)])
+    assert not any(table.rows for table in rest)
+
+
+def test_wrong_files_and_a_source_alone_are_told_in_one_line(project: Path):  # noqa: F811, ARG001
+    Path("list.json").write_text("[]")
+    assert "--baseline: it holds something else" in fault("doctor", "web", "--baseline", "list.json")
+    run("doctor", "web", "--write", ".", code=2)
+    run("overlap", "web", "votes", "--figures", "list.json", code=2)
+    alone = "overlap: only web; expected two sources, or an eval set with --against"
+    assert alone in fault("overlap", "web", "--workers", "1")
+
+
+def test_recipes_and_names(project: Path):  # noqa: F811, ARG001
+    inputs = Inputs(workspace=Workspace(Path("data")), raw=Path("raw").absolute(), manifests=Path("manifests"))
+    assert [target.label for target in find(["recipe.yaml"], inputs)] == ["votes", "web"]
+    assert [target.rows for target in find(["votes", "web"], inputs)] == [None, None]
+    with pytest.raises(ConfigError, match=r"nosuch\.yaml: no such file; expected a recipe"):
+        find(["nosuch.yaml"], inputs)
+    with pytest.raises(ConfigError, match="votes: named 2 times"):
+        find(["votes", "small"], inputs)
+    shutil.rmtree("data/pairs/web")
+    with pytest.raises(ConfigError, match="web is not normalized"):
+        find(["recipe.yaml"], inputs)
+
+
+# ------------------------------------------------------------------------------------------------ real rows
+
+
+def test_the_report_on_real_rows(tmp_path: Path):
+    """Expected values are counted here, from the pairs, with other means."""
+    if not REAL.exists():
+        pytest.skip(f"no real rows: {REAL} is not there")
+    (tmp_path / "raw/hh_rlhf/harmless-base").mkdir(parents=True)
+    shutil.copy(REAL, tmp_path / "raw/hh_rlhf/harmless-base/test.jsonl.gz")
+    options = ["-o", "subsets=[harmless-base]", "-o", "split=test"]
+    places = ["--raw", str(tmp_path / "raw"), "--workspace", str(tmp_path / "data"), "--workers", "1"]
+    run("normalize", "hh_rlhf", *options, *places)
+    found = json.loads(run("doctor", "hh_rlhf", "--json", *places).text)["sources"]["hh_rlhf"]
+    [path] = (tmp_path / "data/pairs/hh_rlhf").glob("*/part-00000.parquet")
+    replies = [
+        tuple(reply[-1]["content"][0]["text"] for reply in pair)
+        for pair in pl.read_parquet(path, columns=["chosen", "rejected"]).iter_rows()
+    ]
+    assert found["pairs"] == len(replies) == 2307
+    for name, measure in (
+        ("longer", len),
+        ("questions", lambda x: x.count("?")),
+        ("line_breaks", lambda x: x.count("\n")),
+    ):
+        sizes = [(measure(chosen), measure(rejected)) for chosen, rejected in replies]
+        ruler = found["rulers"][name]
+        assert ruler["differs"]["hits"] == sum(c != r for c, r in sizes)
+        assert ruler["wins"]["hits"] == sum(c > r for c, r in sizes)
+        chosen, rejected = (np.array(side) for side in zip(*sizes, strict=True))
+        auc = np.mean((chosen[:, None] > rejected) + (chosen[:, None] == rejected) / 2)
+        assert ruler["auc"]["value"] == pytest.approx(auc)
+    assert hits(found["faults"]) == {
+        "empty_reply/empty": 4, "empty_reply/placeholder": 1, "prompt_echo/echo_chosen": 1,
+        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 45, "turn_structure/roles_do_not_alternate": 4,
+        "truncation/1024_chars": 228, "truncation/2048_chars": 25,
+    }  # fmt: skip
+    assert round(found["rulers"]["longer"]["wins"]["value"], 3) == 0.445

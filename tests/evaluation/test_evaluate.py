@@ -1,0 +1,403 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from curate import evalsets
+from curate.cli.evaluate import register
+from curate.errors import ConfigError, RawError
+from curate.evalsets.base import Options
+from curate.evaluation import items, metrics, score_file
+from tests.support.paths import ROWS
+
+EVAL_ROWS = ROWS / "evalsets"
+
+
+def questions(name="vl_rewardbench"):
+    return items.load(evalsets.get(name), EVAL_ROWS / name).questions
+
+
+def lines_of(name, *wrong, by="row"):
+    """Score lines of a model that is right but for the rows at these places."""
+    q = questions(name)
+    keys = q.keys if by == "item" else q.numbers
+    return [
+        {"benchmark": name, by: key, "candidate": i, "score": float((i in item.correct) != (at in wrong))}
+        for at, (key, item) in enumerate(zip(keys, q.items, strict=True))
+        for i in range(len(item.replies))
+    ]
+
+
+def write(path, lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def read(path, name="vl_rewardbench"):
+    return score_file.read(path, {name: questions(name)}).scores[name]
+
+
+# --- score files
+
+
+@pytest.mark.parametrize("by", ["row", "item"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_scores_in_every_format(tmp_path, suffix, by):
+    lines = lines_of("vl_rewardbench", 1, by=by)
+    path = tmp_path / f"scores.{suffix}"
+    if suffix == "jsonl":
+        write(path, lines)
+    elif suffix == "csv":
+        with path.open("w", newline="") as stream:
+            table = csv.DictWriter(stream, list(lines[0]))
+            table.writeheader()
+            table.writerows(lines)
+    else:
+        pq.write_table(pa.Table.from_pylist(lines), path)
+    assert read(path) == [[1, 0], [0, 1], [0, 1], [1, 0], [1, 0], [1, 0], [1, 0]]
+
+
+def test_lines_in_any_order_and_of_other_benchmarks(tmp_path):
+    lines = [*reversed(lines_of("vl_rewardbench")), *lines_of("judgebench")]
+    found = score_file.read(write(tmp_path / "s.jsonl", lines), {"vl_rewardbench": questions()})
+    assert found.scores["vl_rewardbench"][2] == [0.0, 1.0]
+    assert found.other == {"judgebench": 10}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": float("nan")}, "s.jsonl:3: score nan; expected a finite number"),
+        ({"score": "Infinity"}, "s.jsonl:3: score 'Infinity'; expected a finite number"),
+        ({"score": None}, "s.jsonl:3: score None; expected a finite number"),
+        ({"score": True}, "s.jsonl:3: score True; expected a finite number"),
+        ({"candidate": 2}, "s.jsonl:3: candidate 2; expected 0 to 1"),
+        ({"candidate": -1}, "s.jsonl:3: candidate -1; expected 0 to 1"),
+        ({"row": 0}, "s.jsonl:3: no item has row 0; expected one of 7"),
+        ({"item": "mathverse_12"}, "s.jsonl:3: no item has item mathverse_12; expected one of 7"),
+        ({"row": None}, "s.jsonl:3: no row; expected columns benchmark, item or row, candidate, score"),
+        ({"benchmark": ""}, "s.jsonl:3: no benchmark; expected columns benchmark, item or row, candidate, score"),
+    ],
+)
+def test_a_line_that_is_wrong(tmp_path, change, message):
+    lines = lines_of("vl_rewardbench")
+    lines[2] |= change
+    with pytest.raises(RawError) as error:
+        read(write(tmp_path / "s.jsonl", lines))
+    assert str(error.value) == message
+
+
+def test_an_id_is_no_key(tmp_path):
+    lines = lines_of("vl_rewardbench")
+    lines[0] |= {"item": "wildvision-7"}
+    with pytest.raises(RawError) as error:
+        read(write(tmp_path / "s.jsonl", lines))
+    assert error.value.hint == "an id alone is no key, since ids repeat: give row numbers, from 1"
+
+
+def test_missing_scores_are_named(tmp_path):
+    keys = questions().keys
+    with pytest.raises(RawError) as error:
+        read(write(tmp_path / "s.jsonl", lines_of("vl_rewardbench")[:-5]))
+    assert str(error.value) == (
+        f"s.jsonl: vl_rewardbench: 5 of 14 scores are missing: row 5, candidate 1 ({keys[4]}); "
+        f"row 6, candidate 0 ({keys[5]}); row 6, candidate 1 ({keys[5]}); ...; "
+        "expected one score for every candidate"
+    )
+
+
+def test_a_second_score_is_refused(tmp_path):
+    lines = lines_of("vl_rewardbench")
+    with pytest.raises(RawError) as error:
+        read(write(tmp_path / "s.jsonl", [*lines, lines[0]]))
+    assert str(error.value) == f"s.jsonl:15: a second score for candidate 0 of {questions().keys[0]}; expected one"
+
+
+def test_no_such_score_file(tmp_path):
+    with pytest.raises(RawError, match=r"none\.jsonl: no such file"):
+        read(tmp_path / "none.jsonl")
+
+
+def test_items_alike_get_keys_of_their_own():
+    one = questions().items[0]
+    assert items.unique_keys([one, one, one]) == [one.key, f"{one.key}.2", f"{one.key}.3"]
+
+
+# --- raw files
+
+
+def test_rows_without_an_item_keep_the_numbers_of_the_others(tmp_path):
+    rows = json.loads((EVAL_ROWS / "vl_rewardbench" / "data.json").read_text())
+    rows[1]["response"] = ["only one"]
+    (tmp_path / "data.json").write_text(json.dumps(rows))
+    found = items.load(evalsets.get("vl_rewardbench"), tmp_path)
+    assert found.questions.numbers == [1, 3, 4, 5, 6, 7]
+    assert found.skipped == {"no_pair": 1}
+
+
+def test_image_bytes_are_not_kept(tmp_path):
+    row = {"id": "RLHF-1", "query": "?", "response": ["a", "b"], "human_ranking": [0, 1],
+           "image": {"bytes": b"\x89PNG", "path": "1.png"}}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "test-0.parquet")
+    (item,) = items.load(evalsets.get("vl_rewardbench"), tmp_path).questions.items
+    assert [(media.kind, media.data) for media in item.media] == [("image", None)]
+
+
+def test_raw_folder_missing_or_empty(tmp_path):
+    evalset = evalsets.get("judgebench")
+    with pytest.raises(RawError, match=r"no such directory; expected the raw files of judgebench"):
+        items.load(evalset, tmp_path / "judgebench")
+    with pytest.raises(RawError, match=r"no file matches data/gpt-\*\.jsonl") as error:
+        items.load(evalset, tmp_path)
+    assert "ScalerLab/JudgeBench" in error.value.hint
+    write(tmp_path / "gpt-1.jsonl", [{"pair_id": "1"}])
+    with pytest.raises(RawError, match=r"no item of judgebench: missing_column_label 1"):
+        items.load(evalset, tmp_path)
+
+
+# --- intervals and tests
+
+
+def scores_of(q, *wrong):
+    return [
+        [float((i in item.correct) != (at in wrong)) for i in range(len(item.replies))]
+        for at, item in enumerate(q.items)
+    ]
+
+
+def test_intervals_of_a_benchmark():
+    q = questions()
+    lines = metrics.evaluate(evalsets.get("vl_rewardbench"), q, scores_of(q, 1), Options())
+    overall, macro = lines[0], lines[-1]
+    assert overall.measure[:6] == ("overall", 6 / 7, 6.0, 7, 0, 6)  # two of the seven share an id
+    assert [round(end, 4) for end in overall.wilson] == [0.4869, 0.9743]
+    assert overall.bootstrap.low < 6 / 7 <= overall.bootstrap.high == 1.0
+    assert (macro.measure.name, macro.wilson, macro.measure.trials) == ("macro", None, None)
+    assert lines == metrics.evaluate(evalsets.get("vl_rewardbench"), q, scores_of(q, 1), Options())
+
+
+def test_compare_counts_what_only_one_got_right():
+    q = questions()
+    evalset = evalsets.get("vl_rewardbench")
+    deltas = {d.measure: d for d in metrics.compare(evalset, q, scores_of(q, 0, 1, 2), scores_of(q, 0), Options())}
+    overall = deltas["overall"]
+    assert (overall.a, overall.b, overall.gained, overall.lost, overall.mcnemar) == (4 / 7, 6 / 7, 2, 0, 0.5)
+    assert (deltas["hallucination"].gained, deltas["general"].gained) == (2, 0)
+    assert (deltas["general"].mcnemar, deltas["general"].bootstrap) == (1.0, 1.0)
+    assert deltas["macro"].mcnemar is None
+    assert deltas["macro"].interval.low <= 2 / 9 <= deltas["macro"].interval.high
+
+
+def test_part_of_a_credit_is_not_right():
+    q = questions("rewardbench2")
+    shared = scores_of(q)
+    shared[0] = [1, 1, 0, 0]
+    deltas = metrics.compare(evalsets.get("rewardbench2"), q, shared, scores_of(q), Options())
+    assert [(d.a, d.b, d.gained, d.lost) for d in deltas if d.measure == "Factuality"] == [(0.5, 1.0, 1, 0)]
+
+
+def test_holm_runs_over_all_measures():
+    q = questions()
+    found = metrics.compare(evalsets.get("vl_rewardbench"), q, scores_of(q, 0, 1, 2), scores_of(q), Options())
+    deltas = metrics.corrected(found)
+    assert [d.mcnemar for d in deltas] == [0.25, 1.0, 0.5, 1.0, None]
+    assert [d.mcnemar_holm for d in deltas] == [1.0, 1.0, 1.0, 1.0, None]
+    assert all(d.bootstrap_holm >= d.bootstrap for d in deltas)
+    smallest = min(d.bootstrap for d in deltas)
+    assert min(d.bootstrap_holm for d in deltas) == pytest.approx(min(1.0, 5 * smallest))
+
+
+@pytest.mark.parametrize("name", evalsets.names())
+def test_a_model_does_not_differ_from_itself(name):
+    q = questions(name)
+    scores = scores_of(q, 0)
+    deltas = metrics.corrected(metrics.compare(evalsets.get(name), q, scores, scores, Options(), resamples=50))
+    assert {(d.b - d.a, d.interval, d.bootstrap_holm) for d in deltas} == {(0.0, (0.0, 0.0), 1.0)}
+    assert {d.mcnemar_holm for d in deltas} <= {1.0, None}
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=7, max_size=7))
+def test_only_the_order_of_scores_matters(pairs):
+    """Stretching and shifting the scores leaves every number as it is; so does the split for the overall."""
+    q = questions()
+    evalset = evalsets.get("vl_rewardbench")
+    plain = [[float(a), float(b)] for a, b in pairs]
+    moved = [[3 * a - 7, 3 * b - 7] for a, b in plain]
+    one, two = (metrics.evaluate(evalset, q, scores, Options(), resamples=5) for scores in (plain, moved))
+    assert one == two
+    other = metrics.evaluate(evalset, q, plain, Options(split="r1_reward"), resamples=5)
+    assert other[0].measure == one[0].measure
+    assert one[0].measure.ties == sum(a == b for a, b in pairs)
+
+
+# --- the command
+
+
+def run(*arguments):
+    app = typer.Typer()
+    register(app)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+def test_command_prints_the_metrics(tmp_path):
+    scores = write(tmp_path / "a.jsonl", lines_of("vl_rewardbench", 1))
+    done = run("--scores", scores, "--benchmark", "vl_rewardbench", "--raw", EVAL_ROWS)
+    assert done.exit_code == 0, done.output
+    table = [line.split() for line in done.stdout.splitlines()]
+    assert table[0] == ["vl_rewardbench,", "official", "split:", "a.jsonl"]
+    assert table[2][:8] == ["overall", "85.71", "6", "7", "0", "6", "[48.7,", "97.4]"]
+    assert table[4][:6] == ["hallucination", "66.67", "2", "3", "0", "3"]
+    assert table[6][:6] == ["macro", "88.89", "-", "-", "-", "6"]
+    assert "vl_rewardbench: 7 items, 1,250 published: not the whole benchmark as published" in done.stderr
+
+
+def test_command_compares_two_files_over_benchmarks(tmp_path):
+    a = write(tmp_path / "a.jsonl", [*lines_of("vl_rewardbench", 1), *lines_of("judgebench", 0)])
+    b = write(tmp_path / "b.jsonl", [*lines_of("vl_rewardbench"), *lines_of("judgebench", 0)])
+    done = run(
+        "--compare", a, b, "-b", "vl_rewardbench", "-b", "judgebench", "--raw", EVAL_ROWS, "--json",
+        "--split", "unified_reward",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [(r["benchmark"], r["split"], Path(r["scores"]).name) for r in found["results"]] == [
+        ("vl_rewardbench", "unified_reward", "a.jsonl"), ("vl_rewardbench", "unified_reward", "b.jsonl"),
+        ("judgebench", "gpt", "a.jsonl"), ("judgebench", "gpt", "b.jsonl"),
+    ]  # fmt: skip
+    general = next(m for m in found["results"][0]["measures"] if m["name"] == "general")
+    assert (general["value"], general["right"], general["trials"], general["ties"]) == (0.5, 1.0, 2, 0)
+    first = found["compare"][0]
+    assert (first["measure"], first["gained"], first["lost"], first["mcnemar"]) == ("overall", 1, 0, 1.0)
+    assert {delta["benchmark"] for delta in found["compare"]} == {"vl_rewardbench", "judgebench"}
+
+
+def test_command_shows_the_comparison(tmp_path):
+    a = write(tmp_path / "a.jsonl", lines_of("judgebench", 0))
+    b = write(tmp_path / "b.jsonl", lines_of("judgebench"))
+    done = run("--compare", a, b, "-b", "judgebench", "--raw", EVAL_ROWS)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    at = lines.index("judgebench: B against A, p by Holm over 5 measures")
+    assert " ".join(lines[at + 2].split()) == "overall 80.00 100.00 +20.00 [0.0, 60.0] 1 0 1.000 1.000"
+    assert max(map(len, lines[at:])) < 100
+
+
+def test_command_reads_the_workspace(tmp_path):
+    shutil.copytree(EVAL_ROWS / "rewardbench", tmp_path / "raw" / "rewardbench")
+    scores = write(tmp_path / "a.jsonl", lines_of("rewardbench"))
+    done = run("--scores", scores, "-b", "rewardbench", "--workspace", tmp_path, "--prior-sets", "55", "--json")
+    assert done.exit_code == 0, done.output
+    values = {m["name"]: m["value"] for m in json.loads(done.stdout)["results"][0]["measures"]}
+    assert (values["overall"], values["overall_with_prior_sets"]) == (1.0, pytest.approx((4 + 0.275) / 4.5))
+
+
+ONE = ("--scores", "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-b", "judgebench", "--split", "r1_reward", *ONE],
+            "--split: found 'r1_reward' for judgebench; expected one of gpt, claude",
+        ),
+        (
+            ["-b", "vl_rewardbench", "--split", "mine", *ONE],
+            "--split: found 'mine' for vl_rewardbench; expected one of official, r1_reward, unified_reward",
+        ),
+        (
+            ["-b", "judgebench", "--prior-sets", "50", *ONE],
+            "--prior-sets: given without rewardbench; expected --benchmark rewardbench",
+        ),
+        (
+            ["-b", "rewardbench", "--prior-sets", "50", "--compare", "a.jsonl", "b.jsonl"],
+            "--prior-sets: given with --compare; expected one of them",
+        ),
+        (
+            ["-b", "judgbench", *ONE],
+            "--benchmark: no benchmark is called 'judgbench'; expected a bundled benchmark",
+        ),
+        (
+            ["-b", "judgebench"],
+            "evaluate: no scores; expected one of --model DIR, --scores FILE, --compare A B",
+        ),
+        (
+            ["-b", "judgebench", *ONE, "--model", "runs/best"],
+            "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --compare A B",
+        ),
+        (
+            ["-b", "judgebench", "--model", "a.jsonl"],
+            "--model: a.jsonl is no directory; expected a reward model's",
+        ),
+        (["-b", "judgebench", "--scores", EVAL_ROWS], f"--scores: {EVAL_ROWS} is a directory; expected a file"),
+    ],
+)
+def test_command_refuses_options_that_nothing_reads(arguments, message):
+    done = run("--raw", EVAL_ROWS, *arguments)
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception) == message
+
+
+# --- items without a score
+
+
+def unscored(name, at, why="too_long: 5,000 tokens, limit 4,096"):
+    """The lines of a model that is right but could not score the item at this place."""
+    key = questions(name).keys[at]
+    lines = [line for line in lines_of(name, by="item") if line["item"] != key]
+    return [*lines, {"benchmark": name, "item": key, "unscored": why}]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_an_item_without_a_score_is_refused_by_name(tmp_path, suffix):
+    lines = unscored("vl_rewardbench", 2)
+    path = write(tmp_path / "s.jsonl", lines)
+    if suffix == "csv":
+        path = tmp_path / "s.csv"
+        pl.DataFrame(lines).write_csv(path)
+    with pytest.raises(RawError) as error:
+        read(path)
+    assert str(error.value) == (
+        f"s.{suffix}: vl_rewardbench: 1 of 7 items could not be scored: row 3 ({questions().keys[2]}): "
+        "too_long: 5,000 tokens, limit 4,096; expected a score for each"
+    )
+    assert error.value.hint == "--allow-unscored counts them as wrong"
+
+
+@pytest.mark.parametrize("name", evalsets.names())
+def test_an_item_without_a_score_is_wrong_under_every_metric(tmp_path, name):
+    """It never beats being scored wrong, and is no tie."""
+    q = questions(name)
+    path = write(tmp_path / "s.jsonl", unscored(name, 0))
+    scored = score_file.read(path, {name: q}, allow_unscored=True)
+    assert scored.unscored[name] == {0: "too_long: 5,000 tokens, limit 4,096"}
+    evalset = evalsets.get(name)
+    lines = metrics.evaluate(evalset, q, scored.scores[name], Options(), resamples=2)
+    wrong = metrics.evaluate(evalset, q, scores_of(q, 0), Options(), resamples=2)
+    assert [line.measure for line in lines] == [line.measure for line in wrong]
+    assert lines[0].measure.value is None or not any(line.measure.ties for line in lines)
+
+
+def test_command_counts_items_without_a_score_only_if_told_to(tmp_path):
+    path = write(tmp_path / "s.jsonl", unscored("vl_rewardbench", 2))
+    arguments = ("--scores", path, "-b", "vl_rewardbench", "--raw", EVAL_ROWS)
+    assert isinstance(run(*arguments).exception, RawError)
+    done = run(*arguments, "--allow-unscored", "--json")
+    assert done.exit_code == 0, done.output
+    key = questions().keys[2]
+    assert (
+        f"s.jsonl: vl_rewardbench: 1 of 7 items unscored, counted as wrong: {key}: too_long: 5,000 tokens, "
+        "limit 4,096"
+    ) in done.stderr
+    (found,) = json.loads(done.stdout)["results"]
+    assert found["unscored"] == {key: "too_long: 5,000 tokens, limit 4,096"}
+    assert (found["measures"][0]["right"], found["measures"][0]["ties"]) == (6.0, 0)

@@ -1,0 +1,325 @@
+"""Copies and look-alikes among a few drawn images, the step that rests on them, and how images are reused."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from curate.engines.local import Local
+from curate.errors import WorkspaceError
+from curate.images import compare, kernels
+from curate.images import copies as image_match
+from curate.images.compare import Alike
+from curate.images.copies import copies, grid, near_keys
+from curate.images.store import ImageStore
+from curate.pairs.media_refs import media_keys, shown
+from curate.pairs.pool import Pool
+from curate.schema import Media, key64, media_digest
+from curate.screening.screen import screen
+from curate.steps import build
+from tests.support.pairs import pair, write_pairs
+
+
+def encoded(image: Image.Image, name: str = "PNG", **settings_: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, name, **settings_)
+    return out.getvalue()
+
+
+def photo(seed: int, size: tuple[int, int] = (400, 300)) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.float32)
+    grain = rng.normal(0, 4, (size[1], size[0], 1))
+    return Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8))
+
+
+def chart(*values: int, fill: str = "navy") -> Image.Image:
+    image = Image.new("RGB", (400, 300), "white")
+    draw = ImageDraw.Draw(image)
+    draw.text((150, 10), "sales of the year", fill="black")
+    for i, value in enumerate(values):
+        draw.rectangle([40 + 60 * i, 280 - 2 * value, 80 + 60 * i, 280], fill=fill)
+        draw.text((50 + 60 * i, 265 - 2 * value), str(value), fill="black")
+    return image
+
+
+def scaled(image: Image.Image, factor: float) -> Image.Image:
+    return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
+
+
+def store_of(directory: Path, images: Sequence[bytes]) -> tuple[ImageStore, list[str]]:
+    store = ImageStore(directory / "images")
+    with store.writer() as writer:
+        keys = [writer.put(data).key for data in images]
+    return store, keys
+
+
+def found(store: ImageStore, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    return {
+        key: (of, how) for key, of, how in copies(keys, store, Local(1)).select("key", "of", "how").iter_rows()
+    }
+
+
+# ---------------------------------------------------------------------------------------------- kernels
+
+
+def test_cells_weigh_pixels_by_area():
+    grey = np.array([[0, 60, 120]], np.uint8)
+    assert kernels.shrunk(grey, 2).tolist() == [[20, 100], [20, 100]]
+    assert kernels.shrunk(np.array([[1, 2], [3, 5]], np.uint8), 1).tolist() == [[3]]
+    same = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    assert kernels.shrunk(same, 8).tolist() == same.tolist()
+
+
+@given(seed=st.integers(0, 1000), side=st.sampled_from([16, 32]))
+@settings(max_examples=20)
+def test_unlike_is_none_for_equals_and_symmetric(seed: int, side: int):
+    rng = np.random.default_rng(seed)
+    one, other = rng.integers(0, 256, (2, side, side), dtype=np.uint8)
+    assert kernels.unlike(one, one, 1.0, 0.0) == 0
+    assert kernels.unlike(one, other, 9.0, 999.0) == kernels.unlike(other, one, 9.0, 999.0) > 0.5
+
+
+def test_one_changed_block_is_enough():
+    one = grid(encoded(photo(1)), 128)
+    other = one.copy()
+    other[60:68, 60:68] = np.random.default_rng(1).integers(0, 256, (8, 8))
+    assert kernels.unlike(one, other, 0.4, 12.0) == kernels.APART
+    assert kernels.unlike(one, other, 9.0, 999.0) > 0.5
+
+
+@given(
+    st.integers(1, 12).flatmap(lambda n: st.lists(st.tuples(*[st.integers(0, n - 1)] * 2)).map(lambda p: (n, p)))
+)
+@settings(max_examples=50)
+def test_components_are_those_of_the_graph(graph: tuple[int, list[tuple[int, int]]]):
+    count, pairs = graph
+    reached = np.eye(count, dtype=bool)
+    for one, other in pairs:
+        reached[one, other] = reached[other, one] = True
+    for _ in range(count):
+        reached = reached @ reached
+    left, right = np.array(pairs, np.int32).reshape(-1, 2).T
+    assert kernels.components(count, left, right).tolist() == reached.argmax(axis=1).tolist()
+
+
+def test_distance_is_the_mean_square_of_the_whole():
+    grids = np.zeros((2, 256 * 256), np.uint8)
+    grids[0, :256], grids[1, :256] = 100, 103
+    sides, colours = np.array([16, 16]), np.zeros((2, 192), np.uint8)
+    left, right = np.array([0], np.int32), np.array([1], np.int32)
+    found = kernels.verified(
+        grids, sides, colours, np.full((2, 2), 16), left, right, compare.TIERS, compare.LIMITS
+    )
+    assert found.tolist() == [[0], [9]]
+
+
+def test_a_copy_joins_the_image_it_is_nearest_to_on_the_whole():
+    pairs = [np.array(side, np.int32) for side in ([0, 1, 1, 2], [2, 2, 3, 3])]
+    measures = [np.array(some, np.float32) for some in ([0.125, 0.25, 0.5, 0], [9, 4, 7, 0])]
+    assert image_match._to_leaders(Alike(*pairs, *measures)) == [(2, 1, 0.25), (3, 1, 0.5)]
+
+
+# ---------------------------------------------------------------------------------------------- copies
+
+CHANGES = {
+    "worst jpeg": lambda image: encoded(image, "JPEG", quality=30),
+    "webp": lambda image: encoded(image, "WEBP", quality=50),
+    "half": lambda image: encoded(scaled(image, 0.5)),
+    "quarter": lambda image: encoded(scaled(image, 0.25), "JPEG", quality=60),
+    "twice": lambda image: encoded(scaled(image, 2), "JPEG", quality=80),
+}
+DRAWN = {"photo": photo(1), "chart": chart(20, 80, 50, 90, 10), "blank": Image.new("RGB", (300, 200), "#eee")}
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageStore, dict[tuple[str, str], str]]:
+    images = {(drawn, "itself"): encoded(image) for drawn, image in DRAWN.items()}
+    images |= {(drawn, name): change(image) for drawn, image in DRAWN.items() for name, change in CHANGES.items()}
+    store, keys = store_of(tmp_path_factory.mktemp("changed"), list(images.values()))
+    return store, dict(zip(images, keys, strict=True))
+
+
+def test_images_encoded_and_scaled_anew_are_copies_of_the_largest(changed: Any):
+    store, keys = changed
+    expected = {key: (keys[drawn, "twice"], "near") for (drawn, name), key in keys.items() if name != "twice"}
+    assert found(store, list(keys.values())) == expected
+
+
+def test_neither_order_nor_other_images_matter(changed: Any):
+    store, keys = changed
+    some = [keys["photo", "itself"], keys["photo", "half"], keys["chart", "half"]]
+    expected = {keys["photo", "half"]: (keys["photo", "itself"], "near")}
+    assert found(store, some) == found(store, some[::-1]) == expected
+    everything = copies(list(keys.values()), store, Local(1))
+    for path in (store.root / "grids").glob("*"):
+        path.unlink()
+    with Local(2) as engine:
+        assert copies(list(keys.values())[::-1], store, engine).equals(everything)
+
+
+@pytest.mark.parametrize("held", [1, 2, 5])
+def test_tiles_of_any_size_give_the_same(changed: Any, held: int, monkeypatch: pytest.MonkeyPatch):
+    store, keys = changed
+    everything = copies(keys.values(), store, Local(1))
+    for path in (store.root / "grids").glob("copies-*"):
+        path.unlink()
+    monkeypatch.setattr(compare, "HELD", held)
+    monkeypatch.setattr(compare, "FEW", 1)
+    assert copies(keys.values(), store, Local(1)).equals(everything)
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (2, [[1, 3], [5, 7], [9], [2, 4], [6, 8], [10], [11, 12], [13, 14]]),
+        (4, [[1, 3, 5], [7, 9], [2, 4, 6], [8, 10], [11, 12], [13, 14]]),
+        (9, [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [11, 12, 13, 14]]),
+    ],
+)
+def test_a_block_is_some_components_or_a_part_of_one(
+    held: int, expected: list[list[int]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(compare, "HELD", held)
+    chain = [(i, i + 2) for i in range(1, 9)]  # 1 3 5 7 9 and 2 4 6 8 10; 0 is alone
+    left, right = np.array([*chain, (11, 12), (13, 14)], np.int32).T
+    blocks = compare._blocks(15, left, right, workers=1)
+    found = [np.flatnonzero(blocks == block).tolist() for block in np.unique(blocks)]
+    assert sorted([i for i in some if i] for some in found if some != [0]) == sorted(expected)
+
+
+def test_look_alikes_are_not_copies(tmp_path: Path):
+    page = Image.new("RGB", (400, 300), "white")
+    word, other = page.copy(), page.copy()
+    ImageDraw.Draw(word).text((100, 100), "yes, of course", fill="black")
+    ImageDraw.Draw(other).text((100, 100), "no, of no use", fill="black")
+    grey = "#3c3c3c"  # as bright as the red below
+    images = [
+        chart(20, 80, 50, 90, 10), chart(20, 80, 55, 90, 10), chart(20, 80, 50, 90, 11), page, word, other,
+        chart(20, 80, 50, 90, 10, fill="#c80000"), chart(20, 80, 50, 90, 10, fill=grey),
+        photo(1), photo(2), photo(1).transpose(Image.Transpose.FLIP_LEFT_RIGHT), scaled(photo(3), 0.03),
+        photo(1).resize((400, 240)),
+    ]  # fmt: skip
+    store, keys = store_of(tmp_path, [encoded(image) for image in images])
+    assert found(store, keys) == {}
+
+
+def test_the_same_pixels_in_other_files(tmp_path: Path):
+    image = photo(5)
+    data = [encoded(image), encoded(image, "BMP"), encoded(image, "WEBP", lossless=True), encoded(image, "JPEG")]
+    store, keys = store_of(tmp_path, data)
+    leader = min(keys)
+    how = {key: one[1] for key, one in found(store, keys).items()}
+    assert {one[0] for one in found(store, keys).values()} == {leader}
+    lossless = "near" if leader == keys[3] else "pixels"
+    assert how == {key: lossless if key != keys[3] else "near" for key in keys if key != leader}
+
+
+def test_what_was_found_is_kept(tmp_path: Path):
+    store, keys = store_of(tmp_path, [encoded(photo(1)), encoded(photo(1), "JPEG")])
+    first = copies(keys, store, Local(1))
+    (kept,) = (store.root / "grids").glob("copies-*.parquet")
+    before = kept.stat().st_mtime_ns
+    assert copies([*keys[::-1], keys[0]], store, Local(1)).equals(first)
+    assert kept.stat().st_mtime_ns == before
+    assert copies([], store, Local(1)).height == 0
+    with pytest.raises(WorkspaceError, match=f"no image {'0' * 32}"):
+        copies([*keys, "0" * 32], store, Local(1))
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path):
+    store, keys = store_of(tmp_path, [encoded(photo(1)), encoded(photo(1), "JPEG")])
+    copies(keys, store, Local(1))
+    before = sorted((store.root / "grids").iterdir())
+    (store.root / "grids" / ".half.tmp").write_bytes(b"x")
+    store.sweep()
+    assert sorted((store.root / "grids").iterdir()) == before
+
+
+def test_images_of_others_are_found_in_the_store(changed: Any, tmp_path: Path):
+    store, keys = changed
+    others = [encoded(photo(9)), encoded(scaled(DRAWN["photo"], 0.7), "JPEG"), encoded(DRAWN["photo"])]
+    there, (_, scaled_copy, same) = store_of(tmp_path, others)
+    matched = near_keys(keys.values(), store, there.facts()["key"].to_pylist(), there, Local(1))
+    ours = {key for (drawn, _), key in keys.items() if drawn == "photo"}
+    assert set(matched.select("key", "of").iter_rows()) == {
+        (key, of) for key in ours for of in (scaled_copy, same)
+    }
+    assert matched.filter(pl.col("key") == keys["photo", "itself"], pl.col("of") == same)["unlike"].to_list() == [
+        0
+    ]
+    assert near_keys([], store, [same], there, Local(1)).height == 0
+
+
+# ---------------------------------------------------------------------------------------------- pairs
+
+
+def placed(directory: Path, rows: Sequence[dict[str, Any]], priority: int = 0) -> Pool:
+    label = directory.name
+    parts = write_pairs(directory, [{"source": label, "row": f"r{i}", **row} for i, row in enumerate(rows)])
+    return Pool(label=label, source=label, directory=directory, priority=priority, parts=parts)
+
+
+def test_media_keys_are_those_of_the_schema(tmp_path: Path):
+    media = [[Media("image", ("a",))], [Media("video", ("a", "b")), Media("image", ("c",))], []]
+    pool = placed(tmp_path / "one", [{"media": some} for some in media])
+    keys = pl.DataFrame({"index": [5, 6, 7], "pool": [0] * 3, "part": [0] * 3, "position": [0, 1, 2]})
+    keys = keys.cast({"index": pl.UInt32, "position": pl.UInt32})
+    images = shown(keys, [[pool.directory / pool.parts[0]]])
+    assert images.rows() == [
+        (5, 0, "image", "a"),
+        (6, 0, "video", "a"),
+        (6, 0, "video", "b"),
+        (6, 1, "image", "c"),
+    ]
+    assert media_keys(images).sort("index").rows() == [
+        (5, key64(media_digest(media[0]))),
+        (6, key64(media_digest(media[1]))),
+    ]
+
+
+def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
+    image, chart_ = photo(1), chart(20, 80, 50)
+    store, keys = store_of(
+        tmp_path,
+        [encoded(image), encoded(image, "JPEG"), encoded(chart_), encoded(scaled(chart_, 0.5)), encoded(photo(2))],
+    )
+    first = placed(tmp_path / "first", [
+        {"prompt": "q", "media": [keys[1]]},
+        {"prompt": "q", "media": [keys[4]]},
+        {"prompt": "both", "media": [keys[0], keys[3]]},
+        {"prompt": "q", "chosen": "other", "media": [keys[0]]},
+    ])  # fmt: skip
+    second = placed(tmp_path / "second", [
+        {"prompt": "q", "media": [keys[0]]},
+        {"prompt": "other", "media": [keys[0]]},
+        {"prompt": "both", "media": [keys[1], keys[2]]},
+        {"prompt": "both", "media": [keys[2], keys[1]]},
+        {"prompt": "q", "media": [keys[1]]},
+        {"prompt": "q"},
+    ], priority=1)  # fmt: skip
+    steps = [("image_duplicates", build("image_duplicates", None, "$"))]
+    kept, lost = screen([second, first], steps, 0, Local(1), images=store.root).pools[::-1]
+    assert kept.alive.all()
+    assert lost.decisions.select("row", "reason").rows() == [("r0", "near_image"), ("r2", "near_image")]
+    winners = [pair(source="first", row="r0", prompt="q", media=[keys[1]]),
+               pair(source="first", row="r2", prompt="both", media=[keys[0], keys[3]])]  # fmt: skip
+    assert lost.decisions["winner"].to_list() == [row["pair_id"] for row in winners]
+    assert lost.decisions["evidence"].to_list() == [
+        f"near {keys[0]} {keys[1]}", f"near {keys[1]} {keys[0]}, near {keys[2]} {keys[3]}"
+    ]  # fmt: skip
+    assert all(0.7 < score < 1 for score in lost.decisions["score"])
+
+
+def test_text_alone_has_no_images(tmp_path: Path):
+    pool = placed(tmp_path / "one", [{"prompt": "q"}, {"prompt": "q"}])
+    steps = [("image_duplicates", build("image_duplicates", None, "$"))]
+    assert screen([pool], steps, 0, Local(1), images=tmp_path / "images").pools[0].alive.all()

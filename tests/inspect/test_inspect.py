@@ -1,0 +1,206 @@
+"""curate why and curate verify."""
+
+import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.finished_work import fault, flip, ids, mix_directory, pairs, pairs_directory, run
+from tests.support.finished_work import made as made
+from tests.support.finished_work import project as project
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+# ------------------------------------------------------------------------------------------------------- why
+
+
+def test_why_tells_the_life_of_a_dropped_duplicate_and_names_its_winner():
+    loser, winner = pairs("web")[0], ids("votes")["a.jsonl:1"]
+    adapter = json.loads((pairs_directory("web") / "manifest.json").read_text())["adapter"]
+    assert run("why", loser["pair_id"]).lines == [
+        f"pair      {loser['pair_id']}",
+        "text      What is 2 + 2? -> It is 4.",
+        "source    web (crawl/web)",
+        "row       b.jsonl:1",
+        "copies    none",
+        "revision  not pinned",
+        "license   unknown",
+        "annotator unknown",
+        f"group     {loser['group_id']}, 1 pair",
+        f"adapter   version {adapter}",
+        "options   none",
+        f"pairs     {pairs_directory('web')}",
+        f"mix small@{mix_directory().name[:8]}: dropped",
+        "  dropped: exact_duplicates/duplicate_pair (web, b.jsonl:1)",
+        f"    lost to {winner}",
+        "    (votes, a.jsonl:1)",
+        "    What is 2 + 2? -> It is 4.",
+    ]
+
+
+def test_why_tells_copies_apart_by_their_rows():
+    told = json.loads(run("why", ids("votes")["a.jsonl:2"], "--json").text)
+    assert (told["rows"], told["group_pairs"], told["license"]) == (["a.jsonl:2", "a.jsonl:3"], 2, "mit")
+    [fate] = told["mixes"]
+    assert (fate["fate"], len(fate["selected"]), fate["selected"][0]["repeat"]) == ("selected", 1, 0)
+    shard = pq.read_table(mix_directory() / fate["selected"][0]["file"]).to_pylist()
+    assert shard[fate["selected"][0]["position"]]["pair_id"] == told["pair_id"]
+    [lost] = fate["dropped"]
+    assert {lost["row"], lost["winner"]["row"]} == {"a.jsonl:2", "a.jsonl:3"}
+    assert lost["winner"]["pair_id"] == told["pair_id"]
+
+
+@pytest.mark.parametrize("source", ["votes", "web"])
+def test_why_agrees_with_the_funnel(source):
+    account = json.loads((mix_directory() / "lock.json").read_text())["funnel"][source]
+    told = [json.loads(run("why", pair_id[:10], "--json").text) for pair_id in set(ids(source).values())]
+    fates = Counter(life["mixes"][0]["fate"] for life in told)
+    for fate in ("selected", "held_out", "unused"):
+        assert fates[fate] == account[fate]
+    assert sum(len(life["mixes"][0]["dropped"]) for life in told) == sum(account["dropped"].values())
+
+
+def test_why_says_that_the_quota_was_full():
+    unused = [line for pair_id in ids("web").values() for line in run("why", pair_id).lines if "  unused" in line]
+    assert unused == ["  unused: the quota took 2 of the 3 free pairs of web"]
+
+
+def test_why_takes_a_row_and_says_what_it_gave_or_why_it_was_skipped():
+    directory = pairs_directory("votes")
+    assert run("why", "a.jsonl:1", "--source", "votes").lines == [
+        f"votes, a.jsonl:1, in {directory}",
+        f"  gave {ids('votes')['a.jsonl:1']}  What is 2 + 2? -> It is 4.",
+    ]
+    assert run("why", "a.jsonl:4", "--source", "votes").lines == [
+        f"votes, a.jsonl:4, in {directory}",
+        "  skipped: missing_column_bad (bad)",
+    ]
+    assert fault("why", "a.jsonl:7", "--source", "votes") == (
+        "a.jsonl:7: no pair and no skip of votes comes from that row; expected a row such as a.jsonl:1\n"
+    )
+    assert fault("why", "a.jsonl:7", "--source", "wotes").startswith("--source: no pairs of 'wotes' here")
+
+
+def test_why_lists_the_pairs_that_a_prefix_means(monkeypatch):
+    monkeypatch.setattr("curate.inspect.artefacts.LEAST_DIGITS", 1)
+    first = [pair_id for source in ("votes", "web") for pair_id in ids(source).values()]
+    digit = next(d for d in "0123456789abcdef" if len({x for x in first if x.startswith(d)}) == 2)
+    matches = sorted({x for x in first if x.startswith(digit)})
+    assert fault("why", digit) == (
+        f"pair: 2 pairs begin with {digit}: {matches[0]}, {matches[1]}; expected one\ngive more digits"
+    )
+
+
+def test_why_refuses_what_is_no_id():
+    assert fault("why", "12345") == (
+        "pair: found '12345'; expected a pair id: 32 hex digits, or the first 6 or more\n"
+        "curate show prints the ids of pairs"
+    )
+    assert fault("why", "0" * 32).startswith(
+        f"pair: no pair begins with {'0' * 32}; expected a pair of the sources"
+    )
+    run("why", "a.jsonl:1", code=2)
+
+
+# ---------------------------------------------------------------------------------------------------- verify
+
+
+def test_verify_finds_everything_as_recorded():
+    done = run("verify", "--raw", "raw")
+    assert done.lines == []
+    assert (
+        done.talk[-1]
+        == "checked 3 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded"
+    )
+
+
+def test_verify_says_that_raw_files_are_not_here():
+    done = run("verify")
+    assert done.lines == []
+    assert done.talk[-3:] == [
+        "not checked: data/raw/votes: not here, so 1 raw file of votes",
+        "not checked: data/raw/web: not here, so 2 raw files of web",
+        "checked 0 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded",
+    ]
+
+
+def test_verify_names_a_shard_with_a_flipped_byte():
+    lock = json.loads((mix_directory() / "lock.json").read_text())
+    shard = mix_directory() / "shard-00000.parquet"
+    flip(shard)
+    done = run("verify", "small", "--raw", "raw", code=1)
+    [line] = done.lines
+    assert line.startswith(f"{shard}: xxh3 ")
+    assert line.endswith(f"; expected {lock['files'][0]['xxh3']}")
+    assert done.talk[-1].endswith(": 1 fault found")
+
+
+def test_verify_names_a_raw_file_with_a_flipped_byte_and_an_unchanged_time():
+    raw = Path("raw/votes/a.jsonl")
+    before = raw.stat()
+    run("verify", "--raw", "raw")
+    flip(raw)
+    os.utime(raw, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert run("verify", "--raw", "raw", code=1).lines == ["raw/votes/a.jsonl: same size, other content"]
+
+
+def test_verify_names_a_missing_part_a_changed_one_and_one_that_nobody_made():
+    votes, web, small = pairs_directory("votes"), pairs_directory("web"), mix_directory()
+    part = json.loads((votes / "manifest.json").read_text())["parts"][0]
+    (votes / "part-00000.parquet").unlink()
+    flip(web / "part-00000.parquet")
+    shutil.copy(small / "shard-00000.parquet", small / "shard-00007.parquet")
+    (small / "decisions/web.parquet").write_bytes(b"")
+    lines = run("verify", code=1).lines
+    assert lines[0] == f"{votes}/part-00000.parquet: missing; expected xxh3 {part['xxh3']}"
+    assert [line.split(":")[0] for line in lines] == [
+        f"{votes}/part-00000.parquet",
+        f"{web}/part-00000.parquet",
+        f"{small}/shard-00007.parquet",
+        f"{small}/decisions/web.parquet",
+    ]
+    assert lines[2].endswith(": not recorded; expected no such file")
+
+
+def test_verify_goes_on_after_a_damaged_manifest_and_a_damaged_lock():
+    manifest, lock = pairs_directory("votes") / "manifest.json", mix_directory() / "lock.json"
+    manifest.write_text("{")
+    lock.write_text("[")
+    report = json.loads(run("verify", "--json", code=1).text)
+    assert [line.split(": ")[0] for line in report["differing"]] == [str(manifest), str(lock)]
+    assert (report["parts"], report["shards"]) == (1, 0)
+
+
+def test_verify_says_what_is_unfinished():
+    (pairs_directory("votes") / "manifest.json").unlink()
+    (mix_directory() / "lock.json").unlink()
+    talk = run("verify").talk
+    assert f"not checked: {pairs_directory('votes')}: unfinished, they have no manifest" in talk
+    assert f"not checked: {mix_directory()}: unfinished, it has no lock" in talk
+
+
+def test_verify_names_a_changed_review_sheet_and_a_missing_one():
+    sheet, recorded = mix_directory() / "review.parquet", json.loads((mix_directory() / "lock.json").read_text())
+    flip(sheet)
+    [line] = run("verify", "small", "--raw", "raw", code=1).lines
+    assert line.startswith(f"{sheet}: xxh3 ")
+    sheet.unlink()
+    [line] = run("verify", "small", "--raw", "raw", code=1).lines
+    assert line == f"{sheet}: missing; expected xxh3 {recorded['review']['xxh3']}"
+
+
+def test_verify_does_not_check_the_review_sheet_of_an_earlier_version():
+    path = mix_directory() / "lock.json"
+    lock = json.loads(path.read_text())
+    del lock["review"]
+    path.write_text(json.dumps(lock))
+    done = run("verify", "small", "--raw", "raw")
+    assert done.talk[-2:] == [
+        f"not checked: {mix_directory()}/review.parquet: not in the lock, which is of an earlier version",
+        "checked 3 raw files, 2 parts, 2 shards, 2 decisions files, 0 review sheets: all as recorded",
+    ]

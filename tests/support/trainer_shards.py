@@ -1,0 +1,74 @@
+"""Shards for the trainer, with drawn images and frames."""
+
+import io
+import json
+
+import numpy as np
+import xxhash
+from PIL import Image
+
+from curate import schema
+from curate.config import build
+from curate.engines.local import Local
+from curate.images.store import ImageStore
+from curate.mixing import select, shards
+from curate.pairs import keys
+from curate.recipe import Recipe
+from tests.support.pairs import Media, write_pairs
+
+
+def shot(seed, size=(56, 56), kind="PNG"):
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, kind)
+    return out.getvalue()
+
+
+def make(root, rows, images=(), *, media="embed", max_mb=250.0, held=0):
+    """A finished mix as `curate mix` leaves it; `images` go into the store before the pairs name them."""
+    store = ImageStore(root / "data/images")
+    with store.writer() as writer:
+        for data in images:
+            writer.put(data)
+    store.refresh()
+    recipe = {"name": "r", "sources": {"a": "all"}, "shards": {"max_mb": max_mb, "media": media}}
+    recipe = build(recipe | ({"holdout": {"rows_per_source": held}} if held else {}), Recipe, "$")
+    parts = write_pairs(root / "a", rows)
+    directory = root / "data/mixes/r/f"
+    directory.mkdir(parents=True)
+    chosen = select.select(recipe, {"a": keys.load(root / "a", parts)})
+    with Local(1) as engine:
+        facts = shards.write(chosen, [(root / "a", parts)], store, recipe.shards, directory, engine)
+    lock(directory, [{"name": fact.name, "rows": fact.rows, "bytes": fact.bytes} for fact in facts])
+    return directory
+
+
+def lock(directory, files, **changed):
+    (directory / "lock.json").write_text(json.dumps({"schema": schema.VERSION, "files": files, **changed}))
+
+
+def key(data):
+    return xxhash.xxh3_128_hexdigest(data)
+
+
+IMAGES = [shot(seed) for seed in range(4)]
+
+FRAMES = [shot(seed, (40, 40)) for seed in range(10, 13)]
+
+
+def mixed(number):
+    """Pairs of two sources: every third has an image, the first a video."""
+    rows = []
+    for i in range(number):
+        data = [IMAGES[i % 4]] if i % 3 == 1 else []
+        media = [key(one) for one in data]
+        if i == 0:
+            data, media = FRAMES, [Media("video", tuple(map(key, FRAMES)))]
+        size = sum(map(len, data))
+        rows.append(
+            {
+                "source": "ab"[i % 2], "prompt": f"Question {i}?", "chosen": f"Yes {i}. " * (1 + i % 5),
+                "rejected": f"No {i}.", "media": media, "media_bytes": size, "margin": float(i % 3),
+            }
+        )  # fmt: skip
+    return rows

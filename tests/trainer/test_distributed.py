@@ -1,0 +1,152 @@
+"""Several processes, real kills: the single-process curve under ZeRO, a killed rank, kill -9 of the whole run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from curate import trainer_process
+from curate.errors import TrainError
+from tests.support.training import curve, rows, settings, small_mix, trained
+from trainer.data import MixReader
+from trainer.encode import Encoder
+from trainer.model import RewardModel
+from trainer.validation import accuracy
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory):
+    return small_mix(tmp_path_factory.mktemp("mix"))
+
+
+@pytest.fixture(scope="module")
+def alone(mix, tmp_path_factory):
+    """The run of one process that all others must repeat."""
+    return trained(mix, tmp_path_factory.mktemp("alone") / "r")
+
+
+def start(mix: Path, out: Path, processes: int, *more: str, say=lambda _: None) -> Path:
+    """The run as `curate train --nproc` starts it."""
+    trainer_process.prepare("tiny_cpu", settings(mix, out, *more))
+    trainer_process.run(trainer_process.command(out, processes), say)
+    return out
+
+
+def holdout_margin(run: Path, mix: Path) -> float:
+    model, encoder = (
+        RewardModel.from_pretrained(run / "final"),
+        Encoder(run / "final", max_length=2048, max_pixels=12544),
+    )
+    return accuracy(model, [encoder.pair(row) for row in MixReader(mix, "holdout").rows()], 4096).margin
+
+
+def ranks_of(out: Path) -> dict[int, int]:
+    """Process ids of a run's trainers by their rank."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words, environment = ((path / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
+        except OSError:
+            continue
+        rank = [int(x[5:]) for x in environment if x.startswith(b"RANK=")]
+        if f"{out}/config.yaml".encode() in words and rank and b"torch.distributed.run" not in words:
+            found[rank[0]] = int(path.name)
+    return found
+
+
+def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_process(mix, alone, tmp_path):
+    """Two processes, one text-only micro-batch beside one with images; rank 1 dies after a checkpoint."""
+    told = []
+
+    def listen(line):
+        told.append(line)
+        if line.startswith("step 2: holdout"):
+            os.kill(ranks_of(tmp_path)[1], signal.SIGKILL)
+
+    with pytest.raises(TrainError) as caught:
+        start(mix, tmp_path, 2, "zero=3", say=listen)
+    assert str(caught.value) == "process 1 of the trainer: was killed (SIGKILL)"
+    assert not [line for line in told if "Traceback" in line or "torch" in line]
+    continued = start(mix, tmp_path, 2, "zero=3", say=told.append)
+    assert [line for line in told if re.match("starting|continuing after step [1-4]:", line)][1:]
+    assert curve(continued) == pytest.approx(curve(alone), rel=1e-4)
+    assert holdout_margin(continued, mix) == pytest.approx(holdout_margin(alone, mix), rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [0, 1, 2, 3])
+def test_two_processes_give_the_curve_of_one(mix, alone, tmp_path, zero):
+    run = start(mix, tmp_path, 2, f"zero={zero}", "gradient_checkpointing=true")
+    assert curve(run) == pytest.approx(curve(alone), rel=1e-4)
+    assert holdout_margin(run, mix) == pytest.approx(holdout_margin(alone, mix), rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [1, 2, 3])
+def test_bf16_is_near_and_its_model_scores_as_evaluated(mix, alone, tmp_path, zero):
+    run = start(mix, tmp_path, 2, f"zero={zero}", "bf16=true")
+    losses = [[row["loss"] for row in rows(one) if "loss" in row] for one in (run, alone)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
+    assert RewardModel.from_pretrained(run / "final").head.layers[0].weight.dtype is torch.float32
+    assert holdout_margin(run, mix) == pytest.approx(
+        [row for row in rows(run) if "eval" in row][-1]["margin"], abs=0.02
+    )
+
+
+@pytest.mark.slow
+def test_lora_under_zero_3(mix, tmp_path):
+    more = ("freeze_vision=true", "lora.rank=4")
+    one, two = trained(mix, tmp_path / "1", "zero=1", *more), start(mix, tmp_path / "2", 2, "zero=3", *more)
+    assert curve(two) == pytest.approx(curve(one), rel=1e-4)
+    assert holdout_margin(two, mix) == pytest.approx(holdout_margin(one, mix), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_processes_is_refused(mix, tmp_path):
+    run = start(mix, tmp_path, 2, "zero=2", "max_steps=2")
+    (run / "result.json").unlink()
+    with pytest.raises(TrainError) as caught:
+        start(mix, tmp_path, 1, "zero=2", "max_steps=2")
+    assert str(caught.value).endswith("step-00000002: written by 2 processes, and there are 1; expected as many")
+    assert caught.value.hint == "--nproc 2"
+
+
+COMMAND = [sys.executable, "-m", "curate", "train"]
+
+
+def wait_for(out: Path, step: int, process: subprocess.Popen) -> None:
+    """Until the run has written this step."""
+    path = out / "metrics.jsonl"
+    while not path.exists() or f'"step": {step},' not in path.read_text():
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_command_continues_after_a_kill(mix, tmp_path, number):
+    """kill -9 of `curate train` takes its trainer along; Ctrl-C leaves a checkpoint and exits 130."""
+    alone = trained(mix, tmp_path / "alone", "epochs=6", "save_every_pairs=8")
+    out = tmp_path / "run"
+    command = [*COMMAND, str(mix), "-p", "tiny_cpu", "--out", str(out), "--json"]
+    command += [
+        x for x in settings(mix, out, "epochs=6", "save_every_pairs=8") if not x.startswith(("mix=", "out="))
+    ]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    wait_for(out, 4, first)
+    first.send_signal(number)
+    said = first.communicate()[1]
+    assert first.returncode == (130 if number == signal.SIGINT else -9)
+    if number == signal.SIGINT:
+        assert said.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "continuing after step" in again.stderr
+    assert json.loads(again.stdout)["step"] == 30
+    assert rows(out) == rows(alone)

@@ -1,0 +1,67 @@
+"""A packed batch: sequences that share prefixes, with what the model needs to read them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from trainer.prefix_attention import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Replies to one prompt: branch i is the whole sequence `ids[i]`; its first `shared` tokens are all branches'.
+
+    With one branch `shared` is 0. All media lie inside the shared prefix (or in the one branch); `media` are the
+    processor's tensors for them by their forward name, e.g. {"pixel_values": [n, d], "image_grid_thw": [k, 3]}."""
+
+    ids: tuple[Tensor, ...]
+    shared: int
+    media: Mapping[str, Tensor]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a row it takes when its prefix is shared."""
+        return self.unshared_tokens - self.shared * (len(self.ids) - 1)
+
+    @property
+    def unshared_tokens(self) -> int:
+        """Tokens it takes when every branch stands alone."""
+        return sum(map(len, self.ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a forward pass takes.
+
+    input_ids        int64 [1, T] packed, [B, T] padded
+    position_ids     like input_ids; [4, 1, T] or [4, B, T] for Qwen-VL kinds
+    attention_mask   bool [B, T], padded only
+    plan             packed only
+    pool             int64 [S]: the last real token of each branch in hidden.flatten(0, 1), in the order of trees
+    media            of all trees, in the order of the row
+    tokens           real tokens computed, the dummy image's left out
+    unshared_tokens  what they would be without sharing
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    attention_mask: Tensor | None
+    plan: Plan | None
+    pool: Tensor
+    media: Mapping[str, Tensor]
+    tokens: int
+    unshared_tokens: int
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on a device."""
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device),
+            position_ids=self.position_ids.to(device),
+            attention_mask=None if self.attention_mask is None else self.attention_mask.to(device),
+            plan=None if self.plan is None else self.plan.to(device),
+            pool=self.pool.to(device),
+            media={name: tensor.to(device) for name, tensor in self.media.items()},
+        )

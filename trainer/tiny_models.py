@@ -1,0 +1,174 @@
+"""Tiny checkpoints of every backbone kind, laid out as the Hub's are, for tests and the CPU preset.
+
+`python -m trainer.tiny_models qwen2_5_vl DIR` writes one.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from tokenizers import pre_tokenizers, trainers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedConfig
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from curate.errors import TrainError
+from trainer.backbones import Kind, quiet
+
+HEAD_DIM = 16
+VISION_HIDDEN = 32
+VOCAB = 512
+MAX_PIXELS = 112 * 112
+TILE, PATCH = 56, 14  # InternVL: a tile of 4x4 patches is 2x2 tokens
+
+QWEN_SPECIALS = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+INTERNVL_SPECIALS = {
+    "im_start_token": "<|im_start|>",
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if loop.first and message.role != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}{% else %}"
+    "{% for block in message.content %}"
+    "{% if block.type == 'image' %}IMAGE{% elif block.type == 'video' %}VIDEO{% else %}{{ block.text }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+QWEN_MEDIA = ("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>")
+INTERNVL_MEDIA = ("<IMG_CONTEXT>\n", "<video>\n")
+
+CORPUS = (
+    "You are a helpful assistant. What is shown in the picture? The image shows a red square on a white table.",
+    "Answer the question with one word: how many cats are there? There are two cats, and one of them is black.",
+    "def add(first, second):\n    return first + second\n\n\nprint(add(1, 2))\n",
+    "I am sorry, but I can not help with that. Here is another way to think about this problem:\n\n1. First,",
+    "The better reply is right, short and polite; the worse reply is wrong, long or rude. Therefore the answer is",
+    "Solve for x: 3x + 7 = 25. Subtract 7 from both sides, then divide by 3: x = 6.\n\n**Answer:** 6\n",
+    "图片里有什么？图片里有一只猫。 ¿Qué hay en la imagen? Was ist auf dem Bild zu sehen?",
+)
+
+
+def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, layers: int = 2) -> Path:
+    """Write a whole checkpoint of this kind: config, fp32 weights, tokenizer, chat template, image processor.
+
+    The same arguments give the same weights and tokens. `hidden` is the text width, a multiple of 32; `layers`
+    counts text layers. Raises TrainError for a kind that is none of ours or another width.
+    """
+    if kind not in get_args(Kind):
+        raise TrainError("tiny", f"unknown kind {kind!r}", f"one of {', '.join(get_args(Kind))}")
+    if hidden < 32 or hidden % 32:
+        raise TrainError("tiny", f"hidden {hidden}", "a multiple of 32")
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer(kind)
+    config = _config(kind, tokenizer, hidden, layers)
+    model_class: Any = AutoModelForCausalLM if kind == "text" else AutoModelForImageTextToText
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model_class.from_config(config, dtype=torch.float32).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    if kind != "text":
+        _image_processor(kind).save_pretrained(directory)
+    if kind == "internvl":
+        facts = {"image_seq_length": config.image_seq_length, "processor_class": "InternVLProcessor"}
+        (directory / "processor_config.json").write_text(json.dumps(facts))
+    return directory
+
+
+def build_tokenizer(kind: str) -> Qwen2Tokenizer:
+    """A Qwen tokenizer over a byte-level BPE learnt from CORPUS: it encodes any text."""
+    learner = Qwen2Tokenizer()._tokenizer  # normalizer and pre-tokenizer as upstream's
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    learner.train_from_iterator(
+        CORPUS, trainers.BpeTrainer(vocab_size=VOCAB, initial_alphabet=alphabet, show_progress=False)
+    )
+    bpe = json.loads(learner.to_str())["model"]
+    return Qwen2Tokenizer(
+        vocab=bpe["vocab"],
+        merges=[tuple(merge) for merge in bpe["merges"]],
+        eos_token="<|im_end|>",
+        extra_special_tokens=INTERNVL_SPECIALS if kind == "internvl" else QWEN_SPECIALS,
+        chat_template=_chat_template(kind),
+    )
+
+
+def _chat_template(kind: str) -> str:
+    image, video = INTERNVL_MEDIA if kind == "internvl" else QWEN_MEDIA
+    return CHAT_TEMPLATE.replace("IMAGE", image).replace("VIDEO", video)
+
+
+def _image_processor(kind: str) -> Any:
+    if kind == "internvl":
+        return GotOcr2ImageProcessorPil(
+            size={"height": TILE, "width": TILE}, crop_to_patches=True, min_patches=1, max_patches=4
+        )
+    return Qwen2VLImageProcessorPil(
+        patch_size=16 if kind == "qwen3_vl" else PATCH, min_pixels=28 * 28, max_pixels=MAX_PIXELS
+    )
+
+
+def _config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> PreTrainedConfig:
+    text = _text_config(kind, tokenizer, hidden, layers)
+    if kind == "text":
+        return AutoConfig.for_model("qwen2", **text)
+    return AutoConfig.for_model(
+        kind, text_config=text, vision_config=_vision_config(kind, hidden), **_media_ids(kind, tokenizer)
+    )
+
+
+def _text_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> dict[str, Any]:
+    """Weights are drawn with 1/sqrt(hidden), not 0.02: at this width the layers would otherwise hardly act."""
+    config: dict[str, Any] = {
+        "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 2 * hidden,
+        "num_hidden_layers": layers, "num_attention_heads": hidden // HEAD_DIM,
+        "num_key_value_heads": hidden // HEAD_DIM // 2, "max_position_embeddings": 32768,
+        "initializer_range": hidden**-0.5, "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id,
+    }  # fmt: skip
+    if kind == "qwen3_vl":
+        rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 2, 2], "mrope_interleaved": True}
+        return config | {"head_dim": HEAD_DIM, "rope_parameters": rope}
+    if kind in ("qwen2_vl", "qwen2_5_vl"):
+        return config | {
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
+        }
+    return config | ({"model_type": "qwen2"} if kind == "internvl" else {})
+
+
+def _vision_config(kind: str, hidden: int) -> dict[str, Any]:
+    heads = VISION_HIDDEN // HEAD_DIM
+    scale = {"initializer_range": VISION_HIDDEN**-0.5}
+    if kind == "internvl":
+        size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
+        return scale | size | {"intermediate_size": 64, "image_size": [TILE, TILE], "patch_size": [PATCH, PATCH]}
+    shared = scale | {"depth": 2, "num_heads": heads}
+    if kind == "qwen2_vl":
+        return shared | {"embed_dim": VISION_HIDDEN, "hidden_size": hidden, "mlp_ratio": 2}
+    shared |= {"hidden_size": VISION_HIDDEN, "out_hidden_size": hidden, "intermediate_size": 64}
+    if kind == "qwen2_5_vl":
+        return shared | {"window_size": 56, "fullatt_block_indexes": [1]}
+    return shared | {"patch_size": 16, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+
+
+def _media_ids(kind: str, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
+    number = tokenizer.convert_tokens_to_ids
+    if kind == "internvl":
+        return {"image_token_id": number("<IMG_CONTEXT>"), "image_seq_length": (TILE // PATCH // 2) ** 2}
+    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
+             "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}  # fmt: skip
+    return {key: number(token) for key, token in names.items()}
+
+
+if __name__ == "__main__":
+    save(sys.argv[1], sys.argv[2])
