@@ -21,7 +21,7 @@ from curate.images.packs import Packs
 from curate.inputs import Inputs
 from curate.inspect.targets import Target
 from curate.pairs import keys as key_columns
-from curate.pairs.media_refs import shown
+from curate.pairs.media_refs import image_refs
 from curate.screening.screen import sketched
 from curate.steps.corpus import Corpus
 from curate.steps.decontaminate import Bound, Decontaminate
@@ -130,7 +130,9 @@ def _exact(pairs: pl.DataFrame) -> U64:
 
 def _same_images(pairs: pl.DataFrame, corpus: Corpus, *, copies: bool) -> U64:
     images = (
-        shown(pairs, corpus.files()).select("index", image="key").join(pairs.select("index", "bit"), on="index")
+        image_refs(pairs, corpus.files())
+        .select("index", image="key")
+        .join(pairs.select("index", "bit"), on="index")
     )
     if copies:
         leaders = image_match.copies(images["image"].unique(), Packs(corpus.images), corpus.engine)

@@ -184,7 +184,7 @@ def shown(
     Looks at the images of these pairs alone, whatever else the store holds; `known` are those of the index.
     """
     schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean}
-    seen = media_refs.shown(keys, files).select("index", "key")
+    seen = media_refs.image_refs(keys, files).select("index", "key")
     if not index.images.height or not seen.height:
         return pl.DataFrame(schema=schema)
     near = copies.near_keys(seen["key"].unique(), store, index.images["key"].unique(), known, engine)

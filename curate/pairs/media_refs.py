@@ -1,4 +1,4 @@
-"""Which images the pairs of pairs files show, and the part of `prompt_key` that comes from them. Reads no text."""
+"""The images of the pairs in pairs files, and the part of `prompt_key` that comes from them. Reads no text."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,15 +9,15 @@ import polars as pl
 import xxhash
 
 KIND = pl.Enum(["image", "video"])
-SHOWN: dict[str, Any] = {"index": pl.UInt32, "entry": pl.UInt32, "kind": KIND, "key": pl.String}
+IMAGE_REFS: dict[str, Any] = {"index": pl.UInt32, "entry": pl.UInt32, "kind": KIND, "key": pl.String}
 """One row for each image of a pair, in its order: the pair, which of its media it belongs to, and its key."""
 
 PLACE = ("pool", "part", "position")
 
 
-def shown(keys: pl.DataFrame, files: Sequence[Sequence[Path]]) -> pl.DataFrame:
-    """SHOWN of pairs with the columns index, pool, part and position, which lie in files[pool][part]."""
-    found, places = [pl.DataFrame(schema=SHOWN)], keys.select("index", *PLACE)  # not a copy of all columns
+def image_refs(keys: pl.DataFrame, files: Sequence[Sequence[Path]]) -> pl.DataFrame:
+    """IMAGE_REFS of pairs with the columns index, pool, part and position, which are rows of files[pool][part]."""
+    found, places = [pl.DataFrame(schema=IMAGE_REFS)], keys.select("index", *PLACE)  # not a copy of all columns
     for (pool, part), some in places.group_by("pool", "part", maintain_order=True):
         path = files[int(str(pool))][int(str(part))]
         media = pl.read_parquet(path, columns=["media"]).with_row_index("position")
@@ -37,9 +37,9 @@ def shown(keys: pl.DataFrame, files: Sequence[Sequence[Path]]) -> pl.DataFrame:
 def media_keys(images: pl.DataFrame) -> pl.DataFrame:
     """Columns index and media_key, by index: what `schema.media_digest` of a pair's media puts into prompt_key."""
     several = images["index"].is_duplicated()
-    said = pl.format("{}:{}", pl.col("kind").first(), pl.col("key").str.join(",")).alias("said")
-    entries = images.filter(several).group_by("index", "entry", maintain_order=True).agg(said)
-    texts = entries.group_by("index", maintain_order=True).agg(text=pl.col("said").str.join(";"))
+    entry_text = pl.format("{}:{}", pl.col("kind").first(), pl.col("key").str.join(",")).alias("text")
+    entries = images.filter(several).group_by("index", "entry", maintain_order=True).agg(entry_text)
+    texts = entries.group_by("index", maintain_order=True).agg(text=pl.col("text").str.join(";"))
     # most pairs show one image, many of them the same: their texts are made once for each image
     alone = images.filter(~several).select("index", "kind", "key")
     made = alone.select("kind", "key").unique().with_columns(text=pl.format("{}:{}", "kind", "key"))

@@ -15,7 +15,7 @@ from curate import schema
 from curate.engines.base import Engine, Listener
 from curate.hashing import Hashes, fingerprint, inputs
 from curate.images.decode import MAX_PIXELS
-from curate.pairs.part import Task, check_guard, normalize_slice
+from curate.pairs.part import SliceTask, check_guard, normalize_slice
 from curate.rawfiles.media_finder import MediaSpec
 from curate.rawfiles.rows import row_files, slices
 from curate.sources.base import RowFile, Source
@@ -27,7 +27,7 @@ class Job:
     """A source with its options and raw directory: what one pairs artefact is made from.
 
     `revision` and `license` are those of the commit that was fetched, null for a raw directory of the user's own;
-    `pinned` says whether a manifest named that commit before it was fetched.
+    `pinned` is true where a manifest named that commit before it was fetched.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Artefact:
 
 
 def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
-    """Where the artefact of a job is or will be. Hashes the raw files (remembered), reads no row."""
+    """Locate the artefact of a job, finished or not. Hashes the raw files (remembered), reads no row."""
     files = row_files(job.source, job.raw, job.options)
     media = [path for pattern in job.source.media for path in job.raw.glob(pattern)]
     index = [path for path in job.raw.glob("meta.json") if job.source.row_files is not None]
@@ -96,12 +96,12 @@ def normalize_all(
     """Make the missing parts of artefacts and publish their manifests; finished ones are given back as they are.
 
     The slices of all of them are one queue, the largest first, so that no worker waits for the last file of a
-    source. `finished` hears of each artefact that was made. Raises GuardError when more rows of a source are
+    source. `finished` is called with each artefact that was made. Raises GuardError when more rows of a source are
     skipped than allowed, RawError for damaged files.
     """
     done = list(artefacts)
     waiting: dict[int, dict[int, dict[str, Any]]] = {}
-    tasks: list[tuple[int, Task]] = []
+    tasks: list[tuple[int, SliceTask]] = []
     for at, artefact in enumerate(artefacts):
         if artefact.manifest:
             check_guard(artefact.job.name, _limit(artefact.job), artefact.manifest["parts"])
@@ -119,13 +119,6 @@ def normalize_all(
     return done
 
 
-def normalize(
-    artefact: Artefact, workspace: Workspace, engine: Engine, listen: Listener | None = None
-) -> Artefact:
-    """One artefact, as `normalize_all`."""
-    return normalize_all([artefact], workspace, engine, listen)[0]
-
-
 def _limit(job: Job) -> float:
     return job.source.max_skip if job.max_skip is None else job.max_skip
 
@@ -137,13 +130,13 @@ def _publish(artefact: Artefact, receipts: Sequence[dict[str, Any]]) -> Artefact
     return dataclasses.replace(artefact, manifest=manifest)
 
 
-def _tasks(artefact: Artefact, workspace: Workspace) -> list[Task]:
+def _tasks(artefact: Artefact, workspace: Workspace) -> list[SliceTask]:
     job = artefact.job
     media = MediaSpec(
         raw=job.raw, patterns=job.source.media, match=job.source.media_match, cache=workspace.cache / "archives"
     )
     return [
-        Task(
+        SliceTask(
             name=job.name,
             source=job.source,
             options=job.options,

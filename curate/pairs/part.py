@@ -35,7 +35,7 @@ SKIPS = pa.schema([("row", pa.string()), ("reason", pa.string()), ("detail", pa.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class SliceTask:
     """One slice of a source's raw files, and where its part goes."""
 
     name: str
@@ -60,7 +60,7 @@ class Task:
         return self.directory / f"part-{self.number:05}.json"
 
 
-def normalize_slice(task: Task) -> dict[str, Any]:
+def normalize_slice(task: SliceTask) -> dict[str, Any]:
     """Write one part and return its receipt; a part that is finished already is not touched."""
     _settle()
     gc.disable()  # rows are trees without cycles: looking for cycles costs a tenth of the time and finds none
@@ -77,7 +77,7 @@ def _settle() -> None:
     gc.freeze()
 
 
-def _normalize_slice(task: Task) -> dict[str, Any]:
+def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     if task.receipt.exists():
         made: dict[str, Any] = read_json(task.receipt)
         tick(rows=made["rows"], skipped=sum(made["skipped"].values()), bytes=task.slice.bytes)
@@ -99,7 +99,7 @@ def _normalize_slice(task: Task) -> dict[str, Any]:
 class _Part:
     """The work on one slice: rows in, pairs and skips out, every row counted once."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: SliceTask) -> None:
         self.task = task
         self.rows = self.gave = self.pairs = 0
         self.skips: list[dict[str, str]] = []
@@ -145,7 +145,7 @@ class _Part:
             )
         except SkipRow:
             raise
-        except Exception as error:  # an adapter's bug: say where it met which row, and let it through
+        except Exception as error:  # an adapter's bug: add the row to the error, and let it through
             error.add_note(f"source {task.name}, row {where}, columns {sorted(map(str, row))}")
             raise
 

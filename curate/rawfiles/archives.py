@@ -1,4 +1,4 @@
-"""What lies in an archive (zip, tar, either of them split into parts), listed strictly and without extraction."""
+"""Members of an archive (zip, tar, either of them split into parts), listed strictly and without extraction."""
 
 import io
 import os
@@ -64,19 +64,19 @@ class SplitFile(io.RawIOBase):
         self.size, self._position = sum(sizes), 0
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """The position over all parts."""
+        """Return the position over all parts."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a position over all parts; it may lie behind the end."""
+        """Move to a position over all parts; it may be past the end."""
         position = offset + (0, self._position, self.size)[whence]
         if position < 0:
             raise ValueError(f"seek to {position}")
@@ -114,7 +114,7 @@ class SplitFile(io.RawIOBase):
 STORED, DEFLATED, TAR = 0, 8, 255
 
 
-class Entry(NamedTuple):
+class Member(NamedTuple):
     """One member: where its local header (zip) or its data (tar) begins, and how it is packed."""
 
     name: bytes
@@ -125,7 +125,7 @@ class Entry(NamedTuple):
     method: int
 
 
-def entries(file: SplitFile, where: str) -> Iterator[Entry]:
+def entries(file: SplitFile, where: str) -> Iterator[Member]:
     """The files in an archive (no directories, no links) with clean relative names, as they come.
 
     Raises RawError where it is cut, corrupt, compressed as a whole, or has a member that points outside.
@@ -146,9 +146,9 @@ def entries(file: SplitFile, where: str) -> Iterator[Entry]:
 def _clean(name: bytes, where: str) -> bytes:
     parts = [part for part in name.split(b"/") if part not in (b"", b".")]
     if name.startswith(b"/") or b".." in parts or re.match(rb"[A-Za-z]:/", name):
-        shown = name.decode(errors="replace")
+        text = name.decode(errors="replace")
         raise RawError(
-            where, f"member {shown!r} points outside", "relative paths", "repack it, or drop it from media"
+            where, f"member {text!r} points outside", "relative paths", "repack it, or drop it from media"
         )
     return b"/".join(parts)
 
@@ -157,7 +157,7 @@ def _broken(where: str, what: str) -> RawError:
     return RawError(where, what, "a whole archive", "delete it and fetch the source again")
 
 
-def _zip_entries(file: SplitFile, where: str) -> Iterator[Entry]:
+def _zip_entries(file: SplitFile, where: str) -> Iterator[Member]:
     count, start, size, shift = _zip_directory(file, where)
     directory = file.pread(size, start)
     position = 0
@@ -171,9 +171,9 @@ def _zip_entries(file: SplitFile, where: str) -> Iterator[Entry]:
         extra = directory[named + lengths[0] : named + lengths[0] + lengths[1]]
         position = named + sum(lengths)
         full, packed, offset = _zip64(extra, (fields[8], fields[7], fields[15]), where)
-        entry = Entry(name, offset + shift, packed, full, fields[6], fields[3])
+        entry = Member(name, offset + shift, packed, full, fields[6], fields[3])
         if entry.offset + packed > start:
-            raise _broken(where, f"member {name.decode()!r} lies behind the end")
+            raise _broken(where, f"member {name.decode()!r} reaches past the end of the archive")
         if fields[2] & 1 or entry.method not in (STORED, DEFLATED):
             found = "encrypted" if fields[2] & 1 else f"compressed by method {entry.method}"
             raise RawError(
@@ -223,7 +223,7 @@ def _zip64(extra: bytes, values: tuple[int, int, int], where: str) -> tuple[int,
 
 
 def _utf8(name: bytes) -> bytes:
-    """Many writers store UTF-8 without saying so; what is not is in the code page of the first PCs."""
+    """Decode a name as UTF-8, which many writers use without the flag for it, and else as code page 437."""
     try:
         name.decode()
     except UnicodeDecodeError:
@@ -231,8 +231,8 @@ def _utf8(name: bytes) -> bytes:
     return name
 
 
-def _tar_entries(file: SplitFile, where: str) -> Iterator[Entry]:
-    """By tarfile's header parser, but not by its loop, which takes a corrupt header for the end of the archive."""
+def _tar_entries(file: SplitFile, where: str) -> Iterator[Member]:
+    """Read a tar with tarfile's header parser, but not its loop, which takes a corrupt header for the end."""
     try:
         tar = tarfile.TarFile(fileobj=file)
     except tarfile.TarError as error:
@@ -249,10 +249,10 @@ def _tar_entries(file: SplitFile, where: str) -> Iterator[Entry]:
             if info.offset_data + info.size > file.size:
                 raise _broken(where, f"cut within member {info.name!r}")
             name = _utf8(info.name.encode(errors="surrogateescape"))
-            yield Entry(name, info.offset_data, info.size, info.size, 0, TAR)
+            yield Member(name, info.offset_data, info.size, info.size, 0, TAR)
 
 
-def data_offset(file: SplitFile, entry: Entry) -> int:
+def data_offset(file: SplitFile, entry: Member) -> int:
     """Where the member's data begin, -1 where its local header is damaged."""
     if entry.method == TAR:
         return entry.offset
@@ -263,8 +263,8 @@ def data_offset(file: SplitFile, entry: Entry) -> int:
     return entry.offset + 30 + int(name) + int(extra)
 
 
-def read_whole(file: SplitFile, entry: Entry) -> bytes | None:
-    """The member's bytes, None where they are not what the archive's index says they are."""
+def read_whole(file: SplitFile, entry: Member) -> bytes | None:
+    """The member's bytes, None where they are not what the archive's index promises."""
     start = data_offset(file, entry)
     data = file.pread(entry.packed, start) if start >= 0 else b""
     if entry.method == DEFLATED:
@@ -279,7 +279,7 @@ def read_whole(file: SplitFile, entry: Entry) -> bytes | None:
 class MemberStream(io.RawIOBase):
     """A member as a stream that is never held whole; it closes the archive. Raises RawError on damage."""
 
-    def __init__(self, file: SplitFile, entry: Entry, where: str) -> None:
+    def __init__(self, file: SplitFile, entry: Member, where: str) -> None:
         self._file, self._entry, self._where = file, entry, where
         self._next = data_offset(file, entry)
         self._left = entry.packed
@@ -289,7 +289,7 @@ class MemberStream(io.RawIOBase):
             raise self._damaged()
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import xxhash
 
 from curate.errors import RawError, SkipRow
-from curate.rawfiles.archives import Entry, SplitFile, entries, members, read_member, read_whole, split_parts
+from curate.rawfiles.archives import Member, SplitFile, entries, members, read_member, read_whole, split_parts
 from curate.rawfiles.path_index import (
     Arrays,
     PathIndex,
@@ -37,14 +37,14 @@ __all__ = ["MediaFinder", "MediaSpec", "SplitFile", "members", "read_member", "s
 
 INDEX_VERSION = 1
 MEMBER_BYTES = 1 << 30
-"""A media member that says it is larger is taken for a bomb."""
+"""The largest media member; a larger one is refused."""
 SUSPECT_BYTES, SUSPECT_RATIO = 64 << 20, 200
-"""And so is one of this size that was packed to less than a 200th: no image or video packs like that."""
+"""A member of this size that was packed to less than a 200th is refused: no image or video packs like that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSpec:
-    """Where a source's media lie and how they are found; opens a finder in any process."""
+    """The places of a source's media and how they are found; opens a finder in any process."""
 
     raw: Path
     patterns: tuple[str, ...]
@@ -89,7 +89,7 @@ class _Archive:
         """The file with this number."""
         name = self.listing.files.name(number)
         numbers = (int(self._entries[column][number]) for column in COLUMNS)
-        data = read_whole(self._file, Entry(name, *numbers))
+        data = read_whole(self._file, Member(name, *numbers))
         if data is None:
             raise SkipRow("image_damaged", f"{self._where}!{name.decode()}")
         return data
@@ -129,7 +129,7 @@ def _read_through(file: SplitFile, where: str) -> Arrays:
 
 
 def _hidden(name: bytes) -> bool:
-    """What file managers leave behind, never media: .DS_Store, __MACOSX/._x.jpg."""
+    """Whether file managers left it behind; it is never media: .DS_Store, __MACOSX/._x.jpg."""
     return name.startswith(b"__MACOSX/") or name.rpartition(b"/")[2].startswith(b".")
 
 

@@ -155,7 +155,7 @@ def _cut_row_groups(whole: Slice, target: int) -> Iterator[Slice]:
 def rows(part: Slice) -> Iterator[tuple[int, Row | None]]:
     """(row number, row) for each row of the slice; None for a JSONL line that is not a JSON object.
 
-    Raises RawError where the file is truncated or not what its name says.
+    Raises RawError where the file is truncated, or not of the format of its name.
     """
     kind, _, packed = _kind(part.name).partition(" ")
     try:

@@ -8,7 +8,7 @@ import polars as pl
 
 from curate.images.copies import copies
 from curate.images.packs import Packs
-from curate.pairs.media_refs import media_keys, shown
+from curate.pairs.media_refs import image_refs, media_keys
 from curate.steps.base import DECISION
 from curate.steps.corpus import Corpus, Sketch
 from curate.steps.exact_duplicates import losers
@@ -34,7 +34,7 @@ class ImageDuplicates:
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions about the losers."""
-        images = shown(keys, corpus.files())
+        images = image_refs(keys, corpus.files())
         found = copies(images["key"].unique(), Packs(corpus.images), corpus.engine)
         affected = pl.concat([found["key"], found["of"]]).unique()
         images = images.join(images.filter(pl.col("key").is_in(affected.implode())), on="index", how="semi")

@@ -19,7 +19,7 @@ from curate.images import copies as image_match
 from curate.images.compare import Alike
 from curate.images.copies import copies, grid, near_keys
 from curate.images.store import ImageStore
-from curate.pairs.media_refs import media_keys, shown
+from curate.pairs.media_refs import image_refs, media_keys
 from curate.pairs.pool import Pool
 from curate.schema import Media, key64, media_digest
 from curate.screening.screen import screen
@@ -273,7 +273,7 @@ def test_media_keys_are_those_of_the_schema(tmp_path: Path):
     pool = placed(tmp_path / "one", [{"media": some} for some in media])
     keys = pl.DataFrame({"index": [5, 6, 7], "pool": [0] * 3, "part": [0] * 3, "position": [0, 1, 2]})
     keys = keys.cast({"index": pl.UInt32, "position": pl.UInt32})
-    images = shown(keys, [[pool.directory / pool.parts[0]]])
+    images = image_refs(keys, [[pool.directory / pool.parts[0]]])
     assert images.rows() == [
         (5, 0, "image", "a"),
         (6, 0, "video", "a"),

@@ -16,7 +16,7 @@ from curate.engines.local import Local
 from curate.errors import ConfigError, GuardError
 from curate.hashing import Hashes
 from curate.images.store import ImageStore
-from curate.pairs.normalize import Job, locate, normalize
+from curate.pairs.normalize import Job, locate, normalize_all
 from curate.sources import generic
 from curate.sources.base import Row
 from curate.workspace import Workspace
@@ -139,7 +139,7 @@ def in_worker(made, row):
 def run(tmp_path: Path, text: str):
     raw, workspace = tmp_path / "raw", Workspace(tmp_path / "work")
     job = Job(name="mine", source=source(tmp_path, text), raw=raw)
-    artefact = normalize(locate(job, workspace, Hashes(tmp_path / "hashes.json")), workspace, Local())
+    (artefact,) = normalize_all([locate(job, workspace, Hashes(tmp_path / "hashes.json"))], workspace, Local())
     rows = [row for part in artefact.parts for row in pq.read_table(artefact.directory / part).to_pylist()]
     store = ImageStore(workspace.images)
     store.refresh()

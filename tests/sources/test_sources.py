@@ -15,7 +15,7 @@ from curate.config import build
 from curate.engines.local import Local
 from curate.hashing import Hashes
 from curate.images.store import ImageStore
-from curate.pairs.normalize import Job, locate, normalize
+from curate.pairs.normalize import Job, locate, normalize_all
 from curate.schema import combine
 from curate.workspace import Workspace
 from tests.support.paths import ROWS
@@ -37,7 +37,7 @@ def test_every_row_has_its_outcome(name, case, tmp_path):
     source = sources.get(name)
     options = build(case.get("options", {}), source.options, "$.options") if source.options else None
     job = Job(name=name, source=source, raw=ROWS / name, options=options, max_skip=1.0)
-    artefact = normalize(locate(job, workspace, Hashes(tmp_path / "hashes.json")), workspace, Local())
+    (artefact,) = normalize_all([locate(job, workspace, Hashes(tmp_path / "hashes.json"))], workspace, Local())
     assert outcomes(artefact, ImageStore(workspace.images)) == expected(name, case["outcomes"])
 
 
