@@ -1,6 +1,6 @@
-"""What a licence allows, as data, and what follows for a blend. A reading aid, no legal advice.
+"""What a licence allows, as data, and what follows for a blend. A reading aid, not legal advice.
 
-`TERMS` reads licence ids as the Hub writes them. Where a licence depends on who you are or what you do (community
+`TERMS` reads licence ids as the Hub writes them. Where a licence depends on the user or the use (community
 licences of models, OpenRAIL), its terms are unknown here: somebody has to read it. Unknown never counts as
 allowed.
 """
@@ -21,7 +21,7 @@ NO_ADVICE = "This is a reading aid made from licence ids, no legal advice."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What one licence says. `redistribution` is of a copy as it is, `derivatives` of a changed one."""
+    """What one licence permits and requires; `derivatives` are changed copies."""
 
     commercial: Permission = "allowed"
     redistribution: Permission = "allowed"
@@ -89,7 +89,7 @@ def terms(name: str | None) -> Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class BlendTerms:
     """The most restrictive terms of a blend, and who brings them; sources are sorted.
 
     A mix is a changed copy, so `redistribution` of it covers derivatives too, and `forbids_redistribution` names
@@ -117,25 +117,25 @@ class Verdict:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
 
-def verdict(pairs_by_license: Mapping[tuple[str, str | None], int]) -> Verdict:
+def blend_terms(pairs_by_license: Mapping[tuple[str, str | None], int]) -> BlendTerms:
     """What holds for a blend of so many pairs by (source, licence id or null); entries of 0 do not count."""
     found = {key: n for key, n in pairs_by_license.items() if n}
-    said = {(source, name): terms(name) for source, name in found}
+    known = {(source, name): terms(name) for source, name in found}
     unknown = Counter[str]()
     for (source, name), n in found.items():
-        if UNKNOWN in _permissions(said[source, name]):
+        if UNKNOWN in _permissions(known[source, name]):
             unknown[source] += n
     ids = sorted({known_id(name) for _, name in found})
-    return Verdict(
+    return BlendTerms(
         pairs=sum(found.values()),
-        commercial=_worst_permission([one.commercial for one in said.values()]),
+        commercial=_worst_permission([one.commercial for one in known.values()]),
         redistribution=_worst_permission(
-            [permission for one in said.values() for permission in (one.redistribution, one.derivatives)]
+            [permission for one in known.values() for permission in (one.redistribution, one.derivatives)]
         ),
-        attribution=_worst_duty([one.attribution for one in said.values()]),
-        share_alike=_worst_duty([one.share_alike for one in said.values()]),
-        forbids_commercial=_sources(said, lambda one: one.commercial == "forbidden"),
-        forbids_redistribution=_sources(said, lambda one: "forbidden" in (one.redistribution, one.derivatives)),
+        attribution=_worst_duty([one.attribution for one in known.values()]),
+        share_alike=_worst_duty([one.share_alike for one in known.values()]),
+        forbids_commercial=_sources(known, lambda one: one.commercial == "forbidden"),
+        forbids_redistribution=_sources(known, lambda one: "forbidden" in (one.redistribution, one.derivatives)),
         unknown=dict(sorted(unknown.items())),
         unknown_pairs=unknown.total(),
         conflicts=_conflicts(ids),
@@ -158,8 +158,8 @@ def _worst_duty(values: list[Duty]) -> Duty:
     return next((value for value in order if value in values), "unknown")
 
 
-def _sources(said: Mapping[tuple[str, str | None], Terms], holds: Callable[[Terms], bool]) -> tuple[str, ...]:
-    return tuple(sorted({source for (source, _), one in said.items() if holds(one)}))
+def _sources(known: Mapping[tuple[str, str | None], Terms], holds: Callable[[Terms], bool]) -> tuple[str, ...]:
+    return tuple(sorted({source for (source, _), one in known.items() if holds(one)}))
 
 
 def _name(ids: list[str]) -> str | None:
@@ -169,17 +169,17 @@ def _name(ids: list[str]) -> str | None:
 
 
 def _conflicts(ids: list[str]) -> tuple[str, ...]:
-    """Licences that want the whole under themselves, against others that it cannot be under as well."""
+    """Share-alike licences of the blend, each with a licence that it cannot be combined with."""
     alike = [name for name in ids if terms(name).share_alike == "yes"]
     out = [
-        f"{first} and {second} each ask that the whole stand under them"
+        f"{first} and {second} each require that the whole be under them"
         for i, first in enumerate(alike)
         for second in alike[i + 1 :]
     ]
     free = [name for name in alike if terms(name).commercial == "allowed"]
     closed = [name for name in ids if terms(name).commercial == "forbidden" and name not in alike]
     out += [
-        f"{name} asks that all may use the whole commercially, {other} forbids it for its part"
+        f"{name} requires that all may use the whole commercially, {other} forbids it for its part"
         for name in free
         for other in closed
     ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from curate import steps
 from curate.config import build
 from curate.errors import ConfigError
-from curate.licenses import TERMS, Terms, terms, verdict
+from curate.licenses import TERMS, Terms, blend_terms, terms
 from curate.recipe import Recipe
 from curate.steps import build as build_step
 from curate.steps.licenses import Licenses
@@ -35,19 +35,19 @@ def test_terms_of_single_licences() -> None:
 
 
 def test_the_verdict_of_a_blend_names_who_forbids_and_what_is_unknown() -> None:
-    said = verdict(BLEND)
-    assert (said.commercial, said.redistribution) == ("forbidden", "unknown")
-    assert said.forbids_commercial == ("rlaif_v",)
-    assert said.forbids_redistribution == ()
-    assert (said.unknown, said.unknown_pairs, said.pairs) == ({"olmo2_mix": 378}, 378, 2_526)
-    assert (said.attribution, said.share_alike) == ("yes", "unknown")
-    assert (said.license, said.license_name) == ("other", "mixed")
+    found = blend_terms(BLEND)
+    assert (found.commercial, found.redistribution) == ("forbidden", "unknown")
+    assert found.forbids_commercial == ("rlaif_v",)
+    assert found.forbids_redistribution == ()
+    assert (found.unknown, found.unknown_pairs, found.pairs) == ({"olmo2_mix": 378}, 378, 2_526)
+    assert (found.attribution, found.share_alike) == ("yes", "unknown")
+    assert (found.license, found.license_name) == ("other", "mixed")
 
 
 def test_a_blend_of_one_licence_has_that_licence() -> None:
-    said = verdict({("a", "cc-by-4.0"): 3, ("b", "CC-BY-4.0"): 4, ("c", None): 0})
-    assert (said.license, said.license_name, said.unknown_pairs) == ("cc-by-4.0", None, 0)
-    assert (said.commercial, said.redistribution) == ("allowed", "allowed")
+    found = blend_terms({("a", "cc-by-4.0"): 3, ("b", "CC-BY-4.0"): 4, ("c", None): 0})
+    assert (found.license, found.license_name, found.unknown_pairs) == ("cc-by-4.0", None, 0)
+    assert (found.commercial, found.redistribution) == ("allowed", "allowed")
 
 
 @pytest.mark.parametrize(
@@ -55,27 +55,31 @@ def test_a_blend_of_one_licence_has_that_licence() -> None:
     [(None, ("unknown", None)), ("other", ("other", "other")), ("inf", ("other", "inf")), ("mit", ("mit", None))],
 )
 def test_the_id_on_the_card(name: str | None, front: tuple[str, str | None]) -> None:
-    said = verdict({("a", name): 1})
-    assert (said.license, said.license_name) == front
+    found = blend_terms({("a", name): 1})
+    assert (found.license, found.license_name) == front
 
 
 def test_what_forbids_changed_copies_forbids_sharing_a_mix() -> None:
-    said = verdict({("a", "cc-by-nd-4.0"): 1, ("b", "mit"): 1})
-    assert (said.redistribution, said.forbids_redistribution) == ("forbidden", ("a",))
+    found = blend_terms({("a", "cc-by-nd-4.0"): 1, ("b", "mit"): 1})
+    assert (found.redistribution, found.forbids_redistribution) == ("forbidden", ("a",))
 
 
 def test_licences_that_cannot_hold_together() -> None:
-    said = verdict({("a", "cc-by-sa-4.0"): 1, ("b", "odbl"): 1, ("c", "cc-by-nc-4.0"): 1, ("d", "mit"): 1})
-    assert said.conflicts == (
-        "cc-by-sa-4.0 and odbl each ask that the whole stand under them",
-        "cc-by-sa-4.0 asks that all may use the whole commercially, cc-by-nc-4.0 forbids it for its part",
-        "odbl asks that all may use the whole commercially, cc-by-nc-4.0 forbids it for its part",
+    found = blend_terms({("a", "cc-by-sa-4.0"): 1, ("b", "odbl"): 1, ("c", "cc-by-nc-4.0"): 1, ("d", "mit"): 1})
+    assert found.conflicts == (
+        "cc-by-sa-4.0 and odbl each require that the whole be under them",
+        "cc-by-sa-4.0 requires that all may use the whole commercially, cc-by-nc-4.0 forbids it for its part",
+        "odbl requires that all may use the whole commercially, cc-by-nc-4.0 forbids it for its part",
     )
-    assert verdict(BLEND).conflicts == ()
+    assert blend_terms(BLEND).conflicts == ()
 
 
 def test_nothing_is_allowed_of_an_empty_blend() -> None:
-    assert (verdict({}).commercial, verdict({}).license, verdict({}).license_name) == ("unknown", "other", "mixed")
+    assert (blend_terms({}).commercial, blend_terms({}).license, blend_terms({}).license_name) == (
+        "unknown",
+        "other",
+        "mixed",
+    )
 
 
 licences = st.dictionaries(
@@ -87,9 +91,9 @@ licences = st.dictionaries(
 
 @given(licences, licences)
 def test_more_pairs_never_allow_more(one: dict[Any, int], two: dict[Any, int]) -> None:
-    both = verdict(two | one)
+    both = blend_terms(two | one)
     for what in ("commercial", "redistribution"):
-        assert ORDER.index(getattr(both, what)) >= ORDER.index(getattr(verdict(one), what))
+        assert ORDER.index(getattr(both, what)) >= ORDER.index(getattr(blend_terms(one), what))
     assert both.commercial != "allowed" or both.unknown_pairs == 0
 
 

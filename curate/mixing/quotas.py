@@ -38,7 +38,7 @@ def exact_fill(total: int, weights: Sequence[Fraction], caps: Sequence[int | Non
 def water_fill(total: int, weights: Sequence[Fraction], caps: Sequence[int | None]) -> list[int]:
     """Split `total` in proportion to `weights`, none above its cap; what a cap cuts off goes to the others.
 
-    The sum is below `total` only where every entry stands at its cap.
+    The sum is below `total` only where every entry is at its cap.
     """
     exact = exact_fill(total, weights, caps)
     return largest_remainder(int(sum(exact)), exact)
@@ -144,7 +144,7 @@ def _shared_rows(recipe: Recipe, fixed: int, pools: Mapping[str, int | None]) ->
     if sum(rows) < left:
         raise InfeasibleError(
             f"{recipe.where}.sources",
-            f"every share stands at its cap, which gives {sum(rows):,} of {left:,} rows",
+            f"every share is at its cap, which gives {sum(rows):,} of {left:,} rows",
             "at least one share without a cap",
             f"rows: {fixed + sum(rows)} is the largest feasible total",
         )

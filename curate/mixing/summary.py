@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.errors import WorkspaceError
-from curate.licenses import verdict
+from curate.licenses import blend_terms
 from curate.mixing.select import Selection
 from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
@@ -153,7 +153,7 @@ def _licenses(pools: Sequence[_Rows]) -> dict[str, Any]:
             share = mixed[name] / total if total else 0.0
             line = {"label": pool.label, "license": name, "pairs": mixed[name], "held_out": held[name]}
             table.append({**line, "share": share})
-    return {"table": table, "verdict": verdict(everything).to_dict()}
+    return {"table": table, "verdict": blend_terms(everything).to_dict()}
 
 
 def _figures(rows: pl.DataFrame) -> dict[str, Any]:

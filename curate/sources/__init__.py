@@ -1,4 +1,4 @@
-"""One file per dataset; the file's name is the source's name. A user's own are manifests that name an adapter."""
+"""One file per dataset, named as the source. A user's own sources are manifests that name an adapter."""
 
 import importlib
 import pkgutil
@@ -8,12 +8,12 @@ from pathlib import Path
 from curate.errors import ConfigError
 from curate.sources.base import Source
 
-VERBS = {"base", "generic", "images", "ranking"}  # what adapters are written with
+HELPERS = {"base", "generic", "images", "ranking"}  # modules that adapters use
 
 
 def names() -> list[str]:
     """The bundled sources, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in VERBS)
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in HELPERS)
 
 
 def own(manifests: Path | None) -> dict[str, Path]:
@@ -27,13 +27,13 @@ def own(manifests: Path | None) -> dict[str, Path]:
 
 def get(name: str, manifests: Path | None = None, where: str = "source") -> Source:
     """The source of that name, the user's own before the bundled. Raises ConfigError with the closest names."""
-    mine = own(manifests)
-    if name in mine:
+    found = own(manifests)
+    if name in found:
         from curate.sources import generic
 
-        return generic.load(mine[name])
+        return generic.load(found[name])
     if name not in names():
-        close = get_close_matches(name, [*names(), *mine], n=3)
+        close = get_close_matches(name, [*names(), *found], n=3)
         hint = f"did you mean {', '.join(close)}?" if close else "curate sources lists them"
         raise ConfigError(where, f"no source is called {name!r}", "a bundled source or a manifest", hint)
     source: Source = importlib.import_module(f"curate.sources.{name}").SOURCE

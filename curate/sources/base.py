@@ -1,4 +1,4 @@
-"""What a source is, and the few verbs that adapters are written with.
+"""The type of a source, and the functions that adapters are written with.
 
 An adapter turns one upstream row into drafts: content only. The driver (`curate.pairs.normalize`) reads the files,
 finds the media, stamps provenance and counts. A row that cannot become a pair raises `SkipRow("reason")`.
@@ -15,9 +15,9 @@ from curate.schema import Block, MediaKind, Message
 
 
 class Row(dict[str, Any]):
-    """One upstream record; `row["x"]` on a missing column says so by name, `row.get("x")` does not mind.
+    """One upstream record; `row["x"]` raises MissingColumn with the column's name, `row.get("x")` gives None.
 
-    `file` is the path of its file inside the raw directory, `context` what the source knows about that file.
+    `file` is the path of its file inside the raw directory, `context` the source's facts of that file.
     """
 
     file: str = ""
@@ -44,7 +44,7 @@ class Draft:
     """The content of one pair; the driver adds ids and provenance.
 
     `group` names what upstream groups by (a post, a ranked question); None: the row itself is the group.
-    `annotator` and `license` override the source's own where upstream says so row by row.
+    `annotator` and `license` override the source's own where upstream has them row by row.
     """
 
     prompt: Sequence[Message]
@@ -65,7 +65,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowFile:
-    """One file of rows in a raw directory; `member` when it lies inside a zip or tar archive."""
+    """One file of rows in a raw directory; `member` is its name in `path` if that is an archive."""
 
     path: Path
     member: str = ""
@@ -74,7 +74,7 @@ class RowFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One public dataset: where it lies, what it is, and its adapter.
+    """One public dataset: where it is published, its facts, and its adapter.
 
     files      glob patterns of the files that hold rows, relative to the raw directory; `archive.zip!*.jsonl`
                names members of an archive. A pattern that matches nothing is an error.
@@ -82,7 +82,7 @@ class Source:
                choose the files: (raw directory, options) -> files.
     media      glob patterns of the archives (zip, tar, byte-split zip parts) and directories with media.
     media_match  "path": the upstream path and the stored path must agree from the end until one of them is
-               used up; "name": the file name alone decides (for sets whose images are fetched elsewhere).
+               used up; "name": only the file name must agree (for sets whose images are fetched elsewhere).
     options    a frozen dataclass with defaults; the adapter then takes (row, options).
     max_skip   the share of rows that may be skipped before the run stops.
     rows       rows as published, pairs as published or derived; None where unknown.

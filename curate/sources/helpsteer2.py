@@ -1,7 +1,7 @@
 """HelpSteer2, preference subset: human preferences with a strength from -3 to 3; 0 is a tie.
 
-Negative means response_1 is better. The subset is one file; its train and validation rows are told apart by the
-column `split`. Unverified: the `<extra_id_1>` markup of multi-turn prompts [U], and that rows of another split
+Negative means response_1 is better. The subset is one file; the column `split` separates its train and
+validation rows. Unverified: the `<extra_id_1>` markup of multi-turn prompts [U], and that rows of another split
 than train are the validation prompts of the ratings set [U].
 """
 

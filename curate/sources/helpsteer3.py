@@ -35,7 +35,7 @@ def _critique(row: Row, column: str) -> str | None:
     annotators: Any = row.get("individual_preference")
     entries = annotators if isinstance(annotators, list) else []
     feedback = [entry.get(column) for entry in entries if isinstance(entry, dict)]
-    return "\n\n".join(said for said in feedback if isinstance(said, str) and said.strip()) or None
+    return "\n\n".join(text for text in feedback if isinstance(text, str) and text.strip()) or None
 
 
 SOURCE = Source(

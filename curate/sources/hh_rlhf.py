@@ -1,7 +1,7 @@
 """Anthropic HH-RLHF: transcripts that share a dialogue and differ in the last reply, chosen by crowd workers.
 
 A side is one text, "\\n\\nHuman: ...\\n\\nAssistant: ...". Only those two marks, after an empty line, open a
-turn: role words also stand inside turns ("... drag kings.  Human: Then how ..."). Measured on the 2,312 rows of
+turn: role words also occur inside turns ("... drag kings.  Human: Then how ..."). Measured on the 2,312 rows of
 harmless-base test: 5 rows whose prompts differ, 4 empty last replies, 9 rows with two turns of one role in a
 row. The first are skips; what is left of the others (four and four) are pairs, for the steps to judge.
 `red-team-attempts` holds no preferences and is never read. The malformed mark "\\n\\nHum:" is left in the text:

@@ -1,7 +1,7 @@
 """Images in every shape in which upstream ships them, as media sources.
 
-A path stays a path: the driver looks it up in the source's media and says so where it is missing. Only text that
-begins with the signature of an image format, written in base64, is taken for the image itself.
+A path stays a path: the driver looks it up in the source's media and reports a missing one. Only text that begins
+with the signature of an image format, written in base64, is read as the image itself.
 """
 
 import base64

@@ -44,7 +44,7 @@ BENCH_SCORES = re.compile(r"\s*(\d+(?:\.\d+)?)[ ,]+(\d+(?:\.\d+)?)[ ]*(?:\n|\Z)"
 
 
 class Judged(NamedTuple):
-    """A question, two replies, the winner (0, 1; None: a tie), the verdict's own words, and scores if given."""
+    """A question, two replies, the winner (0, 1; None: a tie), the text of the verdict, and scores if given."""
 
     question: str
     replies: tuple[str, str]
@@ -55,10 +55,10 @@ class Judged(NamedTuple):
 
 def to_pairs(row: Row) -> Iterator[Draft]:
     """One pair a row; the side of a tie that is called chosen is the first."""
-    asked = turns(row["conversations"])
-    if [turn.role for turn in asked] != ["user", "assistant"]:
-        raise SkipRow("not_one_question_and_verdict", ", ".join(turn.role for turn in asked)[:80])
-    human, judge = (turn.content[0].text or "" for turn in asked)
+    dialogue = turns(row["conversations"])
+    if [turn.role for turn in dialogue] != ["user", "assistant"]:
+        raise SkipRow("not_one_question_and_verdict", ", ".join(turn.role for turn in dialogue)[:80])
+    human, judge = (turn.content[0].text or "" for turn in dialogue)
     judged = read(human.strip().removeprefix("<image>").removesuffix("<image>").strip(), judge)
     best = judged.winner or 0
     scores = judged.scores
@@ -112,7 +112,7 @@ def bracketed(text: str) -> list[str]:
 
 
 def between(text: str, markers: tuple[str, ...]) -> list[str]:
-    """What stands between the markers, stripped; nothing if one is missing. Skips: `responses_ambiguous`."""
+    """The texts between the markers, stripped; nothing if one is missing. Skips: `responses_ambiguous`."""
     if not all(marker in text for marker in markers):
         return []
     ends = [0]

@@ -7,7 +7,7 @@ Media are found by path, not by name: an extra top directory inside a zip is cov
 end, whereas names repeat (frames are numbered, and long/1.jpg is not short/1.jpg).
 
 Unverified upstream: the columns of data.jsonl [T], and the direction of `final_ranking` [?]. It is an option, and
-1 is the best unless it says otherwise. Of MM-RLHF-RewardBench every item is a sample of this set.
+1 is the best by default. Every item of MM-RLHF-RewardBench is a sample of this set.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def _pair(row: Row) -> Iterator[Draft]:
         chosen_critique=_critique(row.get("chosen_reason")),
         rejected_critique=_critique(row.get("rejected_reason")),
         category=kind_of(path),
-        # the pairs of one ranking share id and medium; an id alone may stand for several questions
+        # the pairs of one ranking share id and medium; one id may belong to several questions
         group=f"{row['id']}\n{path}" if row.get("id") is not None else None,
         extra=_facts(row, path),
     )
@@ -91,11 +91,10 @@ def _rated(outputs: Any, ranking: Any) -> tuple[list[str], list[float]]:
     """The replies that have a rank, with their ranks. Skips: `ranking_unreadable`."""
     if not isinstance(outputs, list) or not isinstance(ranking, list) or len(outputs) != len(ranking):
         raise SkipRow("ranking_unreadable", "not one rank for each output")
-    rated = [
-        (said, rank) for said, rank in zip(outputs, ranking, strict=True) if said is not None and rank is not None
-    ]
+    pairs = zip(outputs, ranking, strict=True)
+    rated = [(output, rank) for output, rank in pairs if output is not None and rank is not None]
     try:
-        return [_text(said) for said, _ in rated], [float(rank) for _, rank in rated]
+        return [_text(output) for output, _ in rated], [float(rank) for _, rank in rated]
     except (TypeError, ValueError):
         raise SkipRow("ranking_unreadable", repr(ranking)[:80]) from None
 
@@ -120,7 +119,7 @@ def _media(row: Row) -> tuple[list[MediaSource], str]:
 
 
 def kind_of(path: str) -> str | None:
-    """The kind of question, which upstream says only by a directory of the medium's path."""
+    """The kind of question; upstream gives it only as a directory in the path of the image or video."""
     return next((part for part in PurePosixPath(path).parts if part in KINDS), None)
 
 

@@ -2,7 +2,7 @@
 
 All versions have one layout: meta.json, annotations.zip (or the directory unpacked from it) and images.zip in byte
 pieces; a manifest that pins `OpenGVLab/MMPR` or `-v1.1` needs no other adapter. How often upstream repeats a
-subset stands in `extra` only: shares are the mixer's business.
+subset is kept in `extra` only: the recipe decides the shares.
 
 Unverified upstream: row totals (the card says 3 M for every version; sum `length` of meta.json), and how rows with
 `video` look: they are skipped. v1 names annotations by paths of the author's machine.

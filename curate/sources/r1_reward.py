@@ -4,7 +4,7 @@ Both replies exist only inside the judge's prompt, the JSON text `message`; the 
 `answer`. The image path in `message` is one of the author's machine, so the column `image` alone counts.
 
 Unverified upstream: the encoding of `image` (base64 presumed [I]), the licence, how the prompt ends [T]. The
-replies are cut at headings, and white space at their end cannot be told from the template's.
+replies are cut at headings, and white space at their end cannot be distinguished from the template's.
 """
 
 import json
@@ -66,7 +66,7 @@ def read_replies(prompt: str) -> tuple[str, str]:
     """Response 1 and Response 2 out of the judge's prompt.
 
     Skips: `response_1_missing`, `response_2_missing`, `responses_ambiguous` where a heading comes twice or the two
-    are out of order (a reply that quotes the template cannot be told from the template).
+    are out of order (a reply that quotes the template cannot be distinguished from the template).
     """
     headings = list(HEADING.finditer(prompt))
     numbers = [heading[1] for heading in headings]

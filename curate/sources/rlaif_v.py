@@ -1,7 +1,7 @@
 """RLAIF-V: replies of open models to one question about an image, preferred by open models.
 
-Several rows may ask the same of the same image, with other replies [I]: they are one group, named by image path
-and question, so that a holdout never asks what training has seen. A row without `image_path` is its own group.
+Several rows may have the same image and question with other replies [I]: they are one group, named by image path
+and question, so that no question of the holdout is in training. A row without `image_path` is its own group.
 Unverified upstream: which model judged a row, so `annotator` stays null.
 """
 
@@ -14,7 +14,7 @@ from curate.sources.images import required_media
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:
-    """One pair a row; `origin_split`, JSON inside text, goes to `extra` as what it says."""
+    """One pair a row; `origin_split`, JSON inside text, is parsed and goes to `extra`."""
     question, path = text(row, "question"), row.get("image_path")
     prompt, media = with_media(user(question), required_media(row["image"]))
     extra = {key: row[key] for key in ("ds_name", "origin_dataset", "idx") if row.get(key) is not None}

@@ -21,8 +21,8 @@ def to_pairs(row: Row) -> Iterator[Draft]:
         raise SkipRow("text_not_json", str(error)) from None
     if not isinstance(inner, dict):
         raise SkipRow("text_not_json", f"{type(inner).__name__} instead of an object")
-    said = Row(inner)
-    prompt, media = with_media(user(text(said, "question")), required_media(row["image"]))
+    pair = Row(inner)
+    prompt, media = with_media(user(text(pair, "question")), required_media(row["image"]))
     extra = {
         key: row[key] for key in ("ds_name", "origin_dataset", "idx", "image_path") if row.get(key) is not None
     }
@@ -30,8 +30,8 @@ def to_pairs(row: Row) -> Iterator[Draft]:
         extra["origin_split"] = opened(row["origin_split"])
     yield Draft(
         prompt=prompt,
-        chosen=reply(text(said, "chosen")),
-        rejected=reply(text(said, "rejected")),
+        chosen=reply(text(pair, "chosen")),
+        rejected=reply(text(pair, "rejected")),
         media=media,
         extra=extra,
     )

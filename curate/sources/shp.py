@@ -3,7 +3,7 @@
 `labels` 1 means that A is preferred, 0 that B is. Many scripts in circulation have it the other way round, so a
 label that contradicts the scores is a skip and not a pair. `score_ratio` is not trusted: the ratio is computed
 from the two scores. Unverified: that scores are positive and never equal [I], the split suffix on `domain` [U],
-and the licence [U]: the card speaks of Reddit's terms only.
+and the licence [U]: the card mentions only Reddit's terms.
 """
 
 from collections.abc import Iterator

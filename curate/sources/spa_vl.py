@@ -1,7 +1,7 @@
 """SPA-VL: harmless and helpful replies to questions about images that invite harm.
 
 The Parquet files embed the images; the training JSON names them by paths with spaces and `&`, inside train.zip.
-Some questions are statements and some replies echo them: both are pairs as they stand.
+Some questions are statements and some replies echo them: both become pairs unchanged.
 """
 
 from collections.abc import Iterator

@@ -77,8 +77,8 @@ def share(left: list[Message], right: list[Message]) -> tuple[list[Message], lis
     for side in (left, right):
         if not side or side[-1].role != "assistant":
             raise SkipRow("no_reply")
-    asked = [[turn for turn in side if turn.role != "assistant"] for side in (left, right)]
-    if asked[0] != asked[1]:
+    questions = [[turn for turn in side if turn.role != "assistant"] for side in (left, right)]
+    if questions[0] != questions[1]:
         raise SkipRow("prompts_differ")
     shorter = min(len(left), len(right)) - 1
     start = next((i for i in range(shorter) if left[i] != right[i]), shorter)

@@ -1,14 +1,14 @@
 """UltraFeedback: 64k prompts with four replies each, rated by GPT-4.
 
 BaseReward's two sets are two pairings of this one: Ultra-Hard is the widest-margin pair of a prompt (the
-highest score against the lowest), Ultra-All every two replies of unequal score. The paper says neither which
-score it used nor how it broke ties [inference: one pair a prompt, from 63k pairs for 63,967 prompts], so the
-score is an option and replies of one score stand in the order of their content's hash, never of their position.
+highest score against the lowest), Ultra-All every two replies of unequal score. The paper gives neither the score
+it used nor its rule for ties [inference: one pair a prompt, from 63k pairs for 63,967 prompts], so the
+score is an option and replies of one score are ordered by the hash of their content, never by position.
 
 Each reply was made under its own `custom_system_prompt` ("principle"). Those are instructions to the writer,
 not part of the question: they never enter the prompt. Before commit 40b4365 about 2,600 replies had a wrong
-`overall_score` of 10: pin that commit or a later one. truthful_qa rows are a benchmark; decontamination meets
-them.
+`overall_score` of 10: pin that commit or a later one. truthful_qa rows are an eval set; decontaminate
+against it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,12 +43,12 @@ def to_pairs(row: Row, options: Options) -> Iterator[Draft]:
     texts = [text(completion, "response") for completion, _ in rated]
     keys = [f"{content}\0{completion['model']}" for content, (completion, _) in zip(texts, rated, strict=True)]
     source = row.get("source")
-    for winner, loser in pairings([score for _, score in rated], PAIRINGS[options.pairing], keys):
-        (best, high), (worst, low) = rated[winner], rated[loser]
+    for better, worse in pairings([score for _, score in rated], PAIRINGS[options.pairing], keys):
+        (best, high), (worst, low) = rated[better], rated[worse]
         yield Draft(
             prompt=user(question),
-            chosen=reply(texts[winner]),
-            rejected=reply(texts[loser]),
+            chosen=reply(texts[better]),
+            rejected=reply(texts[worse]),
             margin=high - low,
             chosen_score=high,
             rejected_score=low,

@@ -77,8 +77,8 @@ def entries(completions: Any) -> list[Mapping[str, Any]]:
 
 def rate(entry: Mapping[str, Any]) -> Rated | None:
     """The reply with the mean of its ratings; None where it has no text or lacks a numeric rating."""
-    said, annotations = entry.get("response"), entry.get("annotations")
-    if not isinstance(said, str) or not isinstance(annotations, Mapping):
+    response, annotations = entry.get("response"), entry.get("annotations")
+    if not isinstance(response, str) or not isinstance(annotations, Mapping):
         return None
     notes = [annotations.get(aspect) for aspect in ASPECTS]
     ratings = [_rating(note.get("Rating")) for note in notes if isinstance(note, Mapping)]
@@ -91,7 +91,7 @@ def rate(entry: Mapping[str, Any]) -> Rated | None:
         if isinstance(note, Mapping) and note.get("Rationale")
     ]
     critique = "\n".join(reasons) or None
-    return Rated(text=said, model=entry.get("model"), score=sum(known) / len(ASPECTS), critique=critique)
+    return Rated(text=response, model=entry.get("model"), score=sum(known) / len(ASPECTS), critique=critique)
 
 
 def _rating(value: Any) -> float | None:

@@ -1,6 +1,6 @@
 """Tülu 3 WildChat UltraFeedback: real user prompts with two replies each; a member of BaseReward's "Others".
 
-Five splits, each a set of files. BaseReward does not say which it used; the four that are not `wildchat_unused`
+Five splits, each a set of files. Which of them BaseReward used is unknown; the four that are not `wildchat_unused`
 make 56,034 rows and fit its 63k together with swe_arena [inference], so they are the default. The `_if` splits
 share prompts with each other, and so do the `_reused` ones. Unverified: that the judge was GPT-4o [I, from the
 paper].

@@ -23,7 +23,7 @@ def to_pairs(row: Row) -> Iterator[Draft]:
     if winner not in ("model_a", "model_b", *TIES):
         raise SkipRow("winner_unreadable", repr(winner)[:80])
     left, right = turns(row["conversation_a"]), turns(row["conversation_b"])
-    if asked(left) == asked(right) and len(left) == len(right) and left[:-1] != right[:-1]:
+    if user_turns(left) == user_turns(right) and len(left) == len(right) and left[:-1] != right[:-1]:
         raise SkipRow("histories_differ")
     best, worst = ("b", "a") if winner == "model_b" else ("a", "b")
     prompt, chosen, rejected = split_dialogue(row[f"conversation_{best}"], row[f"conversation_{worst}"])
@@ -42,8 +42,8 @@ def to_pairs(row: Row) -> Iterator[Draft]:
     )
 
 
-def asked(messages: Sequence[Message]) -> list[Message]:
-    """What the people said."""
+def user_turns(messages: Sequence[Message]) -> list[Message]:
+    """The turns of a dialogue that are not the assistant's."""
     return [turn for turn in messages if turn.role != "assistant"]
 
 

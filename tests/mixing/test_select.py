@@ -221,7 +221,7 @@ def test_the_total_of_the_hint_is_feasible_and_the_largest(parts, sizes):
             {"a": {"share": 0.5, "cap": 10}, "b": {"share": 0.5, "cap": 20}},
             {"rows": 100},
             {},
-            "$.sources: every share stands at its cap, which gives 30 of 100 rows; "
+            "$.sources: every share is at its cap, which gives 30 of 100 rows; "
             "expected at least one share without a cap",
             "rows: 30 is the largest feasible total",
         ),

@@ -75,14 +75,14 @@ def embedded(data: bytes | None, path: str | None = None) -> dict[str, Any]:
     return {"bytes": data, "path": path}
 
 
-def human(*said: str) -> list[dict[str, str]]:
+def human(*text: str) -> list[dict[str, str]]:
     """A dialogue that a person begins, in the words of LLaVA."""
-    return [{"from": "gpt" if i % 2 else "human", "value": text} for i, text in enumerate(said)]
+    return [{"from": "gpt" if i % 2 else "human", "value": text} for i, text in enumerate(text)]
 
 
-def users(*said: str) -> list[dict[str, str]]:
+def users(*text: str) -> list[dict[str, str]]:
     """A dialogue that a user begins, in the words of OpenAI."""
-    return [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(said)]
+    return [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(text)]
 
 
 JUDGE = """Judge the two responses below with care; a tie is not allowed.

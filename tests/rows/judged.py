@@ -29,11 +29,11 @@ def r1_reward(raw: Path) -> None:
     first, second = "A blue vase.\n\n1. It is tall.\n2. It is full.", "Nothing at all."
 
     def judged(first: str = first, second: str = second, footer: str = FOOTER) -> str:
-        said = JUDGE.format(question=question, first=first, second=second) + footer
-        return chat(said, "/mmu_mllm_hdd/author/data/RLAIF-V-image/vase.jpg")
+        prompt = JUDGE.format(question=question, first=first, second=second) + footer
+        return chat(prompt, "/mmu_mllm_hdd/author/data/RLAIF-V-image/vase.jpg")
 
-    def chat(said: str, path: str) -> str:
-        parts = [{"type": "text", "text": said}, {"type": "image", "image": path}]
+    def chat(prompt: str, path: str) -> str:
+        parts = [{"type": "text", "text": prompt}, {"type": "image", "image": path}]
         return json.dumps([{"role": "user", "content": parts}])
 
     def row(message: str, answer: list[str], picture: str | None) -> dict[str, Any]:
@@ -119,7 +119,7 @@ ASPECTS = ("Helpfulness", "Ethical Considerations", "Visual Faithfulness")
 
 
 def vlfeedback(raw: Path) -> None:
-    def said(model: str, response: str, ratings: str, why: str | None = None) -> dict[str, Any]:
+    def rated(model: str, response: str, ratings: str, why: str | None = None) -> dict[str, Any]:
         notes = {
             aspect: {"Rating": rating, "Rationale": why}
             for aspect, rating in zip(ASPECTS, ratings.split(), strict=True)
@@ -133,15 +133,15 @@ def vlfeedback(raw: Path) -> None:
             "img_path": f"merged_images/{name}.jpg", "image": picture,
         }  # fmt: skip
 
-    good, fair = said("gpt4v", "A boat on a lake", "5 5 5", "right"), said("llava", "A boat", "4 5 3")
-    poor, silent = said("qwen", "A car", "1 5 2"), said("idefics", "A tree", "N/A 5 5")
+    good, fair = rated("gpt4v", "A boat on a lake", "5 5 5", "right"), rated("llava", "A boat", "4 5 3")
+    poor, silent = rated("qwen", "A car", "1 5 2"), rated("idefics", "A tree", "N/A 5 5")
     first = [
         row("coco-1", [fair, good]),
-        row("coco-2", [good, fair, poor, said("mmgpt", "Boat", "4 4 4")], embedded(image(10, 6))),
+        row("coco-2", [good, fair, poor, rated("mmgpt", "Boat", "4 4 4")], embedded(image(10, 6))),
         row("coco-1", [good, silent, poor]),
         row("coco-1", [good, silent]),
-        row("coco-1", [fair, said("mmgpt", "Boat", "4 4 4")]),
-        row("coco-1", [good, said("mmgpt", "Boat", "nan 4 4")]),
+        row("coco-1", [fair, rated("mmgpt", "Boat", "4 4 4")]),
+        row("coco-1", [good, rated("mmgpt", "Boat", "nan 4 4")]),
         row("gone", [good, poor]),
     ]
     note = pa.struct([("Rating", TEXT), ("Rationale", TEXT)])

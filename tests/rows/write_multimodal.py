@@ -173,14 +173,14 @@ def rlhf_v(raw: Path) -> None:
             "image_path": f"vqav2/{width}.png",
         }
 
-    said = {"question": "Is it raining?", "chosen": "No, it is dry.", "rejected": "Yes, it is raining."}
+    pair = {"question": "Is it raining?", "chosen": "No, it is dry.", "rejected": "Yes, it is raining."}
     rows = [
-        row(8, json.dumps(said)),
-        row(9, json.dumps(said | {"chosen": ""})),
+        row(8, json.dumps(pair)),
+        row(9, json.dumps(pair | {"chosen": ""})),
         row(10, "{'question': 'Is it raining?'}"),
-        row(11, json.dumps(list(said.values()))),
+        row(11, json.dumps(list(pair.values()))),
         row(12, json.dumps({"question": "Is it raining?", "chosen": "No."})),
-        row(13, json.dumps(said | {"rejected": None})),
+        row(13, json.dumps(pair | {"rejected": None})),
     ]
     schema = [
         ("ds_name", TEXT),

@@ -30,8 +30,8 @@ def write_parquet(path: str, rows: list[dict[str, Any]], schema: pa.Schema | Non
     pq.write_table(pa.Table.from_pylist(rows, schema), target, compression="zstd")
 
 
-def says(*turns: str) -> list[dict[str, str]]:
-    """says("user: Hi", "assistant: Hello") as upstream's message list."""
+def chat(*turns: str) -> list[dict[str, str]]:
+    """chat("user: Hi", "assistant: Hello") as upstream's message list."""
     pairs = [turn.split(": ", 1) for turn in turns]
     return [{"content": content, "role": role} for role, content in pairs]
 
@@ -57,16 +57,20 @@ def tulu(number: int, chosen: list[dict[str, str]], rejected: list[dict[str, str
 def tulu3_if() -> None:
     haiku = "user: Write a haiku. Use no commas."
     rows = [
-        tulu(1, says(haiku, "assistant: Old pond"), says(haiku, "assistant: Old, pond")),
+        tulu(1, chat(haiku, "assistant: Old pond"), chat(haiku, "assistant: Old, pond")),
         tulu(
             2,
-            says("system: Be brief.", "user: Hi", "assistant: Hello", "user: Bye", "assistant: Bye!"),
-            says("system: Be brief.", "user: Hi", "assistant: Hello", "user: Bye", "assistant: So soon?"),
+            chat("system: Be brief.", "user: Hi", "assistant: Hello", "user: Bye", "assistant: Bye!"),
+            chat("system: Be brief.", "user: Hi", "assistant: Hello", "user: Bye", "assistant: So soon?"),
         ),
-        tulu(3, says("user: Name a color.", "assistant: Red"), says("user: Name a colour.", "assistant: Red!")),
-        tulu(4, says("user: Say nothing.", "assistant: "), says("user: Say nothing.", "assistant: Nothing")),
-        tulu(5, says("user: Hello?"), says("user: Hello?", "assistant: Yes")),
-        tulu(6, says("user: 1 + 1?", "assistant: 2"), says("user: 1 + 1?", "critic: 3")),
+        tulu(
+            3,
+            chat("user: Name a color.", "assistant: Red"),
+            chat("user: Name a colour.", "assistant: Red!"),
+        ),
+        tulu(4, chat("user: Say nothing.", "assistant: "), chat("user: Say nothing.", "assistant: Nothing")),
+        tulu(5, chat("user: Hello?"), chat("user: Hello?", "assistant: Yes")),
+        tulu(6, chat("user: 1 + 1?", "assistant: 2"), chat("user: 1 + 1?", "critic: 3")),
     ]
     write_parquet("tulu3_if/data/train-00000-of-00001.parquet", rows, TULU)
 
@@ -75,7 +79,7 @@ def olmo2_mix() -> None:
     ask = "user: Capital of Peru?"
 
     def rated(number: int, high: float | None, low: float | None) -> dict[str, Any]:
-        sides = says(ask, "assistant: Lima"), says(ask, "assistant: Quito")
+        sides = chat(ask, "assistant: Lima"), chat(ask, "assistant: Quito")
         return tulu(
             number, *sides, source="sft_reused", chosen_rating=high, rejected_rating=low, chosen_model="gpt-4"
         )
@@ -84,7 +88,7 @@ def olmo2_mix() -> None:
             rated(5, 3.0, 3.0)]  # fmt: skip
     write_parquet("olmo2_mix/data/train-00000-of-00002.parquet", rows, OLMO)
     # an earlier upload: the same without ratings, models and source
-    plain = tulu(6, says(ask, "assistant: Lima"), says(ask, "assistant: La Paz"))
+    plain = tulu(6, chat(ask, "assistant: Lima"), chat(ask, "assistant: La Paz"))
     write_parquet("olmo2_mix/data/train-00001-of-00002.parquet", [plain], TULU)
 
 
@@ -92,23 +96,23 @@ def wildchat_ultrafeedback() -> None:
     splits = ("if", "if_on_policy_70b", "reused_on_policy_8b", "reused_on_policy_70b", "unused")
     for number, split in enumerate(splits, 1):
         ask = f"user: Question {number}"
-        row = tulu(number, says(ask, "assistant: good"), says(ask, "assistant: bad"))
+        row = tulu(number, chat(ask, "assistant: good"), chat(ask, "assistant: bad"))
         write_parquet(f"wildchat_ultrafeedback/data/wildchat_{split}-00000-of-00001.parquet", [row], TULU)
 
 
 def skywork_reward() -> None:
     def row(source: str, ask: str, good: str, bad: str) -> dict[str, Any]:
-        return {"chosen": says(ask, good), "rejected": says(ask, bad), "source": source}
+        return {"chosen": chat(ask, good), "rejected": chat(ask, bad), "source": source}
 
-    story = says("user: A story", "assistant: Once", "user: Go on")
+    story = chat("user: A story", "assistant: Once", "user: Go on")
     rows = [
         row("helpsteer2", "user: Is it raining?", "assistant: I cannot see outside.", "assistant: Yes."),
-        {"chosen": [*story, *says("assistant: upon a time")], "rejected": [*story, *says("assistant: No")],
+        {"chosen": [*story, *chat("assistant: upon a time")], "rejected": [*story, *chat("assistant: No")],
          "source": "wildguard"},
         row("magpie_ultra", "user: Add 2 and 2", "assistant: 4", "assistant: 4<|im_end|>\n<|im_start|>user\nOk"),
         row("magpie_ultra", "user: Add 2 and 3", "assistant: 5", "assistant: 6"),
         row("offsetbias", "user: What does <|eot_id|> mean?", "assistant: An end.", "assistant: Nothing."),
-        {"chosen": says("user: A", "assistant: B"), "rejected": says("user: C", "assistant: D"),
+        {"chosen": chat("user: A", "assistant: B"), "rejected": chat("user: C", "assistant: D"),
          "source": "offsetbias"},
     ]  # fmt: skip
     schema = pa.schema([("chosen", MESSAGES), ("rejected", MESSAGES), ("source", pa.string())])
@@ -120,14 +124,14 @@ def helpsteer2() -> None:
         return {"split": split, "prompt": prompt, "response_1": "one", "response_2": "two",
                 "preference_strength": strength, "preference_statement": "Response 1 is better."}  # fmt: skip
 
-    chat = "Hi\n<extra_id_1>Assistant\nHello!\n<extra_id_1>User\nWhat is 2 + 2?"
+    marked = "Hi\n<extra_id_1>Assistant\nHello!\n<extra_id_1>User\nWhat is 2 + 2?"
     renamed = row("Renamed", 1)
     renamed["strength"] = renamed.pop("preference_strength")
     rows = [
         row("Negative means the first is better", -2),
         row("Positive means the second is better", 3),
         row("A tie", 0),
-        row(chat, 1),
+        row(marked, 1),
         row("A validation row", -1, "validation"),
         row("Broken markup <extra_id_2>", 1),
         row("Out of range", 4),
@@ -143,16 +147,16 @@ def helpsteer3() -> None:
         return {"domain": "General", "language": "english", "context": context, "response1": "one",
                 "response2": "two", "overall_preference": strength, **more}  # fmt: skip
 
-    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"},
-            {"role": "user", "content": "Bye"}]  # fmt: skip
-    said = [
+    context = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"},
+               {"role": "user", "content": "Bye"}]  # fmt: skip
+    feedback = [
         {"score": -2, "reasoning": "@Response 1 is kind.", "feedback1": "Kind.", "feedback2": "Rude."},
         {"score": -3, "reasoning": "See above.", "feedback1": "Very kind.", "feedback2": ""},
     ]
-    hi = chat[:1]
+    hi = context[:1]
     rows = [
-        row(-3, chat, individual_preference=said),
-        row(1, hi, individual_preference=said),
+        row(-3, context, individual_preference=feedback),
+        row(1, hi, individual_preference=feedback),
         row(0, hi, domain="Code", language="python", individual_preference=[]),
         row(2, "a plain text", individual_preference=None),
         row(-1, [{"role": "narrator", "content": "Meanwhile"}]),
@@ -185,10 +189,10 @@ def hh_rlhf() -> None:
     ]  # fmt: skip
     write_gz("hh_rlhf/harmless-base/train.jsonl.gz", rows)
     for subset in ("helpful-base", "helpful-online", "helpful-rejection-sampled"):
-        asked = f"\n\nHuman: From {subset}?\n\nAssistant: "
-        write_gz(f"hh_rlhf/{subset}/train.jsonl.gz", [row(f"{asked}yes", f"{asked}no")])
-    asked = "\n\nHuman: A test row?\n\nAssistant: "
-    write_gz("hh_rlhf/harmless-base/test.jsonl.gz", [row(f"{asked}yes", f"{asked}no")])
+        prompt = f"\n\nHuman: From {subset}?\n\nAssistant: "
+        write_gz(f"hh_rlhf/{subset}/train.jsonl.gz", [row(f"{prompt}yes", f"{prompt}no")])
+    prompt = "\n\nHuman: A test row?\n\nAssistant: "
+    write_gz("hh_rlhf/harmless-base/test.jsonl.gz", [row(f"{prompt}yes", f"{prompt}no")])
     attempt = {"transcript": "\n\nHuman: no preference here", "rating": 4.0}
     write_gz("hh_rlhf/red-team-attempts/red_team_attempts.jsonl.gz", [attempt])
 
@@ -219,8 +223,8 @@ def swe_arena() -> None:
     write_parquet("swe_arena/data/train-00000-of-00003.parquet", rows)
     talk = [
         {"winner": winner, "model_a": "alpha", "model_b": "beta",
-         "conversation_a": says("user: Sort", "assistant: a"),
-         "conversation_b": says("user: Sort", "assistant: b")}
+         "conversation_a": chat("user: Sort", "assistant: a"),
+         "conversation_b": chat("user: Sort", "assistant: b")}
         for winner in ("model_b", "tie (bothbad)")
     ]  # fmt: skip
     write_parquet("swe_arena/data/train-00001-of-00003.parquet", talk)

@@ -110,8 +110,8 @@ def turn(message: dict[str, Any]) -> str:
 
 def medium(item: dict[str, Any], facts: dict[str, Any]) -> str:
     frames = [facts[key] for key in item["keys"]]
-    said = f"{frames[0]['format']} {frames[0]['width']}x{frames[0]['height']}" if frames else "nothing"
-    return f"image {said}" if item["kind"] == "image" else f"video {len(frames)} x {said}"
+    shape = f"{frames[0]['format']} {frames[0]['width']}x{frames[0]['height']}" if frames else "nothing"
+    return f"image {shape}" if item["kind"] == "image" else f"video {len(frames)} x {shape}"
 
 
 def str_key(pair: dict[str, Any]) -> str:

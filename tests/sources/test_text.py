@@ -22,7 +22,7 @@ REAL = Path("/work/shared/real")
 PAIRINGS = ("best_vs_worst", "all_unequal", "adjacent")
 
 
-def said(messages):
+def texts(messages):
     return [block.text for turn in messages for block in turn.content]
 
 
@@ -104,13 +104,13 @@ def test_chosen_and_rejected_swap_when_the_strength_changes_sign(strength):
     for module in (helpsteer2, helpsteer3):
         chosen, rejected, margin = sides(module, strength)
         assert sides(module, -strength) == (rejected, chosen, margin)
-        assert said(chosen) == (["one"] if strength < 0 else ["two"])
+        assert texts(chosen) == (["one"] if strength < 0 else ["two"])
 
 
 def test_label_one_prefers_a_in_shp():
     row = Row(post_id="p", domain="d_train", history="Q", human_ref_A="A", human_ref_B="B", score_A=3, score_B=2)
     (draft,) = shp.to_pairs(Row(row, labels=1), shp.Options())
-    assert (said(draft.chosen), said(draft.rejected)) == (["A"], ["B"])
+    assert (texts(draft.chosen), texts(draft.rejected)) == (["A"], ["B"])
 
 
 def test_no_system_prompt_of_ultrafeedback_enters_a_pair():
@@ -197,11 +197,11 @@ def test_the_real_hh_rlhf_rows_give_exactly_these_outcomes():
             except SkipRow as skip:
                 outcomes[skip.reason] += 1
     assert outcomes == {"pair": 2307, "prompts_differ": 5}
-    assert sum(said(d.chosen) == [""] for d in drafts) == 4
+    assert sum(texts(d.chosen) == [""] for d in drafts) == 4
     roles = [[turn.role for turn in [*d.prompt, *d.chosen]] for d in drafts]
     assert sum(any(a == b for a, b in pairwise(r)) for r in roles) == 4
     assert max(map(len, roles)) == 36
-    assert not any("\n\nHuman:" in text for d in drafts for text in said([*d.prompt, *d.chosen, *d.rejected]))
+    assert not any("\n\nHuman:" in text for d in drafts for text in texts([*d.prompt, *d.chosen, *d.rejected]))
 
 
 def test_the_real_ultrafeedback_row_lacks_its_scores_and_has_one_reply():
@@ -216,4 +216,4 @@ def test_the_real_ultrafeedback_row_lacks_its_scores_and_has_one_reply():
         Row(row, completions=[*row["completions"], other]), ultrafeedback.Options(score="mean_rating")
     )
     assert (draft.chosen_score, draft.rejected_score, draft.margin) == (5.0, 2.75, 2.25)
-    assert said(draft.prompt) == [row["instruction"]]
+    assert texts(draft.prompt) == [row["instruction"]]
