@@ -18,21 +18,8 @@ from curate.ablation.plan import commands, plan_table, planned_rows
 from curate.ablation.report import Report, accuracy_table, brief_table, cost_table, verdict_table
 from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
-from curate.cli.engines import at_work
 from curate.cli.mix import Terminal
-from curate.cli.options import (
-    ENGINE,
-    MANIFESTS,
-    WORKSPACE,
-    AddressOption,
-    EngineOption,
-    JsonOption,
-    ManifestsOption,
-    RawOption,
-    WaitOption,
-    WorkersOption,
-    WorkspaceOption,
-)
+from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, say, show
 from curate.errors import ConfigError
 from curate.inputs import Inputs
@@ -59,15 +46,18 @@ MODES: tuple[Mode, ...] = ("single", "leave-one-out", "add-one")
 def ablate(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[ABLATION]", help="An ablation file, such as recipes/ablations/heads.yaml."),
+        typer.Argument(metavar="ABLATION", help="An ablation file, such as recipes/ablations/heads.yaml."),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", help="The recipe whose datasets are compared.")
+        Path | None, typer.Option("--recipe", metavar="RECIPE", help="The recipe whose datasets are compared.")
     ] = None,
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            "--dataset", "-d", help="An entry or source of the recipe, or a source to add; repeat for more."
+            "--dataset",
+            "-d",
+            metavar="NAME",
+            help="An entry or source of the recipe, or a source to add; repeat for more.",
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every entry of the recipe.")] = False,
@@ -75,26 +65,40 @@ def ablate(
         str | None,
         typer.Option(
             "--mode",
+            metavar="MODE",
             help="single, leave-one-out or add-one.  [default: leave-one-out; add-one for a dataset that the "
             "recipe lacks]",
         ),
     ] = None,
     baseline_mix: Annotated[
         list[str] | None,
-        typer.Option("--baseline-mix", help="An entry that the baseline has; repeat for more.  [default: all]"),
+        typer.Option(
+            "--baseline-mix",
+            metavar="NAME",
+            help="An entry that the baseline has; repeat for more.  [default: all]",
+        ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", help="pairs=N or steps=N for every arm.  [default: the preset's epochs]"),
+        typer.Option(
+            "--budget", metavar="UNIT=N", help="pairs=N or steps=N for every arm.  [default: the preset's epochs]"
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Runs of each arm.  [default: 3]")] = None,
-    preset: Annotated[str | None, typer.Option("--preset", "-p", help="As for curate train.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", "-p", metavar="NAME", help="As for curate train.")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of all arms, such as lr=1e-5; repeat for more.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A setting of all arms, such as lr=1e-5; repeat for more."
+        ),
     ] = None,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option("--benchmark", "-b", help="Repeat for more.  [default: all that were fetched]"),
+        typer.Option(
+            "--benchmark", "-b", metavar="NAME", help="Repeat for more.  [default: all that were fetched]"
+        ),
     ] = None,
     probe: Annotated[
         bool,
@@ -112,13 +116,8 @@ def ablate(
         ),
     ] = False,
     nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes of each run, one per GPU.")] = 1,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
-    engine: EngineOption = ENGINE,
-    address: AddressOption = None,
-    workers: WorkersOption = None,
-    wait: WaitOption = False,
+    *,
+    work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Train arms that differ by one dataset (or by one setting), and say which helps, by how much, and how sure.
@@ -134,17 +133,18 @@ def ablate(
     study = _adjusted(study, seeds, budget, settings or [], probe=probe)
     if probe:
         probing.check(study)
-    inputs = Inputs(workspace=Workspace(workspace.absolute()), raw=raw, manifests=manifests)
+    work = replace(work, workspace=work.workspace.absolute())
+    inputs = work.inputs
     if plan:
         _plan(study, inputs, nproc, as_json)
         return
     trainer_process.check_installed()
-    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
-        prepared = prepare(study, inputs, benchmark or [], crew, Once())
+    with work.open_engine() as engine:
+        prepared = prepare(study, inputs, benchmark or [], engine, Once())
     if ready:
         say(f"ready: {len(prepared.every_run)} runs in {prepared.folder}")
         return
-    with Workspace(prepared.folder).hold(wait=wait):  # two commands must not carry out the same runs
+    with Workspace(prepared.folder).hold(wait=work.wait):  # two commands must not carry out the same runs
         report = _carried_out(prepared, inputs.workspace, nproc)
         written = write.write(report, prepared.folder)
     if as_json:
@@ -209,8 +209,3 @@ def _plan(study: Study, inputs: Inputs, nproc: int, as_json: bool) -> None:
     say("the commands: the first builds the mixes; then one line a run, in any order and place; the last reports")
     for line in lines:
         typer.echo(line)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(ablate)

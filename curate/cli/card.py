@@ -21,7 +21,10 @@ def card(
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
     folder: Annotated[
-        Path, typer.Option("--cards", help="Directory with what people wrote about sources, NAME.md each.")
+        Path,
+        typer.Option(
+            "--cards", metavar="DIR", help="Directory with what people wrote about sources, NAME.md each."
+        ),
     ] = Path("data_cards"),
 ) -> None:
     """Print the card of a mix, made from its lock, or of a source.
@@ -32,8 +35,3 @@ def card(
         typer.echo(source_card(target, sources.get(target, manifests), folder), nl=False)
     else:
         typer.echo(mix_card.card(find_mix(target, Workspace(workspace)).lock), nl=False)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(card)

@@ -7,6 +7,8 @@ import typer
 from rich.markup import escape
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from curate.cli import options
+
 # command -> its module here, and the first line of its help; in the order of `curate --help`
 COMMANDS = {
     "sources": ("sources", "List the sources: the bundled ones and your own manifests."),
@@ -63,10 +65,48 @@ COMMANDS = {
 }
 
 
+METAVARS = {
+    "bool": "", "int": "N", "int range": "N", "float": "X", "float range": "X", "str": "TEXT", "list[str]": "TEXT",
+    "list[int]": "N", "path": "PATH", "file": "FILE", "dir": "DIR", "directory": "DIR",
+}  # fmt: skip
+
+
+class Argument(TyperArgument):
+    """An argument that help shows by its name: `MIX`, `[MIX]`, `SOURCE...`, `[SOURCE...]`."""
+
+    def get_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature of click
+        """The name, in brackets if it may be left out."""
+        return [str(self.metavar) if self.required else f"[{self.metavar}]"]
+
+    def display_type_rich(self, ctx: Any) -> str | None:  # noqa: ARG002 - the signature of typer
+        """Nothing: the name and the help say it."""
+        return None
+
+
+class Command(TyperCommand):
+    """A command whose help shows plain names, `--raw DIR`, and not the types of Python."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, `--help` with them, each with a name for its value."""
+        return [_readable(parameter, ctx) for parameter in super().get_params(ctx)]
+
+
+def _readable(parameter: Any, ctx: Any) -> Any:
+    if isinstance(parameter, TyperArgument):
+        parameter.__class__ = Argument
+        if parameter.metavar is None:
+            parameter.metavar = str(parameter.name).upper() + ("..." if parameter.nargs != 1 else "")
+    elif isinstance(parameter, TyperOption) and parameter.metavar is None:
+        label = parameter.display_type(ctx).strip("<>")
+        parameter.metavar = METAVARS.get(label, label)
+    return parameter
+
+
 def load(name: str) -> TyperCommand:
-    """The command itself."""
+    """The command itself: the function of its name in its module."""
+    function = getattr(import_module(f"curate.cli.{COMMANDS[name][0]}"), name)
     table = typer.Typer()
-    import_module(f"curate.cli.{COMMANDS[name][0]}").register(table)
+    table.command(name, cls=Command)(options.expanded(function))
     found = typer.main.get_group(table).commands[name]
     assert isinstance(found, TyperCommand)
     for parameter in found.params:
@@ -81,6 +121,10 @@ class Commands(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options before the command, each with a name for its value."""
+        return [_readable(parameter, ctx) for parameter in super().get_params(ctx)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that the words begin with, loaded."""

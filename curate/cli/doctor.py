@@ -11,26 +11,12 @@ from curate.analysis.doctor import Settings, examine
 from curate.analysis.overlap import KINDS, heat_map, overlap_table
 from curate.analysis.overlap import overlap as compare
 from curate.analysis.tables import tables
-from curate.cli.engines import at_work
-from curate.cli.options import (
-    ENGINE,
-    MANIFESTS,
-    WORKSPACE,
-    AddressOption,
-    EngineOption,
-    JsonOption,
-    ManifestsOption,
-    RawOption,
-    WaitOption,
-    WorkersOption,
-    WorkspaceOption,
-)
+from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, progress, say, show
 from curate.errors import ConfigError
-from curate.inputs import Inputs
 from curate.inspect.targets import find
 from curate.steps.near_dedup import NearDedup
-from curate.workspace import Workspace, read_json, write_json
+from curate.workspace import read_json, write_json
 
 TargetsArgument = Annotated[
     list[str],
@@ -51,7 +37,10 @@ def doctor(
         typer.Option("--length", min=1, help=LENGTHS + "  [default: 1024, 2048, 4096, 8192]"),
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", help="A tokenizer.json, or a model in the local Hub cache.")
+        str | None,
+        typer.Option(
+            "--tokenizer", metavar="TOKENIZER", help="A tokenizer.json, or a model in the local Hub cache."
+        ),
     ] = None,
     languages: Annotated[bool, typer.Option("--languages", help="Tell the language of questions, too.")] = False,
     baseline: Annotated[
@@ -63,26 +52,21 @@ def doctor(
     write: Annotated[
         Path | None, typer.Option("--write", help="Write the JSON to this file.", dir_okay=False)
     ] = None,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
-    engine: EngineOption = ENGINE,
-    address: AddressOption = None,
-    workers: WorkersOption = None,
-    wait: WaitOption = False,
+    *,
+    work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Look at every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.
 
     Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
     """
-    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    inputs = work.inputs
     settings = Settings(
         lengths=tuple(length) if length else Settings().lengths, tokenizer=tokenizer, languages=languages
     )
     earlier = checked(read_json(baseline)) if baseline is not None else None
-    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("doctor", 0) as listen:
-        found = examine(find(targets, inputs), settings, crew, listen)
+    with work.open_engine() as engine, progress("doctor", 0) as listen:
+        found = examine(find(targets, inputs), settings, engine, listen)
     if write is not None:
         write_json(write, found)
     if as_json:
@@ -109,7 +93,7 @@ def _compared(found: Found, earlier: Found, least: float) -> None:
 def overlap(
     targets: TargetsArgument,
     against: Annotated[
-        list[str] | None, typer.Option("--against", help="An eval set, or all; repeat for more.")
+        list[str] | None, typer.Option("--against", metavar="NAME", help="An eval set, or all; repeat for more.")
     ] = None,
     jaccard: Annotated[float, typer.Option("--jaccard", help="How alike near-duplicates are, at least.")] = 0.8,
     copies: Annotated[
@@ -119,30 +103,28 @@ def overlap(
     figures: Annotated[
         Path | None,
         typer.Option(
-            "--figures", help="Write a heat map of each kind into this directory, as SVG.", file_okay=False
+            "--figures",
+            metavar="DIR",
+            help="Write a heat map of each kind into this directory, as SVG.",
+            file_okay=False,
         ),
     ] = None,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
-    engine: EngineOption = ENGINE,
-    address: AddressOption = None,
-    workers: WorkersOption = None,
-    wait: WaitOption = False,
+    *,
+    work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Compare sources with each other and with eval sets: equal pairs, near-duplicates, images."""
-    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    inputs = work.inputs
     names = evalsets.names() if against == ["all"] else against or []
     try:
         near = NearDedup(jaccard=jaccard)
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from None
-    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew, progress("overlap", 0) as listen:
+    with work.open_engine() as engine, progress("overlap", 0) as listen:
         compared = find(targets, inputs)
         if len(compared) < 2 and not names:
             raise ConfigError("overlap", f"only {compared[0].label}", "two sources, or an eval set with --against")
-        found = compare(compared, names, near, inputs, crew, listen, copies=copies)
+        found = compare(compared, names, near, inputs, engine, listen, copies=copies)
     if as_json:
         data(found.to_dict())
     else:
@@ -153,9 +135,3 @@ def overlap(
             (figures / f"overlap-{kind}.svg").write_text(heat_map(found, kind), encoding="utf-8")
     if not any(count for rows in found.counts.values() for row in rows for count in row):
         say("nothing in common")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(doctor)
-    app.command()(overlap)

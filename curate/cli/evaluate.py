@@ -46,20 +46,23 @@ class Result(NamedTuple):
     unscored: dict[str, str]
 
 
-def command(
+def evaluate(
     benchmark: Annotated[
-        list[str], typer.Option("--benchmark", "-b", help="A benchmark; repeat for more.", show_default=False)
+        list[str],
+        typer.Option(
+            "--benchmark", "-b", metavar="NAME", help="A benchmark; repeat for more.", show_default=False
+        ),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", help="A reward model's directory; it is scored first.")
+        Path | None, typer.Option("--model", metavar="DIR", help="A reward model's directory; it is scored first.")
     ] = None,
-    scores: Annotated[Path | None, typer.Option("--scores", help=COLUMNS)] = None,
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help=COLUMNS)] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="A B", help="Two of them, models or score files, to test B against A."),
     ] = None,
-    raw: Annotated[Path | None, typer.Option("--raw", help=FOLDERS)] = None,
-    split: Annotated[str | None, typer.Option("--split", help=SPLIT)] = None,
+    raw: Annotated[Path | None, typer.Option("--raw", metavar="DIR", help=FOLDERS)] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help=SPLIT)] = None,
     prior_sets: Annotated[
         float | None,
         typer.Option(
@@ -213,8 +216,3 @@ def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]
         ],
         "compare": [delta._asdict() for delta in deltas],
     }
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command("evaluate")(command)

@@ -12,14 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from curate import evalsets, recipe, sources, tables
-from curate.cli.options import (
-    MANIFESTS,
-    WORKSPACE,
-    JsonOption,
-    ManifestsOption,
-    WaitOption,
-    WorkspaceOption,
-)
+from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
 from curate.cli.output import PLAIN_EVERY, data, say, show, talk
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import Patience, Unreachable
@@ -40,7 +33,10 @@ def pin(
         typer.Argument(metavar="SOURCE...", help="Sources and eval sets to pin.  [default: all]"),
     ] = None,
     revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch, tag or commit.  [default: as pinned before, or main]")
+        str | None,
+        typer.Option(
+            "--revision", metavar="NAME", help="Branch, tag or commit.  [default: as pinned before, or main]"
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; say what drifted upstream.")] = False,
     manifests: ManifestsOption = MANIFESTS,
@@ -142,7 +138,7 @@ def _check(names: list[str], manifests: Path, workers: int, patience: Patience, 
 
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...|RECIPE.yaml", help="Sources, eval sets, or recipes.")
+        list[str], typer.Argument(metavar="SOURCE|RECIPE...", help="Sources, eval sets, or recipes.")
     ],
     max_rows: Annotated[
         int | None, typer.Option("--max-rows", min=1, help="The fewest files that give so many rows per source.")
@@ -256,9 +252,3 @@ class Terminal:
             self._bar.remove_task(self._tasks.pop(path))
         elif len(self._sizes) <= LISTED:
             say(f"{self._name}: {path}, {self._sizes[path]:,} bytes, verified")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(pin)
-    app.command()(fetch)

@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from curate.cli.options import (
+    A_MIX,
     MANIFESTS,
     WORKSPACE,
     JsonOption,
     ManifestsOption,
+    MixArgument,
     RawOption,
     WorkspaceOption,
 )
@@ -29,9 +31,6 @@ from curate.inspect.verify import verify as check
 from curate.tables import Table
 from curate.workspace import Workspace
 
-MixArgument = Annotated[
-    str, typer.Argument(help="A mix: name, name@fingerprint or its directory.", show_default=False)
-]
 STYLES = {"head": "bold", "fact": "dim", "added": "green", "removed": "red", "note": "dim italic"}
 INDENT = "  "
 
@@ -40,7 +39,7 @@ def why(
     pair: Annotated[
         str, typer.Argument(help="A pair id or its first 6 or more digits, or a row such as file.jsonl:17.")
     ],
-    source: Annotated[str | None, typer.Option("--source", help="The source of the row.")] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="The source of the row.")] = None,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
     as_json: JsonOption = False,
@@ -61,9 +60,7 @@ def why(
 
 
 def verify(
-    mix: Annotated[
-        str | None, typer.Argument(help="A mix: name, name@fingerprint or its directory.  [default: everything]")
-    ] = None,
+    mix: Annotated[str | None, typer.Argument(help=A_MIX + "  [default: everything]")] = None,
     workspace: WorkspaceOption = WORKSPACE,
     raw: RawOption = None,
     as_json: JsonOption = False,
@@ -102,9 +99,13 @@ def show(
     ] = None,
     dropped: Annotated[bool, typer.Option("--dropped", help="Pairs that a mix dropped, and who won.")] = False,
     skipped: Annotated[bool, typer.Option("--skipped", help="Rows that gave no pair.")] = False,
-    source: Annotated[str | None, typer.Option("--source", help="Only this source of a mix.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Only this source of a mix.")
+    ] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="How many; a sample spread over all.")] = 5,
-    pair: Annotated[str | None, typer.Option("--pair", help="This pair, by its id or first digits.")] = None,
+    pair: Annotated[
+        str | None, typer.Option("--pair", metavar="PAIR", help="This pair, by its id or first digits.")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="Hide nothing of long texts.")] = False,
     raw_text: Annotated[
         bool, typer.Option("--raw-text", help="Texts as stored: whole, unmarked, not wrapped.")
@@ -178,11 +179,3 @@ def _show_line(console: Console, line: render.Line, *, wrap: bool) -> None:
     for row in text.wrap(console, max(console.width - len(indent), 20)):
         row.rstrip()
         console.print(Text(indent) + row, soft_wrap=True)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(why)
-    app.command()(verify)
-    app.command()(diff)
-    app.command()(show)

@@ -3,36 +3,19 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-import typer
-
 from curate import lock_tables, steps
 from curate.build import build
 from curate.build import plan as make_plan
-from curate.cli.engines import at_work
-from curate.cli.options import (
-    ENGINE,
-    MANIFESTS,
-    WORKSPACE,
-    AddressOption,
-    EngineOption,
-    JsonOption,
-    ManifestsOption,
-    RawOption,
-    RecipeArgument,
-    WaitOption,
-    WorkersOption,
-    WorkspaceOption,
-)
+from curate.cli.options import InputOptions, JsonOption, RecipeArgument, WorkOptions
 from curate.cli.output import data, progress, say, show, show_talk
 from curate.engines.base import Tick
 from curate.hashing import Hashes
-from curate.inputs import Inputs, jobs, sizes
+from curate.inputs import jobs, sizes
 from curate.mixing import quotas
 from curate.mixing.quotas import Plan
 from curate.near_duplicates.banding import curve_table
 from curate.pairs.normalize import locate
 from curate.recipe import load
-from curate.workspace import Workspace
 
 
 class Terminal:
@@ -53,9 +36,8 @@ class Terminal:
 
 def plan(
     recipe: RecipeArgument,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
+    *,
+    place: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Show how many rows each source gives, without reading any text.
@@ -63,7 +45,7 @@ def plan(
     Pools are counted where a source is normalized already, and as published where it is not.
     """
     read = load(recipe)
-    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    inputs = place.inputs
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
     # eval sets need not be there yet: a plan reads no text
     bandings = steps.bandings(steps.build_all(read.steps, read.where))
@@ -83,13 +65,8 @@ def plan(
 
 def mix(
     recipe: RecipeArgument,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
-    engine: EngineOption = ENGINE,
-    address: AddressOption = None,
-    workers: WorkersOption = None,
-    wait: WaitOption = False,
+    *,
+    work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Build the training shards of a recipe, running every stage that is missing.
@@ -97,9 +74,9 @@ def mix(
     A killed run continues where it stopped; a finished mix is not built again.
     """
     read = load(recipe)
-    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
-    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
-        built = build(read, inputs, crew, Terminal())
+    inputs = work.inputs
+    with work.open_engine() as engine:
+        built = build(read, inputs, engine, Terminal())
     if as_json:
         data({"directory": str(built.directory), "fresh": built.fresh, **built.lock})
         return
@@ -111,9 +88,3 @@ def mix(
         say("nothing is in this mix: the funnel above says where all pairs went")
         return
     say(f"open:  load_dataset('parquet', data_files='{built.directory}/shard-*.parquet')")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(plan)
-    app.command()(mix)

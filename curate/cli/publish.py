@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from curate import tables
-from curate.cli.options import WORKSPACE, JsonOption, WaitOption, WorkspaceOption
+from curate.cli.options import WORKSPACE, JsonOption, MixArgument, WaitOption, WorkspaceOption
 from curate.cli.output import data, say, show
 from curate.hub.retry import Patience
 from curate.inspect.artefacts import find_mix
@@ -17,12 +17,10 @@ if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only 
 
 
 def publish(
-    mix: Annotated[
-        str, typer.Argument(help="A mix: its name, name@fingerprint or directory.", show_default=False)
-    ],
+    mix: MixArgument,
     repo: Annotated[str, typer.Argument(help="Dataset repository, owner/name.", show_default=False)],
     private: Annotated[bool, typer.Option("--private", help="Make or expect a private repository.")] = False,
-    revision: Annotated[str, typer.Option("--revision", help="Branch to publish on.")] = "main",
+    revision: Annotated[str, typer.Option("--revision", metavar="NAME", help="Branch to publish on.")] = "main",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent and deleted; send and write nothing.")
     ] = False,
@@ -85,8 +83,3 @@ def _plain(wish: "Wish", found: "Preview") -> dict[str, Any]:
         "delete": None if found.delete is None else list(found.delete),
         "fresh": found.fresh,
     }
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(publish)

@@ -6,26 +6,10 @@ import typer
 
 from curate.analysis.rethreshold import USUAL, tables
 from curate.analysis.rethreshold import rethreshold as decide
-from curate.cli.engines import at_work
-from curate.cli.options import (
-    ENGINE,
-    MANIFESTS,
-    WORKSPACE,
-    AddressOption,
-    EngineOption,
-    JsonOption,
-    ManifestsOption,
-    RawOption,
-    RecipeArgument,
-    WaitOption,
-    WorkersOption,
-    WorkspaceOption,
-)
+from curate.cli.options import JsonOption, RecipeArgument, WorkOptions
 from curate.cli.output import data, progress, say, show
 from curate.errors import ConfigError
-from curate.inputs import Inputs
 from curate.recipe import load
-from curate.workspace import Workspace
 
 JACCARD = "A threshold, or several with commas; repeat for more.  [default: " + ", ".join(map(str, USUAL)) + "]"
 
@@ -33,13 +17,8 @@ JACCARD = "A threshold, or several with commas; repeat for more.  [default: " + 
 def rethreshold(
     recipe: RecipeArgument,
     jaccard: Annotated[list[str] | None, typer.Option("--jaccard", help=JACCARD)] = None,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
-    engine: EngineOption = ENGINE,
-    address: AddressOption = None,
-    workers: WorkersOption = None,
-    wait: WaitOption = False,
+    *,
+    work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Show what near_dedup would drop at other thresholds, from cached sketches; nothing is built.
@@ -50,12 +29,12 @@ def rethreshold(
     """
     read = load(recipe)
     jaccards = [_number(text) for given in jaccard or () for text in given.split(",")] or USUAL
-    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    inputs = work.inputs
     with (
-        at_work(inputs.workspace, engine, address, workers, wait=wait) as crew,
+        work.open_engine() as engine,
         progress("rethreshold", 0) as listen,
     ):
-        found = decide(read, inputs, jaccards, crew, listen, say)
+        found = decide(read, inputs, jaccards, engine, listen, say)
     if as_json:
         data(found.to_dict())
         return
@@ -70,8 +49,3 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError("--jaccard", f"found {text!r}", "numbers, such as 0.75,0.8") from None
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(rethreshold)

@@ -6,27 +6,12 @@ import typer
 
 from curate import evalsets, tables
 from curate import sources as catalog
-from curate.cli.engines import at_work
-from curate.cli.options import (
-    ENGINE,
-    MANIFESTS,
-    WORKSPACE,
-    AddressOption,
-    EngineOption,
-    JsonOption,
-    ManifestsOption,
-    RawOption,
-    WaitOption,
-    WorkersOption,
-    WorkspaceOption,
-)
+from curate.cli.options import MANIFESTS, JsonOption, ManifestsOption, WorkOptions
 from curate.cli.output import data, progress, say, show
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 from curate.hashing import Hashes
-from curate.inputs import Inputs
 from curate.pairs.normalize import locate, normalize_all
-from curate.workspace import Workspace
 
 
 def sources(
@@ -86,29 +71,25 @@ def _facts(name: str, manifests: Any) -> dict[str, Any]:
 def normalize(
     names: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Sources to normalize.")],
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-o", help="An option of the source, as name=value.")
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the source, as name=value."),
     ] = None,
-    raw: RawOption = None,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
-    engine: EngineOption = ENGINE,
-    address: AddressOption = None,
-    workers: WorkersOption = None,
     max_skip: Annotated[
         float | None, typer.Option("--max-skip", min=0, max=1, help="Share of rows that may give no pair.")
     ] = None,
-    wait: WaitOption = False,
+    *,
+    work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Turn the raw files of sources into pairs, with a reason for every row that gives none."""
-    inputs = Inputs(workspace=Workspace(workspace), raw=raw, manifests=manifests)
+    inputs = work.inputs
     found = [inputs.job(name, _options(option or []), max_skip, name) for name in names]
     hashes = Hashes(inputs.workspace.cache / "hashes.json")
-    with at_work(inputs.workspace, engine, address, workers, wait=wait) as crew:
+    with work.open_engine() as engine:
         artefacts = [locate(job, inputs.workspace, hashes) for job in found]
         total = sum(file.path.stat().st_size for artefact in artefacts for file in artefact.files)
         with progress("normalize", total) as listen:
-            done = normalize_all(artefacts, inputs.workspace, crew, listen)
+            done = normalize_all(artefacts, inputs.workspace, engine, listen)
     if as_json:
         data([{"directory": str(item.directory), **item.manifest} for item in done])
         return
@@ -138,9 +119,3 @@ def _options(given: list[str]) -> dict[str, Any]:
             raise ConfigError("--option", f"found {text!r}", "name=value, such as -o pairing=ultra_all")
         out[name] = yaml.safe_load(value)
     return out
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(sources)
-    app.command()(normalize)

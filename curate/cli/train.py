@@ -26,7 +26,7 @@ def train(
     settings: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="KEY=VALUE",
+            metavar="KEY=VALUE...",
             help="Settings over the preset, e.g. lr=1e-5 head.layers=3.",
             show_default=False,
         ),
@@ -34,11 +34,16 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", "-p", help="tiny_cpu, basereward_3b, basereward_7b, or a YAML file.", show_default=False
+            "--preset",
+            "-p",
+            metavar="NAME",
+            help="tiny_cpu, basereward_3b, basereward_7b, or a YAML file.",
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Run directory.  [default: WORKSPACE/runs/MIX-PRESET]")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Run directory.  [default: WORKSPACE/runs/MIX-PRESET]"),
     ] = None,
     nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one per GPU.")] = 1,
     prepare: Annotated[
@@ -83,8 +88,3 @@ def _settings(mix: Mix, run: Path, place: Workspace, settings: list[str]) -> lis
 
     images = [f"images={quoted(place.images)}"] if place.images.is_dir() else []
     return [*images, *settings, f"mix={quoted(mix.directory)}", f"out={quoted(run)}"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(train)

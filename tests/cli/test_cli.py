@@ -26,6 +26,42 @@ def test_defaults_that_are_words_are_shown(name):
         assert default in said
 
 
+@pytest.mark.parametrize("name", ["", *commands.COMMANDS])
+def test_help_names_values_in_plain_words(name):
+    done = CliRunner().invoke(app, [*filter(None, [name]), "--help"], env={"COLUMNS": "300"})
+    assert done.exit_code == 0
+    assert not re.findall(r"\[\[|\.\.\.[}\]]?\.\.\.|[{}]|<[a-z\[]+[^>]*>", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [
+        ("mix", "[OPTIONS] RECIPE"),
+        ("ablate", "[OPTIONS] [ABLATION]"),
+        ("pin", "[OPTIONS] [SOURCE...]"),
+        ("fetch", "[OPTIONS] SOURCE|RECIPE..."),
+        ("show", "[OPTIONS] TARGET [REASON]"),
+        ("train", "[OPTIONS] MIX|RECIPE [KEY=VALUE...]"),
+    ],
+)
+def test_usage_names_each_argument_once(name, usage):
+    out = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "300"}).stdout
+    assert out.split(f" {name} ", 1)[1].splitlines()[0].strip() == usage
+
+
+def test_values_of_options_have_names():
+    out = CliRunner().invoke(app, ["mix", "--help"], env={"COLUMNS": "300"}).stdout
+    found = dict(re.findall(r"(--[a-z]+) +(\S+)", out))
+    assert (found["--raw"], found["--engine"], found["--workers"]) == ("DIR", "local|ray", "N")
+    assert found["--wait"] == "Wait"  # a flag takes no value: its help follows
+
+
+def test_every_command_that_computes_takes_the_same_block_of_options():
+    block = {"raw", "workspace", "manifests", "engine", "address", "workers", "wait"}
+    for name in ("normalize", "mix", "rethreshold", "doctor", "overlap", "report", "ablate"):
+        assert block <= {parameter.name for parameter in commands.load(name).params}
+
+
 def test_help_imports_nothing_heavy():
     code = f"""
 import sys
