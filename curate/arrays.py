@@ -1,4 +1,4 @@
-"""Array types by what their elements are: U8 ... F64; B8 are booleans."""
+"""Array types by what their elements are (U8 ... F64; B8 are booleans), and whole numbers out of frames."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,3 +12,10 @@ I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 B8 = npt.NDArray[np.bool_]
+
+
+def integer(cell: object) -> int:
+    """Return a whole number that came out of a frame, where types are lost. Raises TypeError for anything else."""
+    if not isinstance(cell, int | np.integer):
+        raise TypeError(f"{cell!r} is not a whole number")
+    return int(cell)

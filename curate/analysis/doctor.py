@@ -27,6 +27,7 @@ from curate.analysis.agreement import agreement
 from curate.analysis.intervals import Clusters, Counted, quantiles, together
 from curate.analysis.rulers import rulers
 from curate.analysis.traits import Traits
+from curate.arrays import integer
 from curate.engines.base import Engine, Listener
 from curate.inspect.targets import Target
 from curate.mixing.summary import QUANTILES
@@ -142,4 +143,4 @@ def _images(pairs: pl.DataFrame) -> dict[str, int]:
     """How often images are used, by pairs that have any."""
     each = pairs.select("text_key", image="images").explode("image")
     prompts = each.group_by("image").agg(pl.col("text_key").n_unique())["text_key"]
-    return {"pairs": pairs.height, "different": len(prompts), "most_prompts": int(str(prompts.max() or 0))}
+    return {"pairs": pairs.height, "different": len(prompts), "most_prompts": integer(prompts.max() or 0)}

@@ -4,7 +4,7 @@ import numpy as np
 
 from curate.arrays import I32, U8, U16, U32, U64
 from curate.compiled import compiled
-from curate.text.words import words_into
+from curate.text.word_kernels import words_into
 
 MARKS = ("chars", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions")
 """What `marks` counts.

@@ -20,6 +20,7 @@ from curate.images import copies as image_match
 from curate.images.packs import Packs
 from curate.inputs import Inputs
 from curate.inspect.targets import Target
+from curate.near_duplicates.shared_by import MOST, shared_by
 from curate.pairs import keys as key_columns
 from curate.pairs.media_refs import image_refs
 from curate.screening.screen import sketched
@@ -35,8 +36,6 @@ exact  the same prompt and media and the same two replies, whichever is preferre
 near   equal or nearly so, by a `near_dedup` step; of eval sets, a text found by a `decontaminate` step
 image  an image of both, or a copy of one where that is asked for; of eval sets always a copy
 """
-
-MOST = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,32 +142,12 @@ def _same_images(pairs: pl.DataFrame, corpus: Corpus, *, copies: bool) -> U64:
 
 
 def _near(pairs: pl.DataFrame, step: NearDedup, corpus: Corpus) -> U64:
-    from curate.near_duplicates import (
-        decide,  # numba
-        shared_by,
-    )
-
-    files, sketches = corpus.files(), corpus.files(step.minhash)
-    rows = [
-        decide.Rows(
-            pairs=files[int(str(pool))][int(str(part))],
-            sketch=sketches[int(str(pool))][int(str(part))],
-            positions=some["position"].cast(pl.Int64).to_numpy(),
-            ranks=some["index"].cast(pl.Int64).to_numpy(),
-        )
-        for (pool, part), some in pairs.group_by("pool", "part", maintain_order=True)
-    ]
     bits = pairs["bit"].to_numpy()
-    if not rows:
+    if not pairs.height:
         return bits
-    task = decide.Task(
-        files=rows,
-        protected=np.zeros(pairs.height, np.bool_),
-        sketch=step.minhash,
-        banding=step.banding,
-        same_media=step.media == "same",
-    )
-    return shared_by.meetings(task, bits, corpus.engine, rows[0].sketch.parent)
+    ranked = pairs.select("pool", "part", "position", rank="index", protected=pl.lit(value=False))
+    search = step.search(ranked, corpus)
+    return shared_by(search, bits, corpus.engine, search.files[0].sketch.parent)
 
 
 def _leaks(

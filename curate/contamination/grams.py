@@ -11,8 +11,8 @@ import numpy as np
 
 from curate.arrays import F32, I64, U8, U16, U32, U64
 from curate.compiled import compiled
-from curate.text.cover import cover, fine, longest
-from curate.text.words import mix, most_words, words, words_into
+from curate.text.cover_kernels import cover, fine, longest
+from curate.text.word_kernels import mix, most_words, words, words_into
 
 SIZE = 5
 """Words of an n-gram: short enough to survive between the changed words of an edited text."""

@@ -29,7 +29,7 @@ from curate.hashing import Hashes, fingerprint
 from curate.images.decode import BadImage
 from curate.images.store import ImageStore, PackWriter
 from curate.text import words
-from curate.text.cover import room
+from curate.text.cover_kernels import room
 from curate.workspace import atomic, read_json, write_json
 
 VERSION = 3

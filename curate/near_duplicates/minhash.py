@@ -7,7 +7,6 @@ is equal in two of them with the probability of their Jaccard similarity, whatev
 Knudsen and Thorup, Fast Similarity Sketching, 2017).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -45,8 +44,3 @@ class MinHash:
             tick(rows=batch.rows)
         with open(out, "wb") as file:
             np.save(file, rows)
-
-
-def alike(left: Sequence[int], right: Sequence[int]) -> float:
-    """The similarity that two rows of slots suggest; its standard error is at most .045."""
-    return float(np.mean(np.asarray(left) == np.asarray(right)))

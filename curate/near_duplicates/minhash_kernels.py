@@ -7,9 +7,9 @@ import numpy as np
 from curate.arrays import I32, I64, U8, U16, U64
 from curate.compiled import compiled
 from curate.near_duplicates.sketch_format import SLOTS
-from curate.text import shingles
+from curate.text import shingle_kernels, shingles
 from curate.text.buffers import EMPTY, Texts, frozen, strings
-from curate.text.words import mix
+from curate.text.word_kernels import mix
 
 VACANT = np.uint64((1 << 64) - 1)
 HASH_BITS = np.uint64(55)  # of a shingle, below the number of the pass, which counts first
@@ -41,7 +41,7 @@ def _of_texts(
     hashes, begins, ends = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
     found, least = np.empty(most, np.uint64), np.empty(SLOTS, np.uint64)
     for pair in range(len(same)):
-        count = shingles.of_pair(data, offsets, starts, columns, pair, shingle, hashes, begins, ends, found)
+        count = shingle_kernels.of_pair(data, offsets, starts, columns, pair, shingle, hashes, begins, ends, found)
         total = np.uint64(0)
         for i in range(count):
             total += found[i]
@@ -57,7 +57,7 @@ def fill(found: U64, count: int, least: U64) -> None:
     least[:] = VACANT
     for i in range(count):
         value = found[i]
-        slot, rest = value & BIN, (value & shingles.CONTENT) >> BIN_BITS
+        slot, rest = value & BIN, (value & shingle_kernels.CONTENT) >> BIN_BITS
         if rest < least[slot]:
             least[slot] = rest
     vacant, turn = np.sum(least == VACANT), 0
@@ -106,5 +106,5 @@ def _of_media(
 @compiled
 def _bytes(value: np.uint64, data: U8, start: int, end: int) -> np.uint64:
     for at in range(start, end):
-        value = (value ^ np.uint64(data[at])) * shingles.BASE
+        value = (value ^ np.uint64(data[at])) * shingle_kernels.BASE
     return mix(value + np.uint64(end - start))

@@ -20,8 +20,8 @@ from curate.text.buffers import batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Pairs of one file by their ascending positions, and their numbers among all that are wanted."""
+class PairsOfFile:
+    """Pairs of one pairs file by their ascending positions, and their numbers among all that are wanted."""
 
     pairs: Path
     positions: I64
@@ -38,20 +38,20 @@ class Sets:
     mapped: mmap.mmap
 
     def forget(self) -> None:
-        """Let go of the memory that reading took; it is read anew from the file."""
+        """Release the memory that reading took; what is needed again is read from the file."""
         self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    wanted: Wanted
+    wanted: PairsOfFile
     sketch: MinHash
     out: Path
 
 
 @contextmanager
-def sets(wanted: Sequence[Wanted], sketch: MinHash, engine: Engine, scratch: Path) -> Iterator[Sets]:
-    """The shingles of the wanted pairs, until the block ends; a temporary file lies in `scratch`."""
+def sets(wanted: Sequence[PairsOfFile], sketch: MinHash, engine: Engine, scratch: Path) -> Iterator[Sets]:
+    """Yield the shingles of the wanted pairs; until the block ends they are in a temporary file in `scratch`."""
     scratch.mkdir(parents=True, exist_ok=True)
     begins = np.zeros(sum(len(one.positions) for one in wanted), np.int64)
     ends = np.zeros_like(begins)

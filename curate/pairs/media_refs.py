@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from curate.arrays import integer
+
 KIND = pl.Enum(["image", "video"])
 IMAGE_REFS: dict[str, Any] = {"index": pl.UInt32, "entry": pl.UInt32, "kind": KIND, "key": pl.String}
 """One row for each image of a pair, in its order: the pair, which of its media it belongs to, and its key."""
@@ -19,7 +21,7 @@ def image_refs(keys: pl.DataFrame, files: Sequence[Sequence[Path]]) -> pl.DataFr
     """IMAGE_REFS of pairs with the columns index, pool, part and position, which are rows of files[pool][part]."""
     found, places = [pl.DataFrame(schema=IMAGE_REFS)], keys.select("index", *PLACE)  # not a copy of all columns
     for (pool, part), some in places.group_by("pool", "part", maintain_order=True):
-        path = files[int(str(pool))][int(str(part))]
+        path = files[integer(pool)][integer(part)]
         media = pl.read_parquet(path, columns=["media"]).with_row_index("position")
         entries = (
             media.filter(pl.col("media").list.len() > 0)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.arrays import B8
+from curate.arrays import B8, integer
 from curate.engines.base import Engine, Listener
 from curate.order import order_key
 from curate.pairs import keys as key_columns
@@ -256,7 +256,7 @@ class _Ledger:
         """Where upstream the losers (sorted) are: one column, read from those parts only that lost pairs."""
         found = [pl.Series(dtype=pl.String)]
         for (part,), some in losers.group_by("part", maintain_order=True):
-            rows = pl.read_parquet(self.pool.directory / self.pool.parts[int(str(part))], columns=["row"])
+            rows = pl.read_parquet(self.pool.directory / self.pool.parts[integer(part)], columns=["row"])
             found.append(rows["row"][some["position"]])
         return pl.concat(found)
 

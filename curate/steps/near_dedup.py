@@ -1,17 +1,17 @@
 """Pairs that nearly repeat another pair, of any source."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import polars as pl
 
-from curate.arrays import I64
+from curate.arrays import integer
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import Banding, choose
+from curate.near_duplicates.decide import decide
 from curate.near_duplicates.minhash import MinHash
+from curate.near_duplicates.search import RankedFile, Search
 from curate.steps.base import DECISION
 from curate.steps.corpus import Corpus, Sketch
 from curate.text.buffers import Side
@@ -71,32 +71,41 @@ class NearDedup:
         """The one sketch."""
         return MinHash(on=self.on, shingle=self.shingle)
 
-    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
-        """Decisions about the losers."""
-        from curate.near_duplicates import decide as near  # numba
-
-        ranked = _ranked(keys, _numbers(self.against, corpus))
-        files = [
-            near.Rows(pairs=pairs, sketch=sketch, positions=_array(some["position"]), ranks=_array(some["rank"]))
-            for pairs, sketch, some in _by_file(ranked, corpus, self.minhash)
+    def search(self, ranked: pl.DataFrame, corpus: Corpus) -> Search:
+        """Return the search for near-duplicates among pairs: columns rank, pool, part, position, protected."""
+        files, sketches = corpus.files(), corpus.files(self.minhash)
+        by_file = ranked.sort("pool", "part", "position").group_by("pool", "part", maintain_order=True)
+        found = [
+            RankedFile(
+                pairs=files[integer(pool)][integer(part)],
+                sketch=sketches[integer(pool)][integer(part)],
+                positions=some["position"].cast(pl.Int64).to_numpy(),
+                ranks=some["rank"].cast(pl.Int64).to_numpy(),
+            )
+            for (pool, part), some in by_file
         ]
-        if not files:
-            return pl.DataFrame(schema=DECISION)
-        task = near.Task(
-            files=files,
-            protected=ranked["protected"].to_numpy(),
+        return Search(
+            files=found,
+            protected=ranked.sort("rank")["protected"].to_numpy(),
             sketch=self.minhash,
             banding=self.banding,
             same_media=self.media == "same",
         )
-        lost = near.decide(task, corpus.engine, files[0].sketch.parent)
+
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
+        """Return a decision about every pair that lost to a near-duplicate."""
+        ranked = _ranked(keys, _numbers(self.against, corpus))
+        if not ranked.height:
+            return pl.DataFrame(schema=DECISION)
+        search = self.search(ranked, corpus)
+        dropped = decide(search, corpus.engine, search.files[0].sketch.parent)
         return pl.DataFrame(
             {
-                "index": ranked["index"].gather(lost.ranks),
-                "reason": ["near_duplicate"] * len(lost.ranks),
-                "winner": ranked["index"].gather(lost.winners),
-                "score": lost.shares.min(axis=1),
-                "evidence": [_evidence(self.on, shares) for shares in lost.shares.tolist()],
+                "index": ranked["index"].gather(dropped.ranks),
+                "reason": ["near_duplicate"] * len(dropped.ranks),
+                "winner": ranked["index"].gather(dropped.winners),
+                "score": dropped.shares.min(axis=1),
+                "evidence": [_evidence(self.on, shares) for shares in dropped.shares.tolist()],
             },
             schema=LOST,
         )
@@ -125,16 +134,3 @@ def _ranked(keys: pl.DataFrame, protected: list[int]) -> pl.DataFrame:
     marked = keys.with_columns(protected=pl.col("pool").is_in(protected))
     ranked = marked.sort("protected", "priority", "order", "index", descending=[True, False, True, False])
     return ranked.select("index", "pool", "part", "position", "protected").with_row_index("rank")
-
-
-def _by_file(ranked: pl.DataFrame, corpus: Corpus, sketch: MinHash) -> Iterator[tuple[Path, Path, pl.DataFrame]]:
-    """For each file that has some of the pairs: its path, that of its sketch, and those pairs in their order."""
-    files, sketches = corpus.files(), corpus.files(sketch)
-    ordered = ranked.select("rank", "pool", "part", "position").sort("pool", "part", "position")
-    for (pool, part), some in ordered.group_by("pool", "part", maintain_order=True):
-        where = int(str(pool)), int(str(part))
-        yield files[where[0]][where[1]], sketches[where[0]][where[1]], some
-
-
-def _array(column: pl.Series) -> I64:
-    return column.cast(pl.Int64).to_numpy()

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from curate.near_duplicates import sketch_format
-from curate.near_duplicates.buckets import band_keys
+from curate.near_duplicates.bucket_kernels import band_keys
 from curate.near_duplicates.minhash_kernels import of_media
 from curate.schema import MEDIA
 from curate.steps.near_dedup import NearDedup
@@ -21,7 +21,7 @@ def colliding_images(home: Path, step: NearDedup, chosen: str) -> list[str]:
     images = [f"{i:032x}" for i in range(100_000)]
     media = of_media(pa.array([[{"kind": "image", "keys": [image]}] for image in images], MEDIA))
     keys = np.empty((step.banding.bands, len(images)), np.uint32)
-    band_keys(np.repeat(slots, len(images), axis=0), media, step.banding, keys, np.arange(len(images)))
+    band_keys(np.repeat(slots, len(images), axis=0), media, step.banding.rows, keys, np.arange(len(images)))
     band = next(band for band in keys if len(np.unique(band)) < len(band))
     order = np.argsort(band, kind="stable")
     at = int(np.flatnonzero(np.diff(band[order].astype(np.int64)) == 0)[0])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.text.words import words
+from curate.text.word_kernels import words
 
 
 def split(text: str) -> tuple[list[str], list[int]]:

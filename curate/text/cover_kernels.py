@@ -4,7 +4,7 @@ import numpy as np
 
 from curate.arrays import B8, I32, U8, U64
 from curate.compiled import compiled
-from curate.text.words import mix
+from curate.text.word_kernels import mix
 
 FINE = 3
 """Words of the n-grams that texts are compared by: a changed word takes its two neighbours on each side with it,

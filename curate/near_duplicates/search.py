@@ -1,0 +1,139 @@
+"""What both answers about near-duplicates begin with: pairs that are equal, and pairs that may be nearly so."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from curate.arrays import B8, I64, U16, U32, U64
+from curate.engines.base import Engine
+from curate.near_duplicates import sketch_format
+from curate.near_duplicates.banding import Banding
+from curate.near_duplicates.buckets import among, buckets
+from curate.near_duplicates.minhash import MinHash
+from curate.near_duplicates.shingle_sets import PairsOfFile, Sets, sets
+from curate.near_duplicates.sketch_format import SLOTS
+
+if TYPE_CHECKING:
+    from curate.near_duplicates.bucket_kernels import Members
+
+NONE = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedFile:
+    """Pairs of one pairs file, its positions ascending, and their ranks among all pairs: 0 is the best."""
+
+    pairs: Path
+    sketch: Path
+    positions: I64
+    ranks: I64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Pairs to look for near-duplicates among, and what counts as one.
+
+    `protected` says by rank which pairs are kept whatever they repeat.
+    """
+
+    files: Sequence[RankedFile]
+    protected: B8
+    sketch: MinHash
+    banding: Banding
+    same_media: bool
+
+    def first_of_equals(self) -> I64:
+        """Return for each rank the best rank that has the same shingles, as often, and the same media."""
+        frame = pl.DataFrame({"same": self._column("same"), "media": self.media()}).with_row_index("rank")
+        return frame.select(pl.col("rank").min().over("same", "media").cast(pl.Int64)).to_series().to_numpy()
+
+    def media(self) -> U64:
+        """Return by rank what near-duplicates must have equal beside their texts."""
+        return self._column("media") if self.same_media else np.zeros(len(self.protected), np.uint64)
+
+    def _column(self, name: str) -> U64:
+        """A column of the sketches, by rank."""
+        values = np.zeros(len(self.protected), np.uint64)
+        for file in self.files:
+            values[file.ranks] = sketch_format.read(file.sketch)[name][file.positions]
+        return values
+
+    def suspects(self, distinct: B8) -> "Suspects":
+        """Return the distinct pairs that agree with another one in a band, and in slots enough."""
+        from curate.near_duplicates.bucket_kernels import with_equal_slots  # numba
+
+        members, starts = buckets(self._keys(distinct))
+        ranks = np.flatnonzero(distinct)
+        bucketed = np.zeros(len(ranks), np.bool_)
+        bucketed[members] = True
+        members, starts = among(members, starts, bucketed)
+        ranks = ranks[bucketed]
+        slots = self._slots(ranks)
+        suspected = with_equal_slots(members, starts, slots, self.banding.least_equal)
+        members, starts = among(members, starts, suspected)
+        return Suspects(ranks[suspected], slots[suspected], members, starts)
+
+    def _keys(self, distinct: B8) -> U32:
+        """The band keys of the distinct pairs in the order of their ranks."""
+        from curate.near_duplicates.bucket_kernels import band_keys  # numba
+
+        keys = np.empty((self.banding.bands, int(distinct.sum())), np.uint32)
+        numbers = np.cumsum(distinct) - 1
+        for file in self.files:
+            some = distinct[file.ranks]
+            rows = sketch_format.read(file.sketch)[file.positions[some]]
+            media = rows["media"] if self.same_media else np.zeros(len(rows), np.uint64)
+            slots, at = np.ascontiguousarray(rows["slots"]), numbers[file.ranks[some]]
+            band_keys(slots, np.ascontiguousarray(media), self.banding.rows, keys, at)
+        return keys
+
+    def _slots(self, ranks: I64) -> U16:
+        """The slots of these (ascending) ranks."""
+        slots = np.empty((len(ranks), SLOTS), np.uint16)
+        for file, positions, numbers in self._chosen(ranks):
+            slots[numbers] = sketch_format.read(file.sketch)["slots"][positions]
+        return slots
+
+    @contextmanager
+    def sets_of(self, ranks: I64, engine: Engine, scratch: Path) -> Iterator[Sets]:
+        """Yield the shingles of the pairs of these (ascending) ranks, in a temporary file below `scratch`."""
+        wanted = [
+            PairsOfFile(pairs=file.pairs, positions=positions, numbers=numbers)
+            for file, positions, numbers in self._chosen(ranks)
+        ]
+        with sets(wanted, self.sketch, engine, scratch) as found:
+            yield found
+
+    def _chosen(self, ranks: I64) -> list[tuple[RankedFile, I64, I64]]:
+        """For each file that holds some of these ranks: (file, their positions in it, their places in `ranks`)."""
+        number = np.full(len(self.protected), NONE, np.int64)
+        number[ranks] = np.arange(len(ranks))
+        found = []
+        for file in self.files:
+            some = number[file.ranks] >= 0
+            if some.any():
+                found.append((file, file.positions[some], number[file.ranks[some]]))
+        return found
+
+    def members(self, suspects: "Suspects", found: Sets) -> "Members":
+        """Return what kernels compare suspects by."""
+        from curate.near_duplicates.bucket_kernels import Members  # numba
+
+        return Members(
+            suspects.slots, self.media()[suspects.ranks], found.shingles, found.begins, found.ends,
+            self.banding.least_equal, self.banding.jaccard,
+        )  # fmt: skip
+
+
+class Suspects(NamedTuple):
+    """Pairs that may have a near-duplicate: ranks, slots, and the buckets of their numbers (see `buckets`)."""
+
+    ranks: I64
+    slots: U16
+    members: U32
+    starts: I64
