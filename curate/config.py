@@ -147,9 +147,19 @@ def check_key(key: Any, known: typing.Iterable[str], where: str) -> None:
     names = list(known)
     if key in names:
         return
-    close = get_close_matches(str(key), names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(names)}"
+    hint = did_you_mean(str(key), names, f"known keys: {', '.join(names)}")
     raise ConfigError(f"{where}.{key}", "unknown key", "", hint)
+
+
+def closest(name: str, known: typing.Iterable[str], most: int = 1, *, cutoff: float = 0.6) -> list[str]:
+    """Up to `most` of the `known` names that are spelled like `name`, the closest first."""
+    return get_close_matches(name, list(known), most, cutoff)
+
+
+def did_you_mean(name: str, known: typing.Iterable[str], otherwise: str, most: int = 1) -> str:
+    """The hint for an unknown name: up to `most` known ones that are spelled like it, or else `otherwise`."""
+    close = closest(name, known, most)
+    return f"did you mean {', '.join(close)}?" if close else otherwise
 
 
 def _union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
@@ -173,6 +183,5 @@ def _union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
 def _literal(value: Any, choices: tuple[Any, ...], where: str) -> Any:
     if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
-    close = get_close_matches(str(value), [str(c) for c in choices], n=1)
-    hint = f"did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(str(value), [str(choice) for choice in choices], "")
     raise ConfigError(where, f"found {show(value)}", " or ".join(str(c) for c in choices), hint)

@@ -26,11 +26,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from curate.config import build, check_key, show
+from curate.config import build, check_key, did_you_mean, show
 from curate.config import load as load_config
 from curate.errors import ConfigError
 
@@ -362,8 +361,7 @@ def _priority(named: Sequence[str], entries: Sequence[Entry], where: str) -> tup
     by_label = {entry.label: entry for entry in entries}
     for i, label in enumerate(named):
         if label not in by_label:
-            close = get_close_matches(label, by_label, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"labels: {', '.join(by_label)}"
+            hint = did_you_mean(label, by_label, f"labels: {', '.join(by_label)}")
             raise ConfigError(f"{where}[{i}]", f"no source is labelled {label}", "a label under sources", hint)
         if label in named[:i]:
             raise ConfigError(f"{where}[{i}]", f"{label} is named twice", "each label once")

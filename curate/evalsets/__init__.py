@@ -2,8 +2,8 @@
 
 import importlib
 import pkgutil
-from difflib import get_close_matches
 
+from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 
@@ -18,8 +18,7 @@ def names() -> list[str]:
 def get(name: str, where: str = "--benchmark") -> EvalSet:
     """The benchmark of that name. Raises ConfigError with the closest names."""
     if name not in names():
-        close = get_close_matches(name, names(), n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else f"there are {', '.join(names())}"
+        hint = did_you_mean(name, names(), f"there are {', '.join(names())}", most=3)
         raise ConfigError(where, f"no benchmark is called {name!r}", "a bundled benchmark", hint)
     evalset: EvalSet = importlib.import_module(f"curate.evalsets.{name}").EVALSET
     return evalset

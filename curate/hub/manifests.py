@@ -9,7 +9,6 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,8 +105,8 @@ def subject(name: str, directory: Path) -> Source | EvalSet:
     known = [*sources.names(), *sources.own(directory)]
     if name in known:
         return sources.get(name, directory)
-    close = get_close_matches(name, [*known, *evalsets.names()], n=3)
-    hint = f"did you mean {', '.join(close)}?" if close else "curate sources lists them, also with --evalsets"
+    listed = "curate sources lists them, also with --evalsets"
+    hint = config.did_you_mean(name, [*known, *evalsets.names()], listed, most=3)
     raise ConfigError("source", f"no source or eval set is called {name!r}", "a bundled one or a manifest", hint)
 
 

@@ -2,9 +2,9 @@
 
 import importlib
 import pkgutil
-from difflib import get_close_matches
 from pathlib import Path
 
+from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.sources.base import Source
 
@@ -33,8 +33,7 @@ def get(name: str, manifests: Path | None = None, where: str = "source") -> Sour
 
         return generic.load(found[name])
     if name not in names():
-        close = get_close_matches(name, [*names(), *found], n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else "curate sources lists them"
+        hint = did_you_mean(name, [*names(), *found], "curate sources lists them", most=3)
         raise ConfigError(where, f"no source is called {name!r}", "a bundled source or a manifest", hint)
     source: Source = importlib.import_module(f"curate.sources.{name}").SOURCE
     return source

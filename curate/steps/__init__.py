@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any, TypeGuard
 
 from curate import config
@@ -55,8 +54,7 @@ def build(name: str, value: Any, where: str) -> Step:
     `where` is the path of the value. Raises ConfigError, also where the step needs what this machine lacks.
     """
     if name not in STEPS:
-        close = get_close_matches(name, STEPS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"steps: {', '.join(STEPS)}"
+        hint = config.did_you_mean(name, STEPS, f"steps: {', '.join(STEPS)}")
         raise ConfigError(where, f"no step is called {name!r}", "the name of a step", hint)
     step: Step = config.build(value, STEPS[name], where)
     if is_row_step(step):

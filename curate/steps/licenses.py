@@ -1,11 +1,11 @@
 """Pairs under a licence that the blend may not, or shall not, contain."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import ClassVar
 
 import polars as pl
 
+from curate.config import closest
 from curate.licenses import TERMS, UNKNOWN, known_id
 from curate.steps.base import Scorer
 
@@ -28,7 +28,7 @@ class Licenses:
         for name in (*(self.allow or ()), *self.exclude):
             if name != known_id(name):
                 raise ValueError(f"found {name!r}; licence ids are in lower case: {known_id(name)!r}")
-            close = get_close_matches(name, TERMS, n=1, cutoff=0.75)
+            close = closest(name, TERMS, cutoff=0.75)
             if name not in TERMS and close:
                 raise ValueError(f"no licence has the id {name!r}; did you mean {close[0]!r}?")
         both = sorted({*(self.allow or ())} & {*self.exclude})

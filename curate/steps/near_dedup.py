@@ -1,12 +1,12 @@
 """Pairs that nearly repeat another pair, of any source."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import ClassVar, Literal
 
 import polars as pl
 
 from curate.arrays import integer
+from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import Banding, choose
 from curate.near_duplicates.decide import decide
@@ -121,8 +121,7 @@ def _numbers(labels: tuple[str, ...], corpus: Corpus) -> list[int]:
     known = [pool.label for pool in corpus.pools]
     for label in labels:
         if label not in known:
-            close = get_close_matches(label, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"sources: {', '.join(known)}"
+            hint = did_you_mean(label, known, f"sources: {', '.join(known)}")
             raise ConfigError(
                 "near_dedup.against", f"no source is labelled {label!r}", "a source of the recipe", hint
             )

@@ -2,11 +2,10 @@
 
 import re
 from dataclasses import asdict, dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from curate.config import build, check_key, read_yaml
+from curate.config import build, check_key, closest, read_yaml
 from curate.errors import ConfigError
 from curate.hashing import fingerprint
 from curate.sources.base import Source
@@ -120,7 +119,7 @@ def load(path: Path) -> Source:
         raise ConfigError(str(path), "the file's name is the source's name", "lower-case letters, digits, - and _")
     table = build(read_yaml(path), dict[str, Any], where)
     if "adapter" not in table:
-        close = get_close_matches("adapter", table, n=1)
+        close = closest("adapter", table)
         hint = f"{close[0]} is unknown; did you mean adapter?" if close else ""
         raise ConfigError(where, "adapter not given", " or ".join(KINDS), hint)
     kind = build(table["adapter"], Literal["preference", "scored", "ranking"], f"{where}.adapter")
@@ -188,4 +187,4 @@ def _is_machine_made(path: Path) -> bool:
 
 def _is_ours(value: Any) -> bool:
     keys = [str(key) for key in value] if isinstance(value, dict) else []
-    return "columns" in keys or bool(get_close_matches("adapter", keys, cutoff=0.8))
+    return "columns" in keys or bool(closest("adapter", keys, cutoff=0.8))
