@@ -192,7 +192,7 @@ def curate(home: Path) -> dict[str, Any]:
     from curate.steps.decontaminate import Bound
 
     sets = [Items(name, str(home / f"{name}.jsonl")) for name in SETS]
-    material = indexes.material(sets, home / "cache", Hashes(home / "hashes.json"))
+    material = indexes.material(sets, home / "cache", Hashes(home))
     at = time.perf_counter()
     index = indexes.load(material)
     indexed = time.perf_counter() - at

@@ -79,7 +79,7 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
     """The mixes of recipes that differ in nothing but names, shards and what they are `without`: screened once."""
     first, workspace = recipes[0], inputs.workspace
     assert len({_pools_and_judges(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
-    hashes = Hashes(workspace.cache / "hashes.json")
+    hashes = Hashes(workspace.cache)
     listed = inputs.steps(first, hashes)
     artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
     facts = [identity(recipe, listed, artefacts) for recipe in recipes]

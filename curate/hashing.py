@@ -50,11 +50,11 @@ def hash_file(path: Path) -> str:
 
 
 class Hashes:
-    """Content hashes of raw files, remembered by path, size and modification time."""
+    """Content hashes of files, cached in `hashes.json` of a folder by path, size and modification time."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, str] = read_json(path) if path.exists() else {}
+    def __init__(self, cache: Path) -> None:
+        self._path = cache / "hashes.json"
+        self._known: dict[str, str] = read_json(self._path) if self._path.exists() else {}
         self._new = False
 
     def of(self, path: Path) -> str:

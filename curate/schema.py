@@ -14,7 +14,6 @@ import xxhash
 
 VERSION = 1
 
-Role = Literal["system", "user", "assistant", "tool"]
 MediaKind = Literal["image", "video"]
 
 

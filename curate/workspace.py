@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +120,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise WorkspaceError(str(path), f"damaged ({error})", "JSON", "delete it and run again") from None
-
-
-def remembered(path: Path, make: Callable[[], Any]) -> Any:
-    """The JSON value at `path`, made and published on first use."""
-    if not path.exists():
-        write_json(path, make())
-    return read_json(path)

@@ -199,7 +199,7 @@ def benchmarks(names: Sequence[str], raw: Path | None, workspace: Workspace) -> 
 
     Raises ConfigError for a name that is none, RawError for one whose files are not there or damaged.
     """
-    hashes = Hashes(workspace.cache / "hashes.json")
+    hashes = Hashes(workspace.cache)
     wanted = [evalsets.get(name) for name in dict.fromkeys(names or evalsets.names())]
     out = []
     for evalset in wanted:

@@ -26,7 +26,7 @@ def planned_rows(study: Study, inputs: Inputs) -> Rows:
     known: Mapping[str, Any] = read_json(facts)["arms"] if facts.exists() else {}
     if all(arm.name in known for arm in study.arms):
         return {arm.name: known[arm.name]["entries"] for arm in study.arms}
-    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    hashes = Hashes(inputs.workspace.cache)
     located = {
         label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job
         for label, job in jobs(study.recipe, inputs).items()

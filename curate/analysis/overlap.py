@@ -96,7 +96,7 @@ def overlap(
 
 
 def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
-    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    hashes = Hashes(inputs.workspace.cache)
     shelf = Shelf(workspace=inputs.workspace, hashes=hashes, raw=inputs.raw, manifests=inputs.manifests)
     every: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
     return Decontaminate(against=tuple(evalsets), **every).bind(shelf, "overlap")

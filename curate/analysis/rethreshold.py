@@ -101,7 +101,7 @@ def rethreshold(
     mix has made yet are made and cached. Raises ConfigError without the step, for a threshold that cannot be, and
     for a source that is not normalized.
     """
-    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    hashes = Hashes(inputs.workspace.cache)
     *before, (_, step) = _up_to_near(recipe, inputs, hashes)
     assert isinstance(step, NearDedup)
     candidates = [_at(step, jaccard) for jaccard in sorted({step.jaccard, *jaccards}, reverse=True)]

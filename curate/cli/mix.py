@@ -46,7 +46,7 @@ def plan(
     """
     read = load(recipe)
     inputs = place.inputs
-    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    hashes = Hashes(inputs.workspace.cache)
     # eval sets need not be there yet: a plan reads no text
     bandings = steps.bandings(steps.build_all(read.steps, read.where))
     found = jobs(read, inputs)

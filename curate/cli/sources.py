@@ -84,7 +84,7 @@ def normalize(
     """Turn the raw files of sources into pairs, with a reason for every row that gives none."""
     inputs = work.inputs
     found = [inputs.job(name, _options(option or []), max_skip, name) for name in names]
-    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    hashes = Hashes(inputs.workspace.cache)
     with work.open_engine() as engine:
         artefacts = [locate(job, inputs.workspace, hashes) for job in found]
         total = sum(file.path.stat().st_size for artefact in artefacts for file in artefact.files)

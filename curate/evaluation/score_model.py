@@ -88,7 +88,7 @@ def score_files(
 
     A stopped scoring continues where it was. Raises ConfigError, RawError, and TrainError where the scorer fails.
     """
-    hashes = Hashes(workspace.cache / "hashes.json")
+    hashes = Hashes(workspace.cache)
     folder = workspace.scores / model_id(model, hashes)
     items = {one.evalset.name: items_file(one, workspace, hashes) for one in asked}
     scores = {name: folder / f"{path.stem}.jsonl" for name, path in items.items()}

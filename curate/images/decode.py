@@ -1,6 +1,6 @@
-"""The image store: judges images, keeps them by content. The only PIL import.
+"""Decodes images: whether bytes are an image to train on, and its pixels for comparisons and pages.
 
-An image is kept as received and known by the xxh3-128 of its bytes; `curate.images.packs` has the layout of packs.
+This package alone imports PIL.
 """
 
 import io
@@ -43,7 +43,6 @@ class ImageFacts:
     key           32 hex digits, xxh3-128 of the bytes as received; `bytes` is their number
     width, height pixels as stored: an EXIF rotation is not applied
     format, mode  PIL's words: JPEG, PNG, ...; RGB, L, CMYK, P, ...
-    phash         difference hash: 64 bits, one for each two neighbours in a grid of 9x8 mean grey values
     """
 
     key: str
@@ -52,7 +51,6 @@ class ImageFacts:
     height: int
     format: str
     mode: str
-    phash: int
 
 
 def check(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
@@ -80,14 +78,13 @@ def _check_jpeg(data: bytes, max_pixels: int) -> ImageFacts | None:
         return None
     _check_size(width, height, max_pixels)
     try:
-        grey = simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=True, min_height=32, min_width=36)
+        simplejpeg.decode_jpeg(data, "GRAY", fastdct=True, fastupsample=True, min_height=32, min_width=36)
     except ValueError as error:
         if any(word in str(error) for word in HARMLESS):
             return None
         cut = "remature end of JPEG file" in str(error) or _is_cut(data)
         raise BadImage("image_truncated" if cut else "image_damaged", str(error)) from None
-    image = Image.frombuffer("L", (grey.shape[1], grey.shape[0]), grey, "raw", "L", 0, 1)
-    return _facts(data, width, height, "JPEG", JPEG_MODES.get(space, "RGB"), image)
+    return _facts(data, width, height, "JPEG", JPEG_MODES.get(space, "RGB"))
 
 
 def _check_with_pil(data: bytes, max_pixels: int) -> ImageFacts:
@@ -100,8 +97,9 @@ def _check_with_pil(data: bytes, max_pixels: int) -> ImageFacts:
                 if image.format == "PNG":
                     _check_png_chunks(data)
                 image.load()
+                _grey(image.crop((0, 0, 1, 1)))  # colours that PIL cannot convert would fail later
                 name = "JPEG" if image.format == "MPO" else str(image.format)
-                return _facts(data, image.width, image.height, name, image.mode, _grey(image))
+                return _facts(data, image.width, image.height, name, image.mode)
         except UnidentifiedImageError:
             raise _unidentified(data) from None
         except PIL_ERRORS as error:
@@ -240,24 +238,7 @@ def pixels_digest(data: bytes) -> bytes:
         return xxhash.xxh3_128_digest(header + pixels.tobytes())
 
 
-def _facts(data: bytes, width: int, height: int, name: str, mode: str, grey: Image.Image) -> ImageFacts:
+def _facts(data: bytes, width: int, height: int, name: str, mode: str) -> ImageFacts:
     return ImageFacts(
-        key=xxhash.xxh3_128_hexdigest(data),
-        bytes=len(data),
-        width=width,
-        height=height,
-        format=name,
-        mode=mode,
-        phash=_difference_hash(grey),
+        key=xxhash.xxh3_128_hexdigest(data), bytes=len(data), width=width, height=height, format=name, mode=mode
     )
-
-
-def _difference_hash(grey: Image.Image) -> int:
-    """64 bits, row by row: 1 where a grid cell is brighter than its left neighbour."""
-    # in PIL and plain Python: interleaved with numpy's reduceat, the median check took 3 % less (cause not known)
-    cells = grey.resize((9, 8), Image.Resampling.BOX).tobytes()
-    bits = 0
-    for row in range(0, 72, 9):
-        for left in range(row, row + 8):
-            bits = bits << 1 | (cells[left + 1] > cells[left])
-    return bits

@@ -29,10 +29,9 @@ _TYPES = {
     "height": pa.uint32(),
     "format": pa.string(),
     "mode": pa.string(),
-    "phash": pa.uint64(),
 }
 INDEX = pa.schema([pa.field(name, kind, nullable=False) for name, kind in _TYPES.items()])
-"""The columns of a pack's index; the key is 32 hex digits, as in a pair's `media`."""
+"""The columns of a pack's index; the key is 32 hex digits, as in a pair's `media`. More columns do no harm."""
 
 
 class DamagedImageError(WorkspaceError):

@@ -73,7 +73,7 @@ def _pool(label: str, pairs: Pairs) -> Pool:
 
 def _recipe(path: Path, inputs: Inputs) -> Iterator[Target]:
     recipe = load(path)
-    hashes = Hashes(inputs.workspace.cache / "hashes.json")
+    hashes = Hashes(inputs.workspace.cache)
     for pool in pools_of(recipe, finished_pairs(recipe, inputs, hashes)):
         yield Target(pool=pool)
 

@@ -127,7 +127,7 @@ def asked_of(name: str, folder: Path) -> Asked:
 
 def items_of(name: str, folder: Path, root: Path) -> list[Question]:
     place = Workspace(root)
-    path = score_model.items_file(asked_of(name, folder), place, Hashes(place.cache / "hashes.json"))
+    path = score_model.items_file(asked_of(name, folder), place, Hashes(place.cache))
     return list(ItemFile(path))
 
 
@@ -230,7 +230,7 @@ def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, monkeypatch, capfd)
     monkeypatch.chdir(ROOT)
     judgebench(tmp_path / "raw", 300)
     model, place = saved("text"), Workspace(tmp_path / "data")
-    hashes = Hashes(place.cache / "hashes.json")
+    hashes = Hashes(place.cache)
     items = score_model.items_file(asked_of("judgebench", tmp_path / "raw/judgebench"), place, hashes)
     folder = place.scores / score_model.model_id(model, hashes)
     part = folder / f"{items.stem}.jsonl.part"
@@ -290,7 +290,7 @@ def test_a_directory_without_a_model(tmp_path):
 
 
 def test_another_model_is_another_folder(tmp_path):
-    hashes = Hashes(tmp_path / "hashes.json")
+    hashes = Hashes(tmp_path)
     copy = shutil.copytree(saved("text"), tmp_path / "elsewhere")
     assert score_model.model_id(copy, hashes) == score_model.model_id(saved("text"), hashes)
     (copy / "head.safetensors").write_bytes(b"other")

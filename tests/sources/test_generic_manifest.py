@@ -139,7 +139,7 @@ def in_worker(made, row):
 def run(tmp_path: Path, text: str):
     raw, workspace = tmp_path / "raw", Workspace(tmp_path / "work")
     job = Job(name="mine", source=source(tmp_path, text), raw=raw)
-    (artefact,) = normalize_all([locate(job, workspace, Hashes(tmp_path / "hashes.json"))], workspace, Local())
+    (artefact,) = normalize_all([locate(job, workspace, Hashes(tmp_path))], workspace, Local())
     rows = [row for part in artefact.parts for row in pq.read_table(artefact.directory / part).to_pylist()]
     store = ImageStore(workspace.images)
     store.refresh()

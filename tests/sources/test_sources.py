@@ -37,7 +37,7 @@ def test_every_row_has_its_outcome(name, case, tmp_path):
     source = sources.get(name)
     options = build(case.get("options", {}), source.options, "$.options") if source.options else None
     job = Job(name=name, source=source, raw=ROWS / name, options=options, max_skip=1.0)
-    (artefact,) = normalize_all([locate(job, workspace, Hashes(tmp_path / "hashes.json"))], workspace, Local())
+    (artefact,) = normalize_all([locate(job, workspace, Hashes(tmp_path))], workspace, Local())
     assert outcomes(artefact, ImageStore(workspace.images)) == expected(name, case["outcomes"])
 
 

@@ -61,7 +61,7 @@ def listed(shelf: Shelf, **fields: Any) -> list[tuple[str, Any]]:
 
 def shelf_of(home: Path, raw: Path | None = None) -> Shelf:
     workspace = Workspace(home / "data")
-    return Shelf(workspace=workspace, hashes=Hashes(workspace.cache / "hashes.json"), raw=raw)
+    return Shelf(workspace=workspace, hashes=Hashes(workspace.cache), raw=raw)
 
 
 def pool_of(home: Path, rows: Sequence[Mapping[str, Any]], part_rows: int = 1000) -> Pool:

@@ -63,7 +63,7 @@ def run(name: str, source: Source, raw: Path, workspace: Path, options: Any = No
     """(pairs, skips) of the real driver over a raw directory."""
     space = Workspace(workspace)
     job = Job(name=name, source=source, raw=raw, options=options, max_skip=1.0)
-    (artefact,) = normalize_all([locate(job, space, Hashes(workspace / "hashes.json"))], space, Local())
+    (artefact,) = normalize_all([locate(job, space, Hashes(workspace))], space, Local())
     pairs = [row for part in artefact.parts for row in pq.read_table(artefact.directory / part).to_pylist()]
     skips = [row for p in artefact.directory.glob("skips-*") for row in pq.read_table(p).to_pylist()]
     return pairs, skips
