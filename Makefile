@@ -18,7 +18,7 @@ $(BIN)/pytest: pyproject.toml $(BIN)/curate
 	@touch $@
 
 quickstart: $(BIN)/curate  ## sample rows -> plan, funnel, shards, offline
-	$(BIN)/curate mix recipes/quickstart.yaml --raw samples
+	$(BIN)/curate mix quickstart
 
 test: $(BIN)/pytest  ## the default test suite
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from curate import config, sources, steps
 from curate.contamination.eval_sets import Shelf
@@ -21,15 +21,25 @@ from curate.workspace import Workspace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Where a build finds its raw files, its workspace and the user's own manifests."""
+    """Where a build finds its raw files, its workspace and the user's own manifests.
+
+    All raw files are in `raw` where it is given; else those of a source are in `of_recipe` if it has a folder for
+    the source, or in the workspace.
+    """
 
     workspace: Workspace
     raw: Path | None = None
     manifests: Path | None = None
+    of_recipe: Path | None = None
+
+    def of(self, recipe: Recipe) -> Self:
+        """The same, with the raw files that a recipe names."""
+        return dataclasses.replace(self, of_recipe=recipe.raw)
 
     def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
         """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
-        shelf = Shelf(workspace=self.workspace, hashes=hashes, raw=self.raw, manifests=self.manifests)
+        raw = self.raw or recipe.raw
+        shelf = Shelf(workspace=self.workspace, hashes=hashes, raw=raw, manifests=self.manifests)
         return steps.bind(steps.build_all(recipe.steps, recipe.where), shelf, recipe.where)
 
     def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:
@@ -41,6 +51,8 @@ class Inputs:
         job = Job(name=name, source=source, raw=self.workspace.raw(name), options=read, max_skip=max_skip)
         if self.raw is not None:
             return dataclasses.replace(job, raw=self.raw / name)
+        if self.of_recipe is not None and (self.of_recipe / name).is_dir():
+            return dataclasses.replace(job, raw=self.of_recipe / name)
         pinned = pins.read(name, self.manifests).commit if self.manifests is not None else None
         there = fetched(self.workspace, name, pinned)
         if there is None:
@@ -52,6 +64,7 @@ class Inputs:
 
 def jobs(recipe: Recipe, inputs: Inputs) -> dict[str, Job]:
     """The job of every pool of a recipe, by label."""
+    inputs = inputs.of(recipe)
 
     def job(pool: Pool) -> Job:
         max_skip = recipe.max_skip.get(pool.source)
@@ -65,7 +78,8 @@ def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, 
     found = {label: locate(job, inputs.workspace, hashes) for label, job in jobs(recipe, inputs).items()}
     for label, artefact in found.items():
         if not artefact.manifest:
-            where, hint = f"{recipe.where}.sources", f"curate normalize {artefact.job.name}, or curate mix for all"
+            where = f"{recipe.where}.sources"
+            hint = f"curate mix {recipe.where.removesuffix(': $')} makes them"
             raise ConfigError(where, f"{label} is not normalized", "the pairs of every source", hint)
     return found
 

@@ -76,6 +76,11 @@ def test_basereward_has_the_published_counts() -> None:
     }
 
 
+def test_eleven_sets_are_twelve_entries() -> None:
+    read = recipe.load("eleven_sets")
+    assert len(read.entries) == 12  # R1-Reward is two of them
+
+
 def test_the_quickstart_tells_what_was_planted(tmp_path: Path) -> None:
     read = recipe.load(ROOT / "recipes/quickstart.yaml")
     with Local(1) as engine:

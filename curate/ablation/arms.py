@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from curate import bundled
 from curate import recipe as recipes
 from curate.config import check_key, read_yaml
 from curate.errors import ConfigError
@@ -42,18 +43,19 @@ class Arm:
         return replace(base, without=tuple(sorted(self.without)), shards=shards)
 
 
-def load(path: Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
-    """A recipe, to which each dataset is added that it does not name; and which were added.
+def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+    """A recipe, by its name or path, to which each dataset is added that it does not name; and which were added.
 
     What is added comes last in priority, so that of equal pairs the recipe's own stay.
     """
+    path = bundled.find(name)
     base = recipes.load(path)
     new = tuple(name for name in dict.fromkeys(datasets) if name not in recipes.datasets(base.entries, base.pools))
     if not new:
         return base, ()
     table: Any = read_yaml(path)
     table["sources"] = {**table["sources"], **dict.fromkeys(new, "all")}
-    return Recipe.from_config(table, f"{path}: $"), new
+    return recipes.from_table(table, path), new
 
 
 def choose(

@@ -2,7 +2,7 @@
 
 name: heads                          letters, digits, _ and -
 about: One line
-recipe: ../r1_reward_200k.yaml       relative to this file
+recipe: ../r1_reward_200k.yaml       relative to this file, or the name of a recipe
 preset: basereward_7b
 seeds: 3
 budget: pairs=200000                 or steps=N; without it each arm has its preset's epochs
@@ -25,7 +25,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from curate import config, recipe
+from curate import bundled, config, recipe
 from curate.ablation.arms import Arm, all_but
 from curate.ablation.study import Budget, Study
 from curate.config import check_key
@@ -67,11 +67,14 @@ class _File:
             raise ValueError(f"name is {self.name!r}: letters, digits, _ and -")
 
 
-def load(path: Path, base: Path | None = None, preset: str | None = None) -> Study:
-    """The study of an ablation file, of another recipe or preset where one is given. Raises ConfigError."""
+def load(file: str | Path, base: str | None = None, preset: str | None = None) -> Study:
+    """The study of an ablation file, by its name or path; of another recipe or preset where one is given.
+
+    Raises ConfigError.
+    """
+    path = bundled.find(file, "ablation")
     read = config.load(path, _File)
-    base = base or path.parent / read.recipe
-    of = recipe.load(base)
+    of = recipe.load(base or _beside(read.recipe, path))
     wanted = read.arms or _grid(read.grid, f"{path}: $.grid")
     check_key(read.baseline, wanted, f"{path}: $.baseline")
     for name in wanted:
@@ -81,7 +84,7 @@ def load(path: Path, base: Path | None = None, preset: str | None = None) -> Stu
     arms.sort(key=lambda arm: arm.name != read.baseline)  # stable: the baseline first, then as written
     return Study(
         title=read.name, about=read.about, recipe=of, arms=tuple(arms), seeds=read.seeds,
-        preset=preset or _preset(read.preset, path), settings=settings(read.settings),
+        preset=preset or _beside(read.preset, path), settings=settings(read.settings),
         budget=Budget.parse(read.budget) if read.budget else None,
     )  # fmt: skip
 
@@ -91,9 +94,9 @@ def settings(table: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in table.items())
 
 
-def _preset(name: str, path: Path) -> str:
-    """A preset of one's own lies where the file says."""
-    return str(path.parent / name) if name.endswith((".yaml", ".yml")) else name
+def _beside(name: str, path: Path) -> str:
+    """A recipe or preset that an ablation file names: a path is relative to the file, a name stays a name."""
+    return str(path.parent / name) if bundled.is_path(name) else name
 
 
 def _arm(name: str, one: _Arm, of: recipe.Recipe, where: str) -> Arm:

@@ -5,6 +5,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from curate.bundled import own_or_bundled
 from curate.cards.markdown import cell, markdown
 from curate.licenses import known_id, terms
 from curate.sources.base import Source
@@ -47,8 +48,8 @@ def citation(name: str, source: Source) -> str:
 
 
 def source_card(name: str, source: Source, cards: Path) -> str:
-    """The whole card of a source; without a body where `cards/<name>.md` is not there."""
-    path = cards / f"{name}.md"
+    """The whole card of a source; its body is from `cards/<name>.md`, else from the bundled card, if any."""
+    path = own_or_bundled(cards / f"{name}.md", "data_cards")
     body = _body(path.read_text(encoding="utf-8")) if path.exists() else ""
     return "\n\n".join(part for part in (head(name, source), body, citation(name, source)) if part)
 

@@ -3,7 +3,6 @@
 import shlex
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -45,11 +44,17 @@ MODES: tuple[Mode, ...] = ("single", "leave-one-out", "add-one")
 
 def ablate(
     file: Annotated[
-        Path | None,
-        typer.Argument(metavar="ABLATION", help="An ablation file, such as recipes/ablations/heads.yaml."),
+        str | None,
+        typer.Argument(
+            metavar="ABLATION",
+            help="An ablation: its name, such as heads (curate recipes --ablations lists them), or its file.",
+        ),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="RECIPE", help="The recipe whose datasets are compared.")
+        str | None,
+        typer.Option(
+            "--recipe", metavar="RECIPE", help="The recipe whose datasets are compared: its name or file."
+        ),
     ] = None,
     dataset: Annotated[
         list[str] | None,
@@ -164,7 +169,7 @@ def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report
     return replace(report, probe=probing.agreement(report, probing.full_values(prepared)))
 
 
-def _of_file(file: Path, recipe: Path | None, dataset: Any, every: bool, mode: Any, baseline: Any,
+def _of_file(file: str, recipe: str | None, dataset: Any, every: bool, mode: Any, baseline: Any,
              preset: str | None) -> Study:  # fmt: skip
     given = [name for name, value in (("--dataset", dataset), ("--all", every), ("--mode", mode),
                                       ("--baseline-mix", baseline)) if value]  # fmt: skip
@@ -173,16 +178,16 @@ def _of_file(file: Path, recipe: Path | None, dataset: Any, every: bool, mode: A
     return spec.load(file, recipe, preset)
 
 
-def _of_recipe(path: Path | None, named: list[str], every: bool, mode: str | None, baseline: list[str],
+def _of_recipe(name: str | None, named: list[str], every: bool, mode: str | None, baseline: list[str],
                preset: str | None) -> Study:  # fmt: skip
-    if path is None or preset is None:
-        missing = "--recipe" if path is None else "--preset"
+    if name is None or preset is None:
+        missing = "--recipe" if name is None else "--preset"
         raise ConfigError(missing, "not given", "a recipe and a preset", "or an ablation file, which names both")
     if bool(named) == every:
         raise ConfigError("--dataset", "no dataset named" if not named else "given beside --all", "one of them")
     if mode is not None and mode not in MODES:
         raise ConfigError("--mode", f"found {mode!r}", " or ".join(MODES))
-    recipe, added = armory.load(path, named)
+    recipe, added = armory.load(name, named)
     datasets = named or [entry.label for entry in recipe.entries]
     chosen: Mode | None = next((one for one in MODES if one == mode), None)
     arms = armory.choose(recipe, added, list(dict.fromkeys(datasets)), chosen, baseline)

@@ -23,7 +23,9 @@ def card(
     folder: Annotated[
         Path,
         typer.Option(
-            "--cards", metavar="DIR", help="Directory with what people wrote about sources, NAME.md each."
+            "--cards",
+            metavar="DIR",
+            help="Your own cards of sources, NAME.md each; they come before the bundled ones.",
         ),
     ] = Path("data_cards"),
 ) -> None:

@@ -12,6 +12,10 @@ from curate.cli import options
 # command -> its module here, and the first line of its help; in the order of `curate --help`
 COMMANDS = {
     "sources": ("sources", "List the sources: the bundled ones and your own manifests."),
+    "recipes": (
+        "recipes",
+        "List the recipes that have a name: your own in ./recipes, and the bundled ones.",
+    ),
     "normalize": (
         "sources",
         "Turn the raw files of sources into pairs, with a reason for every row that gives none.",

@@ -22,7 +22,7 @@ TargetsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="TARGET...",
-        help="Sources, a mix, or a recipe file whose sources are normalized.",
+        help="Sources, a mix, or a recipe (its file, or its name if no mix has it) whose sources are normalized.",
         show_default=False,
     ),
 ]

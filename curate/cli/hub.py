@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
-from curate import evalsets, recipe, sources, tables
+from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
 from curate.cli.output import PLAIN_EVERY, data, say, show, talk
 from curate.errors import ConfigError, HubError
@@ -138,7 +138,8 @@ def _check(names: list[str], manifests: Path, workers: int, patience: Patience, 
 
 def fetch(
     names: Annotated[
-        list[str], typer.Argument(metavar="SOURCE|RECIPE...", help="Sources, eval sets, or recipes.")
+        list[str],
+        typer.Argument(metavar="SOURCE|RECIPE...", help="Sources, eval sets, or recipes (their names or files)."),
     ],
     max_rows: Annotated[
         int | None, typer.Option("--max-rows", min=1, help="The fewest files that give so many rows per source.")
@@ -160,7 +161,7 @@ def fetch(
     from curate.hub.fetch import fetch as run
 
     wish = Wish(
-        names=_sources(names),
+        names=_sources(names, manifests),
         manifests=manifests,
         max_rows=max_rows,
         unpinned=unpinned,
@@ -182,12 +183,13 @@ def _files(files: Sized) -> str:
     return "1 file" if len(files) == 1 else f"{len(files):,} files"
 
 
-def _sources(names: list[str]) -> tuple[str, ...]:
-    """The sources that are named, or that a named recipe mixes, each once."""
+def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
+    """The sources that are named, or that a named recipe mixes, each once; a source comes before a recipe."""
+    recipes = set(bundled.named("recipe")) - {*_all(), *sources.own(manifests)}
     found: list[str] = []
     for name in names:
-        if name.endswith((".yaml", ".yml")):
-            found += [pool.source for pool in recipe.load(Path(name)).pools]
+        if bundled.is_path(name) or name in recipes:
+            found += [pool.source for pool in recipe.load(name).pools]
         else:
             found.append(name)
     return tuple(dict.fromkeys(found))

@@ -37,7 +37,7 @@ RawOption = Annotated[
     typer.Option(
         "--raw",
         metavar="DIR",
-        help="Raw files, one folder per source, as published.  [default: WORKSPACE/raw]",
+        help="Raw files, one folder per source, as published.  [default: as the recipe says, and WORKSPACE/raw]",
     ),
 ]
 ManifestsOption = Annotated[
@@ -69,7 +69,9 @@ AddressOption = Annotated[
 ]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe file.", show_default=False)]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe: its name (curate recipes lists them) or its file.", show_default=False)
+]
 MixArgument = Annotated[str, typer.Argument(help=A_MIX, show_default=False)]
 
 

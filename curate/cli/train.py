@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from curate import recipe, trainer_process
+from curate import bundled, recipe, trainer_process
 from curate.cli.options import WORKSPACE, JsonOption, WorkspaceOption
 from curate.cli.output import data, say
 from curate.inspect.artefacts import Mix, find_mix
@@ -19,7 +19,7 @@ def train(
         str,
         typer.Argument(
             metavar="MIX|RECIPE",
-            help="A mix: its name, name@fingerprint or directory; or the recipe file it was made from.",
+            help="A mix: its name, name@fingerprint or directory; or the file of the recipe it was made from.",
             show_default=False,
         ),
     ],
@@ -76,8 +76,7 @@ def train(
 
 def _mix(text: str, place: Workspace) -> Mix:
     """A mix by its name or directory, or the newest one of a recipe file."""
-    path = Path(text)
-    return find_mix(recipe.load(path).name if path.suffix in (".yaml", ".yml") else text, place)
+    return find_mix(recipe.load(text).name if bundled.is_path(text) else text, place)
 
 
 def _settings(mix: Mix, run: Path, place: Workspace, settings: list[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """The manifest of a source: what the Hub had at one commit, written by the machine and kept under version control.
 
-A manifest without a commit says what would be pinned; `curate pin` fills in the rest. It lies in the manifests
+A manifest without a commit says what would be pinned; `curate pin` fills in the rest. It is in the manifests
 directory as `<source>.yaml`, beside users' own manifests, which have a key `adapter`; the pinned facts of such a
-source are in `<source>.pin.yaml`, those of an eval set in `evalsets/<name>.yaml`.
+source are in `<source>.pin.yaml`, those of an eval set in `evalsets/<name>.yaml`. Without a file there, the
+bundled manifest is read.
 """
 
 import fnmatch
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
-from curate import config, evalsets, sources
+from curate import bundled, config, evalsets, sources
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 from curate.hub.expected_rows import CHOICES, ORIGINS, UNKNOWN
@@ -135,13 +136,14 @@ def path_of(name: str, directory: Path) -> Path:
 
 
 def read(name: str, directory: Path) -> Manifest:
-    """The manifest of a source or eval set; a blank one where there is no file.
+    """The manifest of a source or eval set, the bundled one where the directory has none; blank without either.
 
     Raises ConfigError for an unknown one, a file that is no manifest, or one pinned for other files than the
     adapter reads.
     """
     facts = blank(name, subject(name, directory))
     path = path_of(name, directory)
+    path = bundled.own_or_bundled(path, f"manifests/{path.parent.relative_to(directory)}")
     if not path.exists():
         return facts
     manifest = config.load(path, Manifest)

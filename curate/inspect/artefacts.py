@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from curate import bundled
 from curate.errors import ConfigError, WorkspaceError
 from curate.pairs.files import column, places
 from curate.workspace import Workspace, read_json
@@ -134,7 +135,8 @@ def find_mix(text: str, workspace: Workspace) -> Mix:
     for mix in there:
         if mix.lock["name"] == name and mix.lock["fingerprint"].startswith(fingerprint):
             return mix
-    raise _unknown("mix", text, workspace.root / "mixes", [mix.title for mix in there], "curate mix RECIPE")
+    recipe = name if name in bundled.named("recipe") else "RECIPE"
+    raise _unknown("mix", text, workspace.root / "mixes", [mix.title for mix in there], f"curate mix {recipe}")
 
 
 def find_pairs(text: str, workspace: Workspace) -> Pairs:

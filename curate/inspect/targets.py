@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
+from curate import bundled
 from curate.errors import ConfigError, WorkspaceError
 from curate.hashing import Hashes
 from curate.inputs import Inputs, finished_pairs, pools_of
@@ -33,7 +33,9 @@ class Target:
 
 
 def find(texts: Sequence[str], inputs: Inputs) -> list[Target]:
-    """The pools that texts name: a source, the sources of a recipe file, or the selected pairs of a mix.
+    """The pools that texts name: a source, the selected pairs of a mix, or the sources of a recipe.
+
+    A recipe is named by its path, or by its name where no mix and no source has that name.
 
     Raises ConfigError for what is not there, or named twice, WorkspaceError for what a mix was made from and lost.
     """
@@ -52,12 +54,15 @@ def _ranked(target: Target, rank: int) -> Target:
 
 
 def _find(text: str, inputs: Inputs) -> Iterator[Target]:
-    if Path(text).suffix in (".yaml", ".yml"):
-        if not Path(text).is_file():
-            raise ConfigError(text, "no such file", "a recipe")
-        yield from _recipe(Path(text), inputs)
+    try:
+        found = None if bundled.is_path(text) else show.find(text, inputs.workspace)
+    except ConfigError:
+        if text not in bundled.named("recipe"):
+            raise
+        found = None
+    if found is None:
+        yield from _recipe(text, inputs)
         return
-    found = show.find(text, inputs.workspace)
     if isinstance(found, Pairs):
         if not found.manifest:
             raise ConfigError(text, "its pairs are not finished", "a finished artefact", "run curate normalize")
@@ -71,8 +76,8 @@ def _pool(label: str, pairs: Pairs) -> Pool:
     return Pool(label=label, source=pairs.source, directory=pairs.directory, priority=0, parts=parts)
 
 
-def _recipe(path: Path, inputs: Inputs) -> Iterator[Target]:
-    recipe = load(path)
+def _recipe(text: str, inputs: Inputs) -> Iterator[Target]:
+    recipe = load(text)
     hashes = Hashes(inputs.workspace.cache)
     for pool in pools_of(recipe, finished_pairs(recipe, inputs, hashes)):
         yield Target(pool=pool)

@@ -151,9 +151,6 @@ def test_a_wrong_arm_would_be_noticed(samples):
     "path", sorted((ROOT / "recipes" / "ablations").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_bundled_files_can_be_read(path):
-    if path.stem == "eleven_sets":
-        assert len(load(path).entries) == 12  # R1-Reward is two of them
-        return
     study = spec.load(path)
     assert study.title == path.stem
     assert len(study.arms) > 3

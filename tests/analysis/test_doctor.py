@@ -469,7 +469,7 @@ def test_recipes_and_names(project: Path):  # noqa: F811, ARG001
     inputs = Inputs(workspace=Workspace(Path("data")), raw=Path("raw").absolute(), manifests=Path("manifests"))
     assert [target.label for target in find(["recipe.yaml"], inputs)] == ["votes", "web"]
     assert [target.rows for target in find(["votes", "web"], inputs)] == [None, None]
-    with pytest.raises(ConfigError, match=r"nosuch\.yaml: no such file; expected a recipe"):
+    with pytest.raises(ConfigError, match=r"nosuch\.yaml: no such file; expected a file, or one of"):
         find(["nosuch.yaml"], inputs)
     with pytest.raises(ConfigError, match="votes: named 2 times"):
         find(["votes", "small"], inputs)
