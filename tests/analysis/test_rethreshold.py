@@ -178,7 +178,7 @@ def test_sketches_that_are_not_there_are_made_as_a_mix_makes_them():
 def test_what_cannot_be_is_said():
     assert fault(*command("rethreshold", "near.yaml")) == (
         "near.yaml: $.sources: first is not normalized; expected the pairs of every source\n"
-        "curate normalize first, or curate mix for all"
+        "curate mix near.yaml makes them"
     )
     Path("none.yaml").write_text(RECIPE.split("  - near_dedup")[0])
     assert fault(*command("rethreshold", "none.yaml")) == (
