@@ -15,7 +15,7 @@ PLANTS = {
     "curate/steps/ties.py": ("from PIL import Image", "PIL only in"),
     "curate/images/copies.py": ("import PIL.Image", "PIL only in"),
     "trainer/batch.py": ("from PIL import Image", "PIL only in"),
-    "curate/recipe.py": ("from curate.build import build", "layers"),
+    "curate/recipe/entries.py": ("from curate.build import build", "layers"),
     "curate/cards/markdown.py": ("from curate.build import Watcher", "layers"),
     "curate/text/buffers.py": ("import numba", "numba only in"),
     "curate/mixing/select.py": ("from llvmlite import ir", "numba only in"),
