@@ -97,12 +97,13 @@ class Items:
         """They are made anew for each run."""
         return [self.name, Path(self.path).stat().st_size]
 
-    def entries(self) -> Iterator[Any]:
+    def items(self) -> Iterator[Any]:
         """All of them."""
-        from curate.contamination.material import Entry
+        from curate.contamination.protected import ProtectedItem
 
         for number, row in enumerate(_rows(Path(self.path))):
-            yield Entry(of=self.name, key=str(number), prompts=(row["prompt"],), replies=tuple(row["replies"]))
+            prompts, replies = (row["prompt"],), tuple(row["replies"])
+            yield ProtectedItem(of=self.name, key=str(number), prompts=prompts, replies=replies)
 
 
 def _rows(path: Path) -> Iterator[Any]:
@@ -192,13 +193,13 @@ def curate(home: Path) -> dict[str, Any]:
     from curate.steps.decontaminate import Bound
 
     sets = [Items(name, str(home / f"{name}.jsonl")) for name in SETS]
-    material = indexes.material(sets, home / "cache", Hashes(home))
+    protected = indexes.protected_sets(sets, home / "cache", Hashes(home))
     at = time.perf_counter()
-    index = indexes.load(material)
+    index = indexes.load(protected)
     indexed = time.perf_counter() - at
     parts = tuple(path.name for path in sorted((home / "pairs").glob("*.parquet")))
     pool = Pool(label="made", source="made", directory=home / "pairs", priority=0, parts=parts)
-    step = Bound(share=0.7, index=material.fingerprint, material=material)
+    step = Bound(share=0.7, index=protected.fingerprint, protected=protected)
     shutil.rmtree(home / "pairs" / "sketches", ignore_errors=True)
     with Local(WORKERS) as engine:
         list(engine.map(_nothing, [1, 2]))  # start the workers

@@ -129,7 +129,7 @@ def _publish(
     ]
     lock["review"] = {"name": "review.parquet", "xxh3": hash_file(directory / "review.parquet")}
     if "decontaminate" in dict(recipe.steps):
-        from curate.contamination.verdicts import by_set  # numba
+        from curate.contamination.decisions import by_set  # numba
 
         lock["decontamination"] = by_set(review(screened).filter(pl.col("step") == "decontaminate"))
     mix_card.write(lock, directory)

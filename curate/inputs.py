@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from curate import config, sources, steps
-from curate.contamination.eval_sets import Shelf
+from curate.contamination.eval_sets import EvalSetLibrary
 from curate.errors import ConfigError
 from curate.hashing import Hashes
 from curate.hub import manifests as pins
@@ -39,8 +39,8 @@ class Inputs:
     def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
         """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
         raw = self.raw or recipe.raw
-        shelf = Shelf(workspace=self.workspace, hashes=hashes, raw=raw, manifests=self.manifests)
-        return steps.bind(steps.build_all(recipe.steps, recipe.where), shelf, recipe.where)
+        library = EvalSetLibrary(workspace=self.workspace, hashes=hashes, raw=raw, manifests=self.manifests)
+        return steps.bind(steps.build_all(recipe.steps, recipe.where), library, recipe.where)
 
     def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:
         """A source with its options, checked. Raises ConfigError for an unknown source or option."""

@@ -1,1 +1,1 @@
-"""Which data helps: arms of one recipe, trained and scored alike, compared item by item, told in one report."""
+"""Which data helps: arms of one recipe, trained and scored alike, compared item by item, in one report."""

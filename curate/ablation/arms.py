@@ -32,7 +32,7 @@ class Arm:
 
     @property
     def lacks(self) -> bool:
-        """Whether the baseline has the dataset and the arm lacks it: its effect is always with less without."""
+        """Whether the arm lacks a dataset that the baseline has: its effect then has the opposite sign."""
         return self.mode == "leave-one-out"
 
     def recipe(self, base: Recipe) -> Recipe:
@@ -44,7 +44,7 @@ class Arm:
 
 
 def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
-    """A recipe, by its name or path, to which each dataset is added that it does not name; and which were added.
+    """The recipe of that name or path with those datasets added that it does not name; and the names of these.
 
     What is added comes last in priority, so that of equal pairs the recipe's own stay.
     """
@@ -119,7 +119,7 @@ def all_but(recipe: Recipe, names: Sequence[str]) -> list[str]:
 
 
 def sources_of(recipe: Recipe, names: Sequence[str]) -> set[str]:
-    """The sources whose pairs datasets are made of."""
+    """The sources that the pairs of these datasets come from."""
     out: set[str] = set()
     for name in (name.removeprefix("entry:") for name in names):
         named = {pool.source for pool in recipe.pools if name in (pool.source, pool.label)}

@@ -18,7 +18,7 @@ def charts(tests: Sequence[Effect]) -> dict[str, str]:
 
 
 def forest(tests: Sequence[Effect], heading: str) -> str:
-    """One line for each test, by arm: its interval and its middle; coloured where it holds after Holm."""
+    """One line for each test, by arm: its interval and its middle; coloured if it is significant after Holm."""
     low = min(0.0, *(one.interval.low for one in tests))
     high = max(0.0, *(one.interval.high for one in tests))
     left = LEFT + 130
@@ -39,7 +39,7 @@ def forest(tests: Sequence[Effect], heading: str) -> str:
         first = i == 0 or tests[i - 1].arm != one.arm
         body += [
             text(10, y + 4, one.arm) if first else "",
-            text(left - 10, y + 4, title(one.exam, one.measure), "end"),
+            text(left - 10, y + 4, title(one.eval_set, one.measure), "end"),
             line(at(one.interval.low), y, at(one.interval.high), y, colour),
             box(at(one.difference) - 3, y - 3, 6, 6, colour),
         ]

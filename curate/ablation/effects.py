@@ -1,8 +1,8 @@
 """What an arm does to a measure, and how sure that is: differences paired by item and by seed.
 
-One seed: the items are the only chance that is seen. Where every trial is its own cluster, McNemar's exact test
+One seed: chance in the items is all that can be measured. Where every trial is its own cluster, McNemar's exact test
 gives p; elsewhere (weighted means, several trials of one cluster) the bootstrap over clusters does. The interval
-is the bootstrap's. It speaks of this one pair of runs: another seed may differ by more.
+is the bootstrap's. It is about this one pair of runs: another seed may differ by more.
 
 Several seeds: the mean over seeds of the paired differences. Its variance is that of the items (bootstrap over
 clusters, all seeds on the same draw) plus that of the seeds (the variance of the S differences over S), as in
@@ -34,11 +34,11 @@ Against = Literal["baseline", "chance"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """The difference of one measure between an arm and what it is held against, as shares of 1.
+    """The difference of one measure between an arm and the baseline, or chance, as shares of 1.
 
     `gained` and `lost` are trials that only the arm, or only the other got right, over all seeds; None for
     weighted means. `error` is the standard error with its degrees of `freedom`. `p` is of this test alone, `holm`
-    corrected for the whole family. `detectable` is the smallest difference that this test would see four times out
+    corrected for the whole family. `detectable` is the smallest difference that this test would detect four times out
     of five; `detectable_holm` the same at the level of Holm's first step.
     """
 
@@ -57,15 +57,15 @@ class Effect:
     error: float
     freedom: float
     detectable: float
-    exam: str = ""
+    eval_set: str = ""
     arm: str = ""
     against: Against = "baseline"
     holm: float = 1.0
     detectable_holm: float = math.nan
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; infinite degrees of freedom are null."""
-        plain = {name: getattr(self, name) for name in self.__slots__}
+        """Plain values, the eval set as `exam`; infinite degrees of freedom are null."""
+        plain = {"exam" if name == "eval_set" else name: getattr(self, name) for name in self.__slots__}
         freedom = self.freedom if math.isfinite(self.freedom) else None
         return plain | {"interval": [*self.interval], "freedom": freedom}
 
@@ -92,16 +92,16 @@ def effects(
         counts = _Counts.of(arm, other, formula)
         clusters = counts.clusters if counts else len(left[0].clusters)
         measured = _Measured(formula.name, means[0][i], means[1][i], counts, clusters)
-        judge = _one_seed if len(arm) == 1 else _seeds
-        out.append(judge(measured, by_seed[:, i], draws[:, i]))
+        estimate = _one_seed if len(arm) == 1 else _seeds
+        out.append(estimate(measured, by_seed[:, i], draws[:, i]))
     return out
 
 
 def above_chance(trials: Sequence[Sequence[Trial]], mirror: Sequence[Sequence[Trial]],
                  formulas: Sequence[Formula], seed: int) -> list[Effect]:  # fmt: skip
-    """How far the arm is above chance: half its distance from its own scores turned upside down.
+    """How far the arm is above chance: half the difference to its own scores with the opposite sign.
 
-    For pairs that is accuracy less 50 %; a benchmark with other trials needs no chance level of its own.
+    For pairs that is accuracy less 50 %, and an eval set with other trials needs no chance level of its own.
     """
     return [
         replace(
@@ -114,7 +114,7 @@ def above_chance(trials: Sequence[Sequence[Trial]], mirror: Sequence[Sequence[Tr
 
 
 def corrected(family: Sequence[Effect]) -> list[Effect]:
-    """The same effects with Holm's correction over all of them, and what can be seen at its first step."""
+    """The same effects with Holm's correction over all of them, and what is detectable at its first step."""
     adjusted = statistics.holm([one.p for one in family])
     return [
         replace(
@@ -125,7 +125,7 @@ def corrected(family: Sequence[Effect]) -> list[Effect]:
 
 
 def detectable(error: float, freedom: float, alpha: float = ALPHA) -> float:
-    """What a two-sided test at `alpha` sees with 80 % power: (t_(1-alpha/2) + t_0.8) standard errors.
+    """The difference that a two-sided test at `alpha` detects with 80 % power: (t_(1-alpha/2) + t_0.8) standard errors.
 
     With error = sqrt(discordant) / n this is McNemar's, normal approximation.
     """
@@ -192,16 +192,14 @@ class _Measured:
 
     @property
     def least_error(self) -> float:
-        """Of one discordant trial: no test sees less, even where it saw no difference at all."""
+        """The error with one discordant trial: the floor, also where no trial differs."""
         return 1 / (self.counts.trials if self.counts else self.clusters)
 
 
 def _one_seed(measured: _Measured, _: F64, draws: F64) -> Effect:
     counts, interval = measured.counts, statistics.percentile(draws)
     assert interval is not None, "a measure with a value has draws"
-    if (
-        interval.low == interval.high
-    ):  # no trial differs: so far the rule of three (Hanley, Lippman-Hand 1983) goes
+    if interval.low == interval.high:  # no trial differs: the rule of three (Hanley, Lippman-Hand 1983)
         interval = Interval(interval.low - 3 * measured.least_error, interval.high + 3 * measured.least_error)
     if counts is None or counts.clusters < counts.trials:
         error = max(float(np.nanstd(draws)), measured.least_error)

@@ -1,4 +1,4 @@
-"""From finished runs to their report: scores and costs read, arms compared."""
+"""Makes the report of finished runs: reads scores and costs, compares arms."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,27 +12,27 @@ from curate.ablation.study import Prepared, facts
 def outcome(prepared: Prepared) -> Report:
     """The report of a study whose runs are done."""
     study = prepared.study
-    unscored = dict.fromkeys((exam.name for exam in prepared.exams), 0)
-    answered: dict[str, dict[str, list[Any]]] = {}
+    unscored = dict.fromkeys((eval_set.name for eval_set in prepared.eval_sets), 0)
+    scores: dict[str, dict[str, list[Any]]] = {}
     for arm, runs in prepared.runs.items():
-        answered[arm] = {exam.name: [] for exam in prepared.exams}
+        scores[arm] = {eval_set.name: [] for eval_set in prepared.eval_sets}
         for run in runs:
-            for exam in prepared.exams:
-                answers = exam.scores(run.scores(exam))
-                answered[arm][exam.name].append(answers.scores)
-                unscored[exam.name] += answers.unscored
+            for eval_set in prepared.eval_sets:
+                found = eval_set.scores(run.scores(eval_set))
+                scores[arm][eval_set.name].append(found.scores)
+                unscored[eval_set.name] += found.unscored
     return Report(
         facts=facts(prepared),
         arms=study.arms,
-        exams=prepared.exams,
-        found=find(study.arms, study.own(), prepared.exams, answered),
+        eval_sets=prepared.eval_sets,
+        found=find(study.arms, study.own(), prepared.eval_sets, scores),
         costs={arm: cost(runs) for arm, runs in prepared.runs.items()},
         unscored=unscored,
     )
 
 
 def cost(runs: Sequence[Run]) -> Cost:
-    """What the runs of an arm took, by the trainer's own account."""
+    """The cost of an arm's runs, from the trainer's results."""
     results = [run.result for run in runs]
 
     def total(name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What an ablation would do, before it does it: rows of every arm's mix, and one command a run."""
+"""The plan of an ablation: the rows of every arm's mix, and one command for each run."""
 
 import shlex
 import sys
@@ -17,11 +17,11 @@ from curate.tables import Table
 from curate.workspace import read_json
 
 Rows = Mapping[str, Mapping[str, int | None]]
-"""By arm and entry; None where nobody can know before the mix is built."""
+"""By arm and entry; None where it is not known before the mix is built."""
 
 
 def planned_rows(study: Study, inputs: Inputs) -> Rows:
-    """Exact where the mixes are built; else from the pairs before screening, as `curate plan` counts them."""
+    """The rows of every arm: exact where the mixes are built, else counted before screening as `curate plan` does."""
     facts = folder(study, inputs.workspace) / "ablation.json"
     known: Mapping[str, Any] = read_json(facts)["arms"] if facts.exists() else {}
     if all(arm.name in known for arm in study.arms):
@@ -37,7 +37,7 @@ def planned_rows(study: Study, inputs: Inputs) -> Rows:
 
 
 def _left(recipe: Recipe, arm: Arm, whole: Mapping[str, int | None]) -> dict[str, int | None]:
-    """An entry of which all pools are left out gives nothing; one of which some are, nobody knows yet how much."""
+    """The rows of each entry: 0 where all its pools are left out, None (not known yet) where some are."""
     gone = set(arm.without)
     sources = {pool.label: pool.source for pool in recipe.pools}
     out: dict[str, int | None] = {}
@@ -61,7 +61,7 @@ def plan_table(study: Study, rows: Rows) -> Table:
 
 
 def commands(study: Study, place: Path, processes: int) -> list[str]:
-    """One line a run, for a shell: train, then score all exams; every arm's first seed first."""
+    """One shell line for each run: train, then score all eval sets; every arm's first seed first."""
     return [
         run_line(place, place / f"{arm.name}-seed{seed}", processes)
         for seed in range(study.seeds)
@@ -70,7 +70,7 @@ def commands(study: Study, place: Path, processes: int) -> list[str]:
 
 
 def run_line(place: Path, run: Path, processes: int) -> str:
-    """The line of one run; its exams are whatever lies in the ablation's folder of items."""
+    """The shell line of one run; it scores every file in the ablation's folder of items."""
     items = f"{shlex.quote(str(place / 'items'))}/*.parquet"
     score = shlex.join([sys.executable, "-m", "trainer.score", str(run / "final")])
     target = shlex.quote(str(run / "scores"))

@@ -1,4 +1,4 @@
-"""The probe: heads trained on features that are computed once, and how well that agrees with full runs."""
+"""The probe: heads trained on features that are computed once, and their agreement with full runs."""
 
 import math
 import sys
@@ -25,11 +25,11 @@ ALONE = {
     "model", "max_length", "min_pixels", "max_pixels", "head_lr", "batch_pairs", "epochs", "max_pairs",
     "max_steps", "weight_decay", "schedule", "warmup", "clip",
 }  # fmt: skip
-"""Settings by which the arms of a probe can differ: what a head and its features depend on."""
+"""The settings in which arms of a probe may differ: those that a head and its features depend on."""
 
 SEED = 1
 LEAST_ARMS = 4
-"""Fewer arms have hardly a ranking to agree on."""
+"""The least number of arms for which agreement of rankings is computed."""
 
 
 def check(study: Study) -> None:
@@ -49,7 +49,7 @@ def carry_out(prepared: Prepared, workspace: Workspace, say: Say) -> None:
     runs = [run for run in prepared.every_run if not (run.folder / "result.json").exists()]
     if not runs:
         return
-    items = [str(exam.items) for exam in prepared.exams]
+    items = [str(eval_set.file) for eval_set in prepared.eval_sets]
     configs = [str(run.folder / "config.yaml") for run in runs]
     places = ["--features", str(workspace.root / "features")]
     command = [sys.executable, "-m", "trainer.probe", *places, "--items", *items, "--runs", *configs]
@@ -61,12 +61,13 @@ def full_values(prepared: Prepared) -> dict[str, list[Effect]]:
     out = {}
     for arm, runs in prepared.runs.items():
         full = [replace(run, folder=prepared.folder.parent / run.name) for run in runs]
-        done = [run for run in full if all(run.scores(exam).exists() for exam in prepared.exams)]
+        done = [run for run in full if all(run.scores(eval_set).exists() for eval_set in prepared.eval_sets)]
         if done:
-            answers = {
-                exam.name: [exam.scores(run.scores(exam)).scores for run in done] for exam in prepared.exams
+            scores = {
+                eval_set.name: [eval_set.scores(run.scores(eval_set)).scores for run in done]
+                for eval_set in prepared.eval_sets
             }
-            out[arm] = values(prepared.exams, answers)
+            out[arm] = values(prepared.eval_sets, scores)
     return out
 
 
@@ -76,7 +77,7 @@ def agreement(probe: Report, full: Mapping[str, Sequence[Effect]]) -> dict[str, 
     Over the arms that both have: for each measure, and the mean of it over measures, with the bootstrap over arms.
     """
     mine, other = (
-        {arm: {(one.exam, one.measure): one.value for one in found} for arm, found in side.items()}
+        {arm: {(one.eval_set, one.measure): one.value for one in found} for arm, found in side.items()}
         for side in (probe.found.values, full)
     )
     arms = [arm for arm in mine if arm in other]
@@ -85,11 +86,11 @@ def agreement(probe: Report, full: Mapping[str, Sequence[Effect]]) -> dict[str, 
         return {"agreement": [], "arms": len(arms)}
     a, b = (np.array([[side[arm][c] for c in columns] for arm in arms]) for side in (mine, other))
     names = [title(*column) for column in columns]
-    return {"agreement": [_told(name, a[:, i : i + 1], b[:, i : i + 1]) for i, name in enumerate(names)]
-            + ([_told("all measures", a, b)] if len(names) > 1 else [])}  # fmt: skip
+    return {"agreement": [_agreement_row(name, a[:, i : i + 1], b[:, i : i + 1]) for i, name in enumerate(names)]
+            + ([_agreement_row("all measures", a, b)] if len(names) > 1 else [])}  # fmt: skip
 
 
-def _told(name: str, a: F64, b: F64) -> dict[str, Any]:
+def _agreement_row(name: str, a: F64, b: F64) -> dict[str, Any]:
     tau = mean_tau(a, b)
     draw = np.random.Generator(np.random.PCG64(SEED))
     drawn = (draw.integers(0, len(a), len(a)) for _ in range(statistics.RESAMPLES))
@@ -116,11 +117,11 @@ def kendall(a: Sequence[float], b: Sequence[float]) -> float:
     return agree / under if under else math.nan
 
 
-def told(found: Mapping[str, Any]) -> str:
+def agreement_text(found: Mapping[str, Any]) -> str:
     """The agreement in Markdown."""
     if not found["agreement"]:
-        there = f"Only {found['arms']} arms have full runs" if found.get("arms") else "No arm has full runs"
-        return f"{there}, so nothing is known of how well the probe agrees with them."
+        few = f"Only {found['arms']} arms have full runs" if found.get("arms") else "No arm has full runs"
+        return f"{few}, so it is not known how well the probe agrees with them."
     lines = [
         f"- {one['column']}: τ = {one['tau']:.2f}, [{one['low']:.2f}, {one['high']:.2f}] over {one['arms']} arms"
         for one in found["agreement"]

@@ -1,4 +1,4 @@
-"""What an ablation found, as tables and plain values."""
+"""The results of an ablation as tables and plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 from curate import evalsets
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect
-from curate.ablation.eval_items import HOLDOUT, Exam, title
-from curate.ablation.findings import Findings, chance, marks, points, span
+from curate.ablation.eval_items import HOLDOUT, EvalItems, title
+from curate.ablation.findings import Findings, chance, points, span, stars
 from curate.tables import Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What an arm took, over all its seeds; None where it is not known."""
+    """The cost of an arm, over all its seeds; None where it is not known."""
 
     runs: int
     pairs: int
@@ -26,11 +26,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that is told. `facts` is what `ablation.json` says; `probe` has the agreement with full runs, if any."""
+    """An ablation's results and costs; `facts` as in `ablation.json`; `probe` is the agreement with full runs."""
 
     facts: Mapping[str, Any]
     arms: Sequence[Arm]
-    exams: Sequence[Exam]
+    eval_sets: Sequence[EvalItems]
     found: Findings
     costs: Mapping[str, Cost]
     unscored: Mapping[str, int]
@@ -44,23 +44,23 @@ class Report:
         return plain | {"means": means, "costs": costs, "unscored": dict(self.unscored)}
 
     def columns(self) -> list[tuple[str, str]]:
-        """(exam, measure) of the table's columns, in the order of the paper's Table 4; held-out pairs last."""
-        by_name = {exam.name: exam for exam in self.exams}
+        """(eval set, measure) of the table's columns, in the order of the paper's Table 4; held-out pairs last."""
+        by_name = {eval_set.name: eval_set for eval_set in self.eval_sets}
         ordered = [name for name in ORDER if name in by_name]
         pairs = [(name, measure) for name in ordered for measure in by_name[name].compared(())]
         return [*pairs, *([(HOLDOUT, "all")] if HOLDOUT in by_name else [])]
 
     def value(self, arm: str, column: tuple[str, str]) -> Effect | None:
         """An arm's value in a column, with its interval."""
-        return next((one for one in self.found.values[arm] if (one.exam, one.measure) == column), None)
+        return next((one for one in self.found.values[arm] if (one.eval_set, one.measure) == column), None)
 
     def delta(self, arm: str, column: tuple[str, str]) -> Effect | None:
-        """What an arm differs by from the baseline in a column; of held-out pairs, tested or not."""
+        """An arm's difference from the baseline in a column, tested or not."""
         every = [*self.found.tests, *self.found.details]
         return next(
             (
                 one for one in every
-                if (one.arm, one.exam, one.measure) == (arm, *column) and one.against == "baseline"
+                if (one.arm, one.eval_set, one.measure) == (arm, *column) and one.against == "baseline"
             ),
             None,
         )  # fmt: skip
@@ -77,10 +77,10 @@ class Report:
     def modalities(self) -> dict[str, list[tuple[str, str]]]:
         """The columns that a mean is over, by its heading."""
         kinds: dict[str, list[tuple[str, str]]] = {"multimodal mean": [], "text mean": []}
-        for exam, measure in self.columns():
-            if exam != HOLDOUT:
-                modality = evalsets.get(exam).modality
-                kinds["text mean" if modality == "text" else "multimodal mean"].append((exam, measure))
+        for eval_set, measure in self.columns():
+            if eval_set != HOLDOUT:
+                modality = evalsets.get(eval_set).modality
+                kinds["text mean" if modality == "text" else "multimodal mean"].append((eval_set, measure))
         return {heading: columns for heading, columns in kinds.items() if len(columns) > 1}
 
 
@@ -90,9 +90,9 @@ ORDER = (
 )  # fmt: skip
 
 
-def verdict_table(report: Report) -> Table:
+def suggestion_table(report: Report) -> Table:
     """One line for each arm: what to do, and why."""
-    rows = [(one.about, one.arm, one.suggestion, one.reason) for one in report.found.verdicts]
+    rows = [(one.about, one.arm, one.suggestion, one.reason) for one in report.found.suggestions]
     return Table("suggestions", ("about", "arm", "suggestion", "why"), rows)
 
 
@@ -115,18 +115,18 @@ def _cell(report: Report, arm: str, column: tuple[str, str], *, intervals: bool 
     if value is None:
         return None
     text = f"{100 * value.value:.1f}{f' {span(value.interval)}' if intervals else ''}"
-    return text if delta is None else f"{text} ({points(delta.difference)}{marks(delta.holm)})"
+    return text if delta is None else f"{text} ({points(delta.difference)}{stars(delta.holm)})"
 
 
 def test_table(report: Report) -> Table:
-    """Every tested difference with its interval, its p values, and what could have been seen."""
+    """Every tested difference with its interval, its p values, and the smallest detectable difference."""
     rows = [
         (
-            one.arm, _asked(one),
+            one.arm, _measure(one),
             f"{100 * one.value:.1f}", f"{100 * one.other:.1f}", points(one.difference),
             span(one.interval), None if one.gained is None else f"{one.gained}/{one.lost}", one.test,
             chance(one.p),
-            f"{chance(one.holm)}{marks(one.holm)}", f"{100 * one.detectable:.1f}",
+            f"{chance(one.holm)}{stars(one.holm)}", f"{100 * one.detectable:.1f}",
             f"{100 * one.detectable_holm:.1f}",
         )
         for one in report.found.tests
@@ -136,32 +136,32 @@ def test_table(report: Report) -> Table:
     return Table("differences", columns, rows)
 
 
-def _asked(one: Effect) -> str:
-    return title(one.exam, one.measure) + (" above chance" if one.against == "chance" else "")
+def _measure(one: Effect) -> str:
+    return title(one.eval_set, one.measure) + (" above chance" if one.against == "chance" else "")
 
 
 def brief_table(report: Report) -> Table:
-    """The tested differences as a terminal has room for them."""
+    """The tested differences in columns that fit a terminal."""
     rows = [
-        (one.arm, _asked(one), f"{points(one.difference)}{marks(one.holm)}", span(one.interval),
+        (one.arm, _measure(one), f"{points(one.difference)}{stars(one.holm)}", span(one.interval),
          chance(one.holm), f"{100 * one.detectable_holm:.1f}")
         for one in report.found.tests
     ]  # fmt: skip
-    return Table("differences, in points", ("arm", "measure", "Δ", "95 %", "p, Holm", "would be seen"), rows)
+    return Table("differences, in points", ("arm", "measure", "Δ", "95 %", "p, Holm", "detectable"), rows)
 
 
 def detectable_table(report: Report) -> Table:
-    """For each measure the trials, and the difference that would be seen four times out of five."""
+    """For each measure the trials, and the difference that would be detected four times out of five."""
     rows = []
     tests = [one for one in report.found.tests if one.against == "baseline"]
-    for column in dict.fromkeys((one.exam, one.measure) for one in tests):
-        own = [one for one in tests if (one.exam, one.measure) == column]
+    for column in dict.fromkeys((one.eval_set, one.measure) for one in tests):
+        own = [one for one in tests if (one.eval_set, one.measure) == column]
         trials, clusters = sorted({one.trials or 0 for one in own}), sorted({one.clusters for one in own})
         alone, holm = sorted(one.detectable for one in own), sorted(one.detectable_holm for one in own)
         counts = (" to ".join(f"{n:,}" for n in dict.fromkeys((x[0], x[-1]))) for x in (trials, clusters))
         rows.append((title(*column), *counts, own[0].seeds, _span(alone), _span(holm)))
     columns = ("measure", "trials", "clusters", "seeds", "detectable", "after Holm")
-    return Table("smallest difference that would be seen (80 % power), in points", columns, rows)
+    return Table("smallest detectable difference (80 % power), in points", columns, rows)
 
 
 def _span(values: Sequence[float]) -> str:
@@ -172,16 +172,16 @@ def _span(values: Sequence[float]) -> str:
 def source_table(report: Report) -> Table:
     """Held-out accuracy of every arm on every source, in percent, with the difference from the baseline."""
     held = [
-        one for one in report.found.values[report.arms[0].name] if one.exam == HOLDOUT and one.measure != "all"
+        one for one in report.found.values[report.arms[0].name] if one.eval_set == HOLDOUT and one.measure != "all"
     ]
-    columns = [(one.exam, one.measure) for one in held]
+    columns = [(one.eval_set, one.measure) for one in held]
     rows: list[tuple[Any, ...]] = [("pairs", *(str(one.trials) for one in held))]
     rows += [(arm.name, *(_cell(report, arm.name, column) for column in columns)) for arm in report.arms]
     return Table("held-out pairs by source (not tested)", ("arm", *(one.measure for one in held)), rows)
 
 
 def cost_table(report: Report) -> Table:
-    """What every arm took."""
+    """The cost of every arm."""
     rows = [
         (
             arm.name, report.facts["arms"][arm.name]["rows"], cost.runs, cost.pairs, cost.dropped, cost.tokens,
@@ -195,9 +195,9 @@ def cost_table(report: Report) -> Table:
 
 
 def tables(report: Report) -> list[Table]:
-    """All of them, those that matter most first."""
+    """All tables, the most important first."""
     found = [
-        verdict_table(report),
+        suggestion_table(report),
         accuracy_table(report, intervals=True),
         test_table(report),
         detectable_table(report),

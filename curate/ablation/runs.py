@@ -3,8 +3,8 @@
 <ablation>/<arm>-seed<k>/config.yaml    written when the ablation is prepared
                          result.json    the trainer's, last of all: training is done
                          final/         the reward model
-                         scores/*.jsonl a score file for each exam: the run is done
-                         log.txt        what its processes said
+                         scores/*.jsonl a score file for each eval set: the run is done
+                         log.txt        the output of its processes
 """
 
 import shutil
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from curate import trainer_process
-from curate.ablation.eval_items import Exam
+from curate.ablation.eval_items import EvalItems
 from curate.errors import TrainError
 from curate.workspace import read_json
 
@@ -24,27 +24,27 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One arm with one seed; `items` are the files of all exams."""
+    """One arm with one seed; `items` are the items files of all eval sets."""
 
     name: str
     folder: Path
     items: tuple[Path, ...]
 
-    def scores(self, exam: Exam) -> Path:
-        """The score file of an exam."""
-        return self._scores(exam.items)
+    def scores(self, eval_set: EvalItems) -> Path:
+        """The score file of an eval set."""
+        return self._scores(eval_set.file)
 
     def _scores(self, items: Path) -> Path:
         return self.folder / "scores" / f"{items.stem}.jsonl"
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the trainer says of the finished training."""
+        """The trainer's results of the finished training."""
         found: dict[str, Any] = read_json(self.folder / "result.json")
         return found
 
     def commands(self, processes: int) -> list[list[str]]:
-        """What is left to do, in order: train, then score what has no scores yet."""
+        """The commands that are left, in order: train, then score the eval sets without scores."""
         out = [] if (self.folder / "result.json").exists() else [trainer_process.command(self.folder, processes)]
         missing = [str(items) for items in self.items if out or not self._scores(items).exists()]
         if missing:
@@ -53,22 +53,14 @@ class Run:
         return out
 
     def tidy(self) -> None:
-        """Drop what a finished training needs no more: optimizer states, and the best model, which nobody asks."""
+        """Delete what a finished training no longer needs: optimizer states, and the best model, which is not scored."""
         if (self.folder / "result.json").exists():
             for name in ("checkpoints", "best"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
-class Runner(Protocol):
-    """Brings every run to its end, in whatever order and place; a run that is done has no commands left."""
-
-    def __call__(self, runs: Sequence[Run], processes: int, say: Say) -> None:
-        """Return when all are done. Raises TrainError for the first that fails."""
-        ...
-
-
 def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
-    """Here, one process at a time."""
+    """Finish all runs on this machine, one process at a time. Raises TrainError for the first that fails."""
     todo = [run for run in runs if run.commands(processes)]
     if len(todo) < len(runs):
         say(f"{len(runs) - len(todo)} of {len(runs)} runs are done already")
@@ -76,12 +68,12 @@ def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
         say(f"run {number} of {len(todo)}: {run.name}")
         carry_out(run, processes)
         run.tidy()
-    for run in runs:  # by hand, from a plan, too
+    for run in runs:  # also those that were started by hand, from a plan
         run.tidy()
 
 
 def carry_out(run: Run, processes: int) -> None:
-    """All commands that a run still needs, their lines in its log. Raises TrainError with the log's name."""
+    """Execute the commands that a run still needs, their output in its log. Raises TrainError with the log's name."""
     log = run.folder / "log.txt"
     for command in run.commands(processes):
         with open(log, "a", encoding="utf-8") as file:

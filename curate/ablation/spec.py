@@ -68,7 +68,7 @@ class _File:
 
 
 def load(file: str | Path, base: str | None = None, preset: str | None = None) -> Study:
-    """The study of an ablation file, by its name or path; of another recipe or preset where one is given.
+    """The study of an ablation file, by its name or path; `base` and `preset` replace its recipe and preset.
 
     Raises ConfigError.
     """
@@ -105,7 +105,7 @@ def _arm(name: str, one: _Arm, of: recipe.Recipe, where: str) -> Arm:
         for i, dataset in enumerate(getattr(one, kind)):
             check_key(dataset, known, f"{where}.{kind}[{i}]")
     out = all_but(of, one.only) if one.only else one.without
-    alone = bool(one.only) and not one.settings  # asked what it teaches at all, not only how it differs
+    alone = bool(one.only) and not one.settings  # then it is also compared with chance
     return Arm(
         name=name, without=tuple(sorted({*of.without, *out})), settings=settings(one.settings),
         datasets=one.only if alone else (), mode="single" if alone else None,
@@ -119,14 +119,14 @@ def _grid(grid: Mapping[str, list[Any]], where: str) -> dict[str, _Arm]:
     out = {}
     for combination in product(*grid.values()):
         chosen = dict(zip(grid, combination, strict=True))
-        name = ",".join(f"{key.rpartition('.')[2]}={_shown(value)}" for key, value in chosen.items())
+        name = ",".join(f"{key.rpartition('.')[2]}={_value_text(value)}" for key, value in chosen.items())
         sides = {key: chosen.pop(key) for key in ("only", "without") if key in chosen}
         arm: _Arm = config.build({**sides, "settings": chosen}, _Arm, where)
         out[re.sub(r"[^A-Za-z0-9_=.,+-]", "_", name)] = arm
     return out
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
         return "+".join(map(str, value)) or "nothing"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""An ablation from its arms to its report: mixes built and checked, runs prepared, carried out and compared."""
+"""A study: what is compared; and its preparation: mixes built and checked, runs configured."""
 
 import json
 import sys
@@ -10,14 +10,14 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 
 from curate import trainer_process
-from curate.ablation import arms as armory
-from curate.ablation import eval_items as examinations
-from curate.ablation.arms import Arm
-from curate.ablation.eval_items import Exam
+from curate.ablation import eval_items
+from curate.ablation.arms import Arm, removed, sources_of
+from curate.ablation.eval_items import EvalItems
 from curate.ablation.runs import Run
 from curate.build import Built, Watcher, build_family
 from curate.engines.base import Engine
 from curate.errors import ConfigError
+from curate.evaluation.items import EvalSetFolders
 from curate.hashing import fingerprint
 from curate.inputs import Inputs
 from curate.pairs.keys import halves
@@ -25,12 +25,12 @@ from curate.recipe import Recipe
 from curate.workspace import Workspace, write_json
 
 EPOCHS = 1000
-"""More than any budget of steps asks for."""
+"""More epochs than any budget of steps needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """How much every arm is trained: so many pairs or optimizer steps, whatever the size of its mix."""
+    """How long every arm is trained: a number of pairs or optimizer steps, whatever the size of its mix."""
 
     kind: Literal["pairs", "steps"]
     amount: int
@@ -47,14 +47,14 @@ class Budget:
         return f"{self.kind}={self.amount}"
 
     def of(self, rows: int) -> tuple[str, ...]:
-        """The trainer's settings for a mix of so many rows; one that is too small is gone through again."""
+        """The trainer's settings for a mix of `rows` rows, with enough epochs that a small one is repeated."""
         epochs = max(self.amount / rows, 1) * 2 if self.kind == "pairs" else EPOCHS
         return f"max_{self}", f"epochs={epochs:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """What is compared: arms of a recipe, the baseline first, with one preset, the same settings and seeds."""
+    """What is compared: arms of a recipe, the baseline first, with the same preset, settings and seeds."""
 
     title: str
     about: str
@@ -68,29 +68,29 @@ class Study:
 
     @property
     def name(self) -> str:
-        """Names the folder: what makes runs comparable is in it, so that other arms and seeds can join later."""
+        """The folder's name, of what makes runs comparable, so that more arms and seeds can be added later."""
         shared = [self.arms[0].recipe(self.recipe).material(), list(self.arms[0].settings), self.preset]
         trained = [list(self.settings), str(self.budget)]
         return f"{self.title}-{Path(self.preset).stem}-{fingerprint([shared, trained])[:8]}"
 
     def own(self) -> dict[str, set[str]]:
         """The sources of each arm's dataset."""
-        return {arm.name: armory.sources_of(self.recipe, arm.datasets) for arm in self.arms if arm.datasets}
+        return {arm.name: sources_of(self.recipe, arm.datasets) for arm in self.arms if arm.datasets}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A study with its mixes, exams and run folders on disk: all that is left is to carry out the runs."""
+    """A study with its mixes, items files and run folders on disk, ready for its runs."""
 
     study: Study
     folder: Path
     mixes: Mapping[str, Built]
-    exams: tuple[Exam, ...]
+    eval_sets: tuple[EvalItems, ...]
     runs: Mapping[str, tuple[Run, ...]]
 
     @property
     def every_run(self) -> list[Run]:
-        """All runs; every arm's first seed before any second one, so that a table is there early."""
+        """All runs, every arm's first seed before any second one, so that all arms can be compared early."""
         return [by_seed[seed] for seed in range(self.study.seeds) for by_seed in self.runs.values()]
 
 
@@ -100,28 +100,29 @@ def folder(study: Study, workspace: Workspace) -> Path:
     return place / "probe" if study.probe else place
 
 
-def prepare(study: Study, inputs: Inputs, benchmarks: Sequence[str], engine: Engine, watch: Watcher) -> Prepared:
-    """Build the arms' mixes, check that they differ as they should, write the exams and every run's config.
+def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, watch: Watcher) -> Prepared:
+    """Build the arms' mixes, check that they differ as they should, write items files and every run's config.
 
-    Finished stages are reused. Raises ConfigError for trainer settings that are none, and where nothing is held
-    out and no benchmark there.
+    `names` are eval sets; without any, all that were fetched. Finished stages are reused. Raises ConfigError for
+    wrong trainer settings, and where neither held-out pairs nor eval sets are there.
     """
     place = folder(study, inputs.workspace)
+    folders = EvalSetFolders(workspace=inputs.workspace, raw=inputs.raw, manifests=inputs.manifests)
     recipes = {arm.name: arm.recipe(study.recipe) for arm in study.arms}
     distinct = list({fingerprint(recipe.material()): recipe for recipe in recipes.values()}.values())
     built = dict(zip(map(_key, distinct), build_family(distinct, inputs, engine, watch), strict=True))
     mixes = {name: built[_key(recipe)] for name, recipe in recipes.items()}
     check(study, mixes)
-    held_out = examinations.holdout(mixes[study.arms[0].name].directory, inputs.workspace.images, place / "items")
-    found = examinations.benchmarks(benchmarks, inputs.raw, inputs.workspace)
-    exams = ([held_out] if held_out else []) + [exam.beside(place / "items") for exam in found]
-    if not exams:
+    held_out = eval_items.holdout(mixes[study.arms[0].name].directory, inputs.workspace.images, place / "items")
+    found = eval_items.eval_sets(names, folders)
+    eval_sets = ([held_out] if held_out else []) + [eval_set.beside(place / "items") for eval_set in found]
+    if not eval_sets:
         raise ConfigError(
             study.recipe.where, "nothing to compare arms on", "a holdout in the recipe, or --benchmark",
             "add holdout: {rows_per_source: 200}",
         )  # fmt: skip
-    runs = {arm.name: _runs(study, arm, mixes[arm.name], exams, inputs.workspace) for arm in study.arms}
-    prepared = Prepared(study=study, folder=place, mixes=mixes, exams=tuple(exams), runs=runs)
+    runs = {arm.name: _runs(study, arm, mixes[arm.name], eval_sets, inputs.workspace) for arm in study.arms}
+    prepared = Prepared(study=study, folder=place, mixes=mixes, eval_sets=tuple(eval_sets), runs=runs)
     write_json(place / "ablation.json", facts(prepared))
     return prepared
 
@@ -146,14 +147,14 @@ def check(study: Study, mixes: Mapping[str, Built]) -> None:
         if arm.mode == "single" or not arm.datasets:
             continue
         larger, origin, smaller = (whole, sources, ids) if len(ids) <= len(whole) else (ids, of, whole)
-        gone = armory.removed(larger, smaller)
+        gone = removed(larger, smaller)
         assert gone is not None, f"{arm.name}: what both mixes have is the same, in the same order"
-        own = armory.sources_of(study.recipe, arm.datasets)
+        own = sources_of(study.recipe, arm.datasets)
         assert {origin[i] for i in gone} <= own, f"{arm.name}: it differs by its dataset's pairs alone"
 
 
 def _ids(mix: Path, kind: str) -> tuple[list[int], list[str]]:
-    """Half of each pair id, which tells pairs apart well enough, and its source; in order."""
+    """Half of each pair id, which is unique enough, and its source; in order."""
     ids: list[int] = []
     sources: list[str] = []
     for path in sorted(mix.glob(f"{kind}-*.parquet")):
@@ -163,8 +164,8 @@ def _ids(mix: Path, kind: str) -> tuple[list[int], list[str]]:
     return ids, sources
 
 
-def _runs(study: Study, arm: Arm, mix: Built, exams: Sequence[Exam], workspace: Workspace) -> tuple[Run, ...]:
-    items = tuple(exam.items for exam in exams)
+def _runs(study: Study, arm: Arm, mix: Built, eval_sets: Sequence[EvalItems], workspace: Workspace) -> tuple[Run, ...]:
+    items = tuple(eval_set.file for eval_set in eval_sets)
     out = []
     for seed in range(study.seeds):
         name = f"{arm.name}-seed{seed}"
@@ -177,7 +178,7 @@ def _runs(study: Study, arm: Arm, mix: Built, exams: Sequence[Exam], workspace: 
 def run_settings(
     study: Study, arm: Arm, seed: int, mix: Built, run: Path, workspace: Workspace
 ) -> tuple[str, ...]:
-    """The trainer's settings of one run, of which later ones win; it is evaluated when it is done, by us."""
+    """The trainer's settings of one run, the last of each key wins; it has no evaluation while it trains."""
     paths = {"mix": mix.directory, "out": run, "images": workspace.images}
     where = (f"{name}={json.dumps(str(path), ensure_ascii=False)}" for name, path in paths.items())
     budget = study.budget.of(mix.lock["rows"]) if study.budget else ()
@@ -185,7 +186,7 @@ def run_settings(
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:
-    """What was compared, for `ablation.json` and the report."""
+    """The facts of a study for `ablation.json` and the report."""
     study = prepared.study
     return {
         "name": study.name,
@@ -195,7 +196,7 @@ def facts(prepared: Prepared) -> dict[str, Any]:
         "budget": str(study.budget) if study.budget else None,
         "settings": list(study.settings),
         "seeds": study.seeds,
-        "exams": {exam.name: len(exam.questions.items) for exam in prepared.exams},
+        "exams": {eval_set.name: len(eval_set.items.items) for eval_set in prepared.eval_sets},
         "arms": {arm.name: _arm_facts(arm, prepared) for arm in study.arms},
     }
 

@@ -1,4 +1,4 @@
-"""Student's t distribution: with few seeds a normal interval would promise too much."""
+"""Student's t distribution: with few seeds a normal interval would be too narrow."""
 
 import math
 

@@ -6,14 +6,14 @@ from curate.ablation import charts
 from curate.ablation.effects import ALPHA
 from curate.ablation.eval_items import title
 from curate.ablation.findings import COARSE, NEGLIGIBLE
-from curate.ablation.probe import told
+from curate.ablation.probe import agreement_text
 from curate.ablation.report import Report, tables
 from curate.cards.markdown import markdown
 from curate.workspace import atomic, write_json
 
 
 def write(report: Report, folder: Path) -> Path:
-    """report.md with its plots, and report.json; the Markdown's path."""
+    """Write report.md with its plots, and report.json; return the path of report.md."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, drawing in charts.charts(report.found.tests).items():
         with atomic(folder / name) as temporary:
@@ -29,7 +29,7 @@ def text(report: Report) -> str:
     facts = report.facts
     head = f"# {facts['name']}\n\n{facts['about']}\n\n" if facts["about"] else f"# {facts['name']}\n\n"
     if report.probe is not None:
-        head += f"{PROBE}\n\n{told(report.probe)}\n\n"
+        head += f"{PROBE}\n\n{agreement_text(report.probe)}\n\n"
     parts = [
         f"## {table.title[0].upper()}{table.title[1:]}\n\n{markdown(table)}"
         for table in tables(report)
@@ -49,13 +49,13 @@ PROBE = (
 
 def _setup(report: Report) -> str:
     facts = report.facts
-    exams = ", ".join(f"{name} ({count:,} items)" for name, count in facts["exams"].items())
+    eval_sets = ", ".join(f"{name} ({count:,} items)" for name, count in facts["exams"].items())
     given = [*([facts["budget"]] if facts["budget"] else []), *facts["settings"]]
     settings = f", {' '.join(given)}" if given else ""
     return (
         f"{len(report.arms)} arms of the recipe `{facts['recipe']}`, {facts['seeds']} seed"
         f"{'s' if facts['seeds'] > 1 else ''} each, preset `{facts['preset']}`{settings}. "
-        f"Asked of every arm: {exams}."
+        f"Every arm is scored on {eval_sets}."
     )
 
 
@@ -79,21 +79,21 @@ def _method(report: Report) -> str:
     used = "; ".join(text for name, text in how.items() if any(one.test == name for one in report.found.tests))
     seeds = report.facts["seeds"]
     limit = (
-        "One seed: nothing here says how much another seed would change."
+        "One seed: how much another seed would change is not measured."
         if seeds == 1
         else f"{seeds} seeds say little of how much seeds differ; intervals are wide for that reason."
     )
-    missing = {exam: count for exam, count in report.unscored.items() if count}
+    missing = {eval_set: count for eval_set, count in report.unscored.items() if count}
     lost = "".join(
-        f" {count:,} answers on {exam} had no score and count as wrong." for exam, count in missing.items()
+        f" {count:,} items of {eval_set} had no score and count as wrong." for eval_set, count in missing.items()
     )
     sentences = (
-        f"All arms answer the same items, so differences are paired by item and by seed: {used}.",
+        f"All arms are scored on the same items, so differences are paired by item and by seed: {used}.",
         f"Holm's correction is over the {family} tests of this report (every arm on every measure).",
         f"A suggestion needs p < {ALPHA:g} after it.",
         f"*Useless* means that the interval ends below +{100 * NEGLIGIBLE:g} points on every measure,",
-        f"*too small to tell* that no effect under {100 * COARSE:g} points could have been seen.",
-        "A dataset's effect is with it less without it.",
+        f"*too small to tell* that no effect under {100 * COARSE:g} points could have been detected.",
+        "The effect of a dataset is the value with it less the value without it.",
         "Of the held-out pairs, *others* are those of the other sources; *own* are its own, which count for no",
         "suggestion: a dataset teaches its own labels, right or wrong.",
         f"{limit} An equal score is wrong.{lost}",

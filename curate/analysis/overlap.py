@@ -12,7 +12,7 @@ import polars as pl
 
 from curate import svg
 from curate.arrays import U64
-from curate.contamination.eval_sets import Shelf
+from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
 from curate.hashing import Hashes
@@ -97,9 +97,9 @@ def overlap(
 
 def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
     hashes = Hashes(inputs.workspace.cache)
-    shelf = Shelf(workspace=inputs.workspace, hashes=hashes, raw=inputs.raw, manifests=inputs.manifests)
+    library = EvalSetLibrary(workspace=inputs.workspace, hashes=hashes, raw=inputs.raw, manifests=inputs.manifests)
     every: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
-    return Decontaminate(against=tuple(evalsets), **every).bind(shelf, "overlap")
+    return Decontaminate(against=tuple(evalsets), **every).bind(library, "overlap")
 
 
 # ------------------------------------------------------------------------------------------ which sets have a pair
@@ -153,18 +153,18 @@ def _near(pairs: pl.DataFrame, step: NearDedup, corpus: Corpus) -> U64:
 def _leaks(
     pairs: pl.DataFrame, bound: Bound, corpus: Corpus, first: int, evalsets: Sequence[str]
 ) -> dict[str, U64]:
-    """By kind the eval sets of which pairs hold something; a pair counts for the set of its surest finding."""
+    """By kind the eval sets of which pairs hold something; a pair counts for the set of its surest decision."""
     found = bound.decide(pairs.select("index", "pool", "part", "position"), corpus).select(
         "index",
-        verdict="reason",
+        "reason",
         bits=pl.col("evidence")
         .str.extract(r"^(\S+)")
         .replace_strict({name: 1 << (first + i) for i, name in enumerate(evalsets)}, return_dtype=pl.UInt64),
     )
-    verdict = pl.col("verdict")
+    reason = pl.col("reason")
     return {
-        "near": _by_index(found.filter(verdict != "media_only"), pairs.height),
-        "image": _by_index(found.filter(verdict.str.contains("media")), pairs.height),
+        "near": _by_index(found.filter(reason != "media_only"), pairs.height),
+        "image": _by_index(found.filter(reason.str.contains("media")), pairs.height),
     }
 
 

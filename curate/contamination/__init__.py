@@ -1,8 +1,9 @@
-"""What of benchmarks stands in the pairs: an index of their texts and images, a pass over the pairs, verdicts.
+"""Finds items of eval sets in pairs: an index of their texts and images, a scan of the pairs, decisions.
 
-material    what a recipe wants kept out, as entries of texts and images
-index       the index of these entries, built once and mapped into memory
-grams       compiled: word n-grams of a text, looked up in the index
-scan        the pass over one pairs file: a sketch
-verdicts    from hits to findings about pairs
+protected    what a recipe wants kept out, as items of texts and images
+eval_sets    eval sets as protected items
+index        the index of these items, built once and mapped into memory
+grams        sizes and arrays of word n-grams; grams_kernels looks those of a text up in the index
+scan, hits   the pass over one pairs file, and its sketch
+decisions    from hits to decisions about pairs
 """

@@ -6,105 +6,85 @@ from pathlib import Path
 from typing import Any
 
 from curate import evalsets
-from curate.contamination.material import Entry
-from curate.errors import RawError, SkipRow
+from curate.contamination.protected import ProtectedItem
+from curate.errors import SkipRow
 from curate.evalsets.base import Item, Options
-from curate.evaluation.items import read_items, row_files
+from curate.evaluation.items import EvalSetFolders, files_of, has_rows, media_bytes, media_finder, read_items
 from curate.hashing import Hashes, inputs
-from curate.hub import manifests as pins
-from curate.hub.receipts import fetched
-from curate.rawfiles.media_finder import MediaFinder, MediaSpec
+from curate.rawfiles.media_finder import MediaFinder
 from curate.schema import Message
 from curate.sources.base import MediaSource
-from curate.workspace import Workspace
 
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvalFiles:
-    """The raw files of an eval set in `folder`, all its data splits; `cache` is for indexes of archives."""
+class ProtectedEvalSet:
+    """The items of an eval set, of all its data splits, in the raw directory `folder`.
+
+    `cache` is the directory for indexes of archives.
+    """
 
     name: str
     folder: Path
     cache: Path
 
     def facts(self, hashes: Hashes) -> Any:
-        """Its files. Raises RawError that says how to get them."""
-        evalset = evalsets.get(self.name)
-        media = [path for pattern in evalset.media for path in self.folder.glob(pattern)]
-        rows = [file.path for options in self._splits() for file in row_files(evalset, self.folder, options)]
-        return {"version": VERSION, "name": self.name, "inputs": inputs(self.folder, [*rows, *media], hashes)}
+        """Its files with their hashes. Raises RawError, with a hint how to get them, where there are none."""
+        files = files_of(evalsets.get(self.name), self.folder, self._splits())
+        return {"version": VERSION, "name": self.name, "inputs": inputs(self.folder, files, hashes)}
 
-    def entries(self) -> Iterator[Entry]:
+    def items(self) -> Iterator[ProtectedItem]:
         """Every item of every split, with those of its images that are there."""
         evalset = evalsets.get(self.name)
-        spec = MediaSpec(raw=self.folder, patterns=evalset.media, match="path", cache=self.cache)
-        finder = spec.open()
+        finder = media_finder(evalset, self.folder, self.cache)
         for options in self._splits():
             for _, item in read_items(evalset, self.folder, options):
                 if isinstance(item, Item):
-                    yield self._entry(item, finder)
+                    yield self._protected(item, finder)
 
-    def _entry(self, item: Item, finder: MediaFinder) -> Entry:
-        return Entry(
+    def _protected(self, item: Item, finder: MediaFinder) -> ProtectedItem:
+        return ProtectedItem(
             of=self.name,
             key=item.key,
             prompts=(_text(item.prompt),),
             replies=tuple(map(_text, item.replies)),
             pictures=len(item.media),
-            images=tuple(data for one in item.media for data in _bytes(one, finder)),
+            images=tuple(data for one in item.media for data in _images(one, finder)),
         )
 
     def _splits(self) -> list[Options]:
         """The first data split, and those others whose files are there."""
         evalset = evalsets.get(self.name)
         first, *others = (Options(split=name) for name in evalset.layouts)
-        return [first, *(options for options in others if self._has(options))]
-
-    def _has(self, options: Options) -> bool:
-        try:
-            return bool(row_files(evalsets.get(self.name), self.folder, options))
-        except RawError:
-            return False
+        return [first, *(options for options in others if has_rows(evalset, self.folder, options))]
 
 
 def _text(turns: tuple[Message, ...]) -> str:
     return "\n".join(block.text for turn in turns for block in turn.content if block.text is not None)
 
 
-def _bytes(one: MediaSource, finder: MediaFinder) -> list[bytes]:
-    """The medium's images; none where they are not here: the text alone can still be kept out."""
-    if one.data is not None:
-        return [one.data]
+def _images(one: MediaSource, finder: MediaFinder) -> tuple[bytes, ...]:
+    """The medium's images; none where they are missing: the text alone can still be kept out."""
     try:
-        return finder.frames(one.path) if one.kind == "video" else [finder.find(one.path)]
+        data = media_bytes(one, finder)
     except SkipRow:
-        return []
+        return ()
+    return (data,) if isinstance(data, bytes) else data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
-    """Where a build finds eval sets: below --raw where that has them, else in the workspace, as fetched or put."""
+class EvalSetLibrary(EvalSetFolders):
+    """The eval sets that the steps of a build can name."""
 
-    workspace: Workspace
     hashes: Hashes
-    raw: Path | None = None
-    manifests: Path | None = None
 
     @property
     def cache(self) -> Path:
-        """The workspace's."""
+        """The workspace's cache directory."""
         return self.workspace.cache
 
-    def benchmark(self, name: str, where: str) -> EvalFiles:
-        """An eval set by its name. Raises ConfigError for an unknown one."""
+    def eval_set(self, name: str, where: str) -> ProtectedEvalSet:
+        """The eval set of that name. Raises ConfigError for an unknown one, and what `locate` raises."""
         evalsets.get(name, where)
-        return EvalFiles(name=name, folder=self._folder(name), cache=self.cache)
-
-    def _folder(self, name: str) -> Path:
-        if self.raw is not None and (self.raw / name).is_dir():
-            return self.raw / name
-        pinned = pins.read(name, self.manifests).commit if self.manifests is not None else None
-        there = fetched(self.workspace, name, pinned)
-        return self.workspace.raw(name) if there is None else there.directory
+        return ProtectedEvalSet(name=name, folder=self.locate(name), cache=self.cache)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.contamination.material import Material
+from curate.contamination.protected import ProtectedSets
 from curate.engines.base import tick
 from curate.pairs.messages import Messages
 
@@ -25,20 +25,20 @@ class ContaminationHits:
     version: ClassVar[int] = 1
     suffix: ClassVar[str] = "arrow"
     index: str
-    material: Material = field(metadata={"place": True})
+    protected: ProtectedSets = field(metadata={"place": True})
 
     def prepare(self) -> None:
         """Build the index, once for all files."""
         from curate.contamination import index  # numba
 
-        index.load(self.material)
+        index.load(self.protected)
 
     def make(self, pairs: Path, out: Path) -> None:
         """Scan a pairs file."""
         from curate.contamination.index import load  # numba
         from curate.contamination.scan import SIDES, Pass
 
-        found = Pass(load(self.material))
+        found = Pass(load(self.protected))
         position = 0
         with pq.ParquetFile(pairs) as file:
             for batch in file.iter_batches(ROWS, columns=list(SIDES)):

@@ -1,13 +1,13 @@
-"""The index of what is to be kept out: built once for the same entries, then mapped into memory by every process.
+"""The index of what must be kept out: built once for the same items, then mapped into memory by every process.
 
     <cache>/contamination/<fingerprint>/index.json      written last: it means finished
-        entries.parquet     of, key, pictures, images      one row per entry
+        entries.parquet     of, key, pictures, images      one row per protected item
         documents.parquet   kind, words, text, entries, parts      every distinct text once
         images.parquet      key, entry; the images themselves are packs in pictures/
         *.npy               n-grams of the documents (see NGrams)
 
-A *document* is a text of entries: a prompt, a reply, or a user's text that may be either. Its *context* is the
-prompt that it belongs to. An n-gram that stands in many contexts is boilerplate and says nothing.
+A *document* is a text of an item: a prompt, a reply, or a user's text that may be either. Its *context* is the
+prompt that it belongs to. An n-gram that occurs in many contexts is boilerplate and identifies nothing.
 """
 
 import functools
@@ -24,7 +24,7 @@ import pyarrow as pa
 from curate.arrays import F32, I64, U8, U16, U32, U64
 from curate.contamination import grams
 from curate.contamination.grams import EDITED, LONG, Documents, Table
-from curate.contamination.material import FLOOR, Entry, Kept, Material
+from curate.contamination.protected import FLOOR, ProtectedItem, ProtectedSet, ProtectedSets
 from curate.hashing import Hashes, fingerprint
 from curate.images.decode import BadImage
 from curate.images.store import ImageStore, PackWriter
@@ -39,21 +39,21 @@ PROMPT, REPLY, TEXT = 0, 1, 2
 """Kinds of documents."""
 
 RARE, COMMON = 10, 100
-"""Contexts of the index in which an n-gram counts fully, and in which it counts nothing."""
+"""An n-gram counts fully if it occurs in at most RARE contexts of the index, and not at all from COMMON on."""
 
 SHARED, THINNED = 0.2, 0.15
 """The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it.
 
-Lower yet where only some n-grams are in the index: these are few, and no longer found because a neighbour is."""
+Lower still where only some n-grams are in the index: these are few, and a changed word takes fewer with it."""
 
 BITS = 8
-"""Bits of the bit table for each n-gram, at least."""
+"""The least number of bits of the bit table for each n-gram."""
 
 ENOUGH = 0.999
 """The share of a document that counts as all of it."""
 
 FEW = 4
-"""A document with fewer rare n-grams is looked for by all that it has."""
+"""A document with fewer rare n-grams than this is looked up by all of its n-grams."""
 
 DOCUMENTS: dict[str, Any] = {
     "kind": pl.UInt8,
@@ -63,27 +63,28 @@ DOCUMENTS: dict[str, Any] = {
     "parts": pl.List(pl.UInt16),
     "pictures": pl.UInt32,
 }
-"""`parts` says which prompt, reply or text of the entry it is; `pictures` how many different ones it is about."""
+"""`parts` says which prompt, reply or text of the item it is; `pictures` how many different ones it is about."""
 
 
-def material(sets: Sequence[Kept], cache: Path, hashes: Hashes) -> Material:
-    """The sets with a fingerprint of all that they hold, and of how it is read."""
+def protected_sets(sets: Sequence[ProtectedSet], cache: Path, hashes: Hashes) -> ProtectedSets:
+    """The sets, with a fingerprint of their content and of how it is indexed."""
     versions = [VERSION, words.VERSION, grams.SIZE, grams.SHORT, grams.LONG, EDITED, RARE, COMMON, SHARED]
-    facts = [[kept.name, kept.facts(hashes)] for kept in sets]
+    facts = [[one.name, one.facts(hashes)] for one in sets]
     hashes.save()
-    return Material(fingerprint=fingerprint([versions, facts]), sets=tuple(sets), cache=cache)
+    return ProtectedSets(fingerprint=fingerprint([versions, facts]), sets=tuple(sets), cache=cache)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
     """An index in memory.
 
+    packed            the documents as arrays for the kernels; `documents` the same as a frame
     rarity            for each n-gram, from 0 (boilerplate of the index) to 1
-    own               document i has the n-grams own[said.firsts[i]:said.firsts[i + 1]]
+    own               document i has the n-grams own[packed.firsts[i]:packed.firsts[i + 1]]
     """
 
     table: Table
-    said: Documents
+    packed: Documents
     rarity: F32
     own: U32
     entries: pl.DataFrame
@@ -91,11 +92,11 @@ class Index:
     images: pl.DataFrame
 
 
-def load(material: Material) -> Index:
+def load(protected: ProtectedSets) -> Index:
     """The index, built on first use."""
-    if not (material.directory / "index.json").exists():
-        build(material)
-    return _load(material.directory)
+    if not (protected.directory / "index.json").exists():
+        build(protected)
+    return _load(protected.directory)
 
 
 @functools.lru_cache(maxsize=2)
@@ -112,7 +113,7 @@ def _load(directory: Path) -> Index:
     texts = frames["documents"]["text"].to_arrow().cast(pa.large_string())
     _, offsets, text = texts.buffers()
     rarities, own = array("rarity"), array("own")
-    said = Documents(
+    packed = Documents(
         text=np.frombuffer(text, np.uint8),
         starts=np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1],
         words=lengths,
@@ -121,37 +122,37 @@ def _load(directory: Path) -> Index:
         weights=np.ascontiguousarray(rarities[own]),
         floors=needed(lengths, FLOOR),
     )
-    return Index(table=table, said=said, rarity=rarities, own=own, **frames)
+    return Index(table=table, packed=packed, rarity=rarities, own=own, **frames)
 
 
 def needed(lengths: I64, share: float) -> F32:
-    """What share of a document of so many words must be found, where it is `share` of a longer one.
+    """The share of a document that must be found, by its length in words; `share` is that of a long one.
 
-    All of it where it has fewer than EDITED words; at EDITED words half of what may be missing of a longer one.
+    ENOUGH where it has fewer than EDITED words; from EDITED to twice as many, it falls linearly to `share`.
     """
     strict = np.clip(2 - lengths / EDITED, 0, 1) * (1 - share) / 2
     return np.where(lengths < EDITED, ENOUGH, share + strict).astype(np.float32)
 
 
-def build(material: Material) -> None:
-    """Write the index of all entries."""
-    with ImageStore(material.directory / PICTURES).writer() as writer:
+def build(protected: ProtectedSets) -> None:
+    """Write the index of all items."""
+    with ImageStore(protected.directory / PICTURES).writer() as writer:
         collected = _Collected(writer)
-        for kept in material.sets:
-            for entry in kept.entries():
-                collected.add(entry)
+        for one in protected.sets:
+            for item in one.items():
+                collected.add(item)
     arrays, shift = _ngrams(collected)
     for name, array in arrays.items():
-        with atomic(material.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+        with atomic(protected.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, array)
     for name, frame in collected.frames().items():
-        with atomic(material.directory / f"{name}.parquet") as temporary:
+        with atomic(protected.directory / f"{name}.parquet") as temporary:
             frame.write_parquet(temporary)
-    write_json(material.directory / "index.json", {"shift": shift, **collected.facts()})
+    write_json(protected.directory / "index.json", {"shift": shift, **collected.facts()})
 
 
 class _Collected:
-    """Entries as they come: every text once; images go to the writer."""
+    """The items read so far: every text once; images go to the writer."""
 
     def __init__(self, writer: PackWriter) -> None:
         self._writer = writer
@@ -165,21 +166,21 @@ class _Collected:
         self.shown: list[set[str]] = []
         self.images: list[tuple[str, int]] = []
 
-    def add(self, entry: Entry) -> None:
-        """One more."""
+    def add(self, item: ProtectedItem) -> None:
+        """Take one more item."""
         number = len(self.entries)
-        keys = list(self._pictures(entry, number))
-        # entries of one id are about the same picture, where the pictures themselves are not here
-        about = ",".join(keys) if keys else entry.key.partition("#")[0] if entry.pictures else ""
+        keys = list(self._pictures(item, number))
+        # items of one id are about the same picture, where the pictures themselves are not here
+        about = ",".join(keys) if keys else item.key.partition("#")[0] if item.pictures else ""
         documents: list[int] = []
-        for kind, texts in ((PROMPT, entry.prompts), (REPLY, entry.replies), (TEXT, entry.texts)):
+        for kind, texts in ((PROMPT, item.prompts), (REPLY, item.replies), (TEXT, item.texts)):
             for part, text in enumerate(texts):
                 documents.append(self._text(kind, text, number, part, documents[0] if documents else None))
         for document in documents:
-            self.shown[document].add(f"{entry.of}:{about}" if about else "")
-        self.entries.append((entry.of, entry.key, entry.pictures, len(keys)))
+            self.shown[document].add(f"{item.of}:{about}" if about else "")
+        self.entries.append((item.of, item.key, item.pictures, len(keys)))
 
-    def _text(self, kind: int, text: str, entry: int, part: int, context: int | None) -> int:
+    def _text(self, kind: int, text: str, number: int, part: int, context: int | None) -> int:
         data = np.frombuffer(text.encode(errors="replace"), np.uint8)
         key = (kind, int(grams.whole_of(data, 0, len(data))))
         if key not in self.numbers:
@@ -190,16 +191,16 @@ class _Collected:
             self.contexts.append(self.numbers[key] if context is None else context)
             self.shown.append(set())
         document = self.numbers[key]
-        self.holders[document].append(entry)
+        self.holders[document].append(number)
         self.parts[document].append(part)
         return document
 
-    def _pictures(self, entry: Entry, number: int) -> Iterable[str]:
-        for data in entry.images:
+    def _pictures(self, item: ProtectedItem, number: int) -> Iterable[str]:
+        for data in item.images:
             try:
                 key = self._writer.put(data).key
             except BadImage:
-                continue  # a benchmark may show what we would not train on
+                continue  # an eval set may have images that we would not train on
             self.images.append((key, number))
             yield key
 
@@ -223,7 +224,7 @@ class _Collected:
         }
 
     def facts(self) -> dict[str, Any]:
-        """What is in it, by set: entries, and those whose pictures are not all there."""
+        """What is in the index, by set: its items, and how many of them lack pictures."""
         frame = self.frames()["entries"]
         some = frame.group_by("of", maintain_order=True).agg(
             entries=pl.len(), without_pictures=(pl.col("images") < pl.col("pictures")).sum()
@@ -237,13 +238,13 @@ def _ngrams(collected: _Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
     lengths = np.asarray(collected.lengths, np.int64)
     unique, number = np.unique(hashes, return_inverse=True)
     contexts = _contexts(number, np.asarray(collected.contexts, np.int64)[owners], len(unique))
-    # boilerplate is looked for only where a document has hardly anything else, and its picture may tell
+    # boilerplate is kept only where a document has little else, as its picture may identify it
     own = (contexts[number] < COMMON) | (lengths[owners] < EDITED)
     kept = np.zeros(len(unique), np.bool_)
     kept[number[own]] = True
     number, places, owners = (np.cumsum(kept) - 1)[number[own]], places[own], owners[own]
     contexts = contexts[kept]
-    # a document is found by its rare n-grams; by all of them where it has hardly any that are
+    # a document is found by its rare n-grams; by all of them where it has few rare ones
     rare = contexts[number] <= RARE
     few = np.bincount(owners[rare], minlength=len(lengths)) < FEW
     leading = rare | few[owners]
@@ -280,7 +281,7 @@ def _occurrences(collected: _Collected) -> tuple[U64, U16, I64]:
 
 
 def _contexts(number: I64, contexts: I64, most: int) -> I64:
-    """For each n-gram in how many contexts it stands."""
+    """For each n-gram, in how many contexts it occurs."""
     distinct = np.unique(number << 32 | contexts)
     return np.bincount(distinct >> 32, minlength=most)
 

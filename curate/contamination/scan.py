@@ -1,7 +1,7 @@
-"""The pass over the texts of one pairs file: which documents of an index they share words with.
+"""Scans the texts of one pairs file for the documents of an index.
 
-What it found is kept as two Arrow streams in one file: the hits, and how often each n-gram of the index occurs in
-the texts, whose number is in the metadata of the second.
+The result is written as two Arrow streams in one file: the hits, and how often each n-gram of the index occurs in
+the texts; how many texts there were is in the metadata of the second.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ HITS = pa.schema(
     [("position", pa.uint32()), ("side", pa.uint8()), ("document", pa.uint32()), ("cover", pa.list_(pa.uint8())),
      ("snippet", pa.string())]
 )  # fmt: skip
-"""`cover` says for each n-gram of the document how many of its words stand in the text."""
+"""`cover` says for each n-gram of the document how many of its words are in the text."""
 
 COUNTS = pa.schema([("gram", pa.uint32()), ("count", pa.uint32())])
 SNIPPET = 240  # characters of evidence
@@ -37,7 +37,7 @@ class Texts(NamedTuple):
 
 
 class Pass:
-    """What a pass over pairs has found so far."""
+    """The hits of a pass over pairs so far."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -47,17 +47,17 @@ class Pass:
         self._out: U32 = np.empty((len(index.table.needs) + (1 << 15), 2), np.uint32)
 
     def scan(self, texts: Texts, side: int) -> None:
-        """Look for documents in the texts, which stand on one of the SIDES of their pairs."""
+        """Look for documents in the texts; `side` is the position in SIDES that they come from."""
         self.texts += len(texts.rows)
         text = 0
         while text < len(texts.offsets) - 1:
             some, text = scan(
-                self.index.table, self.index.said, texts.data, texts.offsets, text, self.counts, self._out
+                self.index.table, self.index.packed, texts.data, texts.offsets, text, self.counts, self._out
             )
             self.hits += [self._hit(texts, side, *row) for row in self._out[:some].tolist()]
 
     def write(self, path: Path) -> None:
-        """Keep what was found."""
+        """Write the hits and counts."""
         there = np.flatnonzero(self.counts).astype(np.uint32)
         counts = pa.table({"gram": there, "count": self.counts[there]}, schema=COUNTS)
         with pa.OSFile(str(path), "wb") as sink:
@@ -65,12 +65,12 @@ class Pass:
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
     def _hit(self, texts: Texts, side: int, text: int, document: int) -> dict[str, Any]:
-        said = self.index.said
+        packed = self.index.packed
         start, end = texts.offsets[text], texts.offsets[text + 1]
-        places = said.places[said.firsts[document] : said.firsts[document + 1]]
+        places = packed.places[packed.firsts[document] : packed.firsts[document + 1]]
         cover, snippet = np.full(len(places), SIZE, np.uint8), None
-        if said.words[document] >= SHORT:
-            cover, begin, stop = compare(said, document, texts.data[start:end])
+        if packed.words[document] >= SHORT:
+            cover, begin, stop = compare(packed, document, texts.data[start:end])
             snippet = texts.data[start + begin : start + stop].tobytes().decode(errors="replace")[:SNIPPET]
         return {
             "position": texts.rows[text], "side": side, "document": document, "cover": cover, "snippet": snippet
@@ -84,7 +84,7 @@ def _write(sink: Any, table: Any) -> None:
 
 
 class Found(NamedTuple):
-    """The hits of many pairs files (HITS, and `pool`, `part`); what was counted in all of them."""
+    """The hits of many pairs files (columns of HITS, `pool`, `part`), and the counts over all of them."""
 
     hits: pl.DataFrame
     counts: I64

@@ -10,7 +10,7 @@ from curate import statistics
 from curate.arrays import F64
 from curate.evalsets.base import EvalSet, Options, Scores, Trial
 from curate.evalsets.measures import Measure, Tally, evaluate_formulas, measures, tally
-from curate.evaluation.items import Questions
+from curate.evaluation.items import KeyedItems
 from curate.statistics import Interval
 from curate.tables import Table
 
@@ -47,10 +47,10 @@ class Delta(NamedTuple):
 
 
 def evaluate(
-    evalset: EvalSet, questions: Questions, scores: Scores, options: Options, resamples: int = statistics.RESAMPLES
+    evalset: EvalSet, items: KeyedItems, scores: Scores, options: Options, resamples: int = statistics.RESAMPLES
 ) -> list[Line]:
     """The official metric of a benchmark, every number with its intervals."""
-    found = tally(evalset.trials(questions.items, scores))
+    found = tally(evalset.trials(items.items, scores))
     formulas = evalset.formulas(found.subsets, options)
 
     def values(weights: F64) -> F64:
@@ -76,14 +76,14 @@ def seed_of(name: str) -> int:
 
 def compare(
     evalset: EvalSet,
-    questions: Questions,
+    items: KeyedItems,
     a: Scores,
     b: Scores,
     options: Options,
     resamples: int = statistics.RESAMPLES,
 ) -> list[Delta]:
     """B against A on every measure that has a value; `corrected` is for all benchmarks together."""
-    trials_a, trials_b = evalset.trials(questions.items, a), evalset.trials(questions.items, b)
+    trials_a, trials_b = evalset.trials(items.items, a), evalset.trials(items.items, b)
     left, right = tally(trials_a), tally(trials_b)
     formulas = evalset.formulas(left.subsets, options)
 

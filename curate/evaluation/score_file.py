@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate.errors import RawError
-from curate.evaluation.items import Questions
+from curate.evaluation.items import KeyedItems
 from curate.rawfiles import rows
 from curate.sources.base import Row, RowFile
 
@@ -35,14 +35,14 @@ class Scored(NamedTuple):
     other: Mapping[str, int]
 
 
-def read(path: Path, wanted: Mapping[str, Questions], *, allow_unscored: bool = False) -> Scored:
+def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool = False) -> Scored:
     """The scores of a file for the wanted benchmarks.
 
     Raises RawError, naming the first lines or items, for a file that cannot be read, a line that fits no reply, a
     score that is no finite number or given twice, for replies without a line, and, unless `allow_unscored`, for
     items of which the file says that they have no score.
     """
-    sheets = {name: _Sheet(questions) for name, questions in wanted.items()}
+    sheets = {name: _Sheet(items) for name, items in wanted.items()}
     other: Counter[str] = Counter()
     for where, row in _rows(path):
         name = _cell(row, "benchmark", where)
@@ -59,12 +59,12 @@ def read(path: Path, wanted: Mapping[str, Questions], *, allow_unscored: bool = 
 class _Sheet:
     """What a file says about one benchmark."""
 
-    def __init__(self, questions: Questions) -> None:
-        self.questions = questions
-        self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in questions.items]
+    def __init__(self, items: KeyedItems) -> None:
+        self.items = items
+        self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in items.items]
         self.unscored: dict[int, str] = {}
-        self._keys = {key: at for at, key in enumerate(questions.keys)}
-        self._numbers = {str(number): at for at, number in enumerate(questions.numbers)}
+        self._keys = {key: at for at, key in enumerate(items.keys)}
+        self._numbers = {str(number): at for at, number in enumerate(items.numbers)}
 
     def take(self, row: Row, where: str) -> None:
         at = _place(row, where, self._keys, self._numbers)
@@ -74,17 +74,17 @@ class _Sheet:
         line = self.cells[at]
         candidate = _candidate(row, where, len(line))
         if line[candidate] is not None:
-            raise RawError(where, f"a second score for candidate {candidate} of {self.questions.keys[at]}", "one")
+            raise RawError(where, f"a second score for candidate {candidate} of {self.items.keys[at]}", "one")
         line[candidate] = _score(row, where)
 
     def whole(self, path: Path, name: str) -> list[list[float]]:
         for at in self.unscored:
-            item = self.questions.items[at]
+            item = self.items.items[at]
             self.cells[at] = [0.0 if i in item.correct else 1.0 for i in range(len(item.replies))]
-        return _whole(path, name, self.cells, self.questions)
+        return _whole(path, name, self.cells, self.items)
 
 
-def _refuse(path: Path, unscored: Mapping[str, Mapping[int, str]], wanted: Mapping[str, Questions]) -> None:
+def _refuse(path: Path, unscored: Mapping[str, Mapping[int, str]], wanted: Mapping[str, KeyedItems]) -> None:
     for name, reasons in unscored.items():
         if not reasons:
             continue
@@ -148,11 +148,11 @@ def _score(row: Row, where: str) -> float:
 
 
 def _whole(
-    path: Path, name: str, lines: Sequence[Sequence[float | None]], questions: Questions
+    path: Path, name: str, lines: Sequence[Sequence[float | None]], items: KeyedItems
 ) -> list[list[float]]:
     missing = [
         f"row {number}, candidate {i} ({key})"
-        for number, key, line in zip(questions.numbers, questions.keys, lines, strict=True)
+        for number, key, line in zip(items.numbers, items.keys, lines, strict=True)
         for i, score in enumerate(line)
         if score is None
     ]

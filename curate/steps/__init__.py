@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 from curate import config
-from curate.contamination.material import Library
+from curate.contamination.protected import Library
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import Banding
 from curate.steps.base import CorpusStep, RowStep, Step

@@ -8,7 +8,7 @@ import polars as pl
 
 from curate import evalsets
 from curate.contamination.hits import ContaminationHits
-from curate.contamination.material import FLOOR, ImageFolder, Kept, Library, Material, TextFile
+from curate.contamination.protected import FLOOR, ImageFolder, Library, ProtectedSet, ProtectedSets, TextFile
 from curate.errors import ConfigError, RawError
 from curate.images.packs import Packs
 from curate.steps.corpus import Corpus, Sketch
@@ -56,22 +56,22 @@ class Decontaminate(Actions):
 
     def bind(self, library: Library, where: str) -> "Bound":
         """The step with what it compares with. Raises ConfigError for what is not there, all of it at once."""
-        from curate.contamination import index, verdicts  # numba
+        from curate.contamination import decisions, index  # numba
 
         names = evalsets.names() if self.against == "all" else self.against
-        sets: list[Kept] = [library.benchmark(name, f"{where}.against") for name in names]
-        missing = [kept for kept in sets if not _is_there(kept, library)]
+        sets: list[ProtectedSet] = [library.eval_set(name, f"{where}.against") for name in names]
+        missing = [one for one in sets if not _is_there(one, library)]
         if missing:
-            listed = " ".join(kept.name for kept in missing)
+            listed = " ".join(one.name for one in missing)
             found = f"{listed.replace(' ', ', ')} not fetched"
             raise ConfigError(
                 f"{where}.against", found, "the raw files of the eval sets", f"curate fetch {listed}"
             )
         sets += [TextFile(path=Path(path).expanduser()) for path in self.text]
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
-        made = index.material(sets, library.cache, library.hashes)
-        actions = {name: getattr(self, name) for name in verdicts.VERDICTS}
-        return Bound(share=self.share, index=made.fingerprint, material=made, **actions)
+        made = index.protected_sets(sets, library.cache, library.hashes)
+        actions = {name: getattr(self, name) for name in decisions.REASONS}
+        return Bound(share=self.share, index=made.fingerprint, protected=made, **actions)
 
     def sketches(self) -> tuple[Sketch, ...]:
         """None: it is not bound."""
@@ -82,9 +82,9 @@ class Decontaminate(Actions):
         raise AssertionError("decontaminate is not bound")
 
 
-def _is_there(kept: Kept, library: Library) -> bool:
+def _is_there(protected: ProtectedSet, library: Library) -> bool:
     try:
-        kept.facts(library.hashes)
+        protected.facts(library.hashes)
     except RawError:
         return False
     return True
@@ -97,7 +97,7 @@ class Bound(Actions):
     version: ClassVar[int] = 1
     share: float
     index: str
-    material: Material = field(metadata={"place": True})
+    protected: ProtectedSets = field(metadata={"place": True})
 
     def sketches(self) -> tuple[Sketch, ...]:
         """The hits of every pairs file."""
@@ -105,27 +105,27 @@ class Bound(Actions):
 
     @property
     def _sketch(self) -> ContaminationHits:
-        return ContaminationHits(index=self.index, material=self.material)
+        return ContaminationHits(index=self.index, protected=self.protected)
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
-        """Decisions about the pairs to drop, and flags; reasons are the names of the verdicts."""
-        from curate.contamination import index as indexes  # numba
-        from curate.contamination import scan, verdicts
+        """Decisions about the pairs to drop, and flags; the reason is what of an item the pair holds."""
+        from curate.contamination import decisions, scan  # numba
+        from curate.contamination import index as indexes
 
-        index = indexes.load(self.material)
+        index = indexes.load(self.protected)
         found = scan.read(corpus.files(self._sketch), len(index.rarity))
-        known = Packs(self.material.directory / indexes.PICTURES)
-        shown = verdicts.shown(keys, corpus.files(), index, known, Packs(corpus.images), corpus.engine)
-        judged = verdicts.judge(found, keys, index, self.share, shown)
-        rank = {name: i for i, name in enumerate(verdicts.VERDICTS)}
-        acts = {name: getattr(self, name) for name in verdicts.VERDICTS}
+        images = Packs(self.protected.directory / indexes.PICTURES)
+        pictured = decisions.pictured(keys, corpus.files(), index, images, Packs(corpus.images), corpus.engine)
+        decided = decisions.decide(found, keys, index, self.share, pictured)
+        rank = {name: i for i, name in enumerate(decisions.REASONS)}
+        acts = {name: getattr(self, name) for name in decisions.REASONS}
         return (
-            judged.with_columns(
-                action=pl.col("verdict").replace_strict(acts, return_dtype=pl.String),
-                rank=pl.col("verdict").replace_strict(rank, return_dtype=pl.UInt8),
+            decided.with_columns(
+                action=pl.col("reason").replace_strict(acts, return_dtype=pl.String),
+                rank=pl.col("reason").replace_strict(rank, return_dtype=pl.UInt8),
             )
             .filter(pl.col("action") != "keep")
             .sort("index", "action", "rank")  # drop is before flag in the alphabet
             .unique("index", keep="first", maintain_order=True)
-            .select("index", "score", "evidence", reason="verdict", flag=pl.col("action") == "flag")
+            .select("index", "score", "evidence", "reason", flag=pl.col("action") == "flag")
         )

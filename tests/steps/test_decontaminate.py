@@ -17,7 +17,7 @@ from curate import steps
 from curate.build import build
 from curate.cli.mix import Terminal
 from curate.contamination import index as indexes
-from curate.contamination.eval_sets import Shelf
+from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.local import Local
 from curate.errors import ConfigError, RawError, WorkspaceError
 from curate.hashing import Hashes
@@ -55,13 +55,13 @@ def edited(said: str) -> str:
     return " ".join(DICE.choice(VOCABULARY) if DICE.random() < 0.05 else word for word in words) + "!!"
 
 
-def listed(shelf: Shelf, **fields: Any) -> list[tuple[str, Any]]:
-    return steps.bind([("decontaminate", steps.build("decontaminate", fields, "$"))], shelf, "$")
+def listed(library: EvalSetLibrary, **fields: Any) -> list[tuple[str, Any]]:
+    return steps.bind([("decontaminate", steps.build("decontaminate", fields, "$"))], library, "$")
 
 
-def shelf_of(home: Path, raw: Path | None = None) -> Shelf:
+def library_of(home: Path, raw: Path | None = None) -> EvalSetLibrary:
     workspace = Workspace(home / "data")
-    return Shelf(workspace=workspace, hashes=Hashes(workspace.cache), raw=raw)
+    return EvalSetLibrary(workspace=workspace, hashes=Hashes(workspace.cache), raw=raw)
 
 
 def pool_of(home: Path, rows: Sequence[Mapping[str, Any]], part_rows: int = 1000) -> Pool:
@@ -71,10 +71,10 @@ def pool_of(home: Path, rows: Sequence[Mapping[str, Any]], part_rows: int = 1000
 
 def run(home: Path, rows: Sequence[Mapping[str, Any]], workers: int = 1, **fields: Any) -> Screened:
     """Screen the pairs in `home`, against eval sets in `home/raw`."""
-    shelf = shelf_of(home, home / "raw")
+    library = library_of(home, home / "raw")
     with Local(workers) as engine:
-        images = shelf.workspace.images
-        return screen([pool_of(home / "pool", rows)], listed(shelf, **fields), 0, engine, images=images)
+        images = library.workspace.images
+        return screen([pool_of(home / "pool", rows)], listed(library, **fields), 0, engine, images=images)
 
 
 def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -84,7 +84,7 @@ def jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def found(screened: Screened) -> dict[int, str]:
-    """Row of the pool -> fate/verdict."""
+    """Row of the pool -> fate/reason."""
     sheet = review(screened)
     return {
         1000 * row["part"] + row["position"]: f"{row['fate']}/{row['reason']}"
@@ -113,7 +113,7 @@ def test_planted_leaks_are_found_and_nothing_else(tmp_path: Path):
         ]
     rows = [*(row for _, row in leaks), *hosts]
     got = found(run(tmp_path, rows, text=[jsonl(tmp_path / "items.jsonl", known)]))
-    right = sum(got.get(at) == f"dropped/{verdict}" for at, (verdict, _) in enumerate(leaks))
+    right = sum(got.get(at) == f"dropped/{reason}" for at, (reason, _) in enumerate(leaks))
     assert right / len(leaks) >= 0.98
     assert [at for at in got if at >= len(leaks)] == []
 
@@ -230,7 +230,7 @@ def stored(home: Path, images: Sequence[bytes]) -> list[str]:
         return [writer.put(data).key for data in images]
 
 
-def test_images_and_what_they_are_asked_make_the_verdict(tmp_path: Path):
+def test_the_images_and_the_prompts_beside_them_make_the_reason(tmp_path: Path):
     prompts = benchmark_with_images(tmp_path)
     same = stored(tmp_path, [encode(picture(i)) for i in range(40)])
     copies = stored(
@@ -280,7 +280,7 @@ def test_a_directory_of_images_of_the_users_own(tmp_path: Path):
         ({"prompt": "keep", "response": "keep"}, {}),
     ],
 )
-def test_each_verdict_has_its_action(tmp_path: Path, actions: dict[str, str], expected: dict[int, str]):
+def test_each_reason_has_its_action(tmp_path: Path, actions: dict[str, str], expected: dict[int, str]):
     known = [{"prompt": sentence(30), "response": sentence(30)}]
     rows = [
         {"prompt": known[0]["prompt"]}, {"chosen": known[0]["response"]},
@@ -302,13 +302,13 @@ def test_a_changed_threshold_or_action_reads_no_text_again(tmp_path: Path):
     assert found(run(tmp_path, rows, text=[path])) == {0: "dropped/prompt"}
     before = sketches(tmp_path)
     index = {path: path.stat().st_mtime_ns for path in (tmp_path / "data" / "cache").rglob("*.npy")}
-    shelf = shelf_of(tmp_path)
+    library = library_of(tmp_path)
     (tmp_path / "pool").rename(tmp_path / "same")
     pool = Pool(
         label="same", source="same", directory=tmp_path / "same", priority=0, parts=("part-00000.parquet",)
     )
     for fields, expected in (({"share": 0.9}, {}), ({"prompt": "flag"}, {0: "flagged/prompt"})):
-        assert found(screen([pool], listed(shelf, text=[path], **fields), 0, Local())) == expected
+        assert found(screen([pool], listed(library, text=[path], **fields), 0, Local())) == expected
     (tmp_path / "same").rename(tmp_path / "pool")
     assert (len(before), sketches(tmp_path)) == (1, before)
     assert {path: path.stat().st_mtime_ns for path in index} == index
@@ -323,10 +323,10 @@ def test_order_parts_and_workers_change_nothing(tmp_path: Path):
     shuffled = random.Random(1).sample(rows, len(rows))
     sheets = []
     for name, some, workers, part_rows in (("a", rows, 1, 1000), ("b", shuffled, 2, 7)):
-        shelf = shelf_of(tmp_path / name)
+        library = library_of(tmp_path / name)
         with Local(workers) as engine:
             pool = pool_of(tmp_path / name / "pool", some, part_rows=part_rows)
-            sheets.append(review(screen([pool], listed(shelf, text=[path]), 0, engine)))
+            sheets.append(review(screen([pool], listed(library, text=[path]), 0, engine)))
     left, right = (sheet.drop("part", "position").sort("pair_id") for sheet in sheets)
     assert left.height >= 19
     assert left.equals(right)
@@ -342,7 +342,7 @@ def test_all_is_the_seven_eval_sets_with_all_their_data_splits(tmp_path: Path):
         "pair_id": "c", "source": "livebench-math", "question": "Q?", "response_A": "a", "response_B": "b",
         "label": "A>B",
     }))  # fmt: skip
-    ((_, step),) = listed(shelf_of(tmp_path, tmp_path / "raw"), against="all")
+    ((_, step),) = listed(library_of(tmp_path, tmp_path / "raw"), against="all")
     index = indexes.load(step.material)
     assert dict(index.entries["of"].value_counts().sort("of").rows()) == {
         "judgebench": 5 + 1, "mm_rlhf_rewardbench": 8, "multimodal_rewardbench": 9, "rewardbench": 9,
@@ -352,7 +352,7 @@ def test_all_is_the_seven_eval_sets_with_all_their_data_splits(tmp_path: Path):
 
 def test_sets_that_are_not_here_are_named_in_one_line(tmp_path: Path):
     with pytest.raises(ConfigError) as error:
-        listed(shelf_of(tmp_path), against=["rm_bench", "judgebench"])
+        listed(library_of(tmp_path), against=["rm_bench", "judgebench"])
     assert str(error.value) == (
         "$.steps.decontaminate.against: rm_bench, judgebench not fetched; expected the raw files of the eval sets"
     )
@@ -374,16 +374,16 @@ def test_a_recipe_that_makes_no_sense(fields: dict[str, Any], message: str):
 
 
 def test_unknown_names_and_files(tmp_path: Path):
-    shelf = shelf_of(tmp_path)
+    library = library_of(tmp_path)
     with pytest.raises(ConfigError, match="no benchmark is called 'rm_bank'") as error:
-        listed(shelf, against=["rm_bank"])
+        listed(library, against=["rm_bank"])
     assert error.value.where == "$.steps.decontaminate.against"
     with pytest.raises(
         ConfigError, match=r"nothing\.txt: no such file; expected a \.txt, JSONL, CSV or Parquet file"
     ):
-        listed(shelf, text=[str(tmp_path / "nothing.txt")])
+        listed(library, text=[str(tmp_path / "nothing.txt")])
     with pytest.raises(ConfigError, match="nowhere: no such directory; expected a directory of images"):
-        listed(shelf, images=[str(tmp_path / "nowhere")])
+        listed(library, images=[str(tmp_path / "nowhere")])
     path = jsonl(tmp_path / "odd.jsonl", [{"sentence": "x"}])
     with pytest.raises(RawError) as odd:
         run(tmp_path, [{}], text=[path])
@@ -456,7 +456,7 @@ def test_a_changed_file_of_an_eval_set_makes_another_step(tmp_path: Path):
     shutil.copytree(EVAL_ROWS / "rm_bench", raw / "rm_bench")
 
     def identity() -> Any:
-        return steps.identity(listed(shelf_of(tmp_path, raw), against=["rm_bench"])[0][1])
+        return steps.identity(listed(library_of(tmp_path, raw), against=["rm_bench"])[0][1])
 
     first = identity()
     assert sorted(first) == ["index", "media_only", "prompt", "prompt_media", "response", "share", "version"]

@@ -1,4 +1,4 @@
-"""What is to be kept out of a mix, as entries: the items of benchmarks, and texts and images that a user names."""
+"""What must be kept out of a mix: the items of eval sets, and texts and images that a user names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ FLOOR = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ProtectedItem:
     """One thing that must not be trained on.
 
-    of, key   the set's name, and what the set calls it
-    prompts   texts that are asked; `replies` texts that answer; `texts` are either
+    of, key   the name of its set, and its own name in that set
+    prompts   texts that are prompts; `replies` are replies; `texts` may be either
     pictures  how many images or videos belong to it; `images` are those that could be read
     """
 
@@ -36,29 +36,29 @@ class Entry:
     images: tuple[bytes, ...] = ()
 
 
-class Kept(Protocol):
-    """A set of entries; frozen, and small enough to travel to a worker."""
+class ProtectedSet(Protocol):
+    """A set of items; frozen, and small enough to be sent to a worker."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The set's name in reports: one word."""
         ...
 
     def facts(self, hashes: Hashes) -> Any:
-        """What its entries depend on, as JSON values. Raises RawError or ConfigError where it is not there."""
+        """What its items depend on, as JSON values. Raises RawError or ConfigError where its files are missing."""
         ...
 
-    def entries(self) -> Iterator[Entry]:
-        """All of them."""
+    def items(self) -> Iterator[ProtectedItem]:
+        """All of its items."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """Where the entries are, and where their index lies; `fingerprint` says what is in it."""
+class ProtectedSets:
+    """The sets that a step compares pairs with, and where their index is; `fingerprint` identifies the index."""
 
     fingerprint: str
-    sets: tuple[Kept, ...] = field(metadata={"place": True})
+    sets: tuple[ProtectedSet, ...] = field(metadata={"place": True})
     cache: Path = field(metadata={"place": True})
 
     @property
@@ -68,7 +68,7 @@ class Material:
 
 
 class Library(Protocol):
-    """Where steps find benchmarks, and keep what they made of them."""
+    """Where steps find eval sets, and keep the indexes that they make of them."""
 
     @property
     def cache(self) -> Path:
@@ -80,16 +80,20 @@ class Library(Protocol):
         """Content hashes of files."""
         ...
 
-    def benchmark(self, name: str, where: str) -> Kept:
-        """An eval set; ConfigError at `where` for an unknown one."""
+    def eval_set(self, name: str, where: str) -> ProtectedSet:
+        """The eval set of that name. Raises ConfigError at `where` for an unknown one."""
         ...
+
+
+def _one_word(path: Path) -> str:
+    return "_".join(path.name.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextFile:
     """A user's texts: lines of a .txt; rows of JSONL, CSV or Parquet with `text`, PROMPTS or REPLIES.
 
-    An entry is called by its `id`, or by its row.
+    An item's key is its `id`, or its row number.
     """
 
     path: Path
@@ -97,60 +101,67 @@ class TextFile:
     @property
     def name(self) -> str:
         """The file's name, in one word."""
-        return "_".join(self.path.name.split())
+        return _one_word(self.path)
 
     def facts(self, hashes: Hashes) -> Any:
-        """The file's bytes."""
+        """The file with its hash. Raises ConfigError where it is missing."""
         if not self.path.is_file():
             raise ConfigError(str(self.path), "no such file", "a .txt, JSONL, CSV or Parquet file of texts")
         return inputs(self.path.parent, [self.path], hashes)
 
-    def entries(self) -> Iterator[Entry]:
-        """One of each line or row that has text. Raises RawError where no column is known."""
+    def items(self) -> Iterator[ProtectedItem]:
+        """One of each line or row that has text. Raises RawError for a row without a known column."""
         if self.path.suffix == LINES:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            yield from (Entry(of=self.name, key=str(i), texts=(line,)) for i, line in enumerate(lines, 1) if line)
+            for number, line in enumerate(self._lines(), 1):
+                if line:
+                    yield ProtectedItem(of=self.name, key=str(number), texts=(line,))
             return
         for part in rows.slices(self.path.parent, [RowFile(path=self.path)]):
             for number, row in rows.rows(part):
                 if row is not None:
-                    yield self._entry(number, row)
+                    yield self._item(number, row)
 
-    def _entry(self, number: int, row: Row) -> Entry:
-        prompts, replies, texts = (_said(row, names) for names in (PROMPTS, REPLIES, ("text",)))
+    def _lines(self) -> list[str]:
+        try:
+            return self.path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise RawError(str(self.path), f"not UTF-8 at byte {error.start:,}", "lines of UTF-8 text") from None
+
+    def _item(self, number: int, row: Row) -> ProtectedItem:
+        prompts, replies, texts = (_texts(row, names) for names in (PROMPTS, REPLIES, ("text",)))
         if not prompts and not replies and not texts:
             known = ", ".join(("text", *PROMPTS, *REPLIES))
             raise RawError(f"{self.path}:{number}", f"columns {', '.join(row)}", f"a text in one of {known}")
         key = str(row.get("id", number))
-        return Entry(of=self.name, key=key, prompts=prompts, replies=replies, texts=texts)
+        return ProtectedItem(of=self.name, key=key, prompts=prompts, replies=replies, texts=texts)
 
 
-def _said(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+def _texts(row: Row, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(row[name] for name in names if isinstance(row.get(name), str) and row[name])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFolder:
-    """A user's images: all files below a directory that are images."""
+    """A user's images: every file below a directory is one."""
 
     path: Path
 
     @property
     def name(self) -> str:
         """The directory's name, in one word."""
-        return "_".join(self.path.name.split())
+        return _one_word(self.path)
 
     def facts(self, hashes: Hashes) -> Any:
-        """The bytes of every file."""
+        """Every file with its hash. Raises ConfigError where the directory is missing."""
         if not self.path.is_dir():
             raise ConfigError(str(self.path), "no such directory", "a directory of images")
         return [entry for file in self._files() for entry in inputs(self.path, [file], hashes)]
 
-    def entries(self) -> Iterator[Entry]:
+    def items(self) -> Iterator[ProtectedItem]:
         """One of each file."""
         for file in self._files():
             name = file.relative_to(self.path).as_posix()
-            yield Entry(of=self.name, key=name, pictures=1, images=(file.read_bytes(),))
+            yield ProtectedItem(of=self.name, key=name, pictures=1, images=(file.read_bytes(),))
 
     def _files(self) -> list[Path]:
         return sorted(path for path in self.path.rglob("*") if path.is_file() and not path.name.startswith("."))
