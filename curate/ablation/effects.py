@@ -1,6 +1,6 @@
 """What an arm does to a measure, and how sure that is: differences paired by item and by seed.
 
-One seed: chance in the items is all that can be measured. Where every trial is its own cluster, McNemar's exact test
+One seed: only chance in the items can be measured. Where every trial is its own cluster, McNemar's exact test
 gives p; elsewhere (weighted means, several trials of one cluster) the bootstrap over clusters does. The interval
 is the bootstrap's. It is about this one pair of runs: another seed may differ by more.
 
@@ -38,8 +38,8 @@ class Effect:
 
     `gained` and `lost` are trials that only the arm, or only the other got right, over all seeds; None for
     weighted means. `error` is the standard error with its degrees of `freedom`. `p` is of this test alone, `holm`
-    corrected for the whole family. `detectable` is the smallest difference that this test would detect four times out
-    of five; `detectable_holm` the same at the level of Holm's first step.
+    corrected for the whole family. `detectable` is the smallest difference that this test would detect four times
+    out of five; `detectable_holm` the same at the level of Holm's first step.
     """
 
     measure: str
@@ -125,7 +125,7 @@ def corrected(family: Sequence[Effect]) -> list[Effect]:
 
 
 def detectable(error: float, freedom: float, alpha: float = ALPHA) -> float:
-    """The difference that a two-sided test at `alpha` detects with 80 % power: (t_(1-alpha/2) + t_0.8) standard errors.
+    """The difference that a two-sided test detects with 80 % power: (t_(1-alpha/2) + t_0.8) standard errors.
 
     With error = sqrt(discordant) / n this is McNemar's, normal approximation.
     """

@@ -73,7 +73,7 @@ class EvalItems:
         return self.evalset.trials(self.items.items, scores)
 
     def formulas(self, sources: set[str] | None) -> tuple[Formula, ...]:
-        """The measures to compare: the official ones; of held-out pairs `others` and `own` by `sources`, or all."""
+        """Measures to compare: the official ones; of held-out pairs all, or `others` and `own` by `sources`."""
         subsets = tuple(dict.fromkeys(item.subset for item in self.items.items))
         if self.name == HOLDOUT:
             return _own_and_others(subsets, sources)
@@ -198,7 +198,7 @@ def eval_sets(names: Sequence[str], folders: EvalSetFolders) -> list[EvalItems]:
         if not items.has_rows(evalset, folder, options):
             if not names:
                 continue
-            raise ConfigError("--benchmark", f"no files of {name} in {folder}", "", f"curate fetch {name}")
+            raise ConfigError("--eval-set", f"no files of {name} in {folder}", "", f"curate fetch {name}")
         loaded = items.load(evalset, folder, options)
         file = items_file(loaded, folders.workspace, hashes)
         out.append(EvalItems(evalset=evalset, options=options, items=loaded.items, file=file))

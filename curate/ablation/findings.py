@@ -69,7 +69,9 @@ def find(
             found = [_named(one, eval_set, arm) for one in effects(trials, base, formulas, eval_set.seed)]
             if arm.mode == "single":
                 mirror = [eval_set.trials(_negated(seed)) for seed in scores[arm.name][eval_set.name]]
-                found += [_named(one, eval_set, arm) for one in above_chance(trials, mirror, formulas, eval_set.seed)]
+                found += [
+                    _named(one, eval_set, arm) for one in above_chance(trials, mirror, formulas, eval_set.seed)
+                ]
             compared = eval_set.compared(formulas)
             tests += [one for one in found if one.measure in compared]
             details += [one for one in found if one.measure not in compared]
@@ -96,7 +98,9 @@ def _by_source(
 ) -> list[Effect]:
     if eval_set.name != HOLDOUT:
         return []
-    formulas = eval_set.evalset.formulas(tuple(dict.fromkeys(trial.subset for trial in trials[0])), eval_set.options)
+    formulas = eval_set.evalset.formulas(
+        tuple(dict.fromkeys(trial.subset for trial in trials[0])), eval_set.options
+    )
     return [_named(one, eval_set, arm) for one in effects(trials, base, formulas, eval_set.seed)]
 
 

@@ -21,7 +21,7 @@ Rows = Mapping[str, Mapping[str, int | None]]
 
 
 def planned_rows(study: Study, inputs: Inputs) -> Rows:
-    """The rows of every arm: exact where the mixes are built, else counted before screening as `curate plan` does."""
+    """Every arm's rows: exact where the mixes are built, else counted before screening as `curate plan` does."""
     facts = folder(study, inputs.workspace) / "ablation.json"
     known: Mapping[str, Any] = read_json(facts)["arms"] if facts.exists() else {}
     if all(arm.name in known for arm in study.arms):

@@ -53,7 +53,7 @@ class Run:
         return out
 
     def tidy(self) -> None:
-        """Delete what a finished training no longer needs: optimizer states, and the best model, which is not scored."""
+        """Delete what a finished training no longer needs: optimizer states, and the best model (unused)."""
         if (self.folder / "result.json").exists():
             for name in ("checkpoints", "best"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -73,7 +73,7 @@ def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
 
 
 def carry_out(run: Run, processes: int) -> None:
-    """Execute the commands that a run still needs, their output in its log. Raises TrainError with the log's name."""
+    """Execute the commands that a run still needs, with a log. Raises TrainError with the log's name."""
     log = run.folder / "log.txt"
     for command in run.commands(processes):
         with open(log, "a", encoding="utf-8") as file:

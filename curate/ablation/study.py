@@ -118,7 +118,7 @@ def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, 
     eval_sets = ([held_out] if held_out else []) + [eval_set.beside(place / "items") for eval_set in found]
     if not eval_sets:
         raise ConfigError(
-            study.recipe.where, "nothing to compare arms on", "a holdout in the recipe, or --benchmark",
+            study.recipe.where, "nothing to compare arms on", "a holdout in the recipe, or --eval-set",
             "add holdout: {rows_per_source: 200}",
         )  # fmt: skip
     runs = {arm.name: _runs(study, arm, mixes[arm.name], eval_sets, inputs.workspace) for arm in study.arms}
@@ -164,7 +164,9 @@ def _ids(mix: Path, kind: str) -> tuple[list[int], list[str]]:
     return ids, sources
 
 
-def _runs(study: Study, arm: Arm, mix: Built, eval_sets: Sequence[EvalItems], workspace: Workspace) -> tuple[Run, ...]:
+def _runs(
+    study: Study, arm: Arm, mix: Built, eval_sets: Sequence[EvalItems], workspace: Workspace
+) -> tuple[Run, ...]:
     items = tuple(eval_set.file for eval_set in eval_sets)
     out = []
     for seed in range(study.seeds):

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import polars as pl
 
 from curate.statistics import wilson
-from curate.tables import Table
 
 AGREEMENT = {
     "left": pl.String,
@@ -50,11 +49,6 @@ def agreement(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         for left, right, total, same, apart in counted.iter_rows()
     ]
     return pl.DataFrame(rows, schema=AGREEMENT, orient="row")
-
-
-def agreement_table(found: pl.DataFrame) -> Table:
-    """The frame of `agreement` as a table."""
-    return Table("agreement", tuple(AGREEMENT), found.rows())
 
 
 def _verdicts(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:

@@ -8,13 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from curate import trainer_process
-from curate.ablation import arms as armory
-from curate.ablation import probe as probing
-from curate.ablation import spec, write
+from curate.ablation import arms, spec, write
+from curate.ablation import probe as probe_runs
 from curate.ablation.arms import Mode
 from curate.ablation.outcome import outcome
 from curate.ablation.plan import commands, plan_table, planned_rows
-from curate.ablation.report import Report, accuracy_table, brief_table, cost_table, verdict_table
+from curate.ablation.report import Report, accuracy_table, brief_table, cost_table, suggestion_table
 from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.cli.mix import Terminal
@@ -99,10 +98,10 @@ def ablate(
             "--set", metavar="KEY=VALUE", help="A setting of all arms, such as lr=1e-5; repeat for more."
         ),
     ] = None,
-    benchmark: Annotated[
+    eval_set: Annotated[
         list[str] | None,
         typer.Option(
-            "--benchmark", "-b", metavar="NAME", help="Repeat for more.  [default: all that were fetched]"
+            "--eval-set", "-e", metavar="NAME", help="Repeat for more.  [default: all that were fetched]"
         ),
     ] = None,
     probe: Annotated[
@@ -137,7 +136,7 @@ def ablate(
         study = _of_recipe(recipe, dataset or [], every, mode, baseline_mix or [], preset)
     study = _adjusted(study, seeds, budget, settings or [], probe=probe)
     if probe:
-        probing.check(study)
+        probe_runs.check(study)
     work = replace(work, workspace=work.workspace.absolute())
     inputs = work.inputs
     if plan:
@@ -145,7 +144,7 @@ def ablate(
         return
     trainer_process.check_installed()
     with work.open_engine() as engine:
-        prepared = prepare(study, inputs, benchmark or [], engine, Once())
+        prepared = prepare(study, inputs, eval_set or [], engine, Once())
     if ready:
         say(f"ready: {len(prepared.every_run)} runs in {prepared.folder}")
         return
@@ -155,7 +154,7 @@ def ablate(
     if as_json:
         data(report.to_dict())
         return
-    for table in (verdict_table, accuracy_table, brief_table, cost_table):
+    for table in (suggestion_table, accuracy_table, brief_table, cost_table):
         show(table(report))
     say(f"report: {written}")
 
@@ -164,9 +163,9 @@ def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report
     if not prepared.study.probe:
         one_after_another(prepared.every_run, nproc, say)
         return outcome(prepared)
-    probing.carry_out(prepared, workspace, say)
+    probe_runs.carry_out(prepared, workspace, say)
     report = outcome(prepared)
-    return replace(report, probe=probing.agreement(report, probing.full_values(prepared)))
+    return replace(report, probe=probe_runs.agreement(report, probe_runs.full_values(prepared)))
 
 
 def _of_file(file: str, recipe: str | None, dataset: Any, every: bool, mode: Any, baseline: Any,
@@ -187,11 +186,13 @@ def _of_recipe(name: str | None, named: list[str], every: bool, mode: str | None
         raise ConfigError("--dataset", "no dataset named" if not named else "given beside --all", "one of them")
     if mode is not None and mode not in MODES:
         raise ConfigError("--mode", f"found {mode!r}", " or ".join(MODES))
-    recipe, added = armory.load(name, named)
+    recipe, added = arms.load(name, named)
     datasets = named or [entry.label for entry in recipe.entries]
     chosen: Mode | None = next((one for one in MODES if one == mode), None)
-    arms = armory.choose(recipe, added, list(dict.fromkeys(datasets)), chosen, baseline)
-    return Study(title=recipe.name, about=recipe.about, recipe=recipe, arms=tuple(arms), seeds=3, preset=preset)
+    compared = arms.choose(recipe, added, list(dict.fromkeys(datasets)), chosen, baseline)
+    return Study(
+        title=recipe.name, about=recipe.about, recipe=recipe, arms=tuple(compared), seeds=3, preset=preset
+    )
 
 
 def _adjusted(study: Study, seeds: int | None, budget: str | None, settings: list[str], *, probe: bool) -> Study:

@@ -54,7 +54,7 @@ COMMANDS = {
     "publish": ("publish", "Put a finished mix onto the Hub, with its card, recipe and lock."),
     "evaluate": (
         "evaluate",
-        "Print the official metrics of reward benchmarks for a model, or for a file of scores.",
+        "Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.",
     ),
     "train": ("train", "Train a reward model on a finished mix."),
     "engines": (

@@ -7,28 +7,25 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from curate import evalsets
-from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WorkspaceOption
+from curate.cli.options import InputOptions, JsonOption
 from curate.cli.output import data, say, show
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
 from curate.evaluation import items, metrics, score_file, score_model
+from curate.evaluation.items import EvalSetFolders, LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
-from curate.evaluation.score_model import Asked
-from curate.hub import manifests as pins
-from curate.hub.receipts import fetched
 from curate.workspace import Workspace
 
-FOLDERS = "Benchmarks as published, one folder each, named as the benchmark.  [default: what curate fetch brought]"
 COLUMNS = (
     "JSONL, CSV or Parquet with columns benchmark, item (a key) or row (from 1), candidate (from 0), score; or "
     "unscored, a reason, for an item without scores."
 )
 SPLIT = "VL-RewardBench: official, r1_reward or unified_reward categories. JudgeBench: gpt or claude replies."
-NAMED = 3  # items without a score that are told one by one
+NAMED = 3  # items without a score that are named one by one
 
 
 class Side(NamedTuple):
-    """One of those that are evaluated; by benchmark: score file, scores, and why items have none, by key."""
+    """One of those that are evaluated; by eval set its score file, scores, and why items have none, by key."""
 
     given: Path
     files: Mapping[str, Path]
@@ -37,9 +34,9 @@ class Side(NamedTuple):
 
 
 class Result(NamedTuple):
-    """The numbers of one side on one benchmark; the items in `unscored` count as wrong."""
+    """The measures of one side on one eval set; the items in `unscored` count as wrong."""
 
-    asked: Asked
+    loaded: LoadedEvalSet
     given: Path
     scores: Path
     lines: list[Line]
@@ -47,11 +44,9 @@ class Result(NamedTuple):
 
 
 def evaluate(
-    benchmark: Annotated[
+    eval_set: Annotated[
         list[str],
-        typer.Option(
-            "--benchmark", "-b", metavar="NAME", help="A benchmark; repeat for more.", show_default=False
-        ),
+        typer.Option("--eval-set", "-e", metavar="NAME", help="An eval set; repeat for more.", show_default=False),
     ],
     model: Annotated[
         Path | None, typer.Option("--model", metavar="DIR", help="A reward model's directory; it is scored first.")
@@ -61,7 +56,6 @@ def evaluate(
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="A B", help="Two of them, models or score files, to test B against A."),
     ] = None,
-    raw: Annotated[Path | None, typer.Option("--raw", metavar="DIR", help=FOLDERS)] = None,
     split: Annotated[str | None, typer.Option("--split", metavar="NAME", help=SPLIT)] = None,
     prior_sets: Annotated[
         float | None,
@@ -76,23 +70,24 @@ def evaluate(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
     ] = 8192,
-    workspace: WorkspaceOption = WORKSPACE,
-    manifests: ManifestsOption = MANIFESTS,
+    *,
+    inputs: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the official metrics of reward benchmarks for a model, or for a file of scores.
+    """Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.
 
     Every reply of every item needs one score. A comparison is strict, and equal scores are wrong and counted as
     ties. With --compare, the metrics of both and paired tests, Holm-corrected over all measures.
     """
     sides = _sides(model, scores, compare)
-    sets = [evalsets.get(name) for name in dict.fromkeys(benchmark)]
+    sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
     _check(sets, split, prior_sets, compared=compare is not None)
-    place = Workspace(workspace)
-    asked = [_asked(one, split, prior_sets, _folder(one.name, raw, place, manifests)) for one in sets]
-    files = {side: _files(side, asked, place, max_tokens) for side in sides}
-    read = [_read(side, files[side], asked, allow_unscored=allow_unscored) for side in sides]
-    results, deltas = _judge(asked, read)
+    place = Workspace(inputs.workspace)
+    folders = EvalSetFolders(workspace=place, raw=inputs.raw, manifests=inputs.manifests)
+    loaded = [_loaded(one, split, prior_sets, folders.locate(one.name)) for one in sets]
+    files = {side: _files(side, loaded, place, max_tokens) for side in sides}
+    read = [_read(side, files[side], loaded, allow_unscored=allow_unscored) for side in sides]
+    results, deltas = _compared(loaded, read)
     if as_json:
         data(_plain(results, deltas))
         return
@@ -116,7 +111,7 @@ def _sides(model: Path | None, scores: Path | None, compare: tuple[Path, Path] |
 
 
 def _check(sets: list[EvalSet], split: str | None, prior_sets: float | None, *, compared: bool) -> None:
-    """Options that no named benchmark would read are an error, not ignored."""
+    """Raise ConfigError for an option that no named eval set reads."""
     splits = list(dict.fromkeys(split for one in sets for split in one.splits))
     if split is not None and split not in splits:
         named = ", ".join(one.name for one in sets)
@@ -124,68 +119,64 @@ def _check(sets: list[EvalSet], split: str | None, prior_sets: float | None, *, 
     if prior_sets is None:
         return
     if "rewardbench" not in {one.name for one in sets}:
-        raise ConfigError("--prior-sets", "given without rewardbench", "--benchmark rewardbench")
+        raise ConfigError("--prior-sets", "given without rewardbench", "--eval-set rewardbench")
     if compared:
         raise ConfigError("--prior-sets", "given with --compare", "one of them", "it is the score of one model")
 
 
-def _folder(name: str, raw: Path | None, workspace: Workspace, manifests: Path) -> Path:
-    """Where a benchmark's raw files are: under --raw, as fetched at the pinned commit, or put there by hand."""
-    if raw is not None:
-        return raw / name
-    there = fetched(workspace, name, pins.read(name, manifests).commit)
-    return workspace.raw(name) if there is None else there.directory
-
-
-def _asked(evalset: EvalSet, split: str | None, prior_sets: float | None, folder: Path) -> Asked:
+def _loaded(evalset: EvalSet, split: str | None, prior_sets: float | None, folder: Path) -> LoadedEvalSet:
     options = Options(
         split=evalset.split_of(Options(split=split)), prior_sets=None if prior_sets is None else prior_sets / 100
     )
     loaded = items.load(evalset, folder, options)
-    count, published = len(loaded.questions.items), evalset.published(str(options.split))
+    count, published = len(loaded.items.items), evalset.published(str(options.split))
     for reason, rows in loaded.skipped.most_common():
         say(f"{evalset.name}: {rows:,} rows skipped: {reason}")
     if count != published:
-        say(f"{evalset.name}: {count:,} items, {published:,} published: not the whole benchmark as published")
-    return Asked(evalset=evalset, options=options, folder=folder, questions=loaded.questions)
+        say(f"{evalset.name}: {count:,} items, {published:,} published: not the whole eval set")
+    return loaded
 
 
-def _files(side: Path, asked: Sequence[Asked], workspace: Workspace, max_tokens: int) -> Mapping[str, Path]:
-    """The score file of each benchmark: the file itself, or what the model's directory is scored into."""
+def _files(
+    side: Path, loaded: Sequence[LoadedEvalSet], workspace: Workspace, max_tokens: int
+) -> Mapping[str, Path]:
+    """The score file of each eval set: the file itself, or what the model's directory is scored into."""
     if not side.is_dir():
-        return {one.evalset.name: side for one in asked}
-    return score_model.score_files(side, asked, workspace, max_tokens=max_tokens)
+        return {one.evalset.name: side for one in loaded}
+    return score_model.score_files(side, loaded, workspace, max_tokens=max_tokens)
 
 
-def _judge(asked: Sequence[Asked], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
+def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
     results: list[Result] = []
     deltas: list[Delta] = []
-    for one in asked:
+    for one in loaded:
         evalset, name = one.evalset, one.evalset.name
         for side in sides:
-            lines = metrics.evaluate(evalset, one.questions, side.scores[name], one.options)
+            lines = metrics.evaluate(evalset, one.items, side.scores[name], one.options)
             results.append(Result(one, side.given, side.files[name], lines, side.unscored[name]))
         if len(sides) == 2:
             first, second = (side.scores[name] for side in sides)
-            deltas += metrics.compare(evalset, one.questions, first, second, one.options)
+            deltas += metrics.compare(evalset, one.items, first, second, one.options)
     return results, metrics.corrected(deltas)
 
 
-def _read(given: Path, files: Mapping[str, Path], asked: Sequence[Asked], *, allow_unscored: bool) -> Side:
+def _read(
+    given: Path, files: Mapping[str, Path], loaded: Sequence[LoadedEvalSet], *, allow_unscored: bool
+) -> Side:
     side = Side(given, files, {}, {})
     for path in dict.fromkeys(files.values()):
-        wanted = {one.evalset.name: one.questions for one in asked if files[one.evalset.name] == path}
+        wanted = {one.evalset.name: one.items for one in loaded if files[one.evalset.name] == path}
         scored = score_file.read(path, wanted, allow_unscored=allow_unscored)
         for name, count in scored.other.items():
             say(f"{path.name}: {count:,} scores of {name} not used")
         for name, reasons in scored.unscored.items():
             side.scores[name] = scored.scores[name]
             side.unscored[name] = {wanted[name].keys[at]: why for at, why in reasons.items()}
-            _tell(path, name, side.unscored[name], len(wanted[name].items))
+            _name_unscored(path, name, side.unscored[name], len(wanted[name].items))
     return side
 
 
-def _tell(path: Path, name: str, unscored: Mapping[str, str], items: int) -> None:
+def _name_unscored(path: Path, name: str, unscored: Mapping[str, str], items: int) -> None:
     if unscored:
         first = "; ".join(f"{key}: {why}" for key, why in list(unscored.items())[:NAMED])
         more = "; ..." if len(unscored) > NAMED else ""
@@ -193,8 +184,8 @@ def _tell(path: Path, name: str, unscored: Mapping[str, str], items: int) -> Non
 
 
 def _title(result: Result) -> str:
-    evalset = result.asked.evalset
-    split = f", {evalset.split_of(result.asked.options)} split" if len(evalset.splits) > 1 else ""
+    evalset = result.loaded.evalset
+    split = f", {evalset.split_of(result.loaded.options)} split" if len(evalset.splits) > 1 else ""
     return f"{evalset.name}{split}: {result.given if result.given.is_dir() else result.given.name}"
 
 
@@ -202,8 +193,8 @@ def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]
     return {
         "results": [
             {
-                "benchmark": one.asked.evalset.name,
-                "split": one.asked.options.split if len(one.asked.evalset.splits) > 1 else None,
+                "benchmark": one.loaded.evalset.name,
+                "split": one.loaded.options.split if len(one.loaded.evalset.splits) > 1 else None,
                 "model": str(one.given) if one.given.is_dir() else None,
                 "scores": str(one.scores),
                 "unscored": one.unscored,

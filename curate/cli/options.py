@@ -37,7 +37,8 @@ RawOption = Annotated[
     typer.Option(
         "--raw",
         metavar="DIR",
-        help="Raw files, one folder per source, as published.  [default: as the recipe says, and WORKSPACE/raw]",
+        help="Raw files as published, one folder per source or eval set.  [default: as the recipe says, and "
+        "WORKSPACE/raw]",
     ),
 ]
 ManifestsOption = Annotated[

@@ -7,7 +7,7 @@ texts). So a shared template is no hit, and a question without its template is o
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -51,7 +51,9 @@ def decide(found: Found, keys: pl.DataFrame, index: Index, share: float, picture
     """
     place = ["pool", "part", "position"]
     documents = index.documents.with_row_index("document").select("document", "kind", "entries", "parts", "words")
-    texts = _scored(found, index, share).join(keys.select("index", *place), on=place).join(documents, on="document")
+    texts = (
+        _scored(found, index, share).join(keys.select("index", *place), on=place).join(documents, on="document")
+    )
     texts = texts.with_columns(more=pl.col("entries").list.len() - 1)
     beside = _beside_image(texts, pictured)
     by_text = _best(pl.concat([beside, _together(texts), _by_words(texts)], how="diagonal_relaxed"))
@@ -130,18 +132,25 @@ def _scored(found: Found, index: Index, share: float) -> pl.DataFrame:
     return hits.drop("cover").with_columns(**{name: pl.Series(value) for name, value in values.items()})
 
 
-def _shares(hits: pl.DataFrame, documents: I64, weights: F32, index: Index) -> tuple[F64, F64, F64]:
+class Shares(NamedTuple):
     """Of each hit: the share of the document that is found, the weighted share, and the sum of its weights."""
+
+    plain: F64
+    weighted: F64
+    total: F64
+
+
+def _shares(hits: pl.DataFrame, documents: I64, weights: F32, index: Index) -> Shares:
     covers = hits["cover"].explode(empty_as_null=False).to_numpy().astype(np.float64) / SIZE
     sizes = hits["cover"].list.len().to_numpy().astype(np.int64)
     first = np.cumsum(sizes) - sizes
     at = np.repeat(index.packed.firsts[documents] - first, sizes) + np.arange(len(covers))
     weight = weights[index.own[at]].astype(np.float64)
     of = np.repeat(np.arange(hits.height), sizes)
-    total = np.bincount(of, weight, hits.height)
-    plain = np.bincount(of, covers, hits.height) / np.maximum(sizes, 1)
-    score = np.where(total > 0, np.bincount(of, weight * covers, hits.height) / np.maximum(total, 1e-9), 0.0)
-    return plain, score, total
+    total: F64 = np.bincount(of, weight, hits.height).astype(np.float64)
+    plain: F64 = np.bincount(of, covers, hits.height) / np.maximum(sizes, 1)
+    score: F64 = np.bincount(of, weight * covers, hits.height) / np.maximum(total, 1e-9)
+    return Shares(plain, np.where(total > 0, score, 0.0), total)
 
 
 def weights_of(found: Found, index: Index) -> F32:
@@ -186,7 +195,12 @@ def _line(text: str) -> str:
 
 
 def pictured(
-    keys: pl.DataFrame, files: Sequence[Sequence[Path]], index: Index, protected: Packs, store: Packs, engine: Engine
+    keys: pl.DataFrame,
+    files: Sequence[Sequence[Path]],
+    index: Index,
+    protected: Packs,
+    store: Packs,
+    engine: Engine,
 ) -> pl.DataFrame:
     """Which pairs have an image of which item, or a copy of it: columns index, entry, key, exact.
 

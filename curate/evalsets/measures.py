@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curate.arrays import F64
-from curate.evalsets.base import EvalSet, Formula, Item, Options, Scores, Trial
+from curate.evalsets.base import Formula, Trial
 
 
 class Measure(NamedTuple):
@@ -115,11 +115,3 @@ def _leaves(formula: Formula, terms: Mapping[str, Formula]) -> set[str]:
     return {name for name in formula.terms if name not in named}.union(
         *(_leaves(terms[name], terms) for name in named)
     )
-
-
-def metric(
-    evalset: EvalSet, items: Sequence[Item], scores: Scores, options: Options | None = None
-) -> list[Measure]:
-    """The official metric of a benchmark: named numbers with counts."""
-    found = tally(evalset.trials(items, scores))
-    return measures(found, evalset.formulas(found.subsets, options or Options()))

@@ -37,7 +37,9 @@ class EvalSetFolders:
         """
         if self.raw is not None:
             if not self.raw.is_dir():
-                raise RawError(str(self.raw), "no such directory", "a folder for each eval set, named as it is")
+                raise RawError(
+                    str(self.raw), "no such directory", "a folder for each eval set, named as the eval set"
+                )
             if (self.raw / name).is_dir():
                 return self.raw / name
         commit = manifests.read(name, self.manifests).commit if self.manifests is not None else None

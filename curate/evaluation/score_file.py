@@ -147,9 +147,7 @@ def _score(row: Row, where: str) -> float:
     return score
 
 
-def _whole(
-    path: Path, name: str, lines: Sequence[Sequence[float | None]], items: KeyedItems
-) -> list[list[float]]:
+def _whole(path: Path, name: str, lines: Sequence[Sequence[float | None]], items: KeyedItems) -> list[list[float]]:
     missing = [
         f"row {number}, candidate {i} ({key})"
         for number, key, line in zip(items.numbers, items.keys, lines, strict=True)

@@ -66,7 +66,7 @@ def score_files(
 ) -> Mapping[str, Path]:
     """A model's score file for each eval set; the scorer runs only for those that are not there.
 
-    A stopped scoring continues where it stopped. Raises ConfigError, RawError, and TrainError where the scorer fails.
+    A stopped scoring is continued. Raises ConfigError, RawError, and TrainError if the scorer fails.
     """
     hashes = Hashes(workspace.cache)
     folder = workspace.scores / model_id(model, hashes)

@@ -10,13 +10,13 @@ import pytest
 from curate.ablation import probe, write
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect, above_chance, corrected, detectable, effects
-from curate.ablation.eval_items import Exam
-from curate.ablation.findings import find, turned, verdict
+from curate.ablation.eval_items import EvalItems, holdout_set
+from curate.ablation.findings import find, suggest, turned
 from curate.ablation.report import Cost, Report, accuracy_table
 from curate.ablation.t_distribution import chance, quantile
 from curate.evalsets import get
 from curate.evalsets.base import EvalSet, Item, Options, Trial, pair_trials, pooled
-from curate.evaluation.items import Questions
+from curate.evaluation.items import KeyedItems
 from curate.schema import Block, Message
 from curate.statistics import Interval
 
@@ -139,12 +139,12 @@ def test_holm_over_the_family():
 # --- suggestions
 
 
-def effect(difference, half, holm, measure="overall", exam="judgebench", detect=0.04, **more):
+def effect(difference, half, holm, measure="overall", eval_set="judgebench", detect=0.04, **more):
     return Effect(
         measure=measure, seeds=3, value=0.5 + difference, other=0.5, difference=difference,
         interval=Interval(difference - half, difference + half), p=holm, test="t", trials=100, clusters=100,
-        gained=1, lost=1, error=half / 2, freedom=9.0, detectable=detect / 2, exam=exam, arm="with-x", holm=holm,
-        detectable_holm=detect, **more,
+        gained=1, lost=1, error=half / 2, freedom=9.0, detectable=detect / 2, eval_set=eval_set, arm="with-x",
+        holm=holm, detectable_holm=detect, **more,
     )  # fmt: skip
 
 
@@ -158,20 +158,20 @@ LACKS = Arm(name="without-x", datasets=("x",), mode="leave-one-out")
         ([effect(0.031, 0.019, 0.003)], "keep", "helps on JudgeBench (+3.1 points, [1.2, 5.0], p_holm=.003)"),
         ([effect(-0.05, 0.02, 0.0001)], "drop", "harmful on JudgeBench (-5.0 points, [-7.0, -3.0], p_holm<.001)"),
         (
-            [effect(0.03, 0.01, 0.01), effect(-0.03, 0.01, 0.01, exam="rm_bench")], "weigh",
+            [effect(0.03, 0.01, 0.01), effect(-0.03, 0.01, 0.01, eval_set="rm_bench")], "weigh",
             "helps on JudgeBench (+3.0 points, [2.0, 4.0], p_holm=.010), but harms RMB (-3.0 points, "
             "[-4.0, -2.0], p_holm=.010)",
         ),
         ([effect(0.005, 0.01, 1.0)], "drop", "useless: at most +1.5 points, on JudgeBench"),
         (
             [effect(0.01, 0.03, 1.0)], "unclear",
-            "no detectable effect: smaller than 4.0 points on JudgeBench would not be seen",
+            "no detectable effect: smaller than 4.0 points on JudgeBench would not be detected",
         ),
         (
             [effect(0.01, 0.09, 1.0, detect=0.12), effect(0.01, 0.09, 1.0, "others", "holdout", detect=0.2)],
             "unclear",
             "no detectable effect: smaller than 12.0 points on JudgeBench (and 20.0 on holdout others) would not "
-            "be seen; the arms are too small to tell",
+            "be detected; the arms are too small to tell",
         ),
         (
             [effect(0.005, 0.01, 1.0), effect(0.2, 0.1, 0.001, "own", "holdout")], "drop",
@@ -181,22 +181,22 @@ LACKS = Arm(name="without-x", datasets=("x",), mode="leave-one-out")
     ],
 )  # fmt: skip
 def test_suggestions(found, suggestion, reason):
-    assert verdict(ADDED, found) == ("x", "with-x", suggestion, reason)
-    mirrored = verdict(LACKS, [turned(x) for x in found])
+    assert suggest(ADDED, found) == ("x", "with-x", suggestion, reason)
+    mirrored = suggest(LACKS, [turned(x) for x in found])
     assert (mirrored.suggestion, mirrored.reason) == (suggestion, reason)
 
 
 def test_suggestions_for_settings():
     arm = Arm(name="3-silu", settings=("head.layers=3",))
-    assert verdict(arm, [effect(0.05, 0.01, 0.001)]).suggestion == "better"
-    assert verdict(arm, [effect(-0.05, 0.01, 0.001)]).suggestion == "worse"
-    assert verdict(arm, [effect(0.0, 0.01, 1.0)]).suggestion == "no difference"
+    assert suggest(arm, [effect(0.05, 0.01, 0.001)]).suggestion == "better"
+    assert suggest(arm, [effect(-0.05, 0.01, 0.001)]).suggestion == "worse"
+    assert suggest(arm, [effect(0.0, 0.01, 1.0)]).suggestion == "no difference"
 
 
 # --- the report
 
 
-def exam(evalset, count, category="x"):
+def eval_set(evalset, count, category="x"):
     """An eval set of `count` items whose first reply is right."""
     say = tuple((Message("assistant", (Block("text", text),)),) for text in "ab")
     items = [
@@ -204,39 +204,41 @@ def exam(evalset, count, category="x"):
              cluster=str(i))
         for i in range(count)
     ]  # fmt: skip
-    questions = Questions(items, [item.key for item in items], range(1, count + 1))
-    return Exam(evalset=evalset, options=Options(), questions=questions, items=None)
+    keyed = KeyedItems(items, [item.key for item in items], range(1, count + 1))
+    return EvalItems(evalset=evalset, options=Options(), items=keyed, file=None)
 
 
-def answers(count, right):
+def scored(count, right):
     return [[1.0, 0.0] if i < right else [0.0, 1.0] for i in range(count)]
 
 
 def holdout(sources):
     """Held-out pairs, so many of each source."""
-    from curate.ablation.eval_items import _evalset  # the eval set that held-out pairs are asked as
-
-    parts = [exam(get("judgebench"), count, source).questions for source, count in sources.items()]
+    parts = [eval_set(get("judgebench"), count, source).items for source, count in sources.items()]
     items = [item for part in parts for item in part.items]
-    questions = Questions(items, [item.key for item in items], range(1, len(items) + 1))
-    return Exam(evalset=_evalset(len(items)), options=Options(), questions=questions, items=None)
+    keyed = KeyedItems(items, [item.key for item in items], range(1, len(items) + 1))
+    return EvalItems(evalset=holdout_set(len(items)), options=Options(), items=keyed, file=None)
 
 
 def study(right):
-    """A report of arms on three benchmarks of 100 items; `right` says for each arm how many it gets right."""
-    exams = [exam(get("vl_rewardbench"), 100, "other"), exam(get("multimodal_rewardbench"), 100, "correctness"),
-             exam(get("judgebench"), 100, "mmlu-pro")]  # fmt: skip
+    """A report of arms on three eval sets of 100 items; `right` says for each arm how many it gets right."""
+    eval_sets = [
+        eval_set(get("vl_rewardbench"), 100, "other"),
+        eval_set(get("multimodal_rewardbench"), 100, "correctness"),
+        eval_set(get("judgebench"), 100, "mmlu-pro"),
+    ]
     arms = [Arm(name="baseline"), LACKS]
-    answered = {
-        arm.name: {x.name: [answers(100, n)] for x, n in zip(exams, right[arm.name], strict=True)} for arm in arms
+    scores = {
+        arm.name: {x.name: [scored(100, n)] for x, n in zip(eval_sets, right[arm.name], strict=True)}
+        for arm in arms
     }
     facts = {
         "name": "n", "about": "", "recipe": "r", "preset": "p", "budget": None, "settings": [], "seeds": 1,
-        "exams": {x.name: 100 for x in exams}, "arms": {arm.name: {"rows": 10} for arm in arms},
+        "exams": {x.name: 100 for x in eval_sets}, "arms": {arm.name: {"rows": 10} for arm in arms},
     }  # fmt: skip
     cost = Cost(runs=1, pairs=10, dropped=0, tokens=100, seconds=1.0, flops=None)
-    found = find(arms, {"without-x": {"x"}}, exams, answered)
-    return Report(facts=facts, arms=arms, exams=exams, found=found, costs=dict.fromkeys(right, cost),
+    found = find(arms, {"without-x": {"x"}}, eval_sets, scores)
+    return Report(facts=facts, arms=arms, eval_sets=eval_sets, found=found, costs=dict.fromkeys(right, cost),
                   unscored={"judgebench": 2})  # fmt: skip
 
 
@@ -248,25 +250,26 @@ def test_the_table_has_true_means(tmp_path):
         ("baseline", "80.0", "60.0", "70.0", "70.0"),
         ("without-x", "80.0 (+0.0)", "60.0 (+0.0)", "40.0 (-30.0***)", "70.0"),
     ]
-    [found] = report.found.verdicts
+    [found] = report.found.suggestions
     assert (found.about, found.suggestion) == ("x", "keep")
     assert found.reason.startswith("helps on JudgeBench (+30.0 points, [")
 
     written = write.write(report, tmp_path).read_text()
     assert "The multimodal mean is the plain mean of VL, MMRB." in written
-    assert "2 answers on judgebench had no score and count as wrong." in written
+    assert "2 items of judgebench had no score and count as wrong." in written
     assert (tmp_path / "effects.svg").read_text().startswith("<svg")
     plain = json.loads((tmp_path / "report.json").read_text())
+    assert {test["exam"] for test in plain["tests"]} == {"vl_rewardbench", "multimodal_rewardbench", "judgebench"}
     assert plain["means"]["baseline"] == {"multimodal mean": pytest.approx(0.7)}
     assert [test["measure"] for test in plain["tests"]] == ["overall"] * 3
 
 
 def test_held_out_pairs_are_others_and_own():
-    asked = holdout({"x": 50, "y": 150})
+    held_out = holdout({"x": 50, "y": 150})
     arms = [Arm(name="baseline"), LACKS]
-    right = {"baseline": [*answers(50, 50), *answers(150, 90)], "without-x": [*answers(50, 20), *answers(150, 90)]}
-    answered = {arm: {"holdout": [scores]} for arm, scores in right.items()}
-    found = find(arms, {"without-x": {"x"}}, [asked], answered)
+    right = {"baseline": [*scored(50, 50), *scored(150, 90)], "without-x": [*scored(50, 20), *scored(150, 90)]}
+    scores = {arm: {"holdout": [seed]} for arm, seed in right.items()}
+    found = find(arms, {"without-x": {"x"}}, [held_out], scores)
     assert [(x.measure, x.trials, round(x.difference, 3)) for x in found.tests] == [
         ("others", 150, 0.0), ("own", 50, -0.6),
     ]  # fmt: skip
@@ -275,7 +278,7 @@ def test_held_out_pairs_are_others_and_own():
         ("x", -0.6),
         ("y", 0.0),
     ]
-    [one] = found.verdicts
+    [one] = found.suggestions
     assert one.suggestion == "unclear"  # what it teaches itself counts for nothing
     assert "no detectable effect" in one.reason
     assert "on its own held-out pairs +60.0 points" in one.reason
@@ -295,10 +298,10 @@ def test_kendall_by_hand():
 def test_agreement_needs_full_runs():
     report = study({"baseline": [80, 60, 70], "without-x": [80, 60, 40]})
     assert probe.agreement(report, {}) == {"agreement": [], "arms": 0}
-    assert probe.told({"agreement": [], "arms": 0}).startswith("No arm has full runs")
+    assert probe.agreement_text({"agreement": [], "arms": 0}).startswith("No arm has full runs")
     few = probe.agreement(report, report.found.values)
     assert few == {"agreement": [], "arms": 2}
-    assert probe.told(few).startswith("Only 2 arms have full runs")
+    assert probe.agreement_text(few).startswith("Only 2 arms have full runs")
 
 
 def test_agreement_over_arms():
@@ -306,14 +309,14 @@ def test_agreement_over_arms():
     template = report.found.values["baseline"]
     values = {f"arm{i}": [replace(one, value=i / 10) for one in template] for i in range(6)}
     many = replace(report, found=replace(report.found, values=values))
-    assert probe.told(probe.agreement(many, values)).count("τ = 1.00, [1.00, 1.00] over 6 arms") == 4
+    assert probe.agreement_text(probe.agreement(many, values)).count("τ = 1.00, [1.00, 1.00] over 6 arms") == 4
     found = probe.agreement(many, values)["agreement"]
     assert [one["column"] for one in found] == ["VL", "MMRB", "JudgeBench", "all measures"]
     assert {one["tau"] for one in found} == {1.0}
     assert all(one["low"] == one["high"] == 1.0 and one["arms"] == 6 for one in found)
 
 
-def test_an_exam_is_an_eval_set():
-    asked = holdout({"x": 2})
-    assert isinstance(asked.evalset, EvalSet)
-    assert asked.evalset.trials is pair_trials
+def test_held_out_pairs_are_an_eval_set():
+    held_out = holdout({"x": 2})
+    assert isinstance(held_out.evalset, EvalSet)
+    assert held_out.evalset.trials is pair_trials

@@ -7,7 +7,7 @@ import pytest
 from curate import evalsets
 from curate.errors import ConfigError, SkipRow
 from curate.evalsets.base import Item, Options
-from curate.evalsets.measures import metric
+from curate.evalsets.measures import Measure, measures, tally
 from curate.evaluation import items
 from curate.schema import Block
 from curate.sources.base import Row
@@ -22,7 +22,7 @@ real = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real rows are not at {
 def items_of(name, folder=None):
     loaded = items.load(evalsets.get(name), folder or EVAL_ROWS / name)
     assert not loaded.skipped
-    return loaded.questions.items
+    return loaded.items.items
 
 
 def perfect(items):
@@ -32,6 +32,12 @@ def perfect(items):
 def flip(scores, *at):
     """The same scores, reversed in sign for the items at these places."""
     return [[-score for score in row] if i in at else row for i, row in enumerate(scores)]
+
+
+def metric(evalset, items, scores, options=None) -> list[Measure]:
+    """The official metric: named numbers with counts."""
+    found = tally(evalset.trials(items, scores))
+    return measures(found, evalset.formulas(found.subsets, options or Options()))
 
 
 def values(name, items, scores, **options):
@@ -65,8 +71,8 @@ def test_rows_as_published():
     }  # fmt: skip
 
 
-def test_unknown_benchmark():
-    with pytest.raises(ConfigError, match="no benchmark is called 'rewardbench3'") as error:
+def test_unknown_eval_set():
+    with pytest.raises(ConfigError, match="no eval set is called 'rewardbench3'") as error:
         evalsets.get("rewardbench3")
     assert error.value.hint == "did you mean rewardbench, rewardbench2, vl_rewardbench?"
 

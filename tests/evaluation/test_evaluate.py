@@ -7,13 +7,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from curate import evalsets
-from curate.cli.evaluate import register
+from curate.cli import app
 from curate.errors import ConfigError, RawError
 from curate.evalsets.base import Options
 from curate.evaluation import items, metrics, score_file
@@ -22,13 +21,13 @@ from tests.support.paths import ROWS
 EVAL_ROWS = ROWS / "evalsets"
 
 
-def questions(name="vl_rewardbench"):
-    return items.load(evalsets.get(name), EVAL_ROWS / name).questions
+def keyed(name="vl_rewardbench"):
+    return items.load(evalsets.get(name), EVAL_ROWS / name).items
 
 
 def lines_of(name, *wrong, by="row"):
     """Score lines of a model that is right but for the rows at these places."""
-    q = questions(name)
+    q = keyed(name)
     keys = q.keys if by == "item" else q.numbers
     return [
         {"benchmark": name, by: key, "candidate": i, "score": float((i in item.correct) != (at in wrong))}
@@ -43,7 +42,7 @@ def write(path, lines):
 
 
 def read(path, name="vl_rewardbench"):
-    return score_file.read(path, {name: questions(name)}).scores[name]
+    return score_file.read(path, {name: keyed(name)}).scores[name]
 
 
 # --- score files
@@ -68,7 +67,7 @@ def test_scores_in_every_format(tmp_path, suffix, by):
 
 def test_lines_in_any_order_and_of_other_benchmarks(tmp_path):
     lines = [*reversed(lines_of("vl_rewardbench")), *lines_of("judgebench")]
-    found = score_file.read(write(tmp_path / "s.jsonl", lines), {"vl_rewardbench": questions()})
+    found = score_file.read(write(tmp_path / "s.jsonl", lines), {"vl_rewardbench": keyed()})
     assert found.scores["vl_rewardbench"][2] == [0.0, 1.0]
     assert found.other == {"judgebench": 10}
 
@@ -105,7 +104,7 @@ def test_an_id_is_no_key(tmp_path):
 
 
 def test_missing_scores_are_named(tmp_path):
-    keys = questions().keys
+    keys = keyed().keys
     with pytest.raises(RawError) as error:
         read(write(tmp_path / "s.jsonl", lines_of("vl_rewardbench")[:-5]))
     assert str(error.value) == (
@@ -119,17 +118,12 @@ def test_a_second_score_is_refused(tmp_path):
     lines = lines_of("vl_rewardbench")
     with pytest.raises(RawError) as error:
         read(write(tmp_path / "s.jsonl", [*lines, lines[0]]))
-    assert str(error.value) == f"s.jsonl:15: a second score for candidate 0 of {questions().keys[0]}; expected one"
+    assert str(error.value) == f"s.jsonl:15: a second score for candidate 0 of {keyed().keys[0]}; expected one"
 
 
 def test_no_such_score_file(tmp_path):
     with pytest.raises(RawError, match=r"none\.jsonl: no such file"):
         read(tmp_path / "none.jsonl")
-
-
-def test_items_alike_get_keys_of_their_own():
-    one = questions().items[0]
-    assert items.unique_keys([one, one, one]) == [one.key, f"{one.key}.2", f"{one.key}.3"]
 
 
 # --- raw files
@@ -140,7 +134,7 @@ def test_rows_without_an_item_keep_the_numbers_of_the_others(tmp_path):
     rows[1]["response"] = ["only one"]
     (tmp_path / "data.json").write_text(json.dumps(rows))
     found = items.load(evalsets.get("vl_rewardbench"), tmp_path)
-    assert found.questions.numbers == [1, 3, 4, 5, 6, 7]
+    assert found.items.numbers == [1, 3, 4, 5, 6, 7]
     assert found.skipped == {"no_pair": 1}
 
 
@@ -148,7 +142,7 @@ def test_image_bytes_are_not_kept(tmp_path):
     row = {"id": "RLHF-1", "query": "?", "response": ["a", "b"], "human_ranking": [0, 1],
            "image": {"bytes": b"\x89PNG", "path": "1.png"}}  # fmt: skip
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "test-0.parquet")
-    (item,) = items.load(evalsets.get("vl_rewardbench"), tmp_path).questions.items
+    (item,) = items.load(evalsets.get("vl_rewardbench"), tmp_path).items.items
     assert [(media.kind, media.data) for media in item.media] == [("image", None)]
 
 
@@ -175,7 +169,7 @@ def scores_of(q, *wrong):
 
 
 def test_intervals_of_a_benchmark():
-    q = questions()
+    q = keyed()
     lines = metrics.evaluate(evalsets.get("vl_rewardbench"), q, scores_of(q, 1), Options())
     overall, macro = lines[0], lines[-1]
     assert overall.measure[:6] == ("overall", 6 / 7, 6.0, 7, 0, 6)  # two of the seven share an id
@@ -186,7 +180,7 @@ def test_intervals_of_a_benchmark():
 
 
 def test_compare_counts_what_only_one_got_right():
-    q = questions()
+    q = keyed()
     evalset = evalsets.get("vl_rewardbench")
     deltas = {d.measure: d for d in metrics.compare(evalset, q, scores_of(q, 0, 1, 2), scores_of(q, 0), Options())}
     overall = deltas["overall"]
@@ -198,7 +192,7 @@ def test_compare_counts_what_only_one_got_right():
 
 
 def test_part_of_a_credit_is_not_right():
-    q = questions("rewardbench2")
+    q = keyed("rewardbench2")
     shared = scores_of(q)
     shared[0] = [1, 1, 0, 0]
     deltas = metrics.compare(evalsets.get("rewardbench2"), q, shared, scores_of(q), Options())
@@ -206,7 +200,7 @@ def test_part_of_a_credit_is_not_right():
 
 
 def test_holm_runs_over_all_measures():
-    q = questions()
+    q = keyed()
     found = metrics.compare(evalsets.get("vl_rewardbench"), q, scores_of(q, 0, 1, 2), scores_of(q), Options())
     deltas = metrics.corrected(found)
     assert [d.mcnemar for d in deltas] == [0.25, 1.0, 0.5, 1.0, None]
@@ -218,7 +212,7 @@ def test_holm_runs_over_all_measures():
 
 @pytest.mark.parametrize("name", evalsets.names())
 def test_a_model_does_not_differ_from_itself(name):
-    q = questions(name)
+    q = keyed(name)
     scores = scores_of(q, 0)
     deltas = metrics.corrected(metrics.compare(evalsets.get(name), q, scores, scores, Options(), resamples=50))
     assert {(d.b - d.a, d.interval, d.bootstrap_holm) for d in deltas} == {(0.0, (0.0, 0.0), 1.0)}
@@ -228,7 +222,7 @@ def test_a_model_does_not_differ_from_itself(name):
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=7, max_size=7))
 def test_only_the_order_of_scores_matters(pairs):
     """Stretching and shifting the scores leaves every number as it is; so does the split for the overall."""
-    q = questions()
+    q = keyed()
     evalset = evalsets.get("vl_rewardbench")
     plain = [[float(a), float(b)] for a, b in pairs]
     moved = [[3 * a - 7, 3 * b - 7] for a, b in plain]
@@ -243,28 +237,26 @@ def test_only_the_order_of_scores_matters(pairs):
 
 
 def run(*arguments):
-    app = typer.Typer()
-    register(app)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 def test_command_prints_the_metrics(tmp_path):
     scores = write(tmp_path / "a.jsonl", lines_of("vl_rewardbench", 1))
-    done = run("--scores", scores, "--benchmark", "vl_rewardbench", "--raw", EVAL_ROWS)
+    done = run("--scores", scores, "--eval-set", "vl_rewardbench", "--raw", EVAL_ROWS)
     assert done.exit_code == 0, done.output
     table = [line.split() for line in done.stdout.splitlines()]
     assert table[0] == ["vl_rewardbench,", "official", "split:", "a.jsonl"]
     assert table[2][:8] == ["overall", "85.71", "6", "7", "0", "6", "[48.7,", "97.4]"]
     assert table[4][:6] == ["hallucination", "66.67", "2", "3", "0", "3"]
     assert table[6][:6] == ["macro", "88.89", "-", "-", "-", "6"]
-    assert "vl_rewardbench: 7 items, 1,250 published: not the whole benchmark as published" in done.stderr
+    assert "vl_rewardbench: 7 items, 1,250 published: not the whole eval set" in done.stderr
 
 
 def test_command_compares_two_files_over_benchmarks(tmp_path):
     a = write(tmp_path / "a.jsonl", [*lines_of("vl_rewardbench", 1), *lines_of("judgebench", 0)])
     b = write(tmp_path / "b.jsonl", [*lines_of("vl_rewardbench"), *lines_of("judgebench", 0)])
     done = run(
-        "--compare", a, b, "-b", "vl_rewardbench", "-b", "judgebench", "--raw", EVAL_ROWS, "--json",
+        "--compare", a, b, "-e", "vl_rewardbench", "-e", "judgebench", "--raw", EVAL_ROWS, "--json",
         "--split", "unified_reward",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -283,7 +275,7 @@ def test_command_compares_two_files_over_benchmarks(tmp_path):
 def test_command_shows_the_comparison(tmp_path):
     a = write(tmp_path / "a.jsonl", lines_of("judgebench", 0))
     b = write(tmp_path / "b.jsonl", lines_of("judgebench"))
-    done = run("--compare", a, b, "-b", "judgebench", "--raw", EVAL_ROWS)
+    done = run("--compare", a, b, "-e", "judgebench", "--raw", EVAL_ROWS)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     at = lines.index("judgebench: B against A, p by Holm over 5 measures")
@@ -294,7 +286,7 @@ def test_command_shows_the_comparison(tmp_path):
 def test_command_reads_the_workspace(tmp_path):
     shutil.copytree(EVAL_ROWS / "rewardbench", tmp_path / "raw" / "rewardbench")
     scores = write(tmp_path / "a.jsonl", lines_of("rewardbench"))
-    done = run("--scores", scores, "-b", "rewardbench", "--workspace", tmp_path, "--prior-sets", "55", "--json")
+    done = run("--scores", scores, "-e", "rewardbench", "--workspace", tmp_path, "--prior-sets", "55", "--json")
     assert done.exit_code == 0, done.output
     values = {m["name"]: m["value"] for m in json.loads(done.stdout)["results"][0]["measures"]}
     assert (values["overall"], values["overall_with_prior_sets"]) == (1.0, pytest.approx((4 + 0.275) / 4.5))
@@ -307,38 +299,38 @@ ONE = ("--scores", "a.jsonl")
     ("arguments", "message"),
     [
         (
-            ["-b", "judgebench", "--split", "r1_reward", *ONE],
+            ["-e", "judgebench", "--split", "r1_reward", *ONE],
             "--split: found 'r1_reward' for judgebench; expected one of gpt, claude",
         ),
         (
-            ["-b", "vl_rewardbench", "--split", "mine", *ONE],
+            ["-e", "vl_rewardbench", "--split", "mine", *ONE],
             "--split: found 'mine' for vl_rewardbench; expected one of official, r1_reward, unified_reward",
         ),
         (
-            ["-b", "judgebench", "--prior-sets", "50", *ONE],
-            "--prior-sets: given without rewardbench; expected --benchmark rewardbench",
+            ["-e", "judgebench", "--prior-sets", "50", *ONE],
+            "--prior-sets: given without rewardbench; expected --eval-set rewardbench",
         ),
         (
-            ["-b", "rewardbench", "--prior-sets", "50", "--compare", "a.jsonl", "b.jsonl"],
+            ["-e", "rewardbench", "--prior-sets", "50", "--compare", "a.jsonl", "b.jsonl"],
             "--prior-sets: given with --compare; expected one of them",
         ),
         (
-            ["-b", "judgbench", *ONE],
-            "--benchmark: no benchmark is called 'judgbench'; expected a bundled benchmark",
+            ["-e", "judgbench", *ONE],
+            "--eval-set: no eval set is called 'judgbench'; expected a bundled eval set",
         ),
         (
-            ["-b", "judgebench"],
+            ["-e", "judgebench"],
             "evaluate: no scores; expected one of --model DIR, --scores FILE, --compare A B",
         ),
         (
-            ["-b", "judgebench", *ONE, "--model", "runs/best"],
+            ["-e", "judgebench", *ONE, "--model", "runs/best"],
             "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --compare A B",
         ),
         (
-            ["-b", "judgebench", "--model", "a.jsonl"],
+            ["-e", "judgebench", "--model", "a.jsonl"],
             "--model: a.jsonl is no directory; expected a reward model's",
         ),
-        (["-b", "judgebench", "--scores", EVAL_ROWS], f"--scores: {EVAL_ROWS} is a directory; expected a file"),
+        (["-e", "judgebench", "--scores", EVAL_ROWS], f"--scores: {EVAL_ROWS} is a directory; expected a file"),
     ],
 )
 def test_command_refuses_options_that_nothing_reads(arguments, message):
@@ -352,7 +344,7 @@ def test_command_refuses_options_that_nothing_reads(arguments, message):
 
 def unscored(name, at, why="too_long: 5,000 tokens, limit 4,096"):
     """The lines of a model that is right but could not score the item at this place."""
-    key = questions(name).keys[at]
+    key = keyed(name).keys[at]
     lines = [line for line in lines_of(name, by="item") if line["item"] != key]
     return [*lines, {"benchmark": name, "item": key, "unscored": why}]
 
@@ -367,7 +359,7 @@ def test_an_item_without_a_score_is_refused_by_name(tmp_path, suffix):
     with pytest.raises(RawError) as error:
         read(path)
     assert str(error.value) == (
-        f"s.{suffix}: vl_rewardbench: 1 of 7 items could not be scored: row 3 ({questions().keys[2]}): "
+        f"s.{suffix}: vl_rewardbench: 1 of 7 items could not be scored: row 3 ({keyed().keys[2]}): "
         "too_long: 5,000 tokens, limit 4,096; expected a score for each"
     )
     assert error.value.hint == "--allow-unscored counts them as wrong"
@@ -376,7 +368,7 @@ def test_an_item_without_a_score_is_refused_by_name(tmp_path, suffix):
 @pytest.mark.parametrize("name", evalsets.names())
 def test_an_item_without_a_score_is_wrong_under_every_metric(tmp_path, name):
     """It never beats being scored wrong, and is no tie."""
-    q = questions(name)
+    q = keyed(name)
     path = write(tmp_path / "s.jsonl", unscored(name, 0))
     scored = score_file.read(path, {name: q}, allow_unscored=True)
     assert scored.unscored[name] == {0: "too_long: 5,000 tokens, limit 4,096"}
@@ -389,11 +381,11 @@ def test_an_item_without_a_score_is_wrong_under_every_metric(tmp_path, name):
 
 def test_command_counts_items_without_a_score_only_if_told_to(tmp_path):
     path = write(tmp_path / "s.jsonl", unscored("vl_rewardbench", 2))
-    arguments = ("--scores", path, "-b", "vl_rewardbench", "--raw", EVAL_ROWS)
+    arguments = ("--scores", path, "-e", "vl_rewardbench", "--raw", EVAL_ROWS)
     assert isinstance(run(*arguments).exception, RawError)
     done = run(*arguments, "--allow-unscored", "--json")
     assert done.exit_code == 0, done.output
-    key = questions().keys[2]
+    key = keyed().keys[2]
     assert (
         f"s.jsonl: vl_rewardbench: 1 of 7 items unscored, counted as wrong: {key}: too_long: 5,000 tokens, "
         "limit 4,096"

@@ -11,19 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from curate import evalsets
-from curate.cli.evaluate import register
+from curate.cli import app
 from curate.errors import ConfigError, RawError, TrainError, WorkspaceError
 from curate.evalsets import itemfile
-from curate.evalsets.base import Options
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.evaluation import items, score_model
-from curate.evaluation.score_model import Asked
+from curate.evaluation.items import LoadedEvalSet
 from curate.hashing import Hashes
 from curate.workspace import Workspace
 from tests.support.paths import ROOT, ROWS
@@ -119,15 +117,13 @@ def test_a_file_that_is_no_items_file(tmp_path):
         ItemFile(tmp_path / "a.parquet")
 
 
-def asked_of(name: str, folder: Path) -> Asked:
-    evalset, options = evalsets.get(name), Options()
-    questions = items.load(evalset, folder, options).questions
-    return Asked(evalset=evalset, options=options, folder=folder, questions=questions)
+def loaded_of(name: str, folder: Path) -> LoadedEvalSet:
+    return items.load(evalsets.get(name), folder)
 
 
 def items_of(name: str, folder: Path, root: Path) -> list[Question]:
     place = Workspace(root)
-    path = score_model.items_file(asked_of(name, folder), place, Hashes(place.cache))
+    path = score_model.items_file(loaded_of(name, folder), place, Hashes(place.cache))
     return list(ItemFile(path))
 
 
@@ -208,9 +204,7 @@ def test_two_runs_do_not_write_one_sheet(tmp_path):
 
 
 def run(*arguments):
-    app = typer.Typer()
-    register(app)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 def judgebench(folder: Path, rows: int) -> None:
@@ -231,7 +225,7 @@ def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, monkeypatch, capfd)
     judgebench(tmp_path / "raw", 300)
     model, place = saved("text"), Workspace(tmp_path / "data")
     hashes = Hashes(place.cache)
-    items = score_model.items_file(asked_of("judgebench", tmp_path / "raw/judgebench"), place, hashes)
+    items = score_model.items_file(loaded_of("judgebench", tmp_path / "raw/judgebench"), place, hashes)
     folder = place.scores / score_model.model_id(model, hashes)
     part = folder / f"{items.stem}.jsonl.part"
     command = [sys.executable, "-m", "trainer.score", model, items, "--out", folder, "--max-tokens", "1"]
@@ -243,7 +237,7 @@ def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, monkeypatch, capfd)
     process.stderr.close()
     before = part.read_bytes().splitlines()
 
-    arguments = ("-b", "judgebench", "--raw", tmp_path / "raw", "--workspace", tmp_path / "data", "--json")
+    arguments = ("-e", "judgebench", "--raw", tmp_path / "raw", "--workspace", tmp_path / "data", "--json")
     done = run("--model", model, *arguments)
     assert done.exit_code == 0, done.output
     assert "of 300 items are scored already" in capfd.readouterr().err
@@ -272,16 +266,17 @@ def test_a_killed_scoring_goes_on_and_is_evaluated(tmp_path, monkeypatch, capfd)
 
 
 def test_without_the_trainer_there_is_one_line(tmp_path, monkeypatch):
+    model = saved("text")
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
-    done = run("--model", saved("text"), "-b", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
+    done = run("--model", model, "-e", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
     assert isinstance(done.exception, TrainError)
-    assert str(done.exception) == "trainer.score: torch not installed; expected the trainer with its libraries"
+    assert str(done.exception) == "trainer: torch not installed; expected the trainer's libraries"
     assert done.exception.hint == "pip install 'curate[trainer]'"
 
 
 def test_a_directory_without_a_model(tmp_path):
     shutil.copytree(saved("text"), tmp_path / "run/best")
-    done = run("--model", tmp_path / "run", "-b", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
+    done = run("--model", tmp_path / "run", "-e", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
     assert isinstance(done.exception, ConfigError)
     assert (
         str(done.exception) == f"{tmp_path}/run: no reward_config.json; expected the directory of a reward model"

@@ -46,7 +46,7 @@ def scores(root: Path, name: str, split: str | None = None) -> Path:
     """A file of scores that are all right, by row."""
     evalset = evalsets.get(name)
     folder = next(path for path in (root / "data/raw" / name).iterdir() if path.is_dir())
-    found = items.load(evalset, folder, Options(split=split)).questions
+    found = items.load(evalset, folder, Options(split=split)).items
     path = root / "scores.jsonl"
     path.write_text(
         "".join(
@@ -94,7 +94,7 @@ def test_pin_fetch_evaluate_without_naming_a_folder(tmp_path):
         assert (raw / commit / "data/test-0.parquet").read_bytes() == published
 
         path = scores(tmp_path, "vl_rewardbench")
-        done = run(tmp_path, "evaluate", "--scores", path, "-b", "vl_rewardbench", "--json")
+        done = run(tmp_path, "evaluate", "--scores", path, "-e", "vl_rewardbench", "--json")
         assert done.exit_code == 0, done.output
         first = json.loads(done.stdout)["results"][0]["measures"][0]
         assert (first["name"], first["right"], first["trials"]) == ("overall", 7.0, 7)
@@ -106,7 +106,7 @@ def test_pin_fetch_evaluate_without_naming_a_folder(tmp_path):
             "commit", "rows, parquet footers", "data/test-0.parquet",
         ]  # fmt: skip
         manifests.write(replace(manifest, commit="c" * 40), tmp_path / "manifests")
-        done = run(tmp_path, "evaluate", "--scores", path, "-b", "vl_rewardbench")
+        done = run(tmp_path, "evaluate", "--scores", path, "-e", "vl_rewardbench")
         assert isinstance(done.exception, WorkspaceError)
         assert done.exception.hint == "curate fetch vl_rewardbench"
 
@@ -133,7 +133,7 @@ def test_both_splits_of_judgebench(tmp_path):
     found = {}
     for split in ("gpt", "claude"):
         path = scores(tmp_path, "judgebench", split)
-        done = run(tmp_path, "evaluate", "--scores", path, "-b", "judgebench", "--split", split, "--json")
+        done = run(tmp_path, "evaluate", "--scores", path, "-e", "judgebench", "--split", split, "--json")
         assert done.exit_code == 0, done.output
         (result,) = json.loads(done.stdout)["results"]
         found[result["split"]] = result["measures"][0]["trials"]

@@ -343,7 +343,7 @@ def test_all_is_the_seven_eval_sets_with_all_their_data_splits(tmp_path: Path):
         "label": "A>B",
     }))  # fmt: skip
     ((_, step),) = listed(library_of(tmp_path, tmp_path / "raw"), against="all")
-    index = indexes.load(step.material)
+    index = indexes.load(step.protected)
     assert dict(index.entries["of"].value_counts().sort("of").rows()) == {
         "judgebench": 5 + 1, "mm_rlhf_rewardbench": 8, "multimodal_rewardbench": 9, "rewardbench": 9,
         "rewardbench2": 10, "rm_bench": 5, "vl_rewardbench": 7,
@@ -375,7 +375,7 @@ def test_a_recipe_that_makes_no_sense(fields: dict[str, Any], message: str):
 
 def test_unknown_names_and_files(tmp_path: Path):
     library = library_of(tmp_path)
-    with pytest.raises(ConfigError, match="no benchmark is called 'rm_bank'") as error:
+    with pytest.raises(ConfigError, match="no eval set is called 'rm_bank'") as error:
         listed(library, against=["rm_bank"])
     assert error.value.where == "$.steps.decontaminate.against"
     with pytest.raises(
