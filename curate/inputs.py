@@ -9,6 +9,7 @@ from typing import Any, Self
 from curate import config, sources, steps
 from curate.contamination.eval_sets import EvalSetLibrary
 from curate.errors import ConfigError
+from curate.evaluation.items import EvalSetFolders
 from curate.hashing import Hashes
 from curate.hub import manifests as pins
 from curate.hub.receipts import fetched
@@ -36,10 +37,14 @@ class Inputs:
         """The same, with the raw files that a recipe names."""
         return dataclasses.replace(self, of_recipe=recipe.raw)
 
+    def eval_set_folders(self, recipe: Recipe | None = None) -> EvalSetFolders:
+        """Where eval sets are: in `raw`, else beside the raw files that the recipe names, or in the workspace."""
+        beside = recipe.raw if recipe is not None and recipe.raw is not None and recipe.raw.is_dir() else None
+        return EvalSetFolders(workspace=self.workspace, raw=self.raw or beside, manifests=self.manifests)
+
     def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
         """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
-        raw = self.raw or recipe.raw
-        library = EvalSetLibrary(workspace=self.workspace, hashes=hashes, raw=raw, manifests=self.manifests)
+        library = EvalSetLibrary(folders=self.eval_set_folders(recipe), hashes=hashes)
         return steps.bind(steps.build_all(recipe.steps, recipe.where), library, recipe.where)
 
     def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:

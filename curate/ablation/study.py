@@ -17,7 +17,6 @@ from curate.ablation.runs import Run
 from curate.build import Built, Watcher, build_family
 from curate.engines.base import Engine
 from curate.errors import ConfigError
-from curate.evaluation.items import EvalSetFolders
 from curate.hashing import fingerprint
 from curate.inputs import Inputs
 from curate.pairs.keys import halves
@@ -107,7 +106,7 @@ def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, 
     wrong trainer settings, and where neither held-out pairs nor eval sets are there.
     """
     place = folder(study, inputs.workspace)
-    folders = EvalSetFolders(workspace=inputs.workspace, raw=inputs.raw, manifests=inputs.manifests)
+    folders = inputs.eval_set_folders(study.recipe)
     recipes = {arm.name: arm.recipe(study.recipe) for arm in study.arms}
     distinct = list({fingerprint(recipe.material()): recipe for recipe in recipes.values()}.values())
     built = dict(zip(map(_key, distinct), build_family(distinct, inputs, engine, watch), strict=True))

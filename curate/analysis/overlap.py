@@ -97,7 +97,7 @@ def overlap(
 
 def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
     hashes = Hashes(inputs.workspace.cache)
-    library = EvalSetLibrary(workspace=inputs.workspace, hashes=hashes, raw=inputs.raw, manifests=inputs.manifests)
+    library = EvalSetLibrary(folders=inputs.eval_set_folders(), hashes=hashes)
     every: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
     return Decontaminate(against=tuple(evalsets), **every).bind(library, "overlap")
 

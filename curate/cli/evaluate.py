@@ -12,7 +12,7 @@ from curate.cli.output import data, say, show
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
 from curate.evaluation import items, metrics, score_file, score_model
-from curate.evaluation.items import EvalSetFolders, LoadedEvalSet
+from curate.evaluation.items import LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
 from curate.workspace import Workspace
 
@@ -71,7 +71,7 @@ def evaluate(
         int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
     ] = 8192,
     *,
-    inputs: InputOptions,
+    places: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.
@@ -82,8 +82,7 @@ def evaluate(
     sides = _sides(model, scores, compare)
     sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
     _check(sets, split, prior_sets, compared=compare is not None)
-    place = Workspace(inputs.workspace)
-    folders = EvalSetFolders(workspace=place, raw=inputs.raw, manifests=inputs.manifests)
+    place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
     loaded = [_loaded(one, split, prior_sets, folders.locate(one.name)) for one in sets]
     files = {side: _files(side, loaded, place, max_tokens) for side in sides}
     read = [_read(side, files[side], loaded, allow_unscored=allow_unscored) for side in sides]

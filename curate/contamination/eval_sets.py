@@ -74,17 +74,18 @@ def _images(one: MediaSource, finder: MediaFinder) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvalSetLibrary(EvalSetFolders):
+class EvalSetLibrary:
     """The eval sets that the steps of a build can name."""
 
+    folders: EvalSetFolders
     hashes: Hashes
 
     @property
     def cache(self) -> Path:
         """The workspace's cache directory."""
-        return self.workspace.cache
+        return self.folders.workspace.cache
 
     def eval_set(self, name: str, where: str) -> ProtectedEvalSet:
-        """The eval set of that name. Raises ConfigError for an unknown one, and what `locate` raises."""
+        """The eval set of that name. Raises ConfigError for an unknown one, and what `folders.locate` raises."""
         evalsets.get(name, where)
-        return ProtectedEvalSet(name=name, folder=self.locate(name), cache=self.cache)
+        return ProtectedEvalSet(name=name, folder=self.folders.locate(name), cache=self.cache)

@@ -81,8 +81,8 @@ def ablated(home: Path, raw: Path | None) -> int:
 
 def decontaminated(home: Path, raw: Path | None) -> int:
     """How many items a mix is decontaminated against."""
-    where, hashes = folders_of(home, raw), Hashes(home / "hashes.json")
-    library = EvalSetLibrary(workspace=where.workspace, raw=raw, manifests=where.manifests, hashes=hashes)
+    hashes = Hashes(home)
+    library = EvalSetLibrary(folders=folders_of(home, raw), hashes=hashes)
     found = library.eval_set(NAME, "$")
     found.facts(hashes)  # raises where there are no files
     return len(list(found.items()))

@@ -20,6 +20,7 @@ from curate.contamination import index as indexes
 from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.local import Local
 from curate.errors import ConfigError, RawError, WorkspaceError
+from curate.evaluation.items import EvalSetFolders
 from curate.hashing import Hashes
 from curate.images.store import ImageStore
 from curate.inputs import Inputs
@@ -61,7 +62,7 @@ def listed(library: EvalSetLibrary, **fields: Any) -> list[tuple[str, Any]]:
 
 def library_of(home: Path, raw: Path | None = None) -> EvalSetLibrary:
     workspace = Workspace(home / "data")
-    return EvalSetLibrary(workspace=workspace, hashes=Hashes(workspace.cache), raw=raw)
+    return EvalSetLibrary(folders=EvalSetFolders(workspace=workspace, raw=raw), hashes=Hashes(workspace.cache))
 
 
 def pool_of(home: Path, rows: Sequence[Mapping[str, Any]], part_rows: int = 1000) -> Pool:
@@ -73,7 +74,7 @@ def run(home: Path, rows: Sequence[Mapping[str, Any]], workers: int = 1, **field
     """Screen the pairs in `home`, against eval sets in `home/raw`."""
     library = library_of(home, home / "raw")
     with Local(workers) as engine:
-        images = library.workspace.images
+        images = library.folders.workspace.images
         return screen([pool_of(home / "pool", rows)], listed(library, **fields), 0, engine, images=images)
 
 
