@@ -20,8 +20,8 @@ COMMANDS = {
         "sources",
         "Turn the raw files of sources into pairs, with a reason for every row that gives none.",
     ),
-    "pin": ("hub", "Write down what the Hub has: commit, files with hashes, licence, rows."),
-    "fetch": ("hub", "Bring the pinned files of sources and eval sets into the workspace, verified by hash."),
+    "pin": ("hub", "Record what the Hub has in manifests: commit, files with hashes, licence, rows."),
+    "fetch": ("hub", "Fetch the pinned files of sources and eval sets into the workspace, verified by hash."),
     "plan": ("mix", "Show how many rows each source gives, without reading any text."),
     "mix": ("mix", "Build the training shards of a recipe, running every stage that is missing."),
     "rethreshold": (

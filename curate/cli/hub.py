@@ -15,16 +15,16 @@ from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
 from curate.cli.output import PLAIN_EVERY, data, say, show, talk
 from curate.errors import ConfigError, HubError
-from curate.hub.retry import Patience, Unreachable
+from curate.hub.retry import RetryPolicy, Unreachable
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the commands pay for it
-    from curate.hub.fetch import Order
+    from curate.hub.fetch import SourceDownloads
     from curate.hub.manifests import Drift, Manifest
 
-ConnectionsOption = Annotated[int, typer.Option("--workers", min=1, help="Files to bring at the same time.")]
+ConnectionsOption = Annotated[int, typer.Option("--workers", min=1, help="Files to download at the same time.")]
 CONNECTIONS = 4
-LISTED = 100  # more files than this are not told one by one in a pipe
+LISTED = 100  # in a pipe, files are not listed one by one if there are more
 
 
 def pin(
@@ -38,52 +38,51 @@ def pin(
             "--revision", metavar="NAME", help="Branch, tag or commit.  [default: as pinned before, or main]"
         ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; say what drifted upstream.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; list what changed upstream.")] = False,
     manifests: ManifestsOption = MANIFESTS,
     workers: ConnectionsOption = CONNECTIONS,
     as_json: JsonOption = False,
 ) -> None:
-    """Write down what the Hub has: commit, files with hashes, licence, rows.
+    """Record what the Hub has in manifests: commit, files with hashes, licence, rows.
 
-    With --check, exit 1 if anything drifted since.
+    With --check, exit 1 if anything changed upstream.
     """
-    from curate.hub import client as hub
+    from curate.hub import client
 
     if check and revision is not None:
         raise ConfigError(
-            "--revision", "given with --check", "one of them", "--check looks at the manifest's revision"
+            "--revision", "given with --check", "one of them", "--check uses the manifest's revision"
         )
-    patience = Patience.from_env()
-    hub.reachable(patience)
+    policy = RetryPolicy.from_env()
+    client.reachable(policy)
     if check:
-        _check(names or [], manifests, workers, patience, as_json=as_json)
+        _check(names or [], manifests, workers, policy, as_json=as_json)
     else:
-        _pin(names or _all(), manifests, revision, workers, patience, as_json=as_json)
+        _pin(names or _all(), manifests, revision, workers, policy, as_json=as_json)
 
 
 def _pin(
-    names: list[str], manifests: Path, revision: str | None, workers: int, patience: Patience, *, as_json: bool
+    names: list[str], directory: Path, revision: str | None, workers: int, policy: RetryPolicy, *, as_json: bool
 ) -> None:
-    from curate.hub import manifests as pins
-    from curate.hub import pinning
+    from curate.hub import manifests, pinning
 
     done: list[Manifest] = []
     failures: list[HubError] = []
     for name in names:
         try:
-            done.append(pinning.pin(name, manifests, revision, workers, patience))
+            done.append(pinning.pin(name, directory, revision, workers, policy))
         except Unreachable:
             raise
         except HubError as error:
             failures.append(error)
             continue
-        _news(done[-1], pins.subject(name, manifests).license)
+        _print_surprises(done[-1], manifests.subject(name, directory).license)
     if as_json:
         data([asdict(manifest) for manifest in done])
     else:
         columns = ("source", "commit", "files", "bytes", "rows", "license")
         show(tables.Table("pinned", columns, [_row(manifest) for manifest in done]))
-    _raise(failures)
+    _raise_last(failures)
 
 
 def _all() -> list[str]:
@@ -96,8 +95,8 @@ def _row(manifest: "Manifest") -> tuple[object, ...]:
     return manifest.source, commit, len(manifest.files), size, manifest.rows.counted, manifest.license
 
 
-def _news(manifest: "Manifest", license: str | None) -> None:  # noqa: A002 - the column's name
-    """What is not as the adapter's file says."""
+def _print_surprises(manifest: "Manifest", license: str | None) -> None:  # noqa: A002 - the column's name
+    """Print what differs from the facts in the adapter."""
     rows = manifest.rows
     if None not in (rows.counted, rows.expected) and rows.counted != rows.expected:
         say(f"{manifest.source}: {rows.counted:,} rows by {rows.counted_by}, {rows.expected:,} expected")
@@ -105,18 +104,17 @@ def _news(manifest: "Manifest", license: str | None) -> None:  # noqa: A002 - th
         say(f"{manifest.source}: licence {manifest.license or 'unknown'}, {license} expected")
 
 
-def _raise(failures: list[HubError]) -> None:
+def _raise_last(failures: list[HubError]) -> None:
     for error in failures[:-1]:
         say(f"error: {error}; hint: {error.hint}" if error.hint else f"error: {error}")
     if failures:
         raise failures[-1]
 
 
-def _check(names: list[str], manifests: Path, workers: int, patience: Patience, *, as_json: bool) -> None:
-    from curate.hub import manifests as pins
-    from curate.hub import pinning
+def _check(names: list[str], directory: Path, workers: int, policy: RetryPolicy, *, as_json: bool) -> None:
+    from curate.hub import manifests, pinning
 
-    read = [pins.read(name, manifests) for name in names or _all()]
+    read = [manifests.read(name, directory) for name in names or _all()]
     blank = [manifest.source for manifest in read if manifest.commit is None]
     if blank and (names or len(blank) == len(read)):
         one = blank[0] if names else "no source"
@@ -124,7 +122,7 @@ def _check(names: list[str], manifests: Path, workers: int, patience: Patience, 
     found: list[Drift] = []
     for manifest in read:
         if manifest.commit is not None:
-            found += pinning.drift(manifest, workers, patience)
+            found += pinning.drift(manifest, workers, policy)
     if as_json:
         data([asdict(drift) for drift in found])
     else:
@@ -142,10 +140,11 @@ def fetch(
         typer.Argument(metavar="SOURCE|RECIPE...", help="Sources, eval sets, or recipes (their names or files)."),
     ],
     max_rows: Annotated[
-        int | None, typer.Option("--max-rows", min=1, help="The fewest files that give so many rows per source.")
+        int | None,
+        typer.Option("--max-rows", min=1, help="Fetch only as many files of each source as give N rows."),
     ] = None,
     unpinned: Annotated[
-        bool, typer.Option("--unpinned", help="Take sources without a pinned commit as they are today.")
+        bool, typer.Option("--unpinned", help="Fetch sources without a pinned commit as they are today.")
     ] = False,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
@@ -153,14 +152,13 @@ def fetch(
     wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring the pinned files of sources and eval sets into the workspace, verified by hash.
+    """Fetch the pinned files of sources and eval sets into the workspace, verified by hash.
 
-    A stopped or broken fetch continues where it was, also in the middle of a file.
+    A fetch that was stopped or broke off continues, also in the middle of a file.
     """
-    from curate.hub.fetch import Wish
-    from curate.hub.fetch import fetch as run
+    from curate.hub.fetch import FetchRequest, fetch_all
 
-    wish = Wish(
+    request = FetchRequest(
         names=_sources(names, manifests),
         manifests=manifests,
         max_rows=max_rows,
@@ -169,7 +167,7 @@ def fetch(
         wait=wait,
     )
     place = Workspace(workspace)
-    done = run(wish, place, Patience.from_env(), Terminal())
+    done = fetch_all(request, place, RetryPolicy.from_env(), Terminal())
     if as_json:
         data([{"directory": str(place.raw(name) / one.commit), **asdict(one)} for name, one in done.items()])
         return
@@ -184,7 +182,7 @@ def _files(files: Sized) -> str:
 
 
 def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
-    """The sources that are named, or that a named recipe mixes, each once; a source comes before a recipe."""
+    """The sources named, and those of the recipes named, each once; a name of both is the source."""
     recipes = set(bundled.named("recipe")) - {*_all(), *sources.own(manifests)}
     found: list[str] = []
     for name in names:
@@ -202,22 +200,22 @@ class Terminal:
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._sizes: dict[str, int] = {}
-        self._there: dict[str, int] = {}
+        self._arrived: dict[str, int] = {}
         self._name, self._last = "", 0.0
 
     def say(self, text: str) -> None:
-        """One line."""
+        """Print one line."""
         if self._bar is not None:
             self._bar.console.print(text, markup=False)
         else:
             say(text)
 
     @contextmanager
-    def source(self, order: "Order") -> Iterator[None]:
-        """The files of one source, while they come in."""
+    def source(self, order: "SourceDownloads") -> Iterator[None]:
+        """Show the files of one source while they are transferred."""
         self._name, self._last = order.manifest.source, time.monotonic()
-        self._sizes = {parcel.file.path: parcel.file.bytes for parcel in order.parcels}
-        self._there, self._tasks = {}, {}
+        self._sizes = {download.file.path: download.file.bytes for download in order.downloads}
+        self._arrived, self._tasks = {}, {}
         if not talk().is_terminal:
             say(f"{self._name}: {_files(self._sizes)}, {sum(self._sizes.values()):,} bytes to fetch")
             yield
@@ -234,9 +232,9 @@ class Terminal:
                 self._bar = None
 
     def moved(self, path: str, done: int) -> None:
-        """So many bytes of a file are there."""
-        self._there[path] = done
-        total = sum(self._there.values())
+        """Show that `done` bytes of a file have arrived."""
+        self._arrived[path] = done
+        total = sum(self._arrived.values())
         if self._bar is not None:
             if path not in self._tasks:
                 self._tasks[path] = self._bar.add_task(f"  {path}", total=self._sizes[path])
@@ -248,7 +246,7 @@ class Terminal:
             say(f"{self._name}: {total:,} of {size:,} bytes, {total / max(size, 1):.0%}")
 
     def finished(self, path: str) -> None:
-        """A file is there, verified."""
+        """Show that a file is complete and verified."""
         self.moved(path, self._sizes[path])
         if self._bar is not None:
             self._bar.remove_task(self._tasks.pop(path))

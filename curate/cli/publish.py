@@ -7,13 +7,13 @@ import typer
 from curate import tables
 from curate.cli.options import WORKSPACE, JsonOption, MixArgument, WaitOption, WorkspaceOption
 from curate.cli.output import data, say, show
-from curate.hub.retry import Patience
+from curate.hub.retry import RetryPolicy
 from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the command pays for it
-    from curate.publishing.publish import Preview, Wish
+    from curate.publishing.publish import Preview, PublishRequest
 
 
 def publish(
@@ -38,46 +38,46 @@ def publish(
     """
     from curate.publishing import publish as work
 
-    place, patience = Workspace(workspace), Patience.from_env()
-    wish = work.Wish(
+    place, policy = Workspace(workspace), RetryPolicy.from_env()
+    request = work.PublishRequest(
         mix=find_mix(mix, place), repo=repo, branch=revision, private=private, rights=rights, wait=wait
     )
     if dry_run:
-        _preview(wish, place, patience, as_json=as_json)
+        _preview(request, place, policy, as_json=as_json)
         return
-    done = work.publish(wish, place, patience, say)
+    done = work.publish(request, place, policy, say)
     if as_json:
         data({"repo": repo, "revision": revision, "commit": done.commit, "fresh": done.fresh})
     words = "published" if done.fresh else "already there, no commit made"
-    say(f"{wish.mix.title}: {words}: {done.page} at {done.commit[:10]}")
+    say(f"{request.mix.title}: {words}: {done.page} at {done.commit[:10]}")
     say(f"open:  load_dataset({repo!r}{'' if revision == 'main' else f', revision={revision!r}'})")
 
 
-def _preview(wish: "Wish", place: Workspace, patience: Patience, *, as_json: bool) -> None:
+def _preview(request: "PublishRequest", place: Workspace, policy: RetryPolicy, *, as_json: bool) -> None:
     from curate.publishing import bundle
     from curate.publishing.publish import preview
 
-    found = preview(wish, place, patience, say)
+    found = preview(request, place, policy, say)
     if as_json:
-        data(_plain(wish, found))
+        data(_plain(request, found))
     else:
         rows = [(item.path, item.size) for item in found.items]
         total = ("all", sum(item.size for item in found.items))
-        show(tables.Table(f"would be sent to {wish.repo}@{wish.branch}", ("file", "bytes"), rows, total))
+        show(tables.Table(f"would be sent to {request.repo}@{request.branch}", ("file", "bytes"), rows, total))
         show(tables.Table("would be deleted there", ("file",), [(path,) for path in found.delete or ()]))
         if found.fresh is False:
             say("all of it is there already: no commit would be made")
-    for line in bundle.notes(found.sharing, rights=wish.rights):
+    for line in bundle.notes(found.sharing, rights=request.rights):
         say(line)
-    if not wish.rights:
-        bundle.allow(wish.mix, found.sharing, private=wish.private)
+    if not request.rights:
+        bundle.allow(request.mix, found.sharing, private=request.private)
 
 
-def _plain(wish: "Wish", found: "Preview") -> dict[str, Any]:
+def _plain(request: "PublishRequest", found: "Preview") -> dict[str, Any]:
     return {
-        "repo": wish.repo,
-        "revision": wish.branch,
-        "private": wish.private,
+        "repo": request.repo,
+        "revision": request.branch,
+        "private": request.private,
         "files": [{"path": item.path, "bytes": item.size, "sha256": item.sha256} for item in found.items],
         "sharing": found.sharing.to_dict(),
         "delete": None if found.delete is None else list(found.delete),

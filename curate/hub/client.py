@@ -1,8 +1,8 @@
 """The Hugging Face Hub, through its own client; the only module that imports it.
 
-The client is trusted with addresses, tokens, proxies, offline mode and the cache. It is not trusted with retries
-(most calls have none), with a snapshot when the API fails (it silently gives an old one), nor with bytes: it takes
-wrong ones of the right length, and forgets half a file when the process ends.
+We use the client for addresses, tokens, proxies, offline mode and the cache. We do not use it for retries (most
+calls have none), for snapshots (it silently returns an old one when the API fails) or for downloads (it accepts
+wrong bytes of the right length, and discards a partial file when the process ends).
 """
 
 import json
@@ -50,11 +50,11 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
 from curate import __version__
 from curate.errors import HubError
 from curate.hub.manifests import File
-from curate.hub.retry import CONNECT_SECONDS, RETRIED, Patience, Trouble, retry_after, trying
+from curate.hub.retry import CONNECT_SECONDS, RETRIED, RetryPolicy, TransientError, retried, retry_after
 
 Gated = Literal["auto", "manual"] | bool | None
 
-NOT_THE_HUB = "check HF_ENDPOINT and the proxy: a login page may stand in the way"
+NOT_THE_HUB = "check HF_ENDPOINT and the proxy: a login page may have answered"
 
 Add = CommitOperationAdd
 Delete = CommitOperationDelete
@@ -75,47 +75,47 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes of a file from `start` on; the server may have begun earlier than it was asked to."""
+    """Bytes of a file from `start` on; the server may have begun earlier than requested."""
 
     start: int
     chunks: Iterator[bytes]
 
 
 def page(repo: str) -> str:
-    """Where people see the dataset."""
+    """The address of the dataset's page, without user and password."""
     parts = urlsplit(constants.ENDPOINT)
     host = parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}/datasets/{repo}"  # no user or password
 
 
-def resolve(repo: str, revision: str, patience: Patience) -> Snapshot:
-    """What the repository is at a branch, tag or commit. Raises HubError."""
-    ask = partial(_json, repo, revision, f"revision/{quote(revision, safe='')}")
-    info, _ = trying(patience, f"{repo}@{revision}", ask)
+def resolve(repo: str, revision: str, policy: RetryPolicy) -> Snapshot:
+    """The repository at a branch, tag or commit. Raises HubError."""
+    call = partial(_json, repo, revision, f"revision/{quote(revision, safe='')}")
+    info, _ = retried(policy, f"{repo}@{revision}", call)
     if not isinstance(info, dict) or not isinstance(info.get("sha"), str):
         raise HubError(repo, "the answer is not the Hub's", "a commit", NOT_THE_HUB)
     card = info.get("cardData")
     return Snapshot(
         commit=info["sha"],
-        files=tuple(_tree(repo, info["sha"], patience)),
+        files=tuple(_tree(repo, info["sha"], policy)),
         gated=info.get("gated"),
         card=card if isinstance(card, dict) else {},
     )
 
 
-def _tree(repo: str, commit: str, patience: Patience) -> Iterator[File]:
-    """All files at a commit, page by page, so that a page that fails does not start the listing anew."""
+def _tree(repo: str, commit: str, policy: RetryPolicy) -> Iterator[File]:
+    """All files at a commit, page by page: a page that fails does not restart the listing."""
     call = f"tree/{commit}?recursive=true&expand=false"
     while call:
-        entries, call = trying(patience, f"{repo}@{commit[:10]}", partial(_json, repo, commit, call))
+        entries, call = retried(policy, f"{repo}@{commit[:10]}", partial(_json, repo, commit, call))
         for entry in entries:
             if entry["type"] == "file":
                 yield _file(repo, entry)
 
 
 def _json(repo: str, revision: str, call: str) -> tuple[Any, str]:
-    """The answer to one call of the API of a repository, and the address of its next page ("": it is the last)."""
+    """The answer to one API call, and the address of its next page, empty after the last."""
     url = call if "://" in call else f"{constants.ENDPOINT}/api/datasets/{repo}/{call}"
     with _translated(repo, revision):
         response = get_session().get(url, headers=_headers(), timeout=_timeout())
@@ -131,12 +131,12 @@ def _file(repo: str, entry: dict[str, Any]) -> File:
             return File(path=entry["path"], bytes=lfs["size"], sha256=lfs["oid"])
         return File(path=entry["path"], bytes=entry["size"], git_oid=entry["oid"])
     except ValueError as error:
-        raise HubError(repo, f"lists a file that cannot be taken: {error}") from None
+        raise HubError(repo, f"lists a file that cannot be fetched: {error}") from None
 
 
 @contextmanager
 def reading(repo: str, commit: str, path: str, start: int = 0, stop: int | None = None) -> Iterator[Body]:
-    """The bytes of a file from `start` up to `stop`, as they arrive. Raises Trouble, HubError."""
+    """The bytes of a file from `start` up to `stop`, as they arrive. Raises TransientError, HubError."""
     url = hf_hub_url(repo, path, repo_type="dataset", revision=commit)
     headers = {**_headers(), "Accept-Encoding": "identity"}
     if start or stop is not None:
@@ -151,23 +151,23 @@ def reading(repo: str, commit: str, path: str, start: int = 0, stop: int | None 
 
 
 def _first_byte(response: httpx2.Response) -> int:
-    """Where a 206 says that it begins; a 200 is the whole file."""
+    """The position of the first byte: as a 206 states it, 0 for a 200."""
     span = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     return int(span) if response.status_code == 206 and span.isdigit() else 0
 
 
-def tail(repo: str, commit: str, file: File, length: int, patience: Patience) -> bytes:
+def tail(repo: str, commit: str, file: File, length: int, policy: RetryPolicy) -> bytes:
     """The last bytes of a file. Raises HubError."""
     start = max(file.bytes - length, 0)
 
-    def ask() -> bytes:
+    def read() -> bytes:
         with reading(repo, commit, file.path, start, file.bytes) as body:
             data = b"".join(body.chunks)
             if len(data) < file.bytes - body.start:
-                raise Trouble("the answer ended early")
+                raise TransientError("the answer ended early")
             return data[start - body.start :]
 
-    return trying(patience, f"{repo}/{file.path}", ask)
+    return retried(policy, f"{repo}/{file.path}", read)
 
 
 def cached(repo: str, commit: str, path: str) -> Path | None:
@@ -176,10 +176,10 @@ def cached(repo: str, commit: str, path: str) -> Path | None:
     return Path(found).resolve() if isinstance(found, str) else None
 
 
-def reachable(patience: Patience) -> None:
-    """Raise Unreachable where the Hub's name cannot be found within the seconds a connection may take.
+def reachable(policy: RetryPolicy) -> None:
+    """Raise Unreachable if the Hub's host name is not resolved within CONNECT_SECONDS.
 
-    A resolver may take much longer than that to say so, and no timeout of a client reaches it.
+    A resolver may take much longer, and no timeout of the client applies to it.
     """
     parts = urlsplit(constants.ENDPOINT)
     if constants.is_offline_mode() or getproxies():
@@ -190,7 +190,7 @@ def reachable(patience: Patience) -> None:
         try:
             socket.getaddrinfo(parts.hostname, parts.port or 443)
         except OSError:
-            return  # the client will say it better
+            return  # the client raises a better error
         finally:
             found.set()
 
@@ -198,9 +198,9 @@ def reachable(patience: Patience) -> None:
 
     def wait() -> None:
         if not found.wait(CONNECT_SECONDS):
-            raise Trouble("its name was not found in time", reached=False)
+            raise TransientError("its name was not resolved in time", reached=False)
 
-    trying(patience, str(parts.hostname), wait)
+    retried(policy, str(parts.hostname), wait)
 
 
 def _headers() -> dict[str, str]:
@@ -213,10 +213,9 @@ def _timeout() -> httpx2.Timeout:
 
 @contextmanager
 def _translated(repo: str, revision: str, path: str = "") -> Iterator[None]:
-    """Turn the client's errors into Trouble, which may pass, or a HubError that says what to do.
+    """Turn the client's errors into TransientError or HubError.
 
-    The client's own messages are never shown: they contain signed addresses.
-    """
+    Its messages are never printed: they contain signed addresses."""
     where = f"{repo}/{path}" if path else repo
     try:
         yield
@@ -236,24 +235,24 @@ def _translated(repo: str, revision: str, path: str = "") -> Iterator[None]:
         raise HubError(where, "not the name of a repository", "owner/name") from None
 
 
-def _broken(error: httpx2.TransportError) -> Trouble:
+def _broken(error: httpx2.TransportError) -> TransientError:
     host = urlsplit(str(error.request.url)).hostname or ""
     what = {
         httpx2.ConnectError: f"no connection to {host}",
         httpx2.ConnectTimeout: f"no connection to {host} within {CONNECT_SECONDS:g} s",
         httpx2.ProxyError: "the proxy refuses",
-        httpx2.ReadTimeout: f"{host} went silent for {constants.HF_HUB_DOWNLOAD_TIMEOUT:g} s",
+        httpx2.ReadTimeout: f"{host} sent nothing for {constants.HF_HUB_DOWNLOAD_TIMEOUT:g} s",
     }.get(type(error), f"the connection to {host} broke")
     never = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
-    return Trouble(what, reached=not never or host in _answered)
+    return TransientError(what, reached=not never or host in _answered)
 
 
 def _refused(error: HfHubHTTPError, where: str, repo: str, revision: str) -> Exception:
     status, headers = error.response.status_code, error.response.headers
     if status in RETRIED:
-        return Trouble(f"the Hub answers {status}", wait=_asked(headers))
+        return TransientError(f"the Hub answers {status}", wait=_requested_wait(headers))
     if status == 416:
-        return Trouble("the Hub has fewer bytes than it listed")
+        return TransientError("the Hub has fewer bytes than it listed")
     denied = "your token may not read it" if get_token() else "you have no token"
     login = "run `hf auth login`, or set HF_TOKEN"
     if isinstance(error, GatedRepoError):
@@ -263,7 +262,7 @@ def _refused(error: HfHubHTTPError, where: str, repo: str, revision: str) -> Exc
     if isinstance(error, RevisionNotFoundError):
         return HubError(where, f"no revision {revision}", "", f"curate pin --check; or see {page(repo)}")
     if isinstance(error, EntryNotFoundError):
-        hint = "it vanished upstream: curate pin --check says what else did"
+        hint = "it was removed upstream; curate pin --check lists what else changed"
         return HubError(where, f"no such file at {revision[:10]}", "", hint)
     if isinstance(error, DisabledRepoError):
         return HubError(where, "disabled by the Hub", "", f"see {page(repo)}")
@@ -271,11 +270,11 @@ def _refused(error: HfHubHTTPError, where: str, repo: str, revision: str) -> Exc
         return HubError(where, "the Hub does not know your token", "", login)
     if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
         hint = f"{login}; see {page(repo)}"
-        return HubError(where, f"not there, or private and {denied}", "", hint)
+        return HubError(where, f"does not exist, or is private and {denied}", "", hint)
     return HubError(where, f"the Hub answers {status}", "", f"see {page(repo)}")
 
 
-def _asked(headers: httpx2.Headers) -> float | None:
+def _requested_wait(headers: httpx2.Headers) -> float | None:
     limit = parse_ratelimit_headers(headers)
     if limit is not None and limit.remaining == 0:
         return float(limit.reset_in_seconds)
@@ -286,12 +285,12 @@ def _asked(headers: httpx2.Headers) -> float | None:
 
 
 def token() -> str | None:
-    """The token in use; never to be shown."""
+    """The token in use; never print it."""
     return get_token()
 
 
-def client() -> HfApi:
-    """The client itself, for calls inside `writing`; by itself it waits for ever, and logs signed addresses."""
+def api() -> HfApi:
+    """The client, with timeouts and without its log of signed addresses; call it inside `writing`."""
     get_session().timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     logging.set_verbosity(ERROR)
     return HfApi(library_name="curate", library_version=__version__)
@@ -299,24 +298,24 @@ def client() -> HfApi:
 
 @contextmanager
 def writing(repo: str, branch: str = "main") -> Iterator[None]:
-    """Translate what `client()` raises. Raises Trouble, also where another commit came first, and HubError."""
+    """Turn errors of `api()` into HubError or TransientError, also when another commit came first."""
     with _translated(repo, branch):
         try:
             yield
-        except RuntimeError as error:  # the client's word for an upload that failed, whatever the cause
+        except RuntimeError as error:  # what the client raises for any failed upload
             cause = error.__cause__
             if isinstance(cause, httpx2.TransportError) or _passes(cause):
                 raise cause from None
-            raise Trouble("an upload failed") from None
+            raise TransientError("an upload failed") from None
         except HfHubHTTPError as error:
             if error.response.status_code == 412:
-                raise Trouble("another commit came first") from None
+                raise TransientError("another commit came first") from None
             if error.response.status_code == 403:
                 hint = "use a token that may: run `hf auth login`, or set HF_TOKEN"
                 raise HubError(repo, "your token may not write to it", "", hint) from None
             raise
         except json.JSONDecodeError:
-            raise Trouble("the answer is not JSON") from None
+            raise TransientError("the answer is not JSON") from None
 
 
 def _passes(cause: BaseException | None) -> TypeGuard[HfHubHTTPError]:

@@ -1,4 +1,4 @@
-"""What is known of the bundled sources' rows and files before anything is pinned, and where that is known from.
+"""Expected rows and files of the bundled sources before anything is pinned, and the origin of each number.
 
 Row counts change upstream, so each comes with its origin; `curate pin` counts again where the files allow it.
 """

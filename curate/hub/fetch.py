@@ -1,7 +1,7 @@
-"""Pinned files into the workspace: what is needed, what is there, what the disk takes; then the transfer.
+"""Fetch pinned files into the workspace: choose them, skip those present, check the disk space, then transfer.
 
-Files lie under `<workspace>/raw/<source>/<commit>/` as published; the receipt (`curate.hub.receipts`) is written
-last.
+Files are stored as published under `<workspace>/raw/<source>/<commit>/`; the receipt (`curate.hub.receipts`) is
+written last.
 """
 
 import dataclasses
@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Protocol
 
 from curate.errors import HubError, WorkspaceError
-from curate.hub import client as hub
-from curate.hub import manifests as pins
+from curate.hub import client, manifests
 from curate.hub.manifests import File, Manifest
 from curate.hub.pinning import blank, observe, with_rows
 from curate.hub.receipts import Receipt, receipt, there
-from curate.hub.retry import Patience, Unreachable
-from curate.hub.transfer import Parcel, Watch, transfer
+from curate.hub.retry import RetryPolicy, Unreachable
+from curate.hub.transfer import Download, ProgressListener, transfer
 from curate.workspace import Workspace, write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class FetchRequest:
     """What to fetch, and how."""
 
     names: tuple[str, ...]
@@ -36,41 +35,44 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """The files of one source to have, and those of them to bring."""
+class SourceDownloads:
+    """The files of one source that are needed, and the downloads of those that are missing."""
 
     manifest: Manifest
     pinned: bool
     files: tuple[File, ...]
-    parcels: tuple[Parcel, ...]
+    downloads: tuple[Download, ...]
 
     @property
     def bytes(self) -> int:
-        """Size of all files to bring."""
-        return sum(parcel.file.bytes for parcel in self.parcels)
+        """Size of all files to download."""
+        return sum(download.file.bytes for download in self.downloads)
 
 
-class Display(Watch, Protocol):
-    """Who is told how a fetch goes."""
+class Display(ProgressListener, Protocol):
+    """Shows the progress of a fetch."""
 
     @contextmanager
-    def source(self, order: Order) -> Iterator[None]:
-        """The files of one source, while they come in."""
+    def source(self, order: SourceDownloads) -> Iterator[None]:
+        """Show the files of one source while they are transferred."""
         ...
 
 
-def fetch(wish: Wish, workspace: Workspace, patience: Patience, show: Display) -> dict[str, Receipt]:
-    """Bring the files of all sources; one that fails does not keep the others from coming.
+def fetch_all(
+    request: FetchRequest, workspace: Workspace, policy: RetryPolicy, show: Display
+) -> dict[str, Receipt]:
+    """Fetch the files of all sources; if one source fails, the others are still fetched.
 
-    Raises HubError, WorkspaceError (disk too small, before anything is brought), ConfigError.
+    Raises HubError, ConfigError, and before any transfer WorkspaceError if the disk is too small.
     """
     done: dict[str, Receipt] = {}
     failures: list[HubError] = []
-    orders = [order for name in wish.names if (order := _tried(wish, workspace, patience, name, failures))]
+    tried = (_order_or_failure(request, workspace, policy, name, failures) for name in request.names)
+    orders = [order for order in tried if order is not None]
     _check_space(orders, workspace)
     for order in orders:
         try:
-            done[order.manifest.source] = _bring(order, wish, workspace, patience, show)
+            done[order.manifest.source] = _fetch_source(order, request, workspace, policy, show)
         except Unreachable:
             raise
         except HubError as error:
@@ -82,11 +84,11 @@ def fetch(wish: Wish, workspace: Workspace, patience: Patience, show: Display) -
     return done
 
 
-def _tried(
-    wish: Wish, workspace: Workspace, patience: Patience, name: str, failures: list[HubError]
-) -> Order | None:
+def _order_or_failure(
+    request: FetchRequest, workspace: Workspace, policy: RetryPolicy, name: str, failures: list[HubError]
+) -> SourceDownloads | None:
     try:
-        return _order(wish, workspace, patience, name)
+        return _order(request, workspace, policy, name)
     except Unreachable:
         raise
     except HubError as error:
@@ -94,42 +96,42 @@ def _tried(
         return None
 
 
-def _order(wish: Wish, workspace: Workspace, patience: Patience, name: str) -> Order:
-    manifest = pins.read(name, wish.manifests)
+def _order(request: FetchRequest, workspace: Workspace, policy: RetryPolicy, name: str) -> SourceDownloads:
+    manifest = manifests.read(name, request.manifests)
     pinned = manifest.commit is not None
     if not pinned:
-        if not wish.unpinned:
+        if not request.unpinned:
             raise HubError(name, "not pinned", "a commit in its manifest", f"curate pin {name}, or add --unpinned")
-        hub.reachable(patience)
-        manifest = observe(blank(name, wish.manifests), manifest.revision, wish.workers, patience)
+        client.reachable(policy)
+        manifest = observe(blank(name, request.manifests), manifest.revision, request.workers, policy)
     files, commit = manifest.files, str(manifest.commit)
-    if wish.max_rows is not None:
-        files = with_rows(manifest, commit, files, wish.workers, patience, {})
-        files = pins.enough(files, manifest.patterns, wish.max_rows)
+    if request.max_rows is not None:
+        files = with_rows(manifest, commit, files, request.workers, policy, {})
+        files = manifests.enough(files, manifest.patterns, request.max_rows)
     before = receipt(workspace, name)
     folder = workspace.raw(name) / commit
     missing = [file for file in files if not there(folder / file.path, file)]
-    parcels = tuple(_parcel(manifest, file, workspace, before) for file in missing)
-    return Order(manifest=manifest, pinned=pinned, files=files, parcels=parcels)
+    downloads = tuple(_download(manifest, file, workspace, before) for file in missing)
+    return SourceDownloads(manifest=manifest, pinned=pinned, files=files, downloads=downloads)
 
 
-def _parcel(manifest: Manifest, file: File, workspace: Workspace, before: Receipt | None) -> Parcel:
-    """A file that an older commit or the Hub cache has need not travel."""
+def _download(manifest: Manifest, file: File, workspace: Workspace, before: Receipt | None) -> Download:
+    """The download of a file, with the local copies of an older commit or of the Hub cache that may replace it."""
     folder, commit = workspace.raw(manifest.source), str(manifest.commit)
-    near = [folder / before.commit / old.path for old in before.files if old.hash == file.hash] if before else []
-    in_cache = hub.cached(manifest.repo, commit, file.path)
-    candidates = [*near, in_cache] if in_cache is not None else near
-    return Parcel(
+    copies = [folder / before.commit / old.path for old in before.files if old.hash == file.hash] if before else []
+    in_cache = client.cached(manifest.repo, commit, file.path)
+    candidates = [*copies, in_cache] if in_cache is not None else copies
+    return Download(
         repo=manifest.repo,
         commit=commit,
         file=file,
         target=folder / commit / file.path,
-        near=tuple(path for path in candidates if there(path, file)),
+        copies=tuple(path for path in candidates if there(path, file)),
     )
 
 
-def _check_space(orders: Sequence[Order], workspace: Workspace) -> None:
-    need = sum(parcel.missing for order in orders for parcel in order.parcels)
+def _check_space(orders: Sequence[SourceDownloads], workspace: Workspace) -> None:
+    need = sum(download.missing for order in orders for download in order.downloads)
     folder = workspace.root.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -139,17 +141,19 @@ def _check_space(orders: Sequence[Order], workspace: Workspace) -> None:
         raise WorkspaceError(str(workspace.root), f"{free:,} bytes free", f"{need:,} bytes for the fetch", hint)
 
 
-def _bring(order: Order, wish: Wish, workspace: Workspace, patience: Patience, show: Display) -> Receipt:
+def _fetch_source(
+    order: SourceDownloads, request: FetchRequest, workspace: Workspace, policy: RetryPolicy, show: Display
+) -> Receipt:
     """Transfer one source and write its receipt."""
     manifest = order.manifest
     folder = workspace.raw(manifest.source)
-    with Workspace(folder).hold(wait=wish.wait):  # one fetch of a source at a time; a build may go on beside it
-        if order.parcels:
-            if any(not parcel.near for parcel in order.parcels):
-                hub.reachable(patience)
+    with Workspace(folder).hold(wait=request.wait):  # one fetch of a source at a time; a build may go on beside it
+        if order.downloads:
+            if any(not download.copies for download in order.downloads):
+                client.reachable(policy)
             with show.source(order):
-                transfer(order.parcels, wish.workers, patience, show)
-        have = _have(order, receipt(workspace, manifest.source), folder)
+                transfer(order.downloads, request.workers, policy, show)
+        have = _present(order, receipt(workspace, manifest.source), folder)
         done = Receipt(
             source=manifest.source,
             repo=manifest.repo,
@@ -165,7 +169,7 @@ def _bring(order: Order, wish: Wish, workspace: Workspace, patience: Patience, s
     return done
 
 
-def _have(order: Order, before: Receipt | None, folder: Path) -> tuple[File, ...]:
+def _present(order: SourceDownloads, before: Receipt | None, folder: Path) -> tuple[File, ...]:
     """The files of this fetch and those of an earlier one of the same commit, sorted by path."""
     files = {file.path: dataclasses.replace(file, rows=None) for file in order.files}
     if before is not None and before.commit == order.manifest.commit:

@@ -1,9 +1,8 @@
-"""The manifest of a source: what the Hub had at one commit, written by the machine and kept under version control.
+"""The manifest of a source: the files of its repository at one commit, written by `curate pin`.
 
-A manifest without a commit says what would be pinned; `curate pin` fills in the rest. It is in the manifests
-directory as `<source>.yaml`, beside users' own manifests, which have a key `adapter`; the pinned facts of such a
-source are in `<source>.pin.yaml`, those of an eval set in `evalsets/<name>.yaml`. Without a file there, the
-bundled manifest is read.
+A manifest without a commit states what would be pinned. The manifests directory has it as `<source>.yaml`, beside
+users' own manifests, which have a key `adapter`. The pinned facts of such a source are in `<source>.pin.yaml`,
+those of an eval set in `evalsets/<name>.yaml`. Without a file there, the bundled manifest is read.
 """
 
 import fnmatch
@@ -31,7 +30,7 @@ EVALSETS = "evalsets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """One file of a repository: LFS files are known by sha256, regular ones by their git blob id."""
+    """One file of a repository, identified by sha256 if it is an LFS file, else by its git blob id."""
 
     path: str
     bytes: int
@@ -46,19 +45,19 @@ class File:
         if self.bytes < 0:
             raise ValueError(f"{self.path} has {self.bytes} bytes")
         if (self.sha256 is None) == (self.git_oid is None):
-            raise ValueError(f"{self.path} needs sha256 or git_oid, one of them")
+            raise ValueError(f"{self.path} needs either sha256 or git_oid")
         if not (SHA256.fullmatch(self.sha256 or "0" * 64) and COMMIT.fullmatch(self.git_oid or "0" * 40)):
-            raise ValueError(f"{self.path} has a hash that is none")
+            raise ValueError(f"{self.path} has a hash of the wrong form")
 
     @property
     def hash(self) -> str:
-        """The hash, with its kind."""
+        """The hash after its kind, such as `sha256 9f86...`."""
         return f"sha256 {self.sha256}" if self.sha256 else f"git {self.git_oid}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Rows that the adapter expects and why; rows counted at the commit and from what."""
+    """The rows that the adapter expects and the origin of that number; the rows counted at the commit, and how."""
 
     expected: int | None = None
     origin: str = UNKNOWN
@@ -76,7 +75,7 @@ class Patterns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """Pinned facts of one source; `revision` is the branch or tag that `commit` was found at."""
+    """Pinned facts of one source; `revision` is the branch or tag that pointed to `commit`."""
 
     source: str
     repo: str
@@ -94,7 +93,7 @@ class Manifest:
         if self.commit is not None and not COMMIT.fullmatch(self.commit):
             raise ValueError(f"commit is {self.commit!r}; it is 40 hex digits")
         if (self.commit is None) != (not self.files):
-            raise ValueError("commit and files belong together: both or none")
+            raise ValueError("commit and files belong together: give both or neither")
         if len({file.path for file in self.files}) < len(self.files):
             raise ValueError("a file is listed twice")
 
@@ -128,7 +127,7 @@ def blank(name: str, about: Source | EvalSet) -> Manifest:
 
 
 def path_of(name: str, directory: Path) -> Path:
-    """Where the manifest of a source or eval set lies."""
+    """The path of the manifest of a source or eval set."""
     if name in evalsets.names():
         return directory / EVALSETS / f"{name}.yaml"
     own = name in sources.own(directory)
@@ -136,10 +135,9 @@ def path_of(name: str, directory: Path) -> Path:
 
 
 def read(name: str, directory: Path) -> Manifest:
-    """The manifest of a source or eval set, the bundled one where the directory has none; blank without either.
+    """The manifest of a source or eval set, the bundled one if the directory has none, else a blank one.
 
-    Raises ConfigError for an unknown one, a file that is no manifest, or one pinned for other files than the
-    adapter reads.
+    Raises ConfigError for an unknown name, an invalid file, or a manifest pinned for files of another adapter.
     """
     facts = blank(name, subject(name, directory))
     path = path_of(name, directory)
@@ -154,18 +152,28 @@ def read(name: str, directory: Path) -> Manifest:
         ("patterns", manifest.patterns, facts.patterns),
     ):
         if found != expected:
-            shown = f"not those of the adapter of {name}" if what == "patterns" else f"found {found!r}"
-            raise ConfigError(f"{path}: $.{what}", shown, "" if what == "patterns" else repr(expected), again)
+            difference = f"not those of the adapter of {name}" if what == "patterns" else f"found {found!r}"
+            raise ConfigError(f"{path}: $.{what}", difference, "" if what == "patterns" else repr(expected), again)
     return manifest
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes whatever curate.config would read as a number: a hash may look like 12e45."""
+    """A dumper that quotes text which curate.config would read as a number: a hash may look like 12e45."""
 
 
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
+
+
+BREAKS = frozenset("\x85\u2028\u2029")  # line breaks to YAML, which only double quotes keep
+
+
+def _string(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if BREAKS & set(value) else None)
+
+
+_Dumper.add_representer(str, _string)
 
 
 def text(manifest: Manifest) -> str:
@@ -190,7 +198,7 @@ def _flow(value: dict[str, Any]) -> str:
 
 
 def write(manifest: Manifest, directory: Path) -> Path:
-    """Publish the manifest in the directory; an equal file is left untouched."""
+    """Write the manifest into the directory; an equal file is not rewritten."""
     path = path_of(manifest.source, directory)
     content = text(manifest)
     if not path.exists() or path.read_text(encoding="utf-8") != content:
@@ -200,7 +208,7 @@ def write(manifest: Manifest, directory: Path) -> Path:
 
 
 def archive(pattern: str) -> str:
-    """The file that a pattern means: `archive.zip!member` is a file of the archive."""
+    """The file that a pattern names: for `archive.zip!member`, the archive."""
     return pattern.partition("!")[0]
 
 
@@ -223,7 +231,7 @@ def is_row_file(path: str, patterns: Patterns) -> bool:
 
 
 def needed(files: Iterable[File], patterns: Patterns) -> tuple[File, ...]:
-    """The files that the source reads, sorted by path; a media pattern may mean a whole directory."""
+    """The files that the source reads, sorted by path; a media pattern may name a whole directory."""
 
     def wanted(path: str) -> bool:
         if is_row_file(path, patterns):
@@ -268,7 +276,7 @@ def _fewest(files: Sequence[File], rows: int) -> list[File]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """One thing that is no longer upstream as it was pinned."""
+    """One fact that differs upstream from what was pinned."""
 
     source: str
     what: str
@@ -277,7 +285,7 @@ class Drift:
 
 
 def compare(pinned: Manifest, now: Manifest) -> list[Drift]:
-    """What drifted between a manifest and the same source as it is upstream now; empty when nothing did."""
+    """The differences between a manifest and the same source upstream now."""
     facts = [
         ("commit", (pinned.commit or "")[:10], (now.commit or "")[:10]),
         ("license", pinned.license, now.license),

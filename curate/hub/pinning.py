@@ -1,4 +1,4 @@
-"""From a repository on the Hub to a manifest: resolve, choose the files, count the rows."""
+"""Make a manifest from a repository on the Hub: resolve the commit, choose the files, count the rows."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,16 @@ import pyarrow.parquet as pq
 
 from curate import config, evalsets
 from curate.errors import ConfigError, HubError
-from curate.hub import client as hub
-from curate.hub import manifests
+from curate.hub import client, manifests
 from curate.hub.expected_rows import CHOICES
 from curate.hub.manifests import Drift, File, Manifest, Rows
-from curate.hub.retry import Patience
+from curate.hub.retry import RetryPolicy
 
 FOOTER = 64 << 10  # most footers are smaller; a larger one costs a second request
 
 
-def pin(name: str, directory: Path, revision: str | None, workers: int, patience: Patience) -> Manifest:
-    """Write the manifest of a source as it is upstream now, at the revision or the one it was pinned at before.
+def pin(name: str, directory: Path, revision: str | None, workers: int, policy: RetryPolicy) -> Manifest:
+    """Write the manifest of a source as it is upstream now, at `revision` or else at its pinned revision.
 
     Raises HubError, and ConfigError for an unknown source.
     """
@@ -29,7 +28,7 @@ def pin(name: str, directory: Path, revision: str | None, workers: int, patience
     path = manifests.path_of(name, directory)
     if revision is None and path.exists():
         revision = config.load(path, Manifest).revision
-    manifest = observe(facts, revision or "main", workers, patience)
+    manifest = observe(facts, revision or "main", workers, policy)
     manifests.write(manifest, directory)
     return manifest
 
@@ -42,26 +41,26 @@ def blank(name: str, directory: Path) -> Manifest:
     return facts
 
 
-def drift(pinned: Manifest, workers: int, patience: Patience) -> list[Drift]:
-    """What is no longer upstream as it was pinned. Raises HubError."""
+def drift(pinned: Manifest, workers: int, policy: RetryPolicy) -> list[Drift]:
+    """The differences between a manifest and its source upstream. Raises HubError."""
     known = {file.hash: file.rows for file in pinned.files if file.rows is not None}
-    return manifests.compare(pinned, observe(pinned, pinned.revision, workers, patience, known))
+    return manifests.compare(pinned, observe(pinned, pinned.revision, workers, policy, known))
 
 
 def observe(
-    facts: Manifest, revision: str, workers: int, patience: Patience, known: Mapping[str, int] | None = None
+    facts: Manifest, revision: str, workers: int, policy: RetryPolicy, known: Mapping[str, int] | None = None
 ) -> Manifest:
     """The manifest of a source as it is upstream at a revision; `known` gives rows of files by hash.
 
-    Raises HubError, also where the repository has none of the files that the adapter reads.
+    Raises HubError, also if the repository has none of the files that the adapter reads.
     """
-    snapshot = hub.resolve(facts.repo, revision, patience)
+    snapshot = client.resolve(facts.repo, revision, policy)
     files = manifests.needed(snapshot.files, facts.patterns)
     if facts.source in evalsets.names():
         files = _in_one_layout(facts, files, snapshot.commit)
     else:
         _check_found(facts, files, snapshot.commit)
-    files = with_rows(facts, snapshot.commit, files, workers, patience, known or {})
+    files = with_rows(facts, snapshot.commit, files, workers, policy, known or {})
     return dataclasses.replace(
         facts,
         revision=revision,
@@ -82,7 +81,7 @@ def _check_found(facts: Manifest, files: Sequence[File], commit: str) -> None:
 
 
 def _no_such_file(facts: Manifest, pattern: str, commit: str) -> HubError:
-    hint = f"upstream has changed its layout; an older --revision may do; see {hub.page(facts.repo)}"
+    hint = f"upstream has changed its layout; an older --revision may work; see {client.page(facts.repo)}"
     return HubError(f"{facts.repo}@{commit[:10]}", f"no file matches {pattern}", "", hint)
 
 
@@ -103,7 +102,12 @@ def _in_one_layout(facts: Manifest, files: Sequence[File], commit: str) -> tuple
 
 
 def with_rows(
-    facts: Manifest, commit: str, files: Sequence[File], workers: int, patience: Patience, known: Mapping[str, int]
+    facts: Manifest,
+    commit: str,
+    files: Sequence[File],
+    workers: int,
+    policy: RetryPolicy,
+    known: Mapping[str, int],
 ) -> tuple[File, ...]:
     """The files, Parquet ones with their number of rows, read from the end of each. Raises HubError."""
 
@@ -114,21 +118,21 @@ def with_rows(
             return file
         rows = known.get(file.hash)
         if rows is None:
-            rows = _parquet_rows(facts.repo, commit, file, patience)
+            rows = _parquet_rows(facts.repo, commit, file, policy)
         return dataclasses.replace(file, rows=rows)
 
     with ThreadPoolExecutor(workers) as pool:
         return tuple(pool.map(counted, files))
 
 
-def _parquet_rows(repo: str, commit: str, file: File, patience: Patience) -> int | None:
+def _parquet_rows(repo: str, commit: str, file: File, policy: RetryPolicy) -> int | None:
     """The rows that a Parquet footer states; None where there is no such footer."""
-    data = hub.tail(repo, commit, file, FOOTER, patience)
+    data = client.tail(repo, commit, file, FOOTER, policy)
     length = int.from_bytes(data[-8:-4], "little") + 8
     if data[-4:] != b"PAR1" or length > file.bytes:
         return None
     if length > len(data):
-        data = hub.tail(repo, commit, file, length, patience)
+        data = client.tail(repo, commit, file, length, policy)
     try:
         rows: int = pq.read_metadata(pa.BufferReader(b"PAR1" + data[-length:])).num_rows
     except (pa.ArrowInvalid, OSError):

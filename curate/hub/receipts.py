@@ -1,7 +1,7 @@
-"""What a fetch left in the workspace: its receipt, and the files that it stands for.
+"""The receipt of a fetch, and the files that it lists.
 
-The receipt, `<workspace>/raw/<source>/fetched.json`, is written last: it says which commit is whole, and with
-which hashes. Nothing here needs the Hub.
+The receipt, `<workspace>/raw/<source>/fetched.json`, is written last. It names the commit and the hash of each
+file. Nothing here needs the Hub.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from curate.workspace import Workspace, read_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What a finished fetch left behind; `complete` is false where --max-rows left files out."""
+    """The facts of a finished fetch; `complete` is False if --max-rows left files out."""
 
     source: str
     repo: str
@@ -48,9 +48,9 @@ def receipt(workspace: Workspace, source: str) -> Receipt | None:
 
 
 def fetched(workspace: Workspace, source: str, commit: str | None = None) -> Fetched | None:
-    """Where the raw files of a source lie, at which commit and under which licence; None if they were not fetched.
+    """The directory, commit and licence of the fetched files of a source; None if they were not fetched.
 
-    Raises WorkspaceError where they are not of the pinned `commit`, or a file is missing or has another size.
+    Raises WorkspaceError if they are not of the pinned `commit`, or if a file is missing or has another size.
     """
     found = receipt(workspace, source)
     if found is None:
@@ -76,5 +76,5 @@ def fetched(workspace: Workspace, source: str, commit: str | None = None) -> Fet
 
 
 def there(path: Path, file: File) -> bool:
-    """Only verified files take their names, so the size is enough to see one that was cut or replaced since."""
+    """Whether the file is present with its size. Only verified files get their names, so no hash is needed."""
     return path.is_file() and path.stat().st_size == file.bytes

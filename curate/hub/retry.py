@@ -1,7 +1,6 @@
-"""When a network request is tried again, how long is waited before, and when it is given up.
+"""Retries of network requests: which failures are retried, how long to sleep before, and when to give up.
 
-The one place for this policy: the Hub's client retries some calls, some statuses and some broken connections, and
-not the others.
+Every request uses this policy: the Hub's own client retries only some calls, statuses and broken connections.
 """
 
 import os
@@ -19,13 +18,13 @@ T = TypeVar("T")
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 30.0
-CONNECT_SECONDS = 3.0  # a host that never answered is given up after this long
+CONNECT_SECONDS = 3.0  # after this long, give up a host that has never answered
 
 
-class Trouble(Exception):  # noqa: N818 - not yet an error: most of it goes away
-    """A request failed in a way that may pass; `wait` is what the server asked for, in seconds.
+class TransientError(Exception):
+    """A request failed, but may succeed later; `wait` is the delay in seconds that the server requested.
 
-    `reached` is false where no connection came about and the host has not answered this process before.
+    `reached` is False if there was no connection and the host has not answered this process before.
     """
 
     def __init__(self, what: str, *, wait: float | None = None, reached: bool = True) -> None:
@@ -34,12 +33,12 @@ class Trouble(Exception):  # noqa: N818 - not yet an error: most of it goes away
 
 
 class Unreachable(HubError):  # noqa: N818 - says what the host is
-    """No connection to the host at all: there is no use in trying the next file."""
+    """The host cannot be reached at all, so that no other file of it can be fetched either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How often and how long to try without any progress; progress (a new byte) starts the count anew."""
+class RetryPolicy:
+    """The limits of attempts without progress, by number and by seconds. A new byte resets both."""
 
     attempts: int = 8
     seconds: float = 600.0
@@ -47,7 +46,7 @@ class Patience:
 
     @classmethod
     def from_env(cls) -> Self:
-        """CURATE_HUB_ATTEMPTS, CURATE_HUB_SECONDS and CURATE_HUB_FIRST_WAIT. Raises ConfigError."""
+        """The policy by CURATE_HUB_ATTEMPTS, CURATE_HUB_SECONDS, CURATE_HUB_FIRST_WAIT. Raises ConfigError."""
         return cls(
             attempts=int(_positive("CURATE_HUB_ATTEMPTS", cls().attempts)),
             seconds=_positive("CURATE_HUB_SECONDS", cls().seconds),
@@ -68,55 +67,57 @@ def _positive(name: str, default: float) -> float:
     return number
 
 
-class Tries:
-    """The tries of one request. `key` names it; equal keys wait equally long, different ones apart."""
+class Attempts:
+    """The attempts of one request. `key` seeds the jitter: requests retry at different times."""
 
-    def __init__(self, patience: Patience, key: str, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._patience, self._key, self._sleep = patience, key, sleep
+    def __init__(self, policy: RetryPolicy, key: str, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._policy, self._key, self._sleep = policy, key, sleep
         self._failed, self._since, self._best = 0, time.monotonic(), 0
 
     def progress(self, position: int) -> None:
-        """Bytes came in up to this position; if none came so far before, count anew."""
+        """Record that bytes up to `position` arrived; more than ever before resets the limits."""
         if position > self._best:
             self._failed, self._since, self._best = 0, time.monotonic(), position
 
-    def after(self, trouble: Trouble, where: str) -> None:
-        """Wait as long as is right after this failure. Raises HubError where patience ends."""
+    def sleep_after(self, error: TransientError, where: str) -> None:
+        """Sleep before the next attempt. Raises HubError when the policy gives up."""
         self._failed += 1
-        wait = self.wait(trouble)
+        wait = self.wait(error)
         gone = time.monotonic() - self._since
-        spent = self._failed >= self._patience.attempts
-        if not trouble.reached and (spent or gone + wait > CONNECT_SECONDS):
+        spent = self._failed >= self._policy.attempts
+        if not error.reached and (spent or gone + wait > CONNECT_SECONDS):
             hint = "check the network, proxy and HF_ENDPOINT; files in the Hub cache work with HF_HUB_OFFLINE=1"
-            raise Unreachable(where, trouble.what, "an answer", hint) from None
-        if spent or gone + wait > self._patience.seconds:
-            asked = f", and the server asks to wait {wait:,.0f} s" if trouble.wait is not None else ""
+            raise Unreachable(where, error.what, "an answer", hint) from None
+        if spent or gone + wait > self._policy.seconds:
+            requested = f", and the server asks to wait {wait:,.0f} s" if error.wait is not None else ""
             times = f"{self._failed} times" if self._failed > 1 else "once"
             hint = "run the same command again later: it continues from what is there"
-            raise HubError(where, f"{trouble.what} ({times} in {gone:,.0f} s{asked})", "an answer", hint) from None
+            raise HubError(
+                where, f"{error.what} ({times} in {gone:,.0f} s{requested})", "an answer", hint
+            ) from None
         self._sleep(wait)
 
-    def wait(self, trouble: Trouble) -> float:
-        """Seconds: what the server asked for, else doubling from the first wait; with jitter from the key."""
+    def wait(self, error: TransientError) -> float:
+        """Seconds to sleep: as the server requested, else doubling from the first wait; with jitter."""
         jitter = xxhash.xxh3_64_intdigest(f"{self._key}|{self._failed}".encode()) / 2**64
-        if trouble.wait is not None:
-            return trouble.wait + jitter * self._patience.first_wait
-        doubled = self._patience.first_wait * 2.0 ** min(self._failed - 1, 30)
+        if error.wait is not None:
+            return error.wait + jitter * self._policy.first_wait
+        doubled = self._policy.first_wait * 2.0 ** min(self._failed - 1, 30)
         return min(doubled, LONGEST_WAIT) * (0.5 + jitter / 2)
 
 
-def trying(patience: Patience, where: str, call: Callable[[], T]) -> T:
-    """The call's answer, however often that takes. Raises HubError where patience ends."""
-    tries = Tries(patience, where)
+def retried(policy: RetryPolicy, where: str, call: Callable[[], T]) -> T:
+    """Repeat `call` while it raises TransientError. Raises HubError when the policy gives up."""
+    attempts = Attempts(policy, where)
     while True:
         try:
             return call()
-        except Trouble as trouble:
-            tries.after(trouble, where)
+        except TransientError as error:
+            attempts.sleep_after(error, where)
 
 
 def retry_after(value: str, now: float) -> float | None:
-    """Seconds that a Retry-After header means at the time `now`: a number or a date; None where it is neither."""
+    """The seconds from `now` that a Retry-After header states as a number or a date; None if it is neither."""
     text = value.strip()
     if text.isascii() and text.isdigit():
         return float(text)

@@ -1,6 +1,6 @@
-"""Files from the Hub, in parallel: received into a hidden part file, verified by hash, then moved to their names.
+"""Download files from the Hub in parallel: into a hidden part file, verified by hash, then renamed.
 
-A part file outlives its process: the next one hashes what is there and asks the Hub for the rest.
+A part file outlives its process: the next one hashes what it holds and requests the rest.
 """
 
 import hashlib
@@ -15,80 +15,80 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from curate.errors import HubError
-from curate.hub import client as hub
+from curate.hub import client
 from curate.hub.manifests import File
-from curate.hub.retry import Patience, Tries, Trouble
+from curate.hub.retry import Attempts, RetryPolicy, TransientError
 
 CHUNK = 1 << 20
-WRONG = 3  # so many wrong files are received before we say that the Hub has no right one
+WRONG = 3  # downloads of one file with the wrong hash before it is an error
 POLL = 0.1  # seconds between looks at the workers
 
 
-class Watch(Protocol):
-    """Who is told how files come in; always in the thread that called."""
+class ProgressListener(Protocol):
+    """Receives the progress of a transfer, always in the thread that called `transfer`."""
 
     def say(self, text: str) -> None:
-        """One line for people."""
+        """Print one line."""
         ...
 
     def moved(self, path: str, done: int) -> None:
-        """So many bytes of a file are there."""
+        """The first `done` bytes of a file have arrived."""
         ...
 
     def finished(self, path: str) -> None:
-        """A file is there, verified."""
+        """A file is complete and verified."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
-    """One file to bring to `target`; `near` are files on this machine that may have its bytes already."""
+class Download:
+    """One file to download to `target`; `copies` are local files that may have the same bytes."""
 
     repo: str
     commit: str
     file: File
     target: Path
-    near: tuple[Path, ...] = ()
+    copies: tuple[Path, ...] = ()
 
     @property
     def part(self) -> Path:
-        """Where its bytes gather."""
+        """The hidden file that receives the bytes."""
         return self.target.with_name(f".{self.target.name}.part")
 
     @property
     def missing(self) -> int:
-        """Bytes that the disk has yet to take."""
-        if any(_same_disk(near, self.target) for near in self.near):
+        """Bytes that will still be written to the disk."""
+        if any(_same_disk(copy, self.target) for copy in self.copies):
             return 0
         return max(self.file.bytes - (self.part.stat().st_size if self.part.exists() else 0), 0)
 
 
-def _same_disk(near: Path, target: Path) -> bool:
+def _same_disk(copy: Path, target: Path) -> bool:
     folder = next(parent for parent in target.parents if parent.exists())
-    return near.stat().st_dev == folder.stat().st_dev
+    return copy.stat().st_dev == folder.stat().st_dev
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: another file failed, or Ctrl-C
-    """The transfer ends; part files stay."""
+    """The transfer ends; part files are kept."""
 
 
 Event = tuple[str, str, int]
 
 
-def transfer(parcels: Sequence[Parcel], workers: int, patience: Patience, watch: Watch) -> None:
-    """Bring all parcels to their targets. The first failure, or Ctrl-C, stops the rest; part files stay.
+def transfer(downloads: Sequence[Download], workers: int, policy: RetryPolicy, listener: ProgressListener) -> None:
+    """Carry out all downloads. The first failure, or Ctrl-C, stops the rest; part files are kept.
 
     Raises HubError, OSError (a full disk).
     """
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
     stop = threading.Event()
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_Carrier(parcel, patience, stop, events).carry) for parcel in parcels]
+        futures = [pool.submit(_Downloader(download, policy, stop, events).run) for download in downloads]
         pending = set(futures)
         try:
             while pending:
                 done, pending = wait(pending, POLL, FIRST_EXCEPTION)
-                _tell(events, watch)
+                _forward(events, listener)
                 for future in done:
                     future.result()
         finally:
@@ -97,46 +97,48 @@ def transfer(parcels: Sequence[Parcel], workers: int, patience: Patience, watch:
                 future.cancel()
 
 
-def _tell(events: queue.SimpleQueue[Event], watch: Watch) -> None:
+def _forward(events: queue.SimpleQueue[Event], listener: ProgressListener) -> None:
     while not events.empty():
         kind, text, done = events.get()
         if kind == "say":
-            watch.say(text)
+            listener.say(text)
         elif kind == "moved":
-            watch.moved(text, done)
+            listener.moved(text, done)
         else:
-            watch.finished(text)
+            listener.finished(text)
 
 
-class _Carrier:
-    """Brings one parcel, in a thread of its own."""
+class _Downloader:
+    """Carries out one download, in a thread of its own."""
 
     def __init__(
-        self, parcel: Parcel, patience: Patience, stop: threading.Event, events: queue.SimpleQueue[Event]
+        self, download: Download, policy: RetryPolicy, stop: threading.Event, events: queue.SimpleQueue[Event]
     ) -> None:
-        self._parcel, self._patience, self._stop, self._events = parcel, patience, stop, events
-        self._file, self._part = parcel.file, parcel.part
-        self._where = f"{parcel.repo}/{parcel.file.path}"
+        self._download, self._policy, self._stop, self._events = download, policy, stop, events
+        self._file, self._part = download.file, download.part
+        self._where = f"{download.repo}/{download.file.path}"
 
-    def carry(self) -> None:
-        """Link, or receive and verify. Raises HubError when the bytes are wrong time and again."""
-        target = self._parcel.target
+    def run(self) -> None:
+        """Link a local copy, or download and verify. Raises HubError if the hash is wrong WRONG times."""
+        target = self._download.target
         target.parent.mkdir(parents=True, exist_ok=True)
-        brought = target.is_file() and target.stat().st_size == self._file.bytes  # by a fetch that we waited for
-        if not brought and not self._linked():
+        present = (
+            target.is_file() and target.stat().st_size == self._file.bytes
+        )  # made by a fetch that we waited for
+        if not present and not self._linked():
             self._fetch()
         self._events.put(("finished", self._file.path, 0))
 
     def _linked(self) -> bool:
-        for near in self._parcel.near:
-            if hash_of(near, self._file, self._check_stop) != self._file.hash:
-                self._events.put(("say", f"{near}: not the bytes of {self._where}; left alone", 0))
+        for copy in self._download.copies:
+            if hash_of(copy, self._file, self._check_stop) != self._file.hash:
+                self._events.put(("say", f"{copy}: not the bytes of {self._where}; not used", 0))
                 continue
             self._part.unlink(missing_ok=True)
             try:
-                os.link(near, self._part)
+                os.link(copy, self._part)
             except OSError:  # another disk, or a file system without links
-                shutil.copyfile(near, self._part)
+                shutil.copyfile(copy, self._part)
             self._publish()
             return True
         return False
@@ -154,19 +156,19 @@ class _Carrier:
             self._where,
             f"the bytes received {WRONG} times have {found}",
             self._file.hash,
-            "something between here and the Hub alters or mixes up files; try another network or HF_ENDPOINT",
+            "something between this machine and the Hub alters files; try another network or HF_ENDPOINT",
         )
 
     def _publish(self) -> None:
         _sync(self._part)
-        self._part.replace(self._parcel.target)
-        _sync(self._parcel.target.parent)
+        self._part.replace(self._download.target)
+        _sync(self._download.target.parent)
 
     def _receive(self) -> str:
         """Fill the part file up to its size, continuing what is there; the hash of all of it."""
         if self._part.exists() and self._part.stat().st_size > self._file.bytes:
             self._part.unlink()
-        tries = Tries(self._patience, self._where, self._sleep)
+        attempts = Attempts(self._policy, self._where, self._sleep)
         try:
             with open(self._part, "a+b") as out:
                 out.seek(0)
@@ -176,19 +178,19 @@ class _Carrier:
                     digest.update(chunk)
                 while digest.bytes < self._file.bytes:
                     try:
-                        digest = self._continue(out, digest, tries)
-                    except Trouble as trouble:
-                        tries.after(trouble, self._where)
+                        digest = self._continue(out, digest, attempts)
+                    except TransientError as error:
+                        attempts.sleep_after(error, self._where)
                 return digest.value
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._part)) from None
 
-    def _continue(self, out: BinaryIO, digest: "Digest", tries: Tries) -> "Digest":
+    def _continue(self, out: BinaryIO, digest: "Digest", attempts: Attempts) -> "Digest":
         """One request for the bytes that are missing."""
-        parcel = self._parcel
-        with hub.reading(parcel.repo, parcel.commit, self._file.path, digest.bytes) as body:
+        download = self._download
+        with client.reading(download.repo, download.commit, self._file.path, digest.bytes) as body:
             if body.start not in (0, digest.bytes):
-                raise Trouble(f"the answer begins at byte {body.start:,}, not {digest.bytes:,}")
+                raise TransientError(f"the answer begins at byte {body.start:,}, not {digest.bytes:,}")
             if body.start != digest.bytes:  # the Hub does not know ranges, and begins anew
                 out.truncate(0)
                 digest = Digest(self._file)
@@ -198,12 +200,12 @@ class _Carrier:
                 out.write(chunk[:room])
                 out.flush()  # what came in must outlive a kill
                 digest.update(chunk[:room])
-                tries.progress(digest.bytes)
+                attempts.progress(digest.bytes)
                 self._events.put(("moved", self._file.path, digest.bytes))
                 if len(chunk) > room:
                     raise HubError(self._where, "longer than listed", f"{self._file.bytes:,} bytes")
         if digest.bytes < self._file.bytes:
-            raise Trouble(f"the answer ended at byte {digest.bytes:,} of {self._file.bytes:,}")
+            raise TransientError(f"the answer ended at byte {digest.bytes:,} of {self._file.bytes:,}")
         return digest
 
     def _sleep(self, seconds: float) -> None:
@@ -226,13 +228,13 @@ class Digest:
         self.bytes = 0
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._digest.update(data)
         self.bytes += len(data)
 
     @property
     def value(self) -> str:
-        """As File.hash says it."""
+        """The hash as `File.hash` writes it."""
         return f"{self._kind} {self._digest.hexdigest()}"
 
 

@@ -1,4 +1,4 @@
-"""What a mix sends to the Hub: its files, checked against the lock; what its licences and its texts forbid."""
+"""The files of a mix that are published, checked against its lock, its licences and a scan for secrets."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ SECRETS = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hashed:
-    """A file on disk and the hashes that name its bytes; `git_oid` only where git may keep it."""
+    """A file on disk and the hashes of its bytes; `git_oid` only if git itself may store it."""
 
     path: str
     bytes: int
@@ -45,7 +45,7 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One file to publish under `path`: where its bytes are, and the hashes that the Hub will name them by."""
+    """One file to publish under `path`: its bytes or where they are, and the hashes that the Hub lists for it."""
 
     path: str
     size: int
@@ -58,9 +58,9 @@ class Item:
 
 
 def shared(lock: Mapping[str, Any]) -> dict[str, Any]:
-    """The lock as it is published: without files that quote pairs, as these may hold items of eval sets.
+    """The lock as published, without the files that quote items of eval sets.
 
-    The review sheet is never published; decisions are not where they name what was found of an eval set.
+    The review sheet is never published; the decisions are not if pairs were dropped by decontamination.
     """
     out = {name: value for name, value in lock.items() if name != "review"}
     if any(found["dropped"] for found in lock.get("decontamination", {}).values()):
@@ -71,14 +71,14 @@ def shared(lock: Mapping[str, Any]) -> dict[str, Any]:
 def items(mix: Mix, texts: Mapping[str, str], known: Iterable[Hashed], say: Callable[[str], None]) -> list[Item]:
     """Every file to publish: shards, holdout and decisions as the lock records them (`shared`), then the texts.
 
-    A file that has the size and time of a known one is not read. Raises WorkspaceError that names every file
-    which differs from the lock.
+    A file with the size and time of a known one is not read. Raises WorkspaceError that names the first files that
+    differ from the lock.
     """
     files, faults = [], []
     seen = {one.path: one for one in known}
     lock = shared(mix.lock)
     if not lock["decisions"] and mix.lock["decisions"]:
-        say("decisions stay here: they quote pairs that hold items of eval sets")
+        say("decisions are not published: they quote pairs that contain items of eval sets")
     recorded = [*lock["files"], *lock["decisions"]]
     say(f"{mix.title}: checking {len(recorded):,} files against the lock")
     for entry in recorded:
@@ -95,7 +95,7 @@ def items(mix: Mix, texts: Mapping[str, str], known: Iterable[Hashed], say: Call
 
 
 def hashed(mix: Mix, sent: Iterable[Item]) -> list[dict[str, Any]]:
-    """What `items` will want to know the next time, as plain values."""
+    """The hashes of the files sent, as plain values that `items` reads the next time."""
     recorded = {entry["name"]: entry["xxh3"] for entry in (*mix.lock["files"], *mix.lock["decisions"])}
     return [
         asdict(
@@ -114,7 +114,7 @@ def hashed(mix: Mix, sent: Iterable[Item]) -> list[dict[str, Any]]:
 
 
 def _hashed(directory: Path, recorded: Mapping[str, Any], known: Hashed | None) -> Hashed | None:
-    """The hashes of a file, read once at most; the sha256 that the lock has holds if the xxh3 does."""
+    """The hashes of a file, read at most once. If its xxh3 is as in the lock, so is its sha256."""
     path = directory / recorded["name"]
     if not path.is_file():
         return None
@@ -169,9 +169,9 @@ def _text(name: str, text: str) -> Item:
 
 
 def texts(mix: Mix) -> dict[str, str]:
-    """The texts that go with the shards by name: the card with its plots and Croissant, the recipe, the lock.
+    """The texts published with the shards, by name: the card with its plots and Croissant, the recipe, the lock.
 
-    The card is made from the lock once more. Raises WorkspaceError where the directory has another one.
+    The card is made from the lock again. Raises WorkspaceError if the directory has a different one.
     """
     with tempfile.TemporaryDirectory() as folder:
         mix_card.write(mix.lock, Path(folder))
@@ -187,11 +187,11 @@ def texts(mix: Mix) -> dict[str, str]:
 
 
 MACHINE_NAMES = re.compile(r"(shard|holdout)-\d+\.parquet|decisions/[^/]+\.parquet")
-"""Names of the files that a lock lists; nothing else is ever deleted on the word of a lock."""
+"""Names of the files that a lock may list; no other file is ever deleted because a lock lists it."""
 
 
 def listed(lock: object) -> set[str]:
-    """The files that the lock of an earlier mix answers for, its plots too; none if it is no lock of ours."""
+    """The files of an earlier mix by its lock, with its plots; none if `lock` is not a lock of curate."""
     if not (isinstance(lock, dict) and isinstance(lock.get("fingerprint"), str) and "curate" in lock):
         return set()
     entries = [entry for kind in ("files", "decisions") for entry in lock.get(kind) or ()]
@@ -204,7 +204,7 @@ def listed(lock: object) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sharing:
-    """Which licences of a mix forbid to share a changed copy, and of which this is unknown: label -> ids."""
+    """The licences of a mix that forbid sharing a changed copy, and those of unknown terms: label -> ids."""
 
     forbidden: Mapping[str, tuple[str, ...]]
     unknown: Mapping[str, tuple[str, ...]]
@@ -218,7 +218,7 @@ class Sharing:
 
 
 def sharing(mix: Mix) -> Sharing:
-    """What the licence table of the lock says of sharing. Raises WorkspaceError where the lock has none."""
+    """What the licence table of the lock allows. Raises WorkspaceError if the lock has no table."""
     if "licenses" not in mix.lock:
         hint = "delete its directory and build it again with curate mix"
         raise WorkspaceError(str(mix.directory), "its lock has no licences", "a table of licences", hint)
@@ -236,7 +236,7 @@ def sharing(mix: Mix) -> Sharing:
 
 
 def allow(mix: Mix, found: Sharing, *, private: bool) -> None:
-    """Raise CurateError where the licences do not let this mix be shared; the terms must be known in public."""
+    """Raise CurateError if a licence forbids sharing the mix, or has unknown terms and the mix is public."""
     faults = []
     if found.forbidden:
         faults.append(f"forbidden by {named(found.forbidden)}")
@@ -247,20 +247,20 @@ def allow(mix: Mix, found: Sharing, *, private: bool) -> None:
     ids = {one for group in (found.forbidden, {} if private else found.unknown) for one in sum(group.values(), ())}
     ways = [f"leave them out with `licenses: {{exclude: [{', '.join(sorted(ids))}]}}` in the recipe"]
     ways += ["add --private"] if not found.forbidden else []
-    hint = f"{', '.join(ways)}, or, if you have them, --i-have-the-rights"
+    hint = f"{', '.join(ways)}, or, if you have the rights, add --i-have-the-rights"
     wanted = f"a mix that may be shared {'privately' if private else 'in public'}"
     raise CurateError(mix.title, f"sharing a changed copy is {'; and '.join(faults)}", wanted, hint)
 
 
 def notes(found: Sharing, *, rights: bool) -> list[str]:
-    """What there is to say of the licences, in lines."""
+    """Lines about what the licences allow."""
     groups = {"forbidden": found.forbidden, "not known to be allowed": found.unknown}
-    said = [
+    lines = [
         f"licences: sharing a changed copy is {word} by {named(group)}" for word, group in groups.items() if group
     ]
-    if not said:
+    if not lines:
         return ["licences: sharing a changed copy is allowed by all sources"]
-    return [*said, "licences: you say that you have the rights"] if rights else said
+    return [*lines, "licences: you say that you have the rights"] if rights else lines
 
 
 def named(found: Mapping[str, tuple[str, ...]]) -> str:
@@ -272,7 +272,7 @@ def named(found: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def scan(found: Mapping[str, str], token: str | None, workspace: Path) -> None:
-    """Raise CurateError that names the file and line where a text holds a secret or a path of this machine."""
+    """Raise CurateError with the file and line of a text that contains a secret or a path of this machine."""
     places = {"this workspace": workspace, "your home directory": Path.home(), "this directory": Path.cwd()}
     wanted = [("the token in use", re.escape(token))] if token else []
     wanted += SECRETS
@@ -284,10 +284,10 @@ def scan(found: Mapping[str, str], token: str | None, workspace: Path) -> None:
                 line = text.count("\n", 0, match.start()) + 1
                 hint = "take it out of the recipe or manifest that it comes from, and build the mix again"
                 raise CurateError(
-                    f"{name}, line {line}", f"holds {what}", "nothing secret or of one machine only", hint
+                    f"{name}, line {line}", f"contains {what}", "no secret and no path of one machine", hint
                 )
 
 
 def _path(path: Path) -> str:
-    """The path itself and what lies below it, not a longer name that begins like it."""
+    """A pattern for the path and everything below it, but no longer name that begins like it."""
     return rf"(?<![\w.]){re.escape(str(path))}(?![\w.-])"

@@ -1,7 +1,7 @@
-"""Files into a dataset repository on the Hub, by way of a branch of their own that no reader uses.
+"""Upload files to a dataset repository on the Hub, through a staging branch that no reader uses.
 
-Nothing is believed but what the Hub lists: before every commit, and after every one that failed, the branch is
-read again. So a commit whose answer got lost is found, not repeated, and a killed run goes on from what is there.
+The branch is listed again before every commit and after every failed one. So a commit whose answer was lost is
+found and not repeated, and a killed run continues.
 """
 
 import queue
@@ -15,17 +15,17 @@ from typing import TypeVar
 import orjson
 
 from curate.errors import HubError
-from curate.hub import client as hub
+from curate.hub import client
 from curate.hub.manifests import File
-from curate.hub.retry import Patience, Tries, Trouble, trying
+from curate.hub.retry import Attempts, RetryPolicy, TransientError, retried
 from curate.hub.transfer import Digest
 from curate.publishing.bundle import Item
 
 COMMIT_BYTES = 5_000_000_000  # of one commit; the Hub takes 128 commits an hour
 COMMIT_FILES = 100
 SENDERS = 4
-HANDFUL_BYTES = 100_000_000  # of small files that travel with one request to prepare them
-HANDFUL_FILES = 25
+GROUP_BYTES = 100_000_000  # of small files that are prepared with one request
+GROUP_FILES = 25
 
 Tree = dict[str, File]
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class State:
 
 
 def missing(items: Iterable[Item], tree: Tree) -> list[Item]:
-    """The items that a tree has not, or has with other bytes."""
+    """The items that a tree lacks or has with other bytes."""
     return [item for item in items if not _is(item, tree.get(item.path))]
 
 
@@ -65,70 +65,70 @@ def portions(items: Iterable[Item], size: int = COMMIT_BYTES, files: int = COMMI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repo:
-    """One dataset repository, and how patiently it is spoken to; `say` hears what is sent."""
+    """One dataset repository; `say` receives one line for each file that is sent."""
 
     name: str
-    patience: Patience
+    policy: RetryPolicy
     say: Callable[[str], None]
 
     def sign_in(self) -> None:
-        """Raise HubError where there is no token, or none that may write."""
+        """Raise HubError if there is no token, or one that may only read."""
         login = "make one with write access, then run `hf auth login` or set HF_TOKEN"
-        if not hub.token():
+        if not client.token():
             raise HubError(self.name, "no token", "a token that may write to it", login)
-        account = self._call(lambda: hub.client().whoami())
+        account = self._call(lambda: client.api().whoami())
         role = account.get("auth", {}).get("accessToken", {}).get("role")
         if role == "read":
             raise HubError(self.name, "your token may only read", "a token that may write to it", login)
 
     def state(self) -> State | None:
-        """The repository; None if there is none. Raises HubError, also where one of another type has the name."""
+        """The repository; None if there is none. Raises HubError, also if a model or space has the name."""
         if not self._exists("dataset"):
             for kind in ("model", "space"):
                 if self._exists(kind):
                     hint = "choose another name for the mix"
                     raise HubError(self.name, f"is a {kind}", "a dataset repository, or none", hint)
             return None
-        info = self._call(lambda: hub.client().dataset_info(self.name))
+        info = self._call(lambda: client.api().dataset_info(self.name))
         return State(private=bool(info.private), branches=self.branches())
 
     def create(self, *, private: bool) -> None:
         """Make the repository."""
         self._call(
-            lambda: hub.client().create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
+            lambda: client.api().create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
         )
 
     def branches(self) -> dict[str, str]:
         """Branch -> commit."""
-        refs = self._call(lambda: hub.client().list_repo_refs(self.name, repo_type="dataset"))
+        refs = self._call(lambda: client.api().list_repo_refs(self.name, repo_type="dataset"))
         return {ref.name: ref.target_commit for ref in refs.branches}
 
     def tree(self, commit: str) -> Tree:
         """Every file at a commit."""
-        return {file.path: file for file in hub.resolve(self.name, commit, self.patience).files}
+        return {file.path: file for file in client.resolve(self.name, commit, self.policy).files}
 
     def document(self, commit: str, file: File) -> object:
-        """A JSON file at a commit, its bytes verified; None where it is not JSON."""
+        """A JSON file at a commit, its bytes verified; None if it is not JSON."""
 
-        def ask() -> bytes:
-            data = hub.tail(self.name, commit, file, file.bytes, self.patience)
+        def read() -> bytes:
+            data = client.tail(self.name, commit, file, file.bytes, self.policy)
             digest = Digest(file)
             digest.update(data)
             if digest.value != file.hash:
-                raise Trouble("the bytes received are not those listed")
+                raise TransientError("the bytes received have another hash than listed")
             return data
 
         try:
-            return orjson.loads(trying(self.patience, f"{self.name}/{file.path}", ask))
+            return orjson.loads(retried(self.policy, f"{self.name}/{file.path}", read))
         except orjson.JSONDecodeError:
             return None
 
     def branch(self, name: str, start: str) -> str:
-        """The head of a branch, made from a commit if it is not there."""
+        """The head of a branch, which is created from the commit `start` if it does not exist."""
         there = self.branches()
         while name not in there:
             self._call(
-                lambda: hub.client().create_branch(
+                lambda: client.api().create_branch(
                     self.name, branch=name, revision=start, repo_type="dataset", exist_ok=True
                 )
             )
@@ -136,14 +136,14 @@ class Repo:
         return there[name]
 
     def drop(self, branch: str) -> None:
-        """Delete a branch, if it is there."""
-        tries = Tries(self.patience, f"{self.name}@{branch}")
+        """Delete a branch if it exists."""
+        attempts = Attempts(self.policy, f"{self.name}@{branch}")
         while branch in self.branches():
             try:
-                with hub.writing(self.name, branch):
-                    hub.client().delete_branch(self.name, branch=branch, repo_type="dataset")
-            except Trouble as trouble:
-                tries.after(trouble, self.name)
+                with client.writing(self.name, branch):
+                    client.api().delete_branch(self.name, branch=branch, repo_type="dataset")
+            except TransientError as error:
+                attempts.sleep_after(error, self.name)
 
     def land(
         self,
@@ -153,12 +153,12 @@ class Repo:
         message: str,
         obsolete: Callable[[str, Tree], Sequence[str]] | None = None,
     ) -> str:
-        """See to it that a branch has exactly these bytes and none of the obsolete files; its head then.
+        """Commit the items to a branch and delete the obsolete files there; return its head.
 
-        At most one commit is made. One that failed, came second or got no answer is looked for on the new head
-        before the next try. Raises HubError where patience ends.
+        At most one commit is made: after one that failed, came second or got no answer, the new head is listed
+        before the next attempt. Raises HubError when the policy gives up.
         """
-        tries = Tries(self.patience, f"{self.name}@{branch}|{message}")
+        attempts = Attempts(self.policy, f"{self.name}@{branch}|{message}")
         while True:
             head = self.branch(branch, start)
             tree = self.tree(head)
@@ -168,16 +168,16 @@ class Repo:
             additions = [_addition(item) for item in wanted]
             try:
                 return self._commit(branch, head, additions, gone, message)
-            except Trouble as trouble:
-                tries.after(trouble, self.name)
+            except TransientError as error:
+                attempts.sleep_after(error, self.name)
 
     def _commit(
-        self, branch: str, head: str, additions: Sequence[hub.Add], gone: Sequence[str], message: str
+        self, branch: str, head: str, additions: Sequence[client.Add], gone: Sequence[str], message: str
     ) -> str:
-        with hub.writing(self.name, branch):
-            made = hub.client().create_commit(
+        with client.writing(self.name, branch):
+            made = client.api().create_commit(
                 self.name,
-                [*additions, *(hub.Delete(path, is_folder=False) for path in gone)],
+                [*additions, *(client.Delete(path, is_folder=False) for path in gone)],
                 repo_type="dataset",
                 revision=branch,
                 parent_commit=head,
@@ -186,32 +186,32 @@ class Repo:
         return made.oid
 
     def send(self, items: Sequence[Item], branch: str) -> None:
-        """Upload the bytes of large files, some at once, each handful with tries of its own; nothing is committed.
+        """Upload the bytes of large files in parallel, in groups that are retried separately; commit nothing.
 
-        Threads that still send do not keep Ctrl-C from ending the process.
+        Threads that are still sending do not keep Ctrl-C from ending the process.
         """
         large = [item for item in items if isinstance(item.content, Path)]
-        handfuls = portions(large, HANDFUL_BYTES, HANDFUL_FILES)
+        groups = portions(large, GROUP_BYTES, GROUP_FILES)
         todo: queue.SimpleQueue[list[Item]] = queue.SimpleQueue()
         done: queue.SimpleQueue[list[Item] | BaseException] = queue.SimpleQueue()
-        for handful in handfuls:
-            todo.put(handful)
+        for group in groups:
+            todo.put(group)
 
         def work() -> None:
             with suppress(queue.Empty):
                 while True:
-                    handful = todo.get_nowait()
+                    group = todo.get_nowait()
                     try:
-                        self._upload(handful, branch)
+                        self._upload(group, branch)
                     except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
                         done.put(error)
                     else:
-                        done.put(handful)
+                        done.put(group)
 
-        for _ in range(min(SENDERS, len(handfuls))):
+        for _ in range(min(SENDERS, len(groups))):
             threading.Thread(target=work, daemon=True).start()
         sent = 0
-        for _ in handfuls:
+        for _ in groups:
             found = done.get()
             if isinstance(found, BaseException):
                 raise found
@@ -222,26 +222,26 @@ class Repo:
     def _upload(self, items: Sequence[Item], branch: str) -> None:
         additions = [_addition(item) for item in items]
 
-        def ask() -> None:
-            hub.client().preupload_lfs_files(
+        def upload() -> None:
+            client.api().preupload_lfs_files(
                 self.name, additions, repo_type="dataset", revision=branch, num_threads=SENDERS, free_memory=False
             )
 
-        self._call(ask, items[0].path)
+        self._call(upload, items[0].path)
 
     def _exists(self, kind: str) -> bool:
-        return bool(self._call(lambda: hub.client().repo_exists(self.name, repo_type=kind)))
+        return bool(self._call(lambda: client.api().repo_exists(self.name, repo_type=kind)))
 
-    def _call(self, ask: Callable[[], T], what: str = "") -> T:
+    def _call(self, call: Callable[[], T], what: str = "") -> T:
         def guarded() -> T:
-            with hub.writing(self.name):
-                return ask()
+            with client.writing(self.name):
+                return call()
 
-        return trying(self.patience, f"{self.name}/{what}" if what else self.name, guarded)
+        return retried(self.policy, f"{self.name}/{what}" if what else self.name, guarded)
 
 
-def _addition(item: Item) -> hub.Add:
-    """The client's word for an item; the hash is known, so that nothing is read to find it."""
-    one = hub.Add(item.path, str(item.content) if isinstance(item.content, Path) else item.content)
+def _addition(item: Item) -> client.Add:
+    """The client's form of an item, with its known hash, so that the file is not read for it."""
+    one = client.Add(item.path, str(item.content) if isinstance(item.content, Path) else item.content)
     one.upload_info.sha256 = bytes.fromhex(item.sha256)
     return one

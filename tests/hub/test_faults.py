@@ -198,14 +198,14 @@ def test_with_rate_one_everything_fails_first_and_all_kinds_are_drawn() -> None:
 
 
 def patient(hub: Hub, path: str, good: bytes | None = None) -> tuple[Raw, int]:
-    """The first reply that is right, and the number of tries it took."""
-    for tries in range(1, 10):
+    """The first reply that is right, and the number of attempts it took."""
+    for attempts in range(1, 10):
         try:
             reply = ask(hub.endpoint, path)
         except (http.client.HTTPException, OSError):
             continue
         if reply.status == 200 and good in (None, reply.body):
-            return reply, tries
+            return reply, attempts
     raise AssertionError(f"{path} never came")
 
 
@@ -214,8 +214,8 @@ def test_patience_reaches_the_end(tmp_path: Path, seed: int) -> None:
     harmful = [kind for kind in KINDS if kind not in ("stall", "trickle", "no-range")]
     with Hub(tmp_path, faults=Plan(seed=seed, rate=1, most=2, kinds=harmful)) as hub:
         hub.add_repo(REPO, {"train.bin": BODY})
-        info, tries = patient(hub, INFO)
-        assert (json.loads(info.body)["id"], tries) == (REPO, 3)
+        info, attempts = patient(hub, INFO)
+        assert (json.loads(info.body)["id"], attempts) == (REPO, 3)
         assert patient(hub, FILE, BODY)[1] == 3
         assert len(hub.log) == 4
 

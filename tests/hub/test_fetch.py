@@ -21,7 +21,7 @@ from curate import sources
 from curate.errors import HubError, WorkspaceError
 from curate.hub import manifests
 from curate.hub.receipts import fetched
-from curate.hub.retry import Patience, Tries, Trouble, Unreachable, retry_after
+from curate.hub.retry import Attempts, RetryPolicy, TransientError, Unreachable, retry_after
 from curate.workspace import Workspace
 from tests.support.command import Command
 from tests.support.hub import Hub, Plan
@@ -192,7 +192,7 @@ def test_bytes_that_stay_wrong_are_refused(hub, tmp_path):
     error, hint = lines(done)[-2:]
     assert error.startswith(f"error: {REPO}/{FILE}: the bytes received 3 times have sha256 ")
     assert error.endswith(f"; expected sha256 {hashlib.sha256(DATA).hexdigest()}")
-    assert hint.startswith("hint: something between here and the Hub")
+    assert hint.startswith("hint: something between this machine and the Hub")
     assert list((raw(tmp_path, commit) / "preference").iterdir()) == []
 
 
@@ -231,7 +231,7 @@ def test_a_vanished_file_is_named(hub, tmp_path):
     hub.fail("vanish", on="get", times=9)
     assert refusal(curate(hub, tmp_path, "fetch", "helpsteer3")) == [
         f"error: {REPO}/{FILE}: no such file at {commit[:10]}",
-        "hint: it vanished upstream: curate pin --check says what else did",
+        "hint: it was removed upstream; curate pin --check lists what else changed",
     ]
 
 
@@ -274,7 +274,7 @@ def test_private_repos_need_a_token_and_nobody_gets_to_see_it(hub, tmp_path):
     hub.add_token("hf_reader", "nvidia")
     commit = plant(hub, tmp_path, private=True, env=TOKEN)
     error, hint = refusal(curate(hub, tmp_path, "fetch", "helpsteer3"))
-    assert error == f"error: {REPO}/{FILE}: not there, or private and you have no token"
+    assert error == f"error: {REPO}/{FILE}: does not exist, or is private and you have no token"
     assert hint.startswith("hint: run `hf auth login`, or set HF_TOKEN; see http://127.0.0.1")
     hub.fail("503", on="get", times=8)
     done = curate(hub, tmp_path, "fetch", "helpsteer3", **TOKEN, CURATE_DEBUG="1")
@@ -352,7 +352,7 @@ def test_a_login_page_in_the_way_is_told(hub, tmp_path):
         server.shutdown()
     assert refusal(done) == [
         f"error: {REPO}: the answer is not the Hub's; expected JSON",
-        "hint: check HF_ENDPOINT and the proxy: a login page may stand in the way",
+        "hint: check HF_ENDPOINT and the proxy: a login page may have answered",
     ]
 
 
@@ -440,7 +440,7 @@ def test_a_wrong_file_in_the_hub_cache_is_left_alone(hub, tmp_path):
     snapshot.write_bytes(b"x" * len(DATA))
     done = curate(hub, tmp_path, "fetch", "helpsteer3")
     assert done.returncode == 0, done.stderr
-    assert f"{snapshot}: not the bytes of {REPO}/{FILE}; left alone" in done.stderr
+    assert f"{snapshot}: not the bytes of {REPO}/{FILE}; not used" in done.stderr
     assert (raw(tmp_path, commit) / FILE).read_bytes() == DATA
 
 
@@ -538,52 +538,52 @@ def test_many_mixes_of_faults_and_kills_end_in_the_same_files(tmp_path, seed):
 # the policy alone
 
 
-def tries(patience: Patience, key: str = "x") -> tuple[Tries, list[float]]:
+def attempts(policy: RetryPolicy, key: str = "x") -> tuple[Attempts, list[float]]:
     slept: list[float] = []
-    return Tries(patience, key, slept.append), slept
+    return Attempts(policy, key, slept.append), slept
 
 
 def test_waits_double_with_jitter_that_depends_on_the_key_alone():
-    one, waits = tries(Patience(attempts=9))
+    one, waits = attempts(RetryPolicy(attempts=9))
     for _ in range(8):
-        one.after(Trouble("503"), "x")
+        one.sleep_after(TransientError("503"), "x")
     bases = [1, 2, 4, 8, 16, 30, 30, 30]
     assert all(base / 2 <= wait <= base for wait, base in zip(waits, bases, strict=True))
-    again, same = tries(Patience(attempts=9))
-    other, different = tries(Patience(attempts=9), "y")
+    again, same = attempts(RetryPolicy(attempts=9))
+    other, different = attempts(RetryPolicy(attempts=9), "y")
     for _ in range(8):
-        again.after(Trouble("503"), "x")
-        other.after(Trouble("503"), "y")
+        again.sleep_after(TransientError("503"), "x")
+        other.sleep_after(TransientError("503"), "y")
     assert same == waits
     assert different != waits
 
 
 def test_new_bytes_start_the_count_anew_and_old_ones_do_not():
-    one, waits = tries(Patience(attempts=3))
+    one, waits = attempts(RetryPolicy(attempts=3))
     for position in (10, 20, 30, 40):
-        one.after(Trouble("cut"), "x")
+        one.sleep_after(TransientError("cut"), "x")
         one.progress(position)
     assert len(waits) == 4
-    one.after(Trouble("cut"), "x")
+    one.sleep_after(TransientError("cut"), "x")
     one.progress(15)
-    one.after(Trouble("cut"), "x")
+    one.sleep_after(TransientError("cut"), "x")
     one.progress(40)
     with pytest.raises(HubError, match="cut \\(3 times in 0 s\\)"):
-        one.after(Trouble("cut"), "x")
+        one.sleep_after(TransientError("cut"), "x")
 
 
 def test_what_the_server_asks_for_is_waited_and_a_little_more():
-    one, waits = tries(Patience())
-    one.after(Trouble("429", wait=7), "x")
+    one, waits = attempts(RetryPolicy())
+    one.sleep_after(TransientError("429", wait=7), "x")
     assert 7 <= waits[0] <= 8
 
 
 def test_a_host_that_never_answered_is_given_up_within_its_seconds():
-    trouble = Trouble("no connection", reached=False)
-    one, waits = tries(Patience(first_wait=2.9))
-    one.after(trouble, "x")
+    error = TransientError("no connection", reached=False)
+    one, waits = attempts(RetryPolicy(first_wait=2.9))
+    one.sleep_after(error, "x")
     with pytest.raises(Unreachable, match="x: no connection; expected an answer"):
-        one.after(trouble, "x")
+        one.sleep_after(error, "x")
     assert len(waits) == 1
     assert waits[0] <= 3
 
@@ -600,7 +600,7 @@ def test_retry_after_is_seconds_or_a_date(value, seconds):
 def test_patience_is_configured_by_the_environment(monkeypatch):
     monkeypatch.setenv("CURATE_HUB_ATTEMPTS", "2")
     monkeypatch.setenv("CURATE_HUB_SECONDS", "9.5")
-    assert Patience.from_env() == Patience(attempts=2, seconds=9.5)
+    assert RetryPolicy.from_env() == RetryPolicy(attempts=2, seconds=9.5)
     monkeypatch.setenv("CURATE_HUB_SECONDS", "never")
     with pytest.raises(Exception, match="CURATE_HUB_SECONDS: found 'never'; expected a number above 0"):
-        Patience.from_env()
+        RetryPolicy.from_env()

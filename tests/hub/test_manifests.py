@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curate import config, sources
@@ -67,6 +67,7 @@ FILES = st.builds(
 
 
 @given(st.lists(FILES, min_size=1, unique_by=lambda one: one.path), TEXT, TEXT, st.none() | st.booleans())
+@example([File(path="a", bytes=0, git_oid="1" * 40)], "\u2028", "\x85", None)
 def test_a_manifest_survives_its_file(tmp_path_factory, files, text, license, gated):  # noqa: A002
     written = manifest(*files, license=license, gated=gated, citation=text, rows=Rows(expected=3, origin=text))
     path = tmp_path_factory.mktemp("m") / "x.yaml"
@@ -90,9 +91,9 @@ def test_a_manifest_has_one_line_per_file():
         ({"path": "../x"}, "the path '../x' leaves the raw directory"),
         ({"path": "/x"}, "the path '/x' leaves the raw directory"),
         ({"path": "a\\..\\x"}, "leaves the raw directory"),
-        ({"sha256": "b" * 64}, "needs sha256 or git_oid, one of them"),
-        ({"git_oid": None}, "needs sha256 or git_oid, one of them"),
-        ({"git_oid": "xyz"}, "has a hash that is none"),
+        ({"sha256": "b" * 64}, "needs either sha256 or git_oid"),
+        ({"git_oid": None}, "needs either sha256 or git_oid"),
+        ({"git_oid": "xyz"}, "has a hash of the wrong form"),
         ({"bytes": -1}, "has -1 bytes"),
     ],
 )
@@ -330,10 +331,10 @@ def test_pin_says_what_it_cannot(tmp_path):
         assert done.stderr.splitlines()[:2] == [
             "helpsteer3: licence mit, cc-by-4.0 expected",
             f"error: {REPO}@{hub.branches(REPO)['main'][:10]}: no file matches data/train-*.parquet; hint: "
-            f"upstream has changed its layout; an older --revision may do; see {hub.endpoint}/datasets/{REPO}",
+            f"upstream has changed its layout; an older --revision may work; see {hub.endpoint}/datasets/{REPO}",
         ]
         assert done.stderr.splitlines()[2:] == [
-            "error: stanfordnlp/SHP: not there, or private and you have no token",
+            "error: stanfordnlp/SHP: does not exist, or is private and you have no token",
             f"hint: run `hf auth login`, or set HF_TOKEN; see {hub.endpoint}/datasets/stanfordnlp/SHP",
         ]
         assert [path.name for path in (tmp_path / "manifests").iterdir()] == ["helpsteer3.yaml"]

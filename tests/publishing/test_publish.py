@@ -375,7 +375,7 @@ def test_licences_must_be_known_to_allow_a_public_mix(hub, root, mixes):
         f"error: {title(mixes.first)}: sharing a changed copy is not known to be allowed by "
         "mm_rlhf (unknown), vlfeedback (unknown); expected a mix that may be shared in public",
         "hint: leave them out with `licenses: {exclude: [unknown]}` in the recipe, add --private, or, if you have "
-        "them, --i-have-the-rights",
+        "the rights, add --i-have-the-rights",
     ]
     assert hub.requests == []
     done = publish(hub, root, mixes.first, "--public", "--i-have-the-rights")
@@ -403,8 +403,8 @@ def test_a_licence_that_forbids_changed_copies_forbids_private_ones_too(hub, roo
     assert error(done) == [
         f"error: {title(mixes.first)}: sharing a changed copy is forbidden by povid "
         "(cc-by-nd-4.0); expected a mix that may be shared privately",
-        "hint: leave them out with `licenses: {exclude: [cc-by-nd-4.0]}` in the recipe, or, if you have them, "
-        "--i-have-the-rights",
+        "hint: leave them out with `licenses: {exclude: [cc-by-nd-4.0]}` in the recipe, or, if you have the "
+        "rights, add --i-have-the-rights",
     ]
     assert hub.requests == []
     done = publish(hub, root, mixes.first, "--i-have-the-rights", "--dry-run")
@@ -435,8 +435,8 @@ def test_no_secret_and_no_local_path_is_sent(hub, root, mixes, text, what):
     edit(root, mixes.first, lambda lock: lock["recipe"].update(about=text.format(root=root, token=TOKEN)))
     done = publish(hub, root, mixes.first, code=1)
     assert error(done) == [
-        f"error: README.md, line {line_of_about(mixes.first)}: holds {what}; expected nothing secret or of one "
-        "machine only",
+        f"error: README.md, line {line_of_about(mixes.first)}: contains {what}; expected no secret and no path "
+        "of one machine",
         "hint: take it out of the recipe or manifest that it comes from, and build the mix again",
     ]
     assert not [seen for seen in hub.requests if seen.method not in ("GET", "HEAD")]
@@ -507,7 +507,10 @@ def test_a_dry_run_needs_no_token_and_writes_nothing(hub, root, mixes):
     publish(hub, root, mixes.first, "--dry-run", "--public", token=None, code=1)
     hub.stop()
     done = publish(hub, root, mixes.first, "--dry-run", token=None)
-    assert any(line.startswith("what is there already is not known: me/mix: no connection") for line in done.lines)
+    assert any(
+        line.startswith("the present contents of the repository are unknown: me/mix: no connection")
+        for line in done.lines
+    )
     assert len(done.out.splitlines()) == len(lines)
     assert snapshot(root) == before
 
@@ -609,7 +612,9 @@ def test_decisions_that_quote_items_of_eval_sets_stay_where_they_are(root, mixes
         told: list[str] = []
         sent = [item.path for item in bundle.items(mix, {}, (), told.append)]
         assert any(path.startswith("decisions/") for path in sent) == (dropped == 0)
-        assert ("decisions stay here: they quote pairs that hold items of eval sets" in told) == (dropped > 0)
+        assert ("decisions are not published: they quote pairs that contain items of eval sets" in told) == (
+            dropped > 0
+        )
         lock = bundle.shared(mix.lock)
         assert sent == [entry["name"] for entry in (*lock["files"], *lock["decisions"])]
         assert "review" not in lock

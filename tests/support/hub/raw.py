@@ -1,4 +1,4 @@
-"""One plain request, without any client's patience."""
+"""One plain request, without any client's policy."""
 
 import http.client
 from typing import NamedTuple
