@@ -1,27 +1,56 @@
 # Two commands set up everything on a fresh machine: make quickstart, make test.
+# Both install what lock.txt names, hashes checked, and nothing else; make lock renews it (see .ci/lock.py).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(BIN)/pip install --quiet --constraint lock.txt --build-constraint lock.txt
+THIS := $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+# torch for make newest; TORCH=torch takes the newest one, which on most machines brings CUDA: several GB
+TORCH ?= $(shell grep --only-matching '^torch==[0-9.]*' lock.txt)
 
-.PHONY: quickstart test check bench slow clean
+.PHONY: quickstart trainer test newest lock check bench slow clean
 
-$(BIN)/curate: pyproject.toml
+$(BIN)/pip-of-lock: lock-pip.txt
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
+	  sys.exit(f"Python 3.11 or newer is needed, $(PYTHON) is {v}: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --require-hashes --requirement lock-pip.txt
 	@touch $@
 
-# the tests need no GPU: any torch that is there will do, and this one has a build without CUDA
-$(BIN)/pytest: pyproject.toml $(BIN)/curate
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[dev]'
+$(BIN)/curate: pyproject.toml lock.txt $(BIN)/pip-of-lock
+	$(BIN)/python .ci/requirements.py > $(VENV)/base.txt
+	$(LOCKED) --requirement $(VENV)/base.txt
+	$(THIS)
+	@touch $@
+
+# torch, too, is the release of the lock; its CPU build is taken where pip finds one (find-links, an index of one's own)
+$(BIN)/pytest: $(BIN)/curate
+	$(BIN)/python .ci/requirements.py dev > $(VENV)/dev.txt
+	$(LOCKED) --requirement $(VENV)/dev.txt
 	@touch $@
 
 quickstart: $(BIN)/curate  ## sample rows -> plan, funnel, shards, offline
 	$(BIN)/curate mix quickstart
 
+trainer: $(BIN)/curate  ## what curate train needs, torch among it
+	$(BIN)/python .ci/requirements.py trainer > $(VENV)/trainer.txt
+	$(LOCKED) --requirement $(VENV)/trainer.txt
+
 test: $(BIN)/pytest  ## the default test suite
 	$(BIN)/pytest -n 2 --dist worksteal
+
+newest:  ## the test suite with the newest release of everything, upper bounds left out, in a place of its own
+	$(PYTHON) -m venv --clear $(VENV)-newest
+	$(VENV)-newest/bin/pip install --quiet --upgrade pip
+	$(VENV)-newest/bin/python .ci/requirements.py --newest dev > $(VENV)-newest/requirements.txt
+	$(VENV)-newest/bin/pip install --quiet '$(TORCH)' --requirement $(VENV)-newest/requirements.txt
+	$(VENV)-newest/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(VENV)-newest/bin/pip list
+	$(VENV)-newest/bin/pytest -n 2 --dist worksteal
+
+lock: $(BIN)/curate  ## the newest releases within pyproject's bounds, with hashes, into lock.txt and lock-pip.txt
+	$(LOCKED) uv
+	$(BIN)/python .ci/lock.py
 
 slow: $(BIN)/pytest  ## tests that take minutes
 	$(BIN)/pytest -m slow
@@ -43,4 +72,4 @@ bench: $(BIN)/pytest  ## speed and memory against named peers; results in benchm
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/train_step.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-newest $(VENV)-peers data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
