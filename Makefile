@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(BIN)/pip install --quiet --constraint lock.txt --build-constraint lock.txt
 THIS := $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
-# torch for make newest; TORCH=torch takes the newest one, which on most machines brings CUDA: several GB
-TORCH ?= $(shell grep --only-matching '^torch==[0-9.]*' lock.txt)
+TORCH := $(shell grep --only-matching '^torch==[0-9.]*' lock.txt)
+NEWEST_TORCH ?= $(TORCH)  # NEWEST_TORCH=torch takes the newest, on most machines a CUDA build of several GB
 
 .PHONY: quickstart trainer test newest lock check bench slow clean
 
@@ -23,8 +23,13 @@ $(BIN)/curate: pyproject.toml lock.txt $(BIN)/pip-of-lock
 	$(THIS)
 	@touch $@
 
-# torch, too, is the release of the lock; its CPU build is taken where pip finds one (find-links, an index of one's own)
-$(BIN)/pytest: $(BIN)/curate
+# torch's CPU build serves as well and is a tenth of the size, so it comes first, where pip finds one (find-links, an
+# index of one's own); pip left to itself takes the build of the common index, which asks for CUDA's libraries.
+$(BIN)/torch-of-lock: $(BIN)/curate
+	$(LOCKED) --no-deps '$(TORCH)+cpu' 2>/dev/null || echo 'no CPU build of $(TORCH) here: taking the index'"'"'s own'
+	@touch $@
+
+$(BIN)/pytest: $(BIN)/torch-of-lock
 	$(BIN)/python .ci/requirements.py dev > $(VENV)/dev.txt
 	$(LOCKED) --requirement $(VENV)/dev.txt
 	@touch $@
@@ -32,7 +37,7 @@ $(BIN)/pytest: $(BIN)/curate
 quickstart: $(BIN)/curate  ## sample rows -> plan, funnel, shards, offline
 	$(BIN)/curate mix quickstart
 
-trainer: $(BIN)/curate  ## what curate train needs, torch among it
+trainer: $(BIN)/torch-of-lock  ## what curate train needs, torch among it
 	$(BIN)/python .ci/requirements.py trainer > $(VENV)/trainer.txt
 	$(LOCKED) --requirement $(VENV)/trainer.txt
 
@@ -43,7 +48,7 @@ newest:  ## the test suite with the newest release of everything, upper bounds l
 	$(PYTHON) -m venv --clear $(VENV)-newest
 	$(VENV)-newest/bin/pip install --quiet --upgrade pip
 	$(VENV)-newest/bin/python .ci/requirements.py --newest dev > $(VENV)-newest/requirements.txt
-	$(VENV)-newest/bin/pip install --quiet '$(TORCH)' --requirement $(VENV)-newest/requirements.txt
+	$(VENV)-newest/bin/pip install --quiet '$(NEWEST_TORCH)' --requirement $(VENV)-newest/requirements.txt
 	$(VENV)-newest/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(VENV)-newest/bin/pip list
 	$(VENV)-newest/bin/pytest -n 2 --dist worksteal
