@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKED := $(BIN)/pip install --quiet --constraint lock.txt --build-constraint lock.txt
-THIS := $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+THIS := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 TORCH := $(shell grep --only-matching '^torch==[0-9.]*' lock.txt)
 NEWEST_TORCH ?= $(TORCH)  # NEWEST_TORCH=torch takes the newest, on most machines a CUDA build of several GB
 

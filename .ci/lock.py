@@ -1,4 +1,4 @@
-"""Renew the lock: lock.txt, every package that any extra needs, with hashes; and lock-pip.txt, the pip that reads it.
+"""Renew the lock: lock.txt, all packages of all extras with their hashes, and lock-pip.txt, the pip that reads it.
 
 `make lock` runs this. uv resolves for every platform and every Python from 3.11 on, on the index alone.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from curate.errors import ConfigError, TrainError
+from curate.installation import install_command
 
 LIBRARIES = ("trainer", "torch", "transformers", "deepspeed", "accelerate", "peft", "tensorboard")
 LIBC = ctypes.CDLL(None)
@@ -29,7 +30,7 @@ def check_installed() -> None:
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         found = f"{', '.join(missing)} not installed"
-        raise TrainError("trainer", found, "the trainer's libraries", "pip install 'curate[trainer]'")
+        raise TrainError("trainer", found, "the trainer's libraries", install_command("trainer"))
 
 
 def prepare(preset: str | None, settings: Sequence[str]) -> None:

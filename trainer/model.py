@@ -7,7 +7,6 @@ that the directory alone can score.
 
 import dataclasses
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -23,12 +22,12 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.utils import cached_file
 
 from curate.errors import TrainError
+from trainer import adapters
 from trainer.backbones import Backbone, quiet
 from trainer.batch import Batch
 from trainer.config import HeadConfig, LoraConfig
 
-HEAD_FILE, CONFIG_FILE, ADAPTER_FILE = "head.safetensors", "reward_config.json", "adapter_model.safetensors"
-ADAPTER = "default"
+HEAD_FILE, CONFIG_FILE = "head.safetensors", "reward_config.json"
 PROCESSOR_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json",
     "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "processor_config.json",
@@ -114,16 +113,8 @@ class RewardModel(nn.Module):
 
     def merge_lora(self) -> "RewardModel":
         """Fold the adapters into the base weights, in place: the same scores, and saved as a whole checkpoint."""
-        from peft.tuners.lora import LoraLayer
-
-        for name, part in list(self.base.named_modules()):
-            if isinstance(part, LoraLayer):
-                part.merge()
-                self.base.set_submodule(name, part.get_base_layer())
         if self.lora is not None:
-            base: Any = self.base
-            del base.peft_config
-            base._hf_peft_config_loaded = False
+            adapters.merge(self.base)
             self.lora = None
         return self
 
@@ -143,7 +134,11 @@ class RewardModel(nn.Module):
         state = self.state_dict() if state_dict is None else state_dict
         base: Any = self.base
         with quiet():
-            base.save_pretrained(directory, state_dict=_inside(state, "base."))
+            if self.lora is None:
+                base.save_pretrained(directory, state_dict=_inside(state, "base."))
+            else:
+                adapters.save(base, _inside(state, "base."), directory)
+                base.config.architectures = [type(base).__name__]  # as the other branch writes it
             base.config.save_pretrained(directory)
         head = {name: tensor.float().contiguous() for name, tensor in _inside(state, "head.").items()}
         save_file(head, directory / HEAD_FILE)
@@ -174,10 +169,12 @@ class RewardModel(nn.Module):
         if lora is None:
             backbone = Backbone.load(directory, dtype)
         else:
+            adapters.check_peft()
             lora = LoraConfig(**lora)
             backbone = Backbone.load(_base(facts["base"], directory), dtype)
-            _add_lora(backbone, lora)
-            _load_adapter(backbone, directory)
+            adapters.add(backbone, lora)
+            saved = directory / adapters.FILE
+            adapters.load(backbone.module, _read(saved), saved)
         head = RewardHead(backbone.hidden_size, head_config)
         _load_head(head, directory)
         _as_the_engine_wants(head, dtype)
@@ -199,6 +196,8 @@ def build(
     """
     if lora is not None and not freeze_vision:
         raise TrainError("lora", "freeze_vision is false", "true: LoRA trains adapters of the language model only")
+    if lora is not None:
+        adapters.check_peft()
     backbone = Backbone.load(model, dtype)
     if freeze_vision:
         for parameter in backbone.tower():
@@ -206,7 +205,7 @@ def build(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if lora is not None:
-            _add_lora(backbone, lora)
+            adapters.add(backbone, lora)
         drawn = RewardHead(backbone.hidden_size, head)
     _as_the_engine_wants(drawn, dtype)
     return RewardModel(backbone, drawn, head, source=str(model), lora=lora).train()
@@ -256,37 +255,6 @@ def _base(base: str, directory: Path) -> str:
             f"set `base` in {CONFIG_FILE}",
         )  # fmt: skip
     return base
-
-
-def _add_lora(backbone: Backbone, config: LoraConfig) -> None:
-    """Adapters on the language model's linear layers; everything else in the backbone is frozen."""
-    import peft
-
-    names = list(backbone.text_linears())
-    kinds = sorted({name.rpartition(".")[2] for name in names})
-    targets = list(config.target or kinds)
-    unknown = [name for name in targets if name not in kinds]
-    if unknown:
-        raise TrainError("lora.target", f"no layer {unknown[0]!r}", f"some of {', '.join(kinds)}")
-    prefix = "" if backbone.kind == "text" else r"language_model\."
-    pattern = rf"{prefix}.*\.({'|'.join(re.escape(name) for name in targets)})"
-    adapter = peft.LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=pattern
-    )
-    backbone.module.requires_grad_(False)
-    module: Any = backbone.module
-    module.add_adapter(adapter, ADAPTER)
-
-
-def _load_adapter(backbone: Backbone, directory: Path) -> None:
-    from peft import set_peft_model_state_dict
-
-    state = _inside(_read(directory / ADAPTER_FILE), "base_model.model.")
-    result = set_peft_model_state_dict(backbone.module, state, adapter_name=ADAPTER)
-    missing = [name for name in result.missing_keys if "lora_" in name]
-    if missing or result.unexpected_keys:
-        odd = (missing or result.unexpected_keys)[0]
-        raise TrainError(str(directory / ADAPTER_FILE), f"{odd} does not match", "the adapter of this base")
 
 
 def _load_head(head: RewardHead, directory: Path) -> None:

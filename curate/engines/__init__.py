@@ -9,6 +9,7 @@ from typing import Literal
 from curate.engines.base import Engine, cpus
 from curate.engines.local import Local
 from curate.errors import ConfigError, EngineError
+from curate.installation import install_command
 
 Name = Literal["local", "ray"]
 
@@ -71,4 +72,4 @@ def _require_ray() -> str:
     try:
         return importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:
-        raise EngineError("--engine ray", "Ray is not installed", "", "pip install 'curate[ray]'") from None
+        raise EngineError("--engine ray", "Ray is not installed", "", install_command("ray")) from None

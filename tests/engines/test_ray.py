@@ -16,6 +16,7 @@ from curate.engines import open_engine
 from curate.engines.base import Tick
 from curate.engines.ray import Ray
 from curate.errors import CurateError, EngineError, GuardError
+from curate.installation import install_command
 from tests.support import big_build
 from tests.support.paths import ROOT
 from tests.support.worker_tasks import Named, die, fail, killed_once, read_here, slow_square
@@ -130,7 +131,7 @@ def test_an_engine_that_cannot_be_had(tmp_path, monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", missing)
-    expected = "--engine ray: Ray is not installed, hint: pip install 'curate[ray]'"
+    expected = "--engine ray: Ray is not installed, hint: " + install_command("ray")
     assert said(name="ray", workspace=tmp_path) == expected
 
 

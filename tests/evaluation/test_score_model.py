@@ -23,6 +23,7 @@ from curate.evalsets.itemfile import ItemFile, Question
 from curate.evaluation import items, score_model
 from curate.evaluation.items import LoadedEvalSet
 from curate.hashing import Hashes
+from curate.installation import install_command
 from curate.workspace import Workspace
 from tests.support.paths import ROOT, ROWS
 from tests.support.questions import QUESTIONS, loaded, of_kind, png, question, saved, scores
@@ -271,7 +272,7 @@ def test_without_the_trainer_there_is_one_line(tmp_path, monkeypatch):
     done = run("--model", model, "-e", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
     assert isinstance(done.exception, TrainError)
     assert str(done.exception) == "trainer: torch not installed; expected the trainer's libraries"
-    assert done.exception.hint == "pip install 'curate[trainer]'"
+    assert done.exception.hint == install_command("trainer")
 
 
 def test_a_directory_without_a_model(tmp_path):

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from curate import trainer_process
 from curate.errors import TrainError, WorkspaceError
+from curate.installation import install_command
 from tests.support.training import curve, rows, settings, small_mix, trained
 from trainer import checkpoint, config, train
 from trainer.data import MixReader
@@ -357,4 +358,4 @@ def test_missing_libraries(monkeypatch):
     monkeypatch.setattr(trainer_process, "LIBRARIES", ("torch", "no_such_library"))
     with pytest.raises(TrainError, match=r"^trainer: no_such_library not installed; expected") as caught:
         trainer_process.check_installed()
-    assert caught.value.hint == "pip install 'curate[trainer]'"
+    assert caught.value.hint == install_command("trainer")
