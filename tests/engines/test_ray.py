@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import types
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -78,18 +79,15 @@ def test_tasks_stand_where_the_command_stands(engine, tmp_path, monkeypatch):
 
 
 def test_a_worker_that_lacks_a_module_or_does_not_see_the_workspace(engine, tmp_path, monkeypatch):
+    only_here = types.ModuleType("only_here")  # as a module of the driver's own folder is
+    exec("def same(n): return n", only_here.__dict__)
+    monkeypatch.setitem(sys.modules, "only_here", only_here)
     with pytest.raises(EngineError) as caught:
-        list(engine.map(only_here, [1]))
-    assert (
-        str(caught.value) == "a Ray worker: cannot begin: ModuleNotFoundError: No module named 'test_engine_ray'"
-    )
+        list(engine.map(only_here.same, [1]))
+    assert str(caught.value) == "a Ray worker: cannot begin: ModuleNotFoundError: No module named 'only_here'"
     monkeypatch.setattr(engine, "_mark", tmp_path / "cache" / "mark")  # nobody made it
     with pytest.raises(EngineError, match=f"does not see the workspace {tmp_path}; expected a directory that all"):
         list(engine.map(slow_square, [1]))
-
-
-def only_here(n: int) -> int:
-    return n
 
 
 # ------------------------------------------------------------------------------------------------ commands
