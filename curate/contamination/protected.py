@@ -118,7 +118,7 @@ class TextFile:
             return
         for part in rows.slices(self.path.parent, [RowFile(path=self.path)]):
             for number, row in rows.rows(part):
-                if row is not None:
+                if isinstance(row, Row):
                     yield self._item(number, row)
 
     def _lines(self) -> list[str]:

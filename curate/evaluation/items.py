@@ -12,7 +12,7 @@ from curate.hub import manifests
 from curate.hub.receipts import fetched
 from curate.rawfiles import rows as raw_rows
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
-from curate.sources.base import MediaSource, RowFile
+from curate.sources.base import MediaSource, Row, RowFile
 from curate.workspace import Workspace
 
 
@@ -96,8 +96,8 @@ def read_items(evalset: EvalSet, folder: Path, options: Options) -> Iterator[tup
         for _, row in raw_rows.rows(part):
             number += 1
             try:
-                if row is None:
-                    raise SkipRow(raw_rows.NOT_JSON)
+                if not isinstance(row, Row):
+                    raise SkipRow(row.reason, row.detail)
                 yield number, evalset.to_item(row)
             except SkipRow as skip:
                 yield number, skip

@@ -103,8 +103,8 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
     part = rows.Slice(file=RowFile(path=path), name=path.name, bytes=path.stat().st_size)
     for number, row in rows.rows(part):
         where = f"{path.name}:{number}"
-        if row is None:
-            raise RawError(where, "not a JSON object", COLUMNS)
+        if not isinstance(row, Row):
+            raise RawError(where, f"{row.reason} ({row.detail})", COLUMNS)
         yield where, row
 
 

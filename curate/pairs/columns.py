@@ -65,7 +65,7 @@ def finish(source: str, draft: Draft, media: tuple[Media, ...], media_bytes: int
         )
         pair_id = combine(source, *digests, fields_digest(numbers, texts))
     except (UnicodeEncodeError, orjson.JSONEncodeError):  # the only text that orjson refuses is not Unicode
-        raise SkipRow("not_unicode") from None
+        raise SkipRow("not_unicode", "the file is not UTF-8 there, or escapes half a character") from None
     return Finished(pair_id, draft, media, media_bytes, extra, digests)
 
 

@@ -15,9 +15,11 @@ from curate import schema
 from curate.engines.base import Engine, Listener
 from curate.hashing import Hashes, fingerprint, inputs
 from curate.images.decode import MAX_PIXELS
+from curate.pairs.column_account import account, check_finished
 from curate.pairs.part import SliceTask, check_guard, normalize_slice
 from curate.rawfiles.media_finder import MediaSpec
-from curate.rawfiles.rows import row_files, slices
+from curate.rawfiles.row_files import matching, row_files
+from curate.rawfiles.rows import slices
 from curate.sources.base import RowFile, Source
 from curate.workspace import Workspace, read_json, write_json
 
@@ -60,7 +62,7 @@ class Artefact:
 def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
     """Locate the artefact of a job, finished or not. Hashes the raw files (remembered), reads no row."""
     files = row_files(job.source, job.raw, job.options)
-    media = [path for pattern in job.source.media for path in job.raw.glob(pattern)]
+    media = [path for pattern in job.source.media for path in matching(job.raw, pattern)]
     index = [path for path in job.raw.glob("meta.json") if job.source.row_files is not None]
     facts = {
         "schema": schema.VERSION,
@@ -105,6 +107,7 @@ def normalize_all(
     for at, artefact in enumerate(artefacts):
         if artefact.manifest:
             check_guard(artefact.job.name, _limit(artefact.job), artefact.manifest["parts"])
+            check_finished(artefact.job.source, artefact.manifest["columns"])
             continue
         waiting[at] = {}
         tasks += [(at, task) for task in _tasks(artefact, workspace)]
@@ -125,7 +128,8 @@ def _limit(job: Job) -> float:
 
 def _publish(artefact: Artefact, receipts: Sequence[dict[str, Any]]) -> Artefact:
     check_guard(artefact.job.name, _limit(artefact.job), receipts)
-    manifest = {**artefact.facts, **_totals(receipts), "parts": list(receipts)}
+    columns = account(artefact.job.source, receipts)
+    manifest = {**artefact.facts, **_totals(receipts), "columns": columns, "parts": list(receipts)}
     write_json(artefact.directory / "manifest.json", manifest)
     return dataclasses.replace(artefact, manifest=manifest)
 

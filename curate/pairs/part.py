@@ -22,9 +22,12 @@ from curate.errors import GuardError, SkipRow
 from curate.hashing import hash_file
 from curate.images.decode import ImageFacts
 from curate.images.store import ImageStore, KnownImage, PackWriter
+from curate.pairs.column_account import check_columns, column_use
 from curate.pairs.columns import Finished, PairColumns, finish, group_id
+from curate.rawfiles.bad_rows import TOO_DEEP, BadRow
+from curate.rawfiles.foreign import foreign
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
-from curate.rawfiles.rows import NOT_JSON, Slice, rows
+from curate.rawfiles.rows import Slice, rows
 from curate.schema import Media
 from curate.sources.base import Draft, MediaSource, Row, Source
 from curate.workspace import atomic, read_json, write_json
@@ -103,28 +106,29 @@ class _Part:
         self.task = task
         self.rows = self.gave = self.pairs = 0
         self.skips: list[dict[str, str]] = []
-        self.columns_seen: list[str] = []
+        self.use = column_use(task.source)
 
     def run(self, path: Path, resolve: Any) -> None:
         task = self.task
         columns = PairColumns(task.name, task.license, task.source.annotator, task.revision)
         with pq.ParquetWriter(path, columns.take().schema, **PARQUET) as file:
-            for batch in _batched(rows(task.slice), 1000):
+            for batch in _batched(rows(task.slice, self.use), 1000):
                 before = len(self.skips)
                 for number, row in batch:
                     self._row(f"{task.slice.name}:{number}", row, columns, resolve)
                     if len(columns) >= FLUSH_PAIRS:
                         file.write_table(columns.take())
                 tick(rows=len(batch), skipped=len(self.skips) - before)
+                check_columns(task.source, self.use, self.rows)
                 self._check_first_rows()
             if len(columns):
                 file.write_table(columns.take())
 
-    def _row(self, where: str, row: Row | None, columns: PairColumns, resolve: Any) -> None:
+    def _row(self, where: str, row: Row | BadRow, columns: PairColumns, resolve: Any) -> None:
         self.rows += 1
         try:
-            if row is None:
-                raise SkipRow(NOT_JSON)
+            if isinstance(row, BadRow):
+                raise SkipRow(row.reason, row.detail)
             found = [
                 finish(self.task.name, draft, *(resolve(draft) if draft.media else ((), 0)))
                 for draft in self._drafts(row, where)
@@ -133,8 +137,6 @@ class _Part:
                 raise SkipRow("no_pairs")
             self._add(where, found, columns)
         except SkipRow as skip:
-            if row is not None and not self.columns_seen:
-                self.columns_seen = sorted(map(str, row))
             self.skips.append({"row": where, "reason": skip.reason, "detail": skip.detail})
 
     def _drafts(self, row: Row, where: str) -> list[Draft]:
@@ -145,6 +147,8 @@ class _Part:
             )
         except SkipRow:
             raise
+        except RecursionError:
+            raise SkipRow(TOO_DEEP) from None
         except Exception as error:  # an adapter's bug: add the row to the error, and let it through
             error.add_note(f"source {task.name}, row {where}, columns {sorted(map(str, row))}")
             raise
@@ -180,7 +184,8 @@ class _Part:
             "skipped": dict(sorted(Counter(skip["reason"] for skip in self.skips).items())),
             "gave": self.gave,
             "pairs": self.pairs,
-            "columns": self.columns_seen,
+            "columns": sorted(map(str, self.use.seen)),
+            "details": {skip["reason"]: skip["detail"] for skip in reversed(self.skips)},
         }
 
 
@@ -228,7 +233,12 @@ class Resolver:
 
     def put(self, data: bytes) -> ImageFacts | KnownImage:
         """Keep one image."""
-        return self.writer.put(data, max_pixels=self.max_pixels)
+        try:
+            return self.writer.put(data, max_pixels=self.max_pixels)
+        except SkipRow:
+            if found := foreign(data):
+                raise SkipRow("image_not_downloaded", found) from None
+            raise
 
 
 # opened once in each process: an index of millions of images is not read for every slice
@@ -262,9 +272,12 @@ def check_guard(source: str, max_skip: float, receipts: Iterable[dict[str, Any]]
         return
     reason, count = skipped.most_common(1)[0]
     missing = reason.removeprefix("missing_column_") if reason.startswith("missing_column_") else ""
-    columns: list[str] = next((r["columns"] for r in done if r["columns"]), [])
+    columns = dict.fromkeys(name for receipt in done for name in receipt["columns"])
+    detail = next((f", e.g. {r['details'][reason]}" for r in done if r.get("details", {}).get(reason)), "")
     cause = (
-        f"missing column {missing!r}, the rows have {', '.join(columns)}" if missing else f"{reason} ({count:,})"
+        f"missing column {missing!r}, the rows have {', '.join(columns)}"
+        if missing
+        else f"{reason} ({count:,}){detail}"
     )
     raise GuardError(
         source,

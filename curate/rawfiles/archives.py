@@ -6,6 +6,7 @@ import re
 import stat
 import struct
 import tarfile
+import unicodedata
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from curate.errors import RawError
+from curate.rawfiles.foreign import refuse_foreign
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -131,6 +133,7 @@ def entries(file: SplitFile, where: str) -> Iterator[Member]:
     Raises RawError where it is cut, corrupt, compressed as a whole, or has a member that points outside.
     """
     head = file.pread(512, 0)
+    refuse_foreign(where, head, "a zip or tar")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         found = _zip_entries(file, where)
     elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
@@ -331,6 +334,11 @@ class MemberStream(io.RawIOBase):
         super().close()
 
 
+def composed(name: str) -> str:
+    """The name in NFC: macOS writes names decomposed (NFD), rows and other systems mostly composed."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def members(path: Path, pattern: str) -> list[str]:
     """Sorted names of the members that match the glob pattern, component by component from the end.
 
@@ -338,7 +346,7 @@ def members(path: Path, pattern: str) -> list[str]:
     """
     with closing(_open(path)) as file:
         names = sorted(entry.name.decode() for entry in entries(file, str(path)))
-    return [name for name in names if PurePosixPath(name).match(pattern)]
+    return [name for name in names if PurePosixPath(composed(name)).match(composed(pattern))]
 
 
 def read_member(path: Path, member: str) -> BinaryIO:

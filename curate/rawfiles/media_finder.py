@@ -1,4 +1,4 @@
-"""Row files inside archives, and media found by the paths that upstream writes.
+"""Media found by the paths that upstream writes.
 
 Archives are zip, tar, or either of them split into parts. Nothing is extracted: an archive is read through once,
 strictly, into an index of about 150 bytes a member, which is kept in the cache and mapped into memory by every
@@ -22,7 +22,7 @@ import pyarrow as pa
 import xxhash
 
 from curate.errors import RawError, SkipRow
-from curate.rawfiles.archives import Member, SplitFile, entries, members, read_member, read_whole, split_parts
+from curate.rawfiles.archives import Member, SplitFile, entries, read_whole, split_parts
 from curate.rawfiles.path_index import (
     Arrays,
     PathIndex,
@@ -32,10 +32,9 @@ from curate.rawfiles.path_index import (
     natural,
     save_arrays,
 )
+from curate.rawfiles.row_files import matching
 
-__all__ = ["MediaFinder", "MediaSpec", "SplitFile", "members", "read_member", "split_parts"]
-
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 MEMBER_BYTES = 1 << 30
 """The largest media member; a larger one is refused."""
 SUSPECT_BYTES, SUSPECT_RATIO = 64 << 20, 200
@@ -136,15 +135,15 @@ def _hidden(name: bytes) -> bool:
 class _Folder:
     """A directory, walked when something is first looked up: unlike an archive it has no time that tells all."""
 
-    def __init__(self, path: Path, raw: Path) -> None:
-        self._path, self._raw = path, raw
-        if not path.resolve().is_relative_to(raw):
+    def __init__(self, path: Path, allowed: Sequence[Path]) -> None:
+        self._path, self._allowed = path, allowed
+        if not _is_inside(path.resolve(), allowed):
             raise RawError(str(path), "a link that leaves the raw directory", "a directory in it", "move it there")
 
     @cached_property
     def listing(self) -> _Listing:
         """All its files at the first lookup."""
-        return _listing(_arrays(list(_walk(self._path, self._raw)))[0])
+        return _listing(_arrays(list(_walk(self._path, self._allowed)))[0])
 
     def read(self, number: int) -> bytes:
         """The file with this number."""
@@ -155,8 +154,24 @@ class _Folder:
             raise SkipRow("image_missing", name) from None
 
 
-def _walk(top: Path, raw: Path) -> Iterator[bytes]:
-    """Files under `top`, relative to it. Links are followed inside `raw`, but none to what is walked anyway."""
+def link_targets(raw: Path) -> list[Path]:
+    """The folders that links in a raw directory may lead into: the directory itself, and the caches of the Hub.
+
+    A snapshot in such a cache (.../snapshots/COMMIT) is made of links into the folder blobs beside it.
+    """
+    here = raw.resolve()
+    own = [here.parent.parent] if here.parent.name == "snapshots" else []
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    return [here, *own, cache.expanduser().resolve()]
+
+
+def _is_inside(path: Path, folders: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _walk(top: Path, allowed: Sequence[Path]) -> Iterator[bytes]:
+    """Files under `top`, relative to it. Links into `allowed` are followed, but none to what is walked anyway."""
     waiting, linked = [str(top)], set[Path]()
     while waiting:
         with os.scandir(waiting.pop()) as found:
@@ -165,7 +180,7 @@ def _walk(top: Path, raw: Path) -> Iterator[bytes]:
                     continue
                 if item.is_symlink():
                     target = Path(item.path).resolve()
-                    if not target.is_relative_to(raw) or (item.is_dir() and _walked(target, top, linked)):
+                    if not _is_inside(target, allowed) or (item.is_dir() and _walked(target, top, linked)):
                         continue
                     linked.add(target)
                 if item.is_dir():
@@ -194,14 +209,17 @@ class MediaFinder:
         self._match = match
         folders: list[Path] = []
         archives: dict[Path, list[Path]] = {}
-        for path in sorted({path for pattern in patterns for path in raw.glob(pattern)}):
+        found = {pattern: matching(raw, pattern) for pattern in patterns}
+        self._unmatched = [pattern for pattern, paths in found.items() if not paths]
+        self._declared = bool(patterns)
+        for path in sorted({path for paths in found.values() for path in paths}):
             if path.is_dir():
                 folders.append(path)
-            elif not path.name.startswith("."):
+            else:
                 parts = split_parts(path)
                 archives[parts[0]] = parts
         outer = [path for path in folders if not any(other in path.parents for other in folders)]
-        self._containers: list[_Container] = [_Folder(path, raw.resolve()) for path in outer]
+        self._containers: list[_Container] = [_Folder(path, link_targets(raw)) for path in outer]
         self._containers += [_Archive(parts, cache) for parts in archives.values()]
 
     def find(self, path: str) -> bytes:
@@ -209,7 +227,7 @@ class MediaFinder:
 
         Skips: image_missing, image_ambiguous (several files fit), image_damaged, unsafe_path (absolute, or `..`).
         """
-        container, number = _only(self._agreeing(path, "files"), path)
+        container, number = self._only("files", path)
         return container.read(number)
 
     def frames(self, path: str) -> list[bytes]:
@@ -217,10 +235,24 @@ class MediaFinder:
 
         Skips as `find`.
         """
-        container, folder = _only(self._agreeing(path, "folders"), path)
+        container, folder = self._only("folders", path)
         listing = container.listing
         numbers = range(int(listing.starts[folder]), int(listing.starts[folder + 1]))
         return [container.read(n) for n in sorted(numbers, key=lambda n: natural(listing.files.name(n)))]
+
+    def _only(self, kind: Literal["files", "folders"], path: str) -> tuple[_Container, int]:
+        found = self._agreeing(path, kind)
+        if not found:
+            raise SkipRow("image_missing", path[:200] + self._why())
+        if len(found) > 1:
+            raise SkipRow("image_ambiguous", path[:200])
+        return found[0]
+
+    def _why(self) -> str:
+        """Why nothing can be found, where that is so whatever the path."""
+        if not self._declared:
+            return ": the source declares no media, which are the archives and directories to look in"
+        return f": nothing matches media {', '.join(self._unmatched)}" if self._unmatched else ""
 
     def _agreeing(self, path: str, kind: Literal["files", "folders"]) -> list[tuple[_Container, int]]:
         """Two at most of each container: more are not needed to see that a path is ambiguous."""
@@ -240,16 +272,9 @@ class MediaFinder:
         parts = [part.encode(errors="replace") for part in text.split("/") if part not in ("", ".")]
         absolute = text.startswith("/") or re.match("[A-Za-z]:/", text) is not None
         if b".." in parts or "\0" in path or (absolute and self._match == "path"):
-            raise SkipRow("unsafe_path", path[:200])
+            way = "; media_match: name looks for its file name" if absolute and b".." not in parts else ""
+            raise SkipRow("unsafe_path", path[:200] + way)
         if not parts:
             raise SkipRow("image_missing", "empty path")
         whole = [] if absolute else [parts]
         return [*whole, parts[-1:]] if self._match == "name" else whole
-
-
-def _only(found: Sequence[tuple[_Container, int]], path: str) -> tuple[_Container, int]:
-    if not found:
-        raise SkipRow("image_missing", path[:200])
-    if len(found) > 1:
-        raise SkipRow("image_ambiguous", path[:200])
-    return found[0]

@@ -1,7 +1,8 @@
 """Names of files found by their last components, in arrays that can be mapped from disk.
 
 Two paths agree when they are equal component by component from the end until one of them is used up. Every name is
-entered once for each of its endings, as a 64-bit hash; a hit is compared with the name itself.
+entered once for each of its endings, as a 64-bit hash; a hit is compared with the name itself. Names are compared
+in NFC, and kept as they are.
 """
 
 import re
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from curate.rawfiles.archives import composed
 from curate.workspace import atomic
 
 SLASH = ord("/")
@@ -42,13 +44,14 @@ class PathIndex:
 
     def find(self, parts: Sequence[bytes]) -> Iterator[int]:
         """Numbers of all names that agree with the path that has these components."""
-        whole = b"/".join(parts)
+        whole = _composed(b"/".join(parts))
+        parts = whole.split(b"/")
         endings = [whole, *(b"/" + b"/".join(parts[i:]) for i in range(1, len(parts)))]
         hashes = np.array([xxhash.xxh3_64_intdigest(ending) for ending in endings], np.uint64)
         left, right = (np.searchsorted(self._hashes, hashes, side=side) for side in ("left", "right"))
         for first, last in zip(left.tolist(), right.tolist(), strict=True):
             for number in self._ids[first:last].tolist():
-                if _agree(whole, self.name(number)):
+                if _agree(whole, _composed(self.name(number))):
                     yield number
 
 
@@ -56,11 +59,20 @@ def _agree(left: bytes, right: bytes) -> bool:
     return (b"/" + left).endswith(b"/" + right) or (b"/" + right).endswith(b"/" + left)
 
 
+def _composed(name: bytes) -> bytes:
+    """The name in NFC, so that a name in NFD is the same."""
+    return (
+        name
+        if name.isascii()
+        else composed(name.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+    )
+
+
 def index_names(names: Sequence[bytes], prefix: str) -> Arrays:
     """The arrays of a PathIndex over the names, which keep their numbers."""
     hashes, ids = array("Q"), array("I")
     for number, name in enumerate(names):
-        ending = b"/" + name
+        ending = b"/" + _composed(name)
         while ending:
             hashes.append(xxhash.xxh3_64_intdigest(ending))
             ids.append(number)

@@ -83,6 +83,11 @@ class Source:
     media      glob patterns of the archives (zip, tar, byte-split zip parts) and directories with media.
     media_match  "path": the upstream path and the stored path must agree from the end until one of them is
                used up; "name": only the file name must agree (for sets whose images are fetched elsewhere).
+    reads      the columns that the adapter may read, whatever its options and files; None: not known. Only these
+               are converted where the format allows that, and all others are listed as not used.
+    ignores    columns that it leaves out on purpose.
+    manifest   the user's own manifest that the source was made from: there, a column that is neither read nor
+               ignored and looks like media, scores, tool calls or part of a prompt stops the run.
     options    a frozen dataclass with defaults; the adapter then takes (row, options).
     max_skip   the share of rows that may be skipped before the run stops.
     rows       rows as published, pairs as published or derived; None where unknown.
@@ -95,6 +100,9 @@ class Source:
     row_files: Callable[[Path, Any], list[RowFile]] | None = None
     media: tuple[str, ...] = ()
     media_match: Literal["path", "name"] = "path"
+    reads: tuple[str, ...] | None = None
+    ignores: tuple[str, ...] = ()
+    manifest: str = ""
     options: type[Any] | None = None
     license: str | None = None
     annotator: str | None = None

@@ -13,7 +13,9 @@ import pytest
 import zstandard
 
 from curate.errors import RawError
-from curate.rawfiles.rows import row_files, rows, slices
+from curate.rawfiles.bad_rows import BadRow
+from curate.rawfiles.row_files import row_files
+from curate.rawfiles.rows import rows, slices
 from curate.sources.base import Draft, RowFile, Source, reply, user
 
 ROWS = [{"id": i, "text": f"row {i} – é"} for i in range(7)]
@@ -39,9 +41,11 @@ def pack(name: str) -> bytes:
     return LINES if name.endswith(("jsonl", "ndjson")) else json.dumps(ROWS, indent=1).encode()
 
 
-def read(path: Path, target: int = 1 << 20) -> list[tuple[int, dict | None]]:
+def read(path: Path, target: int = 1 << 20) -> list[tuple[int, dict | BadRow]]:
     parts = slices(path.parent, [RowFile(path=path)], target)
-    return [(number, row and dict(row)) for part in parts for number, row in rows(part)]
+    return [
+        (number, row if isinstance(row, BadRow) else dict(row)) for part in parts for number, row in rows(part)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,9 @@ def test_blank_lines_count_in_numbers_and_broken_lines_are_rows_without_value(tm
     path.write_bytes(b'{"id": 1}\n\n{"id": \n[1]\n{"id": NaN, "s": "\\ud800"}\n')
     found = read(path)
     assert found[0] == (1, {"id": 1})
-    assert found[1:3] == [(3, None), (4, None)]
+    assert found[1][0] == 3
+    assert found[1][1].reason == "not_json"
+    assert found[2] == (4, BadRow("not_json", "a list instead of an object"))
     assert found[3][0] == 5
     assert found[3][1]["s"] == "\ud800"
 
@@ -113,9 +119,12 @@ def test_a_json_list_longer_than_a_chunk_with_rows_longer_than_a_chunk(tmp_path)
         ("a.jsonl.zst", lambda b: b"nonsense" + b, "a.jsonl.zst: damaged compressed data"),
         ("a.parquet", lambda b: b[: len(b) // 2], "a.parquet: not a whole Parquet file"),
         ("a.jsonl", lambda b: b[:-9], "a.jsonl: the last line is cut off; expected a whole JSON object"),
-        ("a.json", lambda b: b[:-9], "a.json: the JSON list is cut off or malformed; expected a closing ]"),
-        ("a.json", lambda _: b"hello", "a.json: starts with neither [ nor {"),
-        ("a.csv", lambda b: b.replace("é".encode(), b"\xe9"), "a.csv: not UTF-8 text at byte"),
+        ("a.json", lambda b: b[:-9], "a.json: the JSON is cut off; expected a closing ]"),
+        (
+            "a.json",
+            lambda _: b"hello",
+            "a.json: 'hello' begins neither a list nor an object; expected JSON objects",
+        ),
         ("a.txt", lambda b: b, "a.txt: cannot tell its format from its name"),
     ],
 )

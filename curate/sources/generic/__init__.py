@@ -8,6 +8,8 @@
       rejected: bad
       images: pics
     optional: [images]           # mapped columns that a row may lack; any other mapped column must be in every row
+    ignore: [tools, rating]      # columns to leave out: any other that looks like media, scores, tool calls or a
+                                 # part of the prompt must be mapped
     json: [images]               # columns whose text is JSON (lists in a CSV file)
     media: ["pictures/*"]        # archives and directories that image paths are looked up in
     license: cc-by-4.0

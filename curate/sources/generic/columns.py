@@ -111,6 +111,11 @@ class Reader:
             raise SkipRow(f"{name}_not_json", str(error)[:80]) from None
 
 
+def reads(columns: Columns) -> tuple[str, ...]:
+    """The columns of a row, by their names, that a reader of these columns may look at."""
+    return tuple(getattr(columns, field.name) or field.name for field in fields(columns))
+
+
 def mapped(columns: Columns) -> Iterator[str]:
     """Our names of the columns that the user gave a name for."""
     return (field.name for field in fields(columns) if getattr(columns, field.name) is not None)

@@ -17,6 +17,7 @@ from curate.sources.generic.columns import (
     Reader,
     ScoredColumns,
     mapped,
+    reads,
 )
 from curate.sources.ranking import Pairing
 
@@ -33,6 +34,7 @@ class Manifest:
     files: tuple[str, ...]
     optional: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     media_match: Literal["path", "name"] = "path"
     modality: Literal["text", "image", "video"] | None = None
@@ -126,13 +128,17 @@ def load(path: Path) -> Source:
     manifest: AnyManifest = build(table, KINDS[kind], where)
     _check(manifest, where)
     # the version enters every fingerprint: a changed column map must not meet the old pairs
-    version = int(fingerprint({"generic": VERSION, **asdict(manifest)})[:12], 16)
+    facts = {name: value for name, value in asdict(manifest).items() if name != "ignore"}  # it changes no pair
+    version = int(fingerprint({"generic": VERSION, **facts})[:12], 16)
     return Source(
         repo=manifest.repo or path.stem,
         to_pairs=manifest.to_pairs(),
         files=manifest.files,
         media=manifest.media,
         media_match=manifest.media_match,
+        reads=reads(manifest.columns),
+        ignores=manifest.ignore,
+        manifest=str(path),
         license=manifest.license,
         annotator=manifest.annotator,
         languages=manifest.languages,

@@ -1,0 +1,190 @@
+"""Rows of Parquet and Arrow files as plain Python values; only the columns that are read are converted.
+
+Decimals become floats; dates, times and durations become text as Arrow writes it (ISO 8601). A value that Python
+cannot hold, and text that is not UTF-8, spoils its row only.
+"""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from curate.engines.base import tick
+from curate.errors import RawError
+from curate.rawfiles.bad_rows import CELL_UNREADABLE, BadRow
+from curate.rawfiles.column_use import ColumnUse
+from curate.rawfiles.foreign import refuse_foreign
+from curate.rawfiles.streams import HEAD_BYTES, head_of, unpacked
+from curate.sources.base import RowFile
+
+BATCH_ROWS = 256  # a batch may hold images, so it stays small
+PACKED_BYTES = 4 << 30
+"""The largest Parquet or Arrow file inside an archive or gzip: it is held in memory."""
+_DATE = re.compile(r"\d{4}-")  # years that Python knows
+UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OverflowError, ValueError)
+
+
+@contextmanager
+def damage_named(name: str, kind: str) -> Iterator[None]:
+    """Raise RawError for Arrow's errors inside the block: the file is of another format, or not whole."""
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        found = f"not a whole {kind} file ({str(error).splitlines()[0][:120]})"
+        raise RawError(name, found, "", "fetch the file again") from None
+
+
+@contextmanager
+def opened(name: str, file: RowFile, packed: str) -> Iterator[Any]:
+    """The path of the file; or, if it is compressed or in an archive, its bytes as a file in memory.
+
+    Raises RawError for a file that holds no rows.
+    """
+    if not (file.member or packed):
+        refuse_foreign(name, head_of(file.path), "rows")
+        yield file.path
+        return
+    with unpacked(file, packed) as stream:
+        data = stream.read(PACKED_BYTES + 1)
+    if len(data) > PACKED_BYTES:
+        raise RawError(name, "too large to be held in memory", f"at most {PACKED_BYTES >> 30} GB", "unpack it")
+    refuse_foreign(name, data[:HEAD_BYTES], "rows")
+    yield pa.BufferReader(data)
+
+
+def parquet_rows(
+    name: str, file: RowFile, packed: str, groups: tuple[int, int | None], size: int, use: ColumnUse
+) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of the row groups from the first to before the second (None: to the last one)."""
+    with opened(name, file, packed) as place, damage_named(name, "Parquet"), pq.ParquetFile(place) as parquet:
+        chosen = list(range(groups[0], parquet.num_row_groups if groups[1] is None else groups[1]))
+        total = sum(parquet.metadata.row_group(i).num_rows for i in chosen)
+        names = parquet.schema_arrow.names
+        _check_names(name, names)
+        use.see(names)
+        columns = [column for column in names if column in use.wanted(names) or column in use.watched]
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=chosen, columns=columns):
+            tick(bytes=size * batch.num_rows // total)
+            yield from _rows(batch, use)
+
+
+def arrow_rows(
+    name: str, file: RowFile, packed: str, size: int, use: ColumnUse
+) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of an Arrow file or stream, as `datasets` saves them."""
+    with opened(name, file, packed) as place, damage_named(name, "Arrow"):
+        tick(bytes=size)
+        with pa.memory_map(str(place)) if isinstance(place, Path) else place as stream:
+            is_file = stream.read(6) == b"ARROW1"
+            stream.seek(0)
+            for batch in _file_batches(stream) if is_file else pa.ipc.open_stream(stream):
+                _check_names(name, batch.schema.names)
+                use.see(batch.schema.names)
+                for start in range(0, batch.num_rows, BATCH_ROWS):
+                    yield from _rows(batch.slice(start, BATCH_ROWS), use)
+
+
+def _check_names(name: str, columns: Sequence[str]) -> None:
+    twice = [column for column, times in Counter(columns).items() if times > 1]
+    if twice:
+        raise RawError(name, f"has the column {', '.join(twice)} twice", "a name of its own for each column")
+
+
+def _file_batches(stream: Any) -> Iterator[Any]:
+    reader = pa.ipc.open_file(stream)
+    return (reader.get_batch(i) for i in range(reader.num_record_batches))
+
+
+def _rows(batch: Any, use: ColumnUse) -> Iterator[dict[str, Any] | BadRow]:
+    for name in use.watched:
+        if name in batch.schema.names:
+            use.filled[name] += _filled(batch.column(name))
+    wanted, bad = use.wanted(batch.schema.names), dict[int, str]()
+    values = [_values(batch.column(name), name, bad) for name in wanted]
+    rows = zip(*values, strict=True) if wanted else itertools.repeat((), batch.num_rows)
+    if not bad:
+        yield from (dict(zip(wanted, row, strict=True)) for row in rows)
+        return
+    for place, row in enumerate(rows):
+        yield BadRow(CELL_UNREADABLE, bad[place]) if place in bad else dict(zip(wanted, row, strict=True))
+
+
+def _filled(array: Any) -> int:
+    """How many values are neither null, nor an empty text or list."""
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+        return int(pc.sum(pc.greater(pc.binary_length(array), 0)).as_py() or 0)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return int(pc.sum(pc.greater(pc.list_value_length(array), 0)).as_py() or 0)
+    return len(array) - int(array.null_count)
+
+
+def _values(array: Any, name: str, bad: dict[int, str]) -> list[Any]:
+    """The values of a column; one that cannot be read is None, and why is noted in `bad` by its place."""
+    array = _known_zone(array.storage if isinstance(array.type, pa.BaseExtensionType) else array)
+    kind = _plain(array.type)
+    if kind == array.type or not _is_date(array.type):
+        try:
+            return cast(list[Any], (array if kind == array.type else array.cast(kind)).to_pylist())
+        except UNREADABLE:
+            pass
+    return [_value(array.slice(place, 1), kind, place, name, bad) for place in range(len(array))]
+
+
+def _value(cell: Any, kind: Any, place: int, name: str, bad: dict[int, str]) -> Any:
+    try:
+        value = cell.cast(kind)[0].as_py()
+        if value is None or not _is_date(cell.type) or _DATE.match(value):
+            return value
+        found = "a date out of range"
+    except UnicodeDecodeError:
+        found = "not UTF-8"
+    except UNREADABLE as error:
+        found = str(error).splitlines()[0][:80]
+    bad.setdefault(place, f"{name}: {found}")
+    return None
+
+
+def _is_date(kind: Any) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+
+
+def _known_zone(array: Any) -> Any:
+    """The array; timestamps in a time zone that this machine does not know, in UTC."""
+    if pa.types.is_timestamp(array.type) and array.type.tz:
+        try:
+            pa.array([0], array.type).cast(pa.string())
+        except pa.ArrowInvalid:
+            return array.cast(pa.timestamp(array.type.unit))
+    return array
+
+
+def _plain(kind: Any) -> Any:
+    """The type to which a column is cast so that its values are numbers, text, bytes, lists and dicts."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
+    if pa.types.is_decimal(kind):
+        return pa.float64()
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_struct(kind):
+        return pa.struct([kind.field(i).with_type(_plain(kind.field(i).type)) for i in range(kind.num_fields)])
+    if pa.types.is_map(kind):
+        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_plain(kind.value_type)))
+    return kind

@@ -1,0 +1,97 @@
+"""The files of a source by glob patterns, on disk and inside archives."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from curate.errors import RawError
+from curate.rawfiles import archives
+from curate.rawfiles.archives import composed
+from curate.sources.base import RowFile, Source
+from curate.workspace import read_json
+
+
+def row_files(source: Source, raw: Path, options: Any) -> list[RowFile]:
+    """The files of a source that hold rows, each once, sorted within a pattern.
+
+    A folder that `datasets` saved stands for its Arrow files. Raises RawError for a pattern that matches nothing,
+    and for a link without a target.
+    """
+    if not raw.is_dir():
+        raise RawError(
+            str(raw),
+            "no such directory",
+            f"the raw files of {source.repo}",
+            "curate fetch brings them; or give their parent folder with --raw",
+        )
+    if source.row_files is not None:
+        return source.row_files(raw, options)
+    found: dict[tuple[Path, str], RowFile] = {}
+    for pattern in source.files:
+        for file in _of_pattern(raw, pattern):
+            found.setdefault((file.path, file.member), file)
+    return list(found.values())
+
+
+def _of_pattern(raw: Path, pattern: str) -> list[RowFile]:
+    path_pattern, _, member_pattern = pattern.partition("!")
+    paths = [file for path in matching(raw, path_pattern) for file in _saved(path)]
+    files = [
+        RowFile(path=path, member=member)
+        for path in paths
+        for member in (_members(path, member_pattern) if member_pattern else [""])
+    ]
+    if not files:
+        there = sorted(path.name for path in raw.iterdir())[:5]
+        raise RawError(
+            str(raw), f"no file matches {pattern}", "", f"the folder holds {', '.join(there) or 'nothing'}"
+        )
+    return files
+
+
+def _members(path: Path, pattern: str) -> list[str]:
+    shown = hides(pattern)
+    return [name for name in archives.members(path, pattern) if shown or not hides(name)]
+
+
+def _saved(path: Path) -> list[Path]:
+    """The file; the Arrow files of a folder of Dataset.save_to_disk; nothing for any other folder."""
+    state = path / "state.json"
+    if not path.is_dir():
+        return [path]
+    listed = read_json(state)["_data_files"] if state.is_file() else []
+    return [path / Path(entry["filename"]).name for entry in listed]
+
+
+def matching(raw: Path, pattern: str) -> list[Path]:
+    """The files and folders under `raw` that the glob pattern matches, sorted; "." is `raw` itself.
+
+    A name in NFC and one in NFD are the same name. Hidden files and folders and __MACOSX are left out, unless the
+    pattern names such a one. Raises RawError for a link without a target.
+    """
+    pattern = "/".join(part for part in pattern.split("/") if part not in ("", "."))
+    if not pattern:
+        return [raw]
+    found = set(raw.glob(pattern)) | (set() if pattern.isascii() else set(_same_name(raw, pattern)))
+    if not hides(pattern):
+        found = {path for path in found if not hides(path.relative_to(raw).as_posix())}
+    for path in found:
+        if path.is_symlink() and not path.exists():
+            target = path.readlink()
+            raise RawError(
+                str(path), f"a link to {target}, which is not there", "a file", "fetch the source again"
+            )
+    return sorted(found)
+
+
+def hides(name: str) -> bool:
+    """Whether a path or pattern names what systems and tools leave beside files: hidden files, __MACOSX."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+
+def _same_name(raw: Path, pattern: str) -> Iterator[Path]:
+    wanted = composed(pattern)
+    for path in raw.rglob("*"):
+        name = PurePosixPath(composed(path.relative_to(raw).as_posix()))
+        if len(name.parts) == len(PurePosixPath(wanted).parts) and name.match(wanted):
+            yield path
