@@ -2,7 +2,8 @@
 
 `TERMS` reads licence ids as the Hub writes them. Where a licence depends on the user or the use (community
 licences of models, OpenRAIL), its terms are unknown here: somebody has to read it. Unknown never counts as
-allowed.
+allowed. A licence may hold with a condition that its id on the Hub does not show: such a source has an id of its
+own here, see `CONDITIONED`.
 """
 
 from collections import Counter
@@ -10,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Permission = Literal["allowed", "unknown", "forbidden"]
+Permission = Literal["allowed", "unknown", "parts not", "forbidden"]
+"""From the best to the worst; `parts not`: allowed but for parts of the set that its rows do not show."""
+
 Duty = Literal["no", "unknown", "yes"]
 
 UNKNOWN = "unknown"
@@ -30,10 +33,14 @@ class Terms:
     share_alike: Duty = "no"
 
 
+CONDITIONED = {"odc-by-parts-nc": "odc-by"}
+"""Ids of this project for a Hub id with a condition on the card: ODC-BY, some portions non-commercial."""
+
 FREE = Terms(attribution="no")
 NOTICE = Terms()
 COPYLEFT = Terms(share_alike="yes")
-CONDITIONS = Terms(commercial="unknown", redistribution="unknown", derivatives="unknown", share_alike="unknown")
+PARTS_NOT = Terms(commercial="parts not", share_alike="unknown")
+DEPENDS = Terms(commercial="unknown", redistribution="unknown", derivatives="unknown", share_alike="unknown")
 NOTHING_KNOWN = Terms(
     commercial="unknown",
     redistribution="unknown",
@@ -72,8 +79,9 @@ TERMS: dict[str, Terms] = {
     **dict.fromkeys(
         ("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4", "gemma", "openrail", "openrail++",
          "bigscience-openrail-m", "bigscience-bloom-rail-1.0", "creativeml-openrail-m", "bigcode-openrail-m"),
-        CONDITIONS,
+        DEPENDS,
     ),
+    **dict.fromkeys(CONDITIONED, PARTS_NOT),
     **dict.fromkeys((UNKNOWN, "other"), NOTHING_KNOWN),
 }  # fmt: skip
 
@@ -88,12 +96,19 @@ def terms(name: str | None) -> Terms:
     return TERMS.get(known_id(name), NOTHING_KNOWN)
 
 
+def with_condition(pinned: str | None, declared: str | None) -> str | None:
+    """The licence id pinned at a commit, or else declared by the source, with the source's condition."""
+    base = CONDITIONED.get(declared or "")
+    return declared if not pinned or known_id(pinned) == base else pinned
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendTerms:
-    """The most restrictive terms of a blend, and who brings them; sources are sorted.
+    """The most restrictive terms of a blend, and which sources have them; sources are sorted.
 
     A mix is a changed copy, so `redistribution` of it covers derivatives too, and `forbids_redistribution` names
-    sources that forbid either. `unknown` counts, by source, the pairs of which some permission is unknown.
+    sources that forbid either; `parts_not_commercial` names those of which parts may not be used commercially.
+    `unknown` counts, by source, the pairs of which some permission is unknown.
     `conflicts` are sentences about licences that cannot hold for one blend together. `license` is the id for the
     front matter of a card; `license_name` goes with `other`.
     """
@@ -105,6 +120,7 @@ class BlendTerms:
     share_alike: Duty
     forbids_commercial: tuple[str, ...]
     forbids_redistribution: tuple[str, ...]
+    parts_not_commercial: tuple[str, ...]
     unknown: Mapping[str, int]
     unknown_pairs: int
     conflicts: tuple[str, ...]
@@ -136,10 +152,11 @@ def blend_terms(pairs_by_license: Mapping[tuple[str, str | None], int]) -> Blend
         share_alike=_worst_duty([one.share_alike for one in known.values()]),
         forbids_commercial=_sources(known, lambda one: one.commercial == "forbidden"),
         forbids_redistribution=_sources(known, lambda one: "forbidden" in (one.redistribution, one.derivatives)),
+        parts_not_commercial=_sources(known, lambda one: one.commercial == "parts not"),
         unknown=dict(sorted(unknown.items())),
         unknown_pairs=unknown.total(),
         conflicts=_conflicts(ids),
-        license=ids[0] if len(ids) == 1 and ids[0] in TERMS else "other",
+        license=ids[0] if len(ids) == 1 and _is_hub_id(ids[0]) else "other",
         license_name=_name(ids),
     )
 
@@ -149,7 +166,7 @@ def _permissions(one: Terms) -> tuple[Permission, ...]:
 
 
 def _worst_permission(values: list[Permission]) -> Permission:
-    order: tuple[Permission, ...] = ("forbidden", "unknown", "allowed")
+    order: tuple[Permission, ...] = ("forbidden", "parts not", "unknown", "allowed")
     return next((value for value in order if value in values), "allowed" if values else "unknown")
 
 
@@ -162,9 +179,13 @@ def _sources(known: Mapping[tuple[str, str | None], Terms], holds: Callable[[Ter
     return tuple(sorted({source for (source, _), one in known.items() if holds(one)}))
 
 
+def _is_hub_id(name: str) -> bool:
+    return name in TERMS and name not in CONDITIONED
+
+
 def _name(ids: list[str]) -> str | None:
     if len(ids) == 1:
-        return None if ids[0] in TERMS and ids[0] != "other" else ids[0]
+        return None if _is_hub_id(ids[0]) and ids[0] != "other" else ids[0]
     return "mixed"
 
 

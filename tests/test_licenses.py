@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from curate import steps
 from curate.config import build
 from curate.errors import ConfigError
-from curate.licenses import TERMS, Terms, blend_terms, terms
+from curate.licenses import TERMS, Terms, blend_terms, terms, with_condition
 from curate.recipe import Recipe
 from curate.steps import build as build_step
 from curate.steps.licenses import Licenses
@@ -22,7 +22,7 @@ BLEND = {
     ("olmo2_mix", None): 378,
     ("tulu3_if", "odc-by"): 65,
 }
-ORDER = ("allowed", "unknown", "forbidden")
+ORDER = ("allowed", "unknown", "parts not", "forbidden")
 
 
 def test_terms_of_single_licences() -> None:
@@ -32,6 +32,35 @@ def test_terms_of_single_licences() -> None:
     assert terms("cc-by-nd-4.0") == Terms(derivatives="forbidden")
     for name in (None, "", "other", "unknown", "llama3.1", "bigcode-openrail-m", "no-such-licence"):
         assert terms(name).commercial == "unknown", name
+
+
+def test_a_condition_is_a_value_of_its_own() -> None:
+    assert terms("odc-by").commercial == "allowed"
+    assert terms("odc-by-parts-nc") == Terms(commercial="parts not", share_alike="unknown")
+    found = blend_terms({("tulu3_if", "odc-by-parts-nc"): 65, ("mmpr", "mit"): 2_000})
+    assert (found.commercial, found.parts_not_commercial) == ("parts not", ("tulu3_if",))
+    assert (found.forbids_commercial, found.unknown_pairs, found.redistribution) == ((), 0, "allowed")
+    assert blend_terms({("a", "odc-by-parts-nc"): 1, ("b", None): 1}).commercial == "parts not"
+    assert blend_terms({("a", "odc-by-parts-nc"): 1, ("b", "cc-by-nc-4.0"): 1}).commercial == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("pinned", "declared", "expected"),
+    [
+        ("odc-by", "odc-by-parts-nc", "odc-by-parts-nc"),
+        ("ODC-BY", "odc-by-parts-nc", "odc-by-parts-nc"),
+        (None, "odc-by-parts-nc", "odc-by-parts-nc"),
+        ("mit", "odc-by-parts-nc", "mit"),
+        ("odc-by", "mit", "odc-by"),
+        ("odc-by", None, "odc-by"),
+        (None, "mit", "mit"),
+        (None, None, None),
+    ],
+)
+def test_the_licence_pinned_upstream_keeps_the_condition_of_the_card(
+    pinned: Any, declared: Any, expected: Any
+) -> None:
+    assert with_condition(pinned, declared) == expected
 
 
 def test_the_verdict_of_a_blend_names_who_forbids_and_what_is_unknown() -> None:
@@ -52,7 +81,13 @@ def test_a_blend_of_one_licence_has_that_licence() -> None:
 
 @pytest.mark.parametrize(
     ("name", "front"),
-    [(None, ("unknown", None)), ("other", ("other", "other")), ("inf", ("other", "inf")), ("mit", ("mit", None))],
+    [
+        (None, ("unknown", None)),
+        ("other", ("other", "other")),
+        ("inf", ("other", "inf")),
+        ("mit", ("mit", None)),
+        ("odc-by-parts-nc", ("other", "odc-by-parts-nc")),
+    ],
 )
 def test_the_id_on_the_card(name: str | None, front: tuple[str, str | None]) -> None:
     found = blend_terms({("a", name): 1})
@@ -108,6 +143,18 @@ def test_the_step_allows_only_what_is_listed() -> None:
     assert reasons(Licenses(allow=("mit", "cc-by-nc-4.0"), exclude=())) == [
         None, "not_allowed_unknown", None, "not_allowed_unknown", "not_allowed_unknown", "not_allowed_apache-2.0",
     ]  # fmt: skip
+
+
+def test_the_step_knows_ids_with_a_condition() -> None:
+    rows = pl.DataFrame({"license": ["odc-by", "odc-by-parts-nc", "mit"]})
+
+    def found(step: Licenses) -> list[str | None]:
+        return rows.select(step.reason()).to_series().to_list()
+
+    assert found(Licenses(exclude=("odc-by-parts-nc",))) == [None, "excluded_odc-by-parts-nc", None]
+    assert found(Licenses(exclude=("odc-by",))) == ["excluded_odc-by", "excluded_odc-by-parts-nc", None]
+    assert found(Licenses(allow=("odc-by", "mit"))) == [None, "not_allowed_odc-by-parts-nc", None]
+    assert found(Licenses(allow=("odc-by-parts-nc",)))[1] is None
 
 
 def test_the_step_excludes_what_is_listed() -> None:

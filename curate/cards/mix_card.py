@@ -195,6 +195,8 @@ def _verdict(verdict: Mapping[str, Any]) -> list[str]:
         f"Attribution: {due[verdict['attribution']]}. Same licence for what is made of it: "
         f"{due[verdict['share_alike']]}.",
     ]
+    if parts := verdict.get("parts_not_commercial"):
+        lines.append(f"Parts of {', '.join(parts)} may not be used commercially; their rows do not show which.")
     if verdict["unknown"]:
         sources = ", ".join(f"{source} ({n:,})" for source, n in verdict["unknown"].items())
         lines.append(

@@ -28,6 +28,7 @@ def head(name: str, source: Source) -> str:
         "pairs, as published or derived": source.pairs,
         "files": ", ".join(f"`{pattern}`" for pattern in source.files) or "as the options say",
         "media": ", ".join(f"`{pattern}`" for pattern in source.media) or None,
+        "media, read where they are, not fetched": ", ".join(f"`{name}`" for name in source.local_media) or None,
         "rows that may be skipped": f"{source.max_skip:.0%}".replace("%", " %"),
         "version of the adapter": str(source.version),
     }

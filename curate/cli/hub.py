@@ -16,6 +16,7 @@ from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption
 from curate.cli.output import PLAIN_EVERY, data, say, show, talk
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
+from curate.licenses import with_condition
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the commands pay for it
@@ -100,7 +101,8 @@ def _print_surprises(manifest: "Manifest", license: str | None) -> None:  # noqa
     rows = manifest.rows
     if None not in (rows.counted, rows.expected) and rows.counted != rows.expected:
         say(f"{manifest.source}: {rows.counted:,} rows by {rows.counted_by}, {rows.expected:,} expected")
-    if license is not None and manifest.license != license:
+    pinned = manifest.license and with_condition(manifest.license, license)
+    if license is not None and pinned != license:
         say(f"{manifest.source}: licence {manifest.license or 'unknown'}, {license} expected")
 
 

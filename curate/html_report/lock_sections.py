@@ -102,6 +102,7 @@ def _licenses(lock: Lock) -> Section:
     verdict = found["verdict"]
     lines = {
         "commercial use": _with(verdict["commercial"], verdict["forbids_commercial"]),
+        "parts not for commercial use": ", ".join(verdict.get("parts_not_commercial", ())) or "none",
         "sharing a changed copy": _with(verdict["redistribution"], verdict["forbids_redistribution"]),
         "attribution required": verdict["attribution"],
         "same licence for what is made of it": verdict["share_alike"],

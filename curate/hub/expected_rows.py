@@ -17,7 +17,7 @@ ORIGINS: Mapping[str, str] = {
     "vl_rewardbench": "counted in the published rows; papers say 1,247 or 1,250",
     "helpsteer2": "preference rows as published, 6,766 train and 352 validation in one file",
     "helpsteer3": "dataset card: 40,476 rows, of which 38,459 train",
-    "llava_critic": "dataset viewer, config pairwise, split train",
+    "llava_critic": "dataset viewer, split train: 40,154 rows of config pairwise, 72,782 of pointwise",
     "mm_rlhf": "lines of dpo_pairs.jsonl as listed upstream; data.jsonl has 16,342 rankings",
     "omnialign_v": "sum of six subsets in the publisher's own training configuration",
     "povid": "dataset viewer; the file of 2024-04-01",

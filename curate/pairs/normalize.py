@@ -15,6 +15,7 @@ from curate import schema
 from curate.engines.base import Engine, Listener
 from curate.hashing import Hashes, fingerprint, inputs
 from curate.images.decode import MAX_PIXELS
+from curate.licenses import with_condition
 from curate.pairs.column_account import account, check_finished
 from curate.pairs.part import SliceTask, check_guard, normalize_slice
 from curate.rawfiles.media_finder import MediaSpec
@@ -62,14 +63,14 @@ class Artefact:
 def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
     """Locate the artefact of a job, finished or not. Hashes the raw files (remembered), reads no row."""
     files = row_files(job.source, job.raw, job.options)
-    media = [path for pattern in job.source.media for path in matching(job.raw, pattern)]
+    media = [path for pattern in _media(job.source) for path in matching(job.raw, pattern)]
     index = [path for path in job.raw.glob("meta.json") if job.source.row_files is not None]
     facts = {
         "schema": schema.VERSION,
         "source": job.name,
         "adapter": job.source.version,
         "options": _plain(job.options),
-        "license": job.license or job.source.license,
+        "license": with_condition(job.license, job.source.license),
         "annotator": job.source.annotator,
         "revision": job.revision,
         "max_pixels": job.max_pixels,
@@ -122,6 +123,10 @@ def normalize_all(
     return done
 
 
+def _media(source: Source) -> tuple[str, ...]:
+    return source.media + source.local_media
+
+
 def _limit(job: Job) -> float:
     return job.source.max_skip if job.max_skip is None else job.max_skip
 
@@ -137,7 +142,7 @@ def _publish(artefact: Artefact, receipts: Sequence[dict[str, Any]]) -> Artefact
 def _tasks(artefact: Artefact, workspace: Workspace) -> list[SliceTask]:
     job = artefact.job
     media = MediaSpec(
-        raw=job.raw, patterns=job.source.media, match=job.source.media_match, cache=workspace.cache / "archives"
+        raw=job.raw, patterns=_media(job.source), match=job.source.media_match, cache=workspace.cache / "archives"
     )
     return [
         SliceTask(

@@ -81,6 +81,8 @@ class Source:
     row_files  replaces `files` where upstream has an index of its own (MMPR's meta.json) or where options
                choose the files: (raw directory, options) -> files.
     media      glob patterns of the archives (zip, tar, byte-split zip parts) and directories with media.
+    local_media  the same for media that upstream does not have, or has a second time: looked up where they are,
+                 never fetched.
     media_match  "path": the upstream path and the stored path must agree from the end until one of them is
                used up; "name": only the file name must agree (for sets whose images are fetched elsewhere).
     reads      the columns that the adapter may read, whatever its options and files; None: not known. Only these
@@ -99,6 +101,7 @@ class Source:
     files: tuple[str, ...] = ()
     row_files: Callable[[Path, Any], list[RowFile]] | None = None
     media: tuple[str, ...] = ()
+    local_media: tuple[str, ...] = ()
     media_match: Literal["path", "name"] = "path"
     reads: tuple[str, ...] | None = None
     ignores: tuple[str, ...] = ()

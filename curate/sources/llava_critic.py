@@ -1,12 +1,18 @@
-"""LLaVA-Critic-113k (pairwise): two replies about an image, and a judge's verdict in prose.
+"""LLaVA-Critic-113k: two replies about an image, and a judge's verdict in prose.
 
 Question, replies and verdict have to be read out of text that follows one of three templates: brackets ("The first
 response: [...]", also Response 1/2 and A/B), Arena ("<|The Start of Assistant A's Answer|>", verdict `[[A>>B]]`)
 and LLaVA-Bench ("[Assistant 1] ... [End of Assistant 1]", verdict a line of two scores). What fits none, or fits
 in more than one way, is skipped; a residue of such rows is known [T], its size is not, hence the higher max_skip.
-"Equally good" is a pair with margin 0. The pointwise config is not read.
+"Equally good" is a pair with margin 0.
 
-Unverified upstream: who preferred (some verdicts follow the labels of older sets), so `annotator` is null.
+Both configs are read: `pairwise` has only the bracket template, the rows of the other two are in `pointwise`,
+among judgements of a single reply ("Final Score: 80"), which are skips `one_response`. Evidence: a public
+converter of revision 7aa893ac (data/sources/image_llava_critic.py), which reads the three templates and the
+single scores there.
+
+Unverified upstream: who preferred (some verdicts follow the labels of older sets), so `annotator` is null; how
+many rows of `pointwise` hold two replies, hence no number of pairs.
 """
 
 import re
@@ -41,6 +47,7 @@ ARENA_VERDICT = re.compile(r"\[\[(A>>B|A>B|A=B|B>A|B>>A)\]\]")
 
 BENCH = ("[Question]", "[Assistant 1]", "[End of Assistant 1]", "[Assistant 2]", "[End of Assistant 2]")
 BENCH_SCORES = re.compile(r"\s*(\d+(?:\.\d+)?)[ ,]+(\d+(?:\.\d+)?)[ ]*(?:\n|\Z)")
+FINAL_SCORE = re.compile(r"\bFinal Score:\s*\d")
 
 
 class Judged(NamedTuple):
@@ -79,7 +86,7 @@ def to_pairs(row: Row) -> Iterator[Draft]:
 def read(human: str, judge: str) -> Judged:
     """Read one judgement by the template that the question follows.
 
-    Skips: `template_unknown`, `responses_ambiguous`, `verdict_unparsable`, `verdict_ambiguous`.
+    Skips: `one_response`, `template_unknown`, `responses_ambiguous`, `verdict_unparsable`, `verdict_ambiguous`.
     """
     if parts := bracketed(human):
         return Judged(parts[0], (parts[1], parts[2]), *_better(judge))
@@ -87,7 +94,7 @@ def read(human: str, judge: str) -> Judged:
         return Judged(parts[0], (parts[1], parts[3]), *_arena(judge))
     if parts := between(human, BENCH):
         return Judged(parts[0], (parts[1], parts[3]), *_scored(judge))
-    raise SkipRow("template_unknown", human[:80])
+    raise SkipRow("one_response" if FINAL_SCORE.search(judge) else "template_unknown", human[:80])
 
 
 def bracketed(text: str) -> list[str]:
@@ -153,12 +160,12 @@ def _scored(judge: str) -> tuple[int | None, str, tuple[float, float]]:
 
 SOURCE = Source(
     repo="lmms-lab/llava-critic-113k",
-    files=("pairwise/train-*.parquet",),
+    files=("pairwise/train-*.parquet", "pointwise/train-*.parquet"),
     license="apache-2.0",
     modality="image",
     paper="arXiv:2410.02712",
-    rows=40_154,
-    pairs=40_154,
-    max_skip=0.15,
+    rows=112_936,
+    max_skip=0.75,  # most rows of pointwise judge one reply
+    version=2,
     to_pairs=to_pairs,
 )

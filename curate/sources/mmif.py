@@ -1,7 +1,9 @@
 """MM-IFDPO-23k (v2): replies that follow many constraints, against replies given without them or the image.
 
-The preference rows live beside the instruction set in one repository. Unverified upstream: the row format [T], the
-exact count, and how each rejected reply was made [?].
+The preference rows are beside the instruction set in one repository. Version 2 was judged mainly by GPT-4o.
+Evidence: the publisher's README (SYuan03/MM-IFEngine, README.md), and a public loader of
+`v2/dpo/mmif_23k_4o_qwen2_5.json` with its four image archives; in some rows the placeholder follows the question
+(`question\\n<image>`). Unverified upstream: the exact count, and how each rejected reply was made.
 """
 
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ SOURCE = Source(
     files=("v2/dpo/*.json",),
     media=("**/allava.tar", "**/cc3m.zip", "**/diversity.zip", "**/multiui.zip"),
     license="apache-2.0",
-    annotator="rule",
+    annotator="gpt-4o",
     modality="image",
     paper="arXiv:2504.07957",
     to_pairs=to_pairs,

@@ -2,10 +2,16 @@
 
 All versions have one layout: meta.json, annotations.zip (or the directory unpacked from it) and images.zip in byte
 pieces; a manifest that pins `OpenGVLab/MMPR` or `-v1.1` needs no other adapter. How often upstream repeats a
-subset is kept in `extra` only: the recipe decides the shares.
+subset is kept in `extra` only: the recipe decides the shares. Archives unpacked by hand into folders of their own
+names (`annotations/annotations/`, `images/images/`) are read as the archives.
 
-Unverified upstream: row totals (the card says 3 M for every version; sum `length` of meta.json), and how rows with
-`video` look: they are skipped. v1 names annotations by paths of the author's machine.
+Evidence: the publisher's loader (OpenGVLab/InternVL, internvl_chat/internvl/train/internvl_chat_mpo.py) for
+columns, roots and placeholders; a public README that counts 42 `*_correctness_rules` files with about 322 k
+rows. The card has 3 M rows for every version, but annotations.zip of v1.2 is a quarter of v1.1's: 0.7 to 1.2 M
+rows are likelier than the 2 M of BaseReward's table, and nobody has counted. Sum `length` of meta.json.
+
+Unverified upstream: how rows with `video` look (they are skipped). v1 names annotations by paths of the author's
+machine.
 """
 
 import json
@@ -19,7 +25,7 @@ from curate.errors import RawError, SkipRow
 from curate.sources.base import Draft, Row, RowFile, Source, reply, text, user, with_media
 from curate.sources.images import media_of
 
-ORIGIN = re.compile(r"(correctness_rules|format_rules|direct_rules)$|sr\d\.\d+_(with_image|wo_image)$")
+ORIGIN = re.compile(r"(?:correctness_rules|format_rules|direct_rules|sr\d\.\d+_(?:with_image|wo_image))$")
 
 
 def row_files(raw: Path, _options: Any) -> list[RowFile]:
@@ -27,7 +33,9 @@ def row_files(raw: Path, _options: Any) -> list[RowFile]:
     meta = _meta(raw / "meta.json")
     annotations, archive = raw / "annotations", raw / "annotations.zip"
     packed = not annotations.is_dir()
-    stored = _members(archive) if packed else [p.relative_to(raw).as_posix() for p in annotations.rglob("*.jsonl")]
+    stored = (
+        _members(archive) if packed else [p.relative_to(annotations).as_posix() for p in annotations.rglob("*")]
+    )
     files = []
     for subset, facts in meta.items():
         name = _find(raw, subset, str(facts["annotation"]), stored)
@@ -37,7 +45,7 @@ def row_files(raw: Path, _options: Any) -> list[RowFile]:
             "repeat_time": facts.get("repeat_time", 1),
             "data_augment": facts.get("data_augment", False),
         }
-        path, member = (archive, name) if packed else (raw / name, "")
+        path, member = (archive, name) if packed else (annotations / name, "")
         files.append(RowFile(path=path, member=member, context=context))
     return files
 
@@ -88,12 +96,13 @@ def _find(raw: Path, subset: str, annotation: str, stored: Iterable[str]) -> str
 
 
 def origin(subset: str) -> str | None:
-    """How the pairs of a subset were made, from its name; None where the name does not say.
+    """How the pairs of a subset were made, from the end of its name; None for another name.
 
-    `with_image` and `wo_image`: the rejected reply is half of the chosen one, completed with or without the image.
+    `sr0.5_wo_image`: the rejected reply is the first half of the chosen one, completed without the image;
+    `sr0.0_with_image`: nothing of the chosen one is kept, and the model sees the image.
     """
     found = ORIGIN.search(subset)
-    return found[1] or found[2] if found else None
+    return found[0] if found else None
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:
@@ -127,5 +136,6 @@ SOURCE = Source(
     license="mit",
     modality="image",
     paper="arXiv:2411.10442",
+    version=2,
     to_pairs=to_pairs,
 )

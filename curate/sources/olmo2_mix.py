@@ -46,6 +46,7 @@ def _rating(row: Row, column: str) -> float | None:
 SOURCE = Source(
     repo="allenai/olmo-2-0425-1b-preference-mix",
     files=("data/train-*.parquet",),
+    license="odc-by-parts-nc",
     paper="arXiv:2501.00656",
     to_pairs=to_pairs,
 )

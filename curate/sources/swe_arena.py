@@ -1,72 +1,69 @@
 """SWE-Arena preference 5k: people let two models write code, ran it, and voted; a member of BaseReward's "Others".
 
-The columns of this very set were never seen [U]; known are its three Parquet files and about 5.1k rows. What is
-read is the layout of its sibling bigcode/bigcodereward and of that project's own scripts [T]: `human_vote` in
-{vote_model_A, vote_model_B, vote_tie, vote_both_bad}, `states.model_A.messages` as [role, text] couples. A row
-of the Chatbot Arena layout (`winner`, `conversation_a`, `conversation_b`) is read too. Anything else is a skip
-that names what is missing, so that the first real fetch stops with a clear message instead of with wrong pairs.
+Columns by the card of its re-release bigcode/bigcodearena-preference-5k and of a public copy made from the same
+JSONL (hub: Bruce-Jin/BigCodeArena): `feedback.vote_type`, `models.model_A/B`, and `states.model_A/B.messages` as
+[role, text] couples. `human_vote` belongs to bigcode/bigcodereward and is not read here. There is one
+vote for a whole battle, and optional votes on five aspects. About 5.1k rows.
 
 A vote is about whole dialogues. After the first answer the two histories part, so the prompt is what both share
-and a reply is all that follows, user turns included; those must be the same on both sides. Which licence holds
-is unknown (its re-release has bigcode-openrail-m).
+and a reply is all that follows, user turns included; those must be the same on both sides. No licence is recorded
+for this repository; the re-release has bigcode-openrail-m.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from curate.errors import MissingColumn, SkipRow
+from curate.errors import SkipRow
 from curate.schema import Message
 from curate.sources.base import Draft, Row, Source, turns
 
-VERDICTS = {
-    "vote_model_a": "A", "vote_left": "A", "model_a": "A",
-    "vote_model_b": "B", "vote_right": "B", "model_b": "B",
-    "vote_tie": "tie", "tie": "tie", "vote_both_bad": "tie", "both_bad": "tie", "tie (bothbad)": "tie",
-}  # fmt: skip
+VOTES = {"vote_model_A": "A", "vote_model_B": "B", "vote_tie": "tie", "vote_both_bad": "both_bad"}
+ASPECTS = ("correctness", "efficiency", "explainability", "maintainability", "ui_ux_design")
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:
     """One pair a row; a tie, also of two bad replies, is a pair with margin 0.
 
-    Skips: `verdict_unknown`, `dialogue_not_readable`, `no_reply`, `prompts_differ`, and those of `turns`.
+    Skips: `vote_unknown`, `feedback_not_readable`, `dialogue_not_readable`, `no_reply`, `prompts_differ`, and
+    those of `turns`.
     """
-    vote = row["winner" if "winner" in row and "human_vote" not in row else "human_vote"]
-    verdict = VERDICTS.get(vote.lower()) if isinstance(vote, str) else None
-    if verdict is None:
-        raise SkipRow("verdict_unknown", repr(vote)[:80])
-    best, worst = ("B", "A") if verdict == "B" else ("A", "B")
-    prompt, chosen, rejected = share(_dialogue(row, best), _dialogue(row, worst))
-    category = row.get("category_name")
+    feedback = _struct(row["feedback"], "feedback")
+    vote = VOTES.get(str(feedback["vote_type"]))
+    if vote is None:
+        raise SkipRow("vote_unknown", repr(feedback["vote_type"])[:80])
+    best, worst = ("B", "A") if vote == "B" else ("A", "B")
+    states = _struct(row["states"], "dialogue")
+    prompt, chosen, rejected = share(_dialogue(states, best), _dialogue(states, worst))
     yield Draft(
         prompt=prompt,
         chosen=chosen,
         rejected=rejected,
-        margin=0.0 if verdict == "tie" else None,
-        category=category if isinstance(category, str) else None,
-        extra=_extra(row, best, worst, vote),
+        margin=0.0 if vote in ("tie", "both_bad") else None,
+        extra=_extra(row, feedback, best, worst),
     )
 
 
-def _dialogue(row: Row, side: str) -> list[Message]:
-    states = row.get("states")
-    if states is None:
-        if "conversation_a" not in row:
-            raise MissingColumn("states")
-        return turns(row[f"conversation_{side.lower()}"])
-    state = states.get(f"model_{side}") if isinstance(states, dict) else None
-    if not isinstance(state, dict):
-        raise SkipRow("dialogue_not_readable", f"states.model_{side} is {type(state).__name__}")
-    return turns(_named(state.get("messages")))
+def _struct(value: Any, what: str) -> Row:
+    if not isinstance(value, dict):
+        raise SkipRow(f"{what}_not_readable", f"a {type(value).__name__} instead of a struct")
+    return Row(value)
 
 
-def _named(messages: Any) -> Any:
-    """[role, text] couples as {role, content}; what is neither a couple nor a mapping is a skip."""
+def _dialogue(states: Row, side: str) -> list[Message]:
+    state = _struct(states[f"model_{side}"], "dialogue")
+    return turns([_named(entry) for entry in _list(state["messages"])])
+
+
+def _list(messages: Any) -> list[Any]:
     if not isinstance(messages, list):
-        return messages
-    for entry in messages:
-        if not isinstance(entry, dict) and not (isinstance(entry, list) and len(entry) == 2):
-            raise SkipRow("dialogue_not_readable", "a message is not a [role, text] couple")
-    return [e if isinstance(e, dict) else {"role": e[0], "content": e[1]} for e in messages]
+        raise SkipRow("messages_not_a_list", type(messages).__name__)
+    return messages
+
+
+def _named(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, list) or len(entry) != 2:
+        raise SkipRow("dialogue_not_readable", "a message is not a [role, text] couple")
+    return {"role": entry[0], "content": entry[1]}
 
 
 def share(left: list[Message], right: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
@@ -87,13 +84,16 @@ def share(left: list[Message], right: list[Message]) -> tuple[list[Message], lis
     return left[:start], left[start:], right[start:]
 
 
-def _extra(row: Row, best: str, worst: str, vote: str) -> dict[str, Any]:
-    models = [row.get(f"model_{side}", row.get(f"model_{side.lower()}")) for side in (best, worst)]
+def _extra(row: Row, feedback: Row, best: str, worst: str) -> dict[str, Any]:
+    models = row.get("models")
+    names: Mapping[str, Any] = models if isinstance(models, dict) else {}
+    aspects = {name: feedback[name] for name in ASPECTS if feedback.get(name) is not None}
     facts = {
         "chat_session_id": row.get("chat_session_id"),
-        "chosen_model": models[0],
-        "rejected_model": models[1],
-        "verdict": vote,
+        "chosen_model": names.get(f"model_{best}"),
+        "rejected_model": names.get(f"model_{worst}"),
+        "vote": feedback["vote_type"],
+        "aspects": aspects or None,
     }
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -103,5 +103,6 @@ SOURCE = Source(
     files=("data/train-*.parquet",),
     annotator="human",
     paper="arXiv:2510.08697",
+    version=2,
     to_pairs=to_pairs,
 )

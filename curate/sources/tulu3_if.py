@@ -18,7 +18,7 @@ def to_pairs(row: Row) -> Iterator[Draft]:
 SOURCE = Source(
     repo="allenai/tulu-3-IF-augmented-on-policy-70b",
     files=("data/train-*.parquet",),
-    license="odc-by",
+    license="odc-by-parts-nc",
     annotator="gpt-4o",
     paper="arXiv:2411.15124",
     rows=65_551,

@@ -5,13 +5,14 @@ highest score against the lowest), Ultra-All every two replies of unequal score.
 it used nor its rule for ties [inference: one pair a prompt, from 63k pairs for 63,967 prompts], so the
 score is an option and replies of one score are ordered by the hash of their content, never by position.
 
-Each reply was made under its own `custom_system_prompt` ("principle"). Those are instructions to the writer,
-not part of the question: they never enter the prompt. Before commit 40b4365 about 2,600 replies had a wrong
-`overall_score` of 10: pin that commit or a later one. truthful_qa rows are an eval set; decontaminate
-against it.
+Each reply was made under its own `custom_system_prompt` ("principle"). Those are instructions to the writer, not
+part of the question: they never enter the prompt. Before commit 40b4365 about 2,600 replies had an
+`overall_score` of 10 where the critique gave 1: the aspect ratings show it, and the publisher's repair
+(OpenBMB/UltraFeedback, src/data_annotation/fix_overall_score_issue.py) is applied here too, see `overall`.
+truthful_qa rows are an eval set; decontaminate against it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,10 +68,25 @@ def _rated(completions: Any, score: str) -> list[tuple[Row, float]]:
         if not isinstance(entry, dict):
             raise SkipRow("completions_not_a_list", type(entry).__name__)
         completion = Row(entry)
-        found = _mean_rating(completion["annotations"]) if score == "mean_rating" else _float(completion[score])
+        found = SCORES[score](completion)
         if found is not None:
             out.append((completion, found))
     return out
+
+
+def overall(completion: Row) -> float | None:
+    """The overall score from 1 to 10, None where there is none that can be trusted.
+
+    A 10 beside a mean aspect rating of at most 2 of 5 is a 1 that was misread. Up to 4 the publisher had such a
+    reply judged again: without `fine-grained_score`, which that repair added, its 10 is no score.
+    """
+    score = _float(completion["overall_score"])
+    if score != 10:
+        return score
+    mean = _mean_rating(completion.get("annotations"))
+    if mean is not None and mean <= 2:
+        return 1.0
+    return None if mean is not None and mean <= 4 and "fine-grained_score" not in completion else score
 
 
 def _mean_rating(annotations: Any) -> float | None:
@@ -90,6 +106,13 @@ def _float(value: Any) -> float | None:
         return None
 
 
+SCORES: Mapping[str, Callable[[Row], float | None]] = {
+    "overall_score": overall,
+    "fine-grained_score": lambda completion: _float(completion["fine-grained_score"]),
+    "mean_rating": lambda completion: _mean_rating(completion["annotations"]),
+}
+
+
 def _critique(completion: Row) -> str | None:
     critique = completion.get("critique")
     return critique if isinstance(critique, str) and critique.strip() else None
@@ -105,5 +128,6 @@ SOURCE = Source(
     annotator="gpt-4",
     paper="arXiv:2310.01377",
     rows=63_967,
+    version=2,
     to_pairs=to_pairs,
 )

@@ -5,7 +5,10 @@ numbers is left out, and with fewer than two left the row is skipped; so is one 
 hence the higher max_skip. The rationales become the critiques.
 
 `completions` comes as a list of structs or as a struct of lists, by the version of `datasets` that wrote it; the
-image as `img_path` or embedded as `image` [?]. The licence is not stated.
+publisher's own loader reads the second (vlf-silkie/VLFeedback, run_dpo.py, which also skips ratings that are no
+numbers). The main branch has Parquet files in `data/` with the images in them, and besides merged_images.zip,
+the same images by `img_path` for the rows of older revisions: only the Parquet files are fetched, the zip is
+read where it is there. The licence is not stated.
 """
 
 import math
@@ -105,7 +108,7 @@ def _rating(value: Any) -> float | None:
 SOURCE = Source(
     repo="MMInstruction/VLFeedback",
     files=("**/*.parquet",),
-    media=("**/*.zip", "images", "merged_images"),
+    local_media=("**/*.zip", "images", "merged_images"),
     options=Options,
     annotator="gpt-4v",
     modality="image",

@@ -6,7 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from curate.config import closest
-from curate.licenses import TERMS, UNKNOWN, known_id
+from curate.licenses import CONDITIONED, TERMS, UNKNOWN, known_id
 from curate.steps.base import Scorer
 
 
@@ -14,11 +14,12 @@ from curate.steps.base import Scorer
 class Licenses:
     """Reasons `not_allowed_<id>` and `excluded_<id>`, the id in lower case, `unknown` where there is none.
 
-    `allow` lists the only ids that stay, `exclude` ids that leave. In a recipe it may stand as the key `licenses`
-    at the top, and is then the first step.
+    `allow` lists the only ids that stay, `exclude` ids that leave: an id without its condition (`odc-by`)
+    excludes the one with it too (`odc-by-parts-nc`), but does not allow it. In a recipe it may stand as the key
+    `licenses` at the top, and is then the first step.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     allow: tuple[str, ...] | None = None
     exclude: tuple[str, ...] = ()
 
@@ -42,7 +43,8 @@ class Licenses:
     def reason(self) -> pl.Expr:
         """`not_allowed_<id>`, `excluded_<id>`."""
         found = pl.col("license").str.strip_chars().str.to_lowercase().replace("", None).fill_null(UNKNOWN)
-        excluded = pl.when(found.is_in(self.exclude)).then(pl.lit("excluded_") + found)
+        conditioned = [name for name, base in CONDITIONED.items() if base in self.exclude]
+        excluded = pl.when(found.is_in([*self.exclude, *conditioned])).then(pl.lit("excluded_") + found)
         if self.allow is None:
             return excluded
         return pl.coalesce(pl.when(~found.is_in(self.allow)).then(pl.lit("not_allowed_") + found), excluded)

@@ -29,7 +29,7 @@ from curate.config import build as read_config
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
 from curate.inputs import Inputs
-from curate.licenses import verdict
+from curate.licenses import blend_terms
 from curate.lock_tables import funnel_table
 from curate.mixing.shard_schema import SHARD
 from curate.recipe import Recipe, load
@@ -100,7 +100,7 @@ def test_the_licence_table_adds_up_and_has_its_verdict(lock: dict[str, Any]) -> 
     assert sum(line["pairs"] for line in lines) == lock["rows"]
     assert sum(line["held_out"] for line in lines) == lock["held_out"]
     pairs = {(line["label"], line["license"]): line["pairs"] + line["held_out"] for line in lines}
-    assert verdict(pairs).to_dict() == lock["licenses"]["verdict"]
+    assert blend_terms(pairs).to_dict() == lock["licenses"]["verdict"]
     assert lock["licenses"]["verdict"]["forbids_commercial"] == ["rlaif_v"]
 
 
@@ -183,10 +183,10 @@ def test_a_changed_licence_changes_verdict_and_card(lock: dict[str, Any]) -> Non
     pairs: dict[tuple[str, str | None], int] = {
         (line["label"], "mit"): line["pairs"] + line["held_out"] for line in lines
     }
-    lock["licenses"]["verdict"] = verdict(pairs).to_dict()
+    lock["licenses"]["verdict"] = blend_terms(pairs).to_dict()
     after = card(lock)
     assert "Commercial use: **forbidden** by rlaif_v." in before
-    assert "licenses: {exclude: [cc-by-nc-4.0, unknown]}" in before
+    assert "licenses: {exclude: [cc-by-nc-4.0, odc-by-parts-nc, unknown]}" in before
     assert "Commercial use: **allowed**." in after
     assert "exclude:" not in after
     assert front_matter(lock)["license"] == "mit"

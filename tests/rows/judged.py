@@ -225,20 +225,22 @@ def llava_critic(raw: Path) -> None:
         row("second", 9, brackets(*number), "The better response: [2]. Because the rails show."),
         row("letter", 10, brackets(*letter), "The better response: [A]"),
         row("equal", 11, brackets(*number), "Two responses are equally good. Both see it."),
-        row("arena", 12, arena, "My final verdict is: [[B>>A]]"),
-        row("arena tie", 13, arena, "They are alike: [[A=B]]"),
-        row("scores", 14, bench, "6 8\nThe second sees the rails."),
-        row("even scores", 15, bench, "7 7\nAlike."),
         row("no verdict", 16, brackets(*number), "I like both of them, perhaps the first."),
         row("two verdicts", 17, brackets(*number), "The better response: [1]. No: The better response: [2]."),
         row("both", 18, brackets(*number), "The better response: [1], but both responses are equally good."),
         row("quote", 19, brackets(*number, b="See:]\nResponse 2: [nothing"), "The better response: [1]"),
         row("free prose", 20, "Compare A bus. and A tram.", "The better response: [1]"),
         row("open end", 21, brackets(*number, end="Say [1] or [2], please."), "The better response: [1]"),
-        row("late scores", 22, bench, "The scores are 6 and 8."),
-        row("arena quote", 23, arena + "\n<|User Prompt|>", "[[A>B]]"),
     ]
     schema = [("id", TEXT), ("source", TEXT), ("conversations", SAID), ("image", IMAGE)]
     put_parquet(raw / "pairwise/train-00000-of-00001.parquet", schema, rows)
-    point = row("point", 24, "Score this answer: A bus.", "Final Score: 80")
-    put_parquet(raw / "pointwise/train-00000-of-00001.parquet", schema, [point])
+    pointwise = [
+        row("arena", 12, arena, "My final verdict is: [[B>>A]]"),
+        row("arena tie", 13, arena, "They are alike: [[A=B]]"),
+        row("scores", 14, bench, "6 8\nThe second sees the rails."),
+        row("even scores", 15, bench, "7 7\nAlike."),
+        row("late scores", 22, bench, "The scores are 6 and 8."),
+        row("arena quote", 23, arena + "\n<|User Prompt|>", "[[A>B]]"),
+        row("point", 24, "Score this answer: A bus.", "Final Score: 80"),
+    ]
+    put_parquet(raw / "pointwise/train-00000-of-00001.parquet", schema, pointwise)

@@ -198,14 +198,18 @@ def hh_rlhf() -> None:
 
 
 def swe_arena() -> None:
-    def row(vote: str | None, a: list[list[str]] | None, b: list[list[str]] | None) -> dict[str, Any]:
-        states = {"model_A": {"messages": a}, "model_B": {"messages": b}}
-        return {"chat_session_id": "s1", "instruction": "not read", "human_vote": vote, "model_A": "alpha",
-                "model_B": "beta", "category_name": "web", "states": states}  # fmt: skip
+    def row(
+        vote: str | None, a: list[list[str]] | None, b: list[list[str]] | None, **given: Any
+    ) -> dict[str, Any]:
+        feedback = {"correctness": vote, "efficiency": None, "explainability": None, "maintainability": None,
+                    "ui_ux_design": None, "vote_type": vote}  # fmt: skip
+        return {"type": "vote", "feedback": feedback, "models": {"model_A": "alpha", "model_B": "beta"},
+                "chat_session_id": "s1", "instruction": "not read",
+                "states": {"model_A": _state("alpha", a), "model_B": _state("beta", b)}} | given  # fmt: skip
 
-    ask = [["User", "Make a page"]]
+    ask = [["Human", "Make a page"]]
     a, b = [*ask, ["Assistant", "<a>"]], [*ask, ["Assistant", "<b>"]]
-    more = ["User", "Now in red"]
+    more = ["Human", "Now in red"]
     rows = [
         row("vote_model_A", a, b),
         row("vote_model_B", a, b),
@@ -221,15 +225,16 @@ def swe_arena() -> None:
         row("vote_model_A", a, a),
     ]
     write_parquet("swe_arena/data/train-00000-of-00003.parquet", rows)
-    talk = [
-        {"winner": winner, "model_a": "alpha", "model_b": "beta",
-         "conversation_a": chat("user: Sort", "assistant: a"),
-         "conversation_b": chat("user: Sort", "assistant: b")}
-        for winner in ("model_b", "tie (bothbad)")
-    ]  # fmt: skip
-    write_parquet("swe_arena/data/train-00001-of-00003.parquet", talk)
-    unknown = [{"winner": "model_a", "prompt": "Sort", "answer_a": "a", "answer_b": "b"}]
-    write_parquet("swe_arena/data/train-00002-of-00003.parquet", unknown)
+    write_parquet("swe_arena/data/train-00001-of-00003.parquet", [row("vote_model_A", a, b, feedback=None)])
+    # a sibling's layout, bigcodereward: not this set's, and no other spelling is guessed
+    sibling = {"human_vote": "vote_model_A", "model_A": "alpha", "model_B": "beta", "states": rows[0]["states"]}
+    write_parquet("swe_arena/data/train-00002-of-00003.parquet", [sibling])
+    write_parquet("bigcodearena/data/train-00000-of-00003.parquet", rows[:3])
+
+
+def _state(model: str, messages: list[list[str]] | None) -> dict[str, Any]:
+    return {"chat_mode": "battle_anony", "chat_session_id": "s1", "chat_start_time": "not read", "conv_id": model,
+            "messages": messages, "model_name": model, "offset": 0, "roles": ["Human", "Assistant"]}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,27 @@ def test_mmpr_reads_the_older_layouts(tmp_path, pieces):
     assert [(pair["row"], pair["category"]) for pair in pairs] == [
         ("annotations/dvqa_direct_rules.jsonl:1", "direct_rules")
     ]
+
+
+@pytest.mark.parametrize("archive", ["annotations", "images"])
+def test_mmpr_reads_archives_unpacked_into_folders_of_their_names(tmp_path, archive):
+    raw = tmp_path / "raw"
+    mmpr_raw(raw, 1)
+    if archive == "annotations":
+        (raw / "annotations").rename(raw / "inner")
+        (raw / "annotations").mkdir()
+        (raw / "inner").rename(raw / "annotations/annotations")
+        (raw / "annotations/__MACOSX").mkdir()
+        (raw / "annotations/__MACOSX/._dvqa_direct_rules.jsonl").write_bytes(b"left by a file manager")
+    else:
+        with zipfile.ZipFile(raw / "images.zip") as images:
+            images.extractall(raw / "images")
+        (raw / "images.zip").unlink()
+    pairs, skips = run("mmpr", mmpr.SOURCE, raw, tmp_path / "space")
+    folder = "annotations/annotations" if archive == "annotations" else "annotations"
+    assert skips == []
+    assert [pair["row"] for pair in pairs] == [f"{folder}/dvqa_direct_rules.jsonl:1"]
+    assert [len(pair["media"]) for pair in pairs] == [1]
 
 
 def test_mmpr_annotations_carry_what_meta_says():
@@ -114,8 +136,9 @@ def test_mmpr_says_what_is_wrong_with_its_files(tmp_path, fault, message):
         ("ai2d_train_12k_en_20240410_extracted_pairs_vqa_correctness_rules", "correctness_rules"),
         ("dvqa_en_20240402_extracted_int_only_pairs_vqa_format_rules", "format_rules"),
         ("m3cot_train_extracted_pairs_vqa_direct_rules", "direct_rules"),
-        ("CLEVR_math_en_20240402_extracted_prefix_pair_sr0.0_with_image", "with_image"),
-        ("inat_train2018_merge_en_20240811_sr0.50_wo_image", "wo_image"),
+        ("CLEVR_math_en_20240402_extracted_prefix_pair_sr0.0_with_image", "sr0.0_with_image"),
+        ("CLEVR_math_en_20240402_extracted_prefix_pair_sr0.5_with_image", "sr0.5_with_image"),
+        ("inat_train2018_merge_en_20240811_sr0.50_wo_image", "sr0.50_wo_image"),
         ("openbmb/RLAIF-V-Dataset", None),
         ("direct_rules_of_thumb", None),
     ],

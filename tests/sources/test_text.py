@@ -122,6 +122,41 @@ def test_no_system_prompt_of_ultrafeedback_enters_a_pair():
     assert not any("SECRET" in repr(draft) for draft in drafts)
 
 
+def rated(ratings, score, **more):
+    annotations = {f"aspect {i}": {"Rating": rating} for i, rating in enumerate(ratings)}
+    return Row(
+        {"model": f"m{score}", "response": f"r{score}", "annotations": annotations, "overall_score": score, **more}
+    )
+
+
+@pytest.mark.parametrize(
+    ("ratings", "fixed", "score", "expected"),
+    [
+        (["1", "1", "2", "1"], True, 10, 1.0),
+        (["1", "1", "2", "1"], False, 10.0, 1.0),
+        (["2", "2", "N/A", "2"], True, 10, 1.0),
+        (["3", "3", "3", "3"], False, 10, None),
+        (["4", "4", "4", "4"], False, 10, None),
+        (["4", "4", "4", "4"], True, 10, 10.0),
+        (["5", "5", "4", "5"], False, 10, 10.0),
+        (["N/A", "N/A"], False, 10, 10.0),
+        (["1", "1"], False, 9.5, 9.5),
+        (["1", "1"], True, "N/A", None),
+    ],
+)
+def test_ultrafeedback_does_not_trust_a_ten_that_its_aspects_contradict(ratings, fixed, score, expected):
+    more = {"fine-grained_score": 3.0} if fixed else {}
+    assert ultrafeedback.overall(rated(ratings, score, **more)) == expected
+
+
+def test_ultrafeedback_never_prefers_a_reply_for_a_misread_ten():
+    poor, good = rated(["1", "1", "1", "2"], 10, critique="Wrong."), rated(["4", "4", "5", "4"], 7.5)
+    row = Row({"instruction": "Why?", "completions": [poor, good]})
+    (draft,) = ultrafeedback.to_pairs(row, ultrafeedback.Options())
+    assert (texts(draft.chosen), texts(draft.rejected)) == (["r7.5"], ["r10"])
+    assert (draft.chosen_score, draft.rejected_score, draft.margin) == (7.5, 1.0, 6.5)
+
+
 @given(
     st.lists(st.sampled_from("ab"), min_size=1, max_size=4),
     st.lists(st.sampled_from("ab"), min_size=4, max_size=4),
