@@ -24,7 +24,7 @@ from curate.cards.front_matter import columns, front_matter
 from curate.cards.mix_card import COLUMNS, card, write
 from curate.cards.recipe_text import recipe_text
 from curate.cards.source_card import END, citation, head, source_card
-from curate.cli.card import register
+from curate.cli.card import card as card_command
 from curate.config import build as read_config
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
@@ -340,7 +340,7 @@ def test_the_command_prints_either(mix: Any) -> None:
 
     app = typer.Typer()
     app.callback()(lambda: None)
-    register(app)
+    app.command("card")(card_command)
     run = CliRunner()
     of_mix = run.invoke(app, ["card", str(mix.directory)])
     assert of_mix.stdout == card(mix.lock)
