@@ -21,6 +21,7 @@ PLANTS = {
     "curate/mixing/select.py": ("from llvmlite import ir", "numba only in"),
     "curate/evaluation/metrics.py": ("import huggingface_hub", "the Hub's client only in"),
     "curate/hub/retry.py": ("from httpx2 import get", "the Hub's client only in"),
+    "curate/rawfiles/rows.py": ("import datasets", "datasets only in"),
     "curate/build.py": ("import ray", "Ray only in"),
     "curate/engines/base.py": ("import ray.data", "Ray only in"),
     "curate/pairs/columns.py": ("import torch", "curate never imports the trainer or its libraries"),

@@ -62,18 +62,36 @@ def test_every_command_that_computes_takes_the_same_block_of_options():
         assert block <= {parameter.name for parameter in commands.load(name).params}
 
 
-def test_help_imports_nothing_heavy():
+def imported(among: tuple[str, ...], *arguments: str) -> tuple[str, list[str]]:
+    """What a command prints on stdout, and which of the modules it imports."""
     code = f"""
 import sys
 from curate.cli import main
 try:
     main()
 except SystemExit:
-    print("heavy:", *(name for name in {HEAVY} if name in sys.modules))
+    print("heavy:", *(name for name in {among} if name in sys.modules))
 """
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "heavy:"
-    assert "normalize" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    *lines, last = done.stdout.splitlines()
+    assert last.startswith("heavy:")
+    return "\n".join(lines), last.split()[1:]
+
+
+def test_help_imports_nothing_heavy():
+    text, heavy = imported(HEAVY, "--help")
+    assert heavy == []
+    assert "normalize" in text
+
+
+def test_a_build_imports_neither_datasets_nor_the_client_of_the_hub(tmp_path):
+    (tmp_path / "small.yaml").write_text("name: small\nsources: {hh_rlhf: {rows: 3}}\n")
+    places = ("--raw", "samples", "--workspace", str(tmp_path / "data"), "--workers", "1")
+    among = ("datasets", "huggingface_hub", "torch")
+    assert imported(among, "plan", "basereward", "--workspace", str(tmp_path / "data"))[1] == []
+    text, heavy = imported(among, "mix", str(tmp_path / "small.yaml"), *places)
+    assert heavy == []
+    assert "shard-00000.parquet" in text
 
 
 def test_an_unknown_command_is_told_what_is_near():
