@@ -14,7 +14,7 @@ from typing import Any
 from curate.config import did_you_mean
 from curate.errors import HubError
 from curate.hub import client
-from curate.hub.retry import Patience
+from curate.hub.retry import RetryPolicy
 
 FORMATS = ("arrow", "csv", "json", "parquet")  # those that curate.rawfiles reads too; json is JSONL as well
 BUILDERS = "datasets.packaged_modules."
@@ -42,7 +42,7 @@ class Preview:
 
 def preview(
     repo: str,
-    patience: Patience,
+    policy: RetryPolicy,
     *,
     revision: str = "main",
     config: str | None = None,
@@ -54,7 +54,7 @@ def preview(
     Without a config it is `default`, or else the first; without a split it is `train`, or else the first. Raises
     HubError, also for a config, a split or a format that is not there to be read.
     """
-    commit = client.resolve(repo, revision, patience).commit
+    commit = client.resolve(repo, revision, policy).commit
     with _translated(repo):
         import datasets
 

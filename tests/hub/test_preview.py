@@ -27,11 +27,11 @@ ASK = """
 import sys
 from curate.errors import HubError
 from curate.hub.preview import preview
-from curate.hub.retry import Patience
+from curate.hub.retry import RetryPolicy
 assert "datasets" not in sys.modules
 for repo, arguments in {asked!r}:
     try:
-        found = preview(repo, Patience.from_env(), **arguments)
+        found = preview(repo, RetryPolicy.from_env(), **arguments)
     except HubError as error:
         print(repr((str(error), error.hint)))
     else:
@@ -103,7 +103,7 @@ BAD = {
         "or this is not a parquet file.", "see PAGE",
     ),
     ("up/nothing", None, None): (
-        "not there, or private and you have no token", "run `hf auth login`, or set HF_TOKEN; see PAGE",
+        "does not exist, or is private and you have no token", "run `hf auth login`, or set HF_TOKEN; see PAGE",
     ),
 }  # fmt: skip
 
