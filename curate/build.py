@@ -13,6 +13,7 @@ import polars as pl
 
 from curate import steps
 from curate.cards import mix_card
+from curate.contamination.decisions import by_set
 from curate.engines.base import Engine, Tick
 from curate.errors import InfeasibleError
 from curate.hashing import Hashes, fingerprint, hash_file
@@ -129,8 +130,6 @@ def _publish(
     ]
     lock["review"] = {"name": "review.parquet", "xxh3": hash_file(directory / "review.parquet")}
     if "decontaminate" in dict(recipe.steps):
-        from curate.contamination.decisions import by_set  # numba
-
         lock["decontamination"] = by_set(review(screened).filter(pl.col("step") == "decontaminate"))
     mix_card.write(lock, directory)
     write_json(directory / "lock.json", lock)

@@ -1,26 +1,25 @@
-"""The sketch of the step `decontaminate`: what one pairs file shares with an index of what is to be kept out."""
+"""The sketch of the step `decontaminate`: the hits of one pairs file against an index of protected items."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.contamination.index import load
 from curate.contamination.protected import ProtectedSets
+from curate.contamination.scan import SIDES, Pass, Texts
 from curate.engines.base import tick
 from curate.pairs.messages import Messages
-
-if TYPE_CHECKING:
-    from curate.contamination.scan import Texts
 
 ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContaminationHits:
-    """Hits against the index of that fingerprint."""
+    """The hits of a pairs file against the index of the fingerprint `index`."""
 
     version: ClassVar[int] = 1
     suffix: ClassVar[str] = "arrow"
@@ -29,15 +28,10 @@ class ContaminationHits:
 
     def prepare(self) -> None:
         """Build the index, once for all files."""
-        from curate.contamination import index  # numba
-
-        index.load(self.protected)
+        load(self.protected)
 
     def make(self, pairs: Path, out: Path) -> None:
         """Scan a pairs file."""
-        from curate.contamination.index import load  # numba
-        from curate.contamination.scan import SIDES, Pass
-
         found = Pass(load(self.protected))
         position = 0
         with pq.ParquetFile(pairs) as file:
@@ -49,10 +43,8 @@ class ContaminationHits:
         found.write(out)
 
 
-def texts(column: Any, position: int, *, turns: bool) -> "Texts":
-    """The texts of a messages column from this position of its file on: every turn, or all turns of a row."""
-    from curate.contamination.scan import Texts  # numba
-
+def texts(column: Any, position: int, *, turns: bool) -> Texts:
+    """The texts of a messages column whose first row has this position: one of every turn, or one of every row."""
     messages = Messages(column)
     array = messages.turn_texts() if turns else messages.text()
     rows = np.arange(position, position + len(column))

@@ -29,7 +29,6 @@ from curate.hashing import Hashes, fingerprint
 from curate.images.decode import BadImage
 from curate.images.store import ImageStore, PackWriter
 from curate.text import words
-from curate.text.cover_kernels import room
 from curate.workspace import atomic, read_json, write_json
 
 VERSION = 3
@@ -181,8 +180,10 @@ class _Collected:
         self.entries.append((item.of, item.key, item.pictures, len(keys)))
 
     def _text(self, kind: int, text: str, number: int, part: int, context: int | None) -> int:
+        from curate.contamination.grams_kernels import whole_of  # numba
+
         data = np.frombuffer(text.encode(errors="replace"), np.uint8)
-        key = (kind, int(grams.whole_of(data, 0, len(data))))
+        key = (kind, int(whole_of(data, 0, len(data))))
         if key not in self.numbers:
             self.numbers[key] = len(self.texts)
             self.texts.append((kind, text))
@@ -269,10 +270,12 @@ def rarity(counts: I64, rare: float, common: float) -> F32:
 
 def _occurrences(collected: _Collected) -> tuple[U64, U16, I64]:
     """(hash, place, document) of all n-grams, by document and place; fills in how long documents are."""
+    from curate.contamination.grams_kernels import grams_of  # numba
+
     hashes, places, counts = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint16)], []
     for _, text in collected.texts:
         data = np.frombuffer(text.encode(errors="replace"), np.uint8)
-        count, found, begins = grams.grams_of(data, 0, len(data))
+        count, found, begins = grams_of(data, 0, len(data))
         hashes.append(found)
         places.append(begins)
         counts.append(len(found))
@@ -295,6 +298,8 @@ def _postings(number: I64, owners: I64, most: int) -> tuple[I64, U32]:
 
 def _needs(documents: U32, lengths: I64) -> U16:
     """For each document how many of its n-grams a text must have, and how far apart two of them may be."""
+    from curate.text.cover_kernels import room  # numba
+
     distinct = np.bincount(documents, minlength=len(lengths))
     some = np.ceil(np.where(lengths > LONG, THINNED, SHARED) * distinct)
     needs: U32 = np.empty((len(lengths), 2), np.uint32)
@@ -305,11 +310,13 @@ def _needs(documents: U32, lengths: I64) -> U16:
 
 def _table(hashes: U64, starts: I64, documents: U32) -> tuple[dict[str, npt.NDArray[Any]], int]:
     """The arrays `bits`, `cells` and `lists` of a Table, and its shift."""
+    from curate.contamination.grams_kernels import fill  # numba
+
     size = 1 << max(6, int(BITS * len(hashes) // 8).bit_length())
     shift = 64 - (8 * size).bit_length() + 1
     bits: U8 = np.zeros(size, np.uint8)
     cells: U64 = np.zeros((1 << max(6, int(1.4 * len(hashes)).bit_length()), 2), np.uint64)
     some = np.diff(starts)
     lists: U32 = np.zeros(max(1, int((some[some > 1] + 2).sum())), np.uint32)
-    grams.fill(hashes, starts, documents, bits, shift, cells, lists)
+    fill(hashes, starts, documents, bits, shift, cells, lists)
     return {"bits": bits, "cells": cells, "lists": lists}, shift

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from curate.arrays import I64, U8, U32
-from curate.contamination.grams import SHORT, SIZE, compare, scan
+from curate.contamination.grams import SHORT, SIZE
 from curate.contamination.index import Index
 from curate.errors import WorkspaceError
 
@@ -48,6 +48,8 @@ class Pass:
 
     def scan(self, texts: Texts, side: int) -> None:
         """Look for documents in the texts; `side` is the position in SIDES that they come from."""
+        from curate.contamination.grams_kernels import scan  # numba
+
         self.texts += len(texts.rows)
         text = 0
         while text < len(texts.offsets) - 1:
@@ -65,6 +67,8 @@ class Pass:
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
     def _hit(self, texts: Texts, side: int, text: int, document: int) -> dict[str, Any]:
+        from curate.contamination.grams_kernels import compare  # numba
+
         packed = self.index.packed
         start, end = texts.offsets[text], texts.offsets[text + 1]
         places = packed.places[packed.firsts[document] : packed.firsts[document + 1]]

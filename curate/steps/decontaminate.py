@@ -7,8 +7,11 @@ from typing import ClassVar, Literal
 import polars as pl
 
 from curate import evalsets
+from curate.contamination import decisions
 from curate.contamination.hits import ContaminationHits
+from curate.contamination.index import PICTURES, load, protected_sets
 from curate.contamination.protected import FLOOR, ImageFolder, Library, ProtectedSet, ProtectedSets, TextFile
+from curate.contamination.scan import read
 from curate.errors import ConfigError, RawError
 from curate.images.packs import Packs
 from curate.steps.corpus import Corpus, Sketch
@@ -56,8 +59,6 @@ class Decontaminate(Actions):
 
     def bind(self, library: Library, where: str) -> "Bound":
         """The step with what it compares with. Raises ConfigError for what is not there, all of it at once."""
-        from curate.contamination import decisions, index  # numba
-
         names = evalsets.names() if self.against == "all" else self.against
         sets: list[ProtectedSet] = [library.eval_set(name, f"{where}.against") for name in names]
         missing = [one for one in sets if not _is_there(one, library)]
@@ -69,7 +70,7 @@ class Decontaminate(Actions):
             )
         sets += [TextFile(path=Path(path).expanduser()) for path in self.text]
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
-        made = index.protected_sets(sets, library.cache, library.hashes)
+        made = protected_sets(sets, library.cache, library.hashes)
         actions = {name: getattr(self, name) for name in decisions.REASONS}
         return Bound(share=self.share, index=made.fingerprint, protected=made, **actions)
 
@@ -109,12 +110,9 @@ class Bound(Actions):
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions about the pairs to drop, and flags; the reason is what of an item the pair holds."""
-        from curate.contamination import decisions, scan  # numba
-        from curate.contamination import index as indexes
-
-        index = indexes.load(self.protected)
-        found = scan.read(corpus.files(self._sketch), len(index.rarity))
-        images = Packs(self.protected.directory / indexes.PICTURES)
+        index = load(self.protected)
+        found = read(corpus.files(self._sketch), len(index.rarity))
+        images = Packs(self.protected.directory / PICTURES)
         pictured = decisions.pictured(keys, corpus.files(), index, images, Packs(corpus.images), corpus.engine)
         decided = decisions.decide(found, keys, index, self.share, pictured)
         rank = {name: i for i, name in enumerate(decisions.REASONS)}

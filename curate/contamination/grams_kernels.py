@@ -1,0 +1,245 @@
+"""Looks up the word n-grams of texts in an index, in one pass over a UTF-8 buffer.
+
+A text costs one read of a bit table for each of its words; the few n-grams whose bits are set are looked up;
+documents of the index that share enough of them with a part of the text are compared with it. Most of the time is
+spent on fetching from memory, so each pass over a text's n-grams does one thing: many fetches are then under way
+at once.
+"""
+
+import numpy as np
+
+from curate.arrays import I64, U8, U16, U32, U64
+from curate.compiled import compiled
+from curate.contamination.grams import LENGTHS, MANY, NONE, SHORT, SIZE, Documents, Table
+from curate.text.cover_kernels import cover, fine, longest
+from curate.text.word_kernels import mix, most_words, words, words_into
+
+FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""In place of a state: the document is a candidate."""
+
+BASE = np.uint64(0x9E3779B97F4A7C15)
+LEAVING = np.uint64(pow(int(BASE), SIZE, 1 << 64))
+WHOLE = np.uint64(0x5851F42D4C957F2D)
+
+
+@compiled
+def whole(hashes: U64) -> np.uint64:
+    """One hash of all words in their order, different from that of any n-gram."""
+    value = WHOLE
+    for one in hashes:
+        value = value * BASE + one
+    return mix(value)
+
+
+@compiled
+def grams_of(data: U8, start: int, end: int) -> tuple[int, U64, U16]:
+    """The part of a document that is indexed: (words, hashes of its n-grams, at which word each begins).
+
+    A document shorter than SHORT gives one hash of all its words.
+    """
+    hashes, _, __ = words(data, start, end)
+    count = len(hashes)
+    found, places = np.empty(max(count, 1), np.uint64), np.empty(max(count, 1), np.uint16)
+    if count < SHORT:
+        some = min(count, 1)
+        found[0], places[0] = whole(hashes), 0
+        return count, found[:some], places[:some]
+    kept, rolling = 0, np.uint64(0)
+    thinned = (np.uint64(1) << np.uint64(np.searchsorted(LENGTHS, count))) - np.uint64(1)
+    for i in range(min(count, 65535)):
+        rolling = rolling * BASE + hashes[i]
+        if i >= SIZE:
+            rolling -= hashes[i - SIZE] * LEAVING
+        if i >= SIZE - 1:
+            value = mix(rolling)
+            if value & thinned == 0:
+                found[kept], places[kept] = value, i - SIZE + 1
+                kept += 1
+    return count, found[:kept], places[:kept]
+
+
+@compiled
+def whole_of(data: U8, start: int, end: int) -> np.uint64:
+    """One hash of all words of a text."""
+    return whole(words(data, start, end)[0])
+
+
+@compiled
+def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: U64, lists: U32) -> None:
+    """Put n-grams, numbered as they come, into an empty table whose size is a power of two.
+
+    N-gram i leads to documents[starts[i]:starts[i + 1]].
+    """
+    mask, end = np.uint64(len(cells) - 1), 0
+    for i in range(len(hashes)):
+        value = hashes[i]
+        high = value >> np.uint64(shift)
+        bits[high >> np.uint64(3)] |= np.uint8(1) << np.uint8(high & np.uint64(7))
+        slot = value & mask
+        while cells[slot, 0] != 0:
+            slot = (slot + np.uint64(1)) & mask
+        number, only, some = i, NONE, starts[i + 1] - starts[i]
+        if some == 1:
+            only = np.uint64(documents[starts[i]])
+        elif some > 1:
+            number, only = end, MANY
+            lists[end], lists[end + 1] = i, some
+            lists[end + 2 : end + 2 + some] = documents[starts[i] : starts[i + 1]]
+            end += 2 + some
+        cells[slot, 0], cells[slot, 1] = value, np.uint64(number) << np.uint64(32) | only
+
+
+@compiled
+def _likely(table: Table, hashes: U64, likely: U64, places: U32) -> int:
+    """Write the n-grams of a text whose bits are set, or all its words as one, and where each begins.
+
+    Returns how many there are. It has no branch on the outcome, which a processor could not predict.
+    """
+    count, rolling = 0, np.uint64(0)
+    for i in range(len(hashes)):
+        rolling = rolling * BASE + hashes[i]
+        if i >= SIZE:
+            rolling -= hashes[i - SIZE] * LEAVING
+        value = mix(rolling)
+        high = value >> np.uint64(table.shift)
+        bits = table.bits[high >> np.uint64(3)] >> np.uint8(high & np.uint64(7))
+        likely[count], places[count] = value, i
+        count += int(bits & np.uint8(1)) & int(i >= SIZE - 1)
+    if 0 < len(hashes) < SHORT:
+        likely[count], places[count] = whole(hashes), 0
+        count += 1
+    return count
+
+
+@compiled
+def _look_up(table: Table, hashes: U64, places: U32, near: U64) -> int:
+    """Replace the hashes that are in the index by the second words of their cells; return how many are.
+
+    `near` is scratch space. A pass without branches fetches the cells, so that many are under way at once.
+    """
+    count, mask = 0, np.uint64(len(table.cells) - 1)
+    for i in range(len(hashes)):
+        near[i] = table.cells[hashes[i] & mask, 0]
+    for i in range(len(hashes)):
+        value, key = hashes[i], near[i]
+        slot = value & mask
+        while key != value and key != 0:  # another n-gram is in its place
+            slot = (slot + np.uint64(1)) & mask
+            key = table.cells[slot, 0]
+        hashes[count], places[count] = table.cells[slot, 1], places[i]
+        count += int(key == value)
+    return count
+
+
+@compiled
+def _count_shared(document: int, place: int, needs: U16, states: U64, found: U32, some: int) -> int:
+    """Count one more n-gram of a document, at this place of the text; write the document once it has enough.
+
+    states   for each document the place of its last n-gram in this text, plus one, and how many are in a row
+             without a long gap; or FOUND
+    """
+    state = states[document]
+    if state == FOUND:
+        return some
+    before, count = int(state >> np.uint64(16)), int(state & np.uint64(0xFFFF))
+    count = count + 1 if before > 0 and place + 1 - before <= needs[document, 1] else 1
+    if count < needs[document, 0]:
+        states[document] = np.uint64(place + 1) << np.uint64(16) | np.uint64(count)
+        return some
+    states[document] = FOUND
+    found[some] = document
+    return some + 1
+
+
+@compiled
+def _count(lists: U32, cells: U64, counts: U32) -> None:
+    """Count n-grams; this also fetches the lists into the cache."""
+    for cell in cells:
+        number = cell >> np.uint64(32)
+        listed = lists[number * np.uint64(cell & MANY == MANY)]
+        counts[listed if cell & MANY == MANY else np.uint32(number)] += np.uint32(1)
+
+
+@compiled
+def _candidates(table: Table, cells: U64, places: U32, states: U64, found: U32) -> int:
+    """Write the documents that enough n-grams of a text lead to; return how many there are."""
+    some = 0
+    for i in range(len(cells)):
+        only, at = cells[i] & MANY, np.int64(cells[i] >> np.uint64(32))
+        if only < NONE:
+            some = _count_shared(only, places[i], table.needs, states, found, some)
+        elif only == MANY:
+            for document in table.lists[at + 2 : at + 2 + table.lists[at + 1]]:
+                some = _count_shared(document, places[i], table.needs, states, found, some)
+    for cell in cells:
+        only, at = cell & MANY, np.int64(cell >> np.uint64(32))
+        if only < NONE:
+            states[only] = 0
+        elif only == MANY:
+            for document in table.lists[at + 2 : at + 2 + table.lists[at + 1]]:
+                states[document] = 0
+    return some
+
+
+@compiled
+def _is_hit(documents: Documents, document: int, text: U64, text_fine: U64) -> bool:
+    """Whether a text, which holds a document's n-grams, holds enough of it; a short one was found whole."""
+    if documents.words[document] < SHORT:
+        return True
+    first, end = documents.firsts[document], documents.firsts[document + 1]
+    other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
+    covered = cover(other, text, text_fine)
+    total = found = 0.0
+    for i in range(first, end):
+        total += documents.weights[i]
+        found += documents.weights[i] * covered[documents.places[i] : documents.places[i] + SIZE].sum()
+    return bool(found >= SIZE * total * documents.floors[document])
+
+
+@compiled
+def scan(
+    table: Table, documents: Documents, data: U8, offsets: I64, first: int, counts: U32, out: U32
+) -> tuple[int, int]:
+    """Hits in the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document).
+
+    `counts` grows by how often each n-gram of the index occurs. Stops when `out` might overflow: (rows of `out`
+    that were written, the text to go on with).
+    """
+    most = 2
+    for i in range(first, len(offsets) - 1):
+        most = max(most, most_words(offsets[i], offsets[i + 1]) + 1)
+    hashes, likely, places = np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.uint32)
+    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    states, found = np.zeros(len(table.needs), np.uint64), np.empty(len(table.needs), np.uint32)
+    written = 0
+    for text in range(first, len(offsets) - 1):
+        if written + len(table.needs) > len(out):
+            return written, text
+        own = hashes[: words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)]
+        some = _likely(table, own, likely, places)
+        cells = likely[: _look_up(table, likely[:some], places, begins.view(np.uint64))]
+        _count(table.lists, cells, counts)
+        candidates = found[: _candidates(table, cells, places, states, found)]
+        text_fine = fine(own[: len(own) if len(candidates) else 0])
+        for document in candidates:
+            if _is_hit(documents, document, own, text_fine):
+                out[written, 0], out[written, 1] = text, document
+                written += 1
+    return written, len(offsets) - 1
+
+
+@compiled
+def compare(documents: Documents, document: int, data: U8) -> tuple[U8, int, int]:
+    """How much of a document is in a text: for each of its n-grams how many of its SIZE words.
+
+    And the bytes where the longest part of the text that it shares with the document begins and ends.
+    """
+    text, begins, ends = words(data, 0, len(data))
+    other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
+    covered = cover(other, text, fine(text))
+    places = documents.places[documents.firsts[document] : documents.firsts[document + 1]]
+    shares = np.empty(len(places), np.uint8)
+    for i in range(len(places)):
+        shares[i] = covered[places[i] : places[i] + SIZE].sum()
+    first, end = longest(other, text)
+    return shares, begins[first] if end else 0, ends[end - 1] if end else 0
