@@ -18,7 +18,7 @@ from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.cli.mix import Terminal
 from curate.cli.options import JsonOption, WorkOptions
-from curate.cli.output import data, say, show
+from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.inputs import Inputs
 from curate.mixing.quotas import Plan
@@ -155,7 +155,7 @@ def ablate(
         data(report.to_dict())
         return
     for table in (suggestion_table, accuracy_table, brief_table, cost_table):
-        show(table(report))
+        show_table(table(report))
     say(f"report: {written}")
 
 
@@ -211,7 +211,7 @@ def _plan(study: Study, inputs: Inputs, nproc: int, as_json: bool) -> None:
     if as_json:
         data({"folder": str(place), "arms": rows, "commands": lines})
         return
-    show(plan_table(study, rows))
+    show_table(plan_table(study, rows))
     say("the commands: the first builds the mixes; then one line a run, in any order and place; the last reports")
     for line in lines:
         typer.echo(line)

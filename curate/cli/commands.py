@@ -28,16 +28,16 @@ COMMANDS = {
         "rethreshold",
         "Show what near_dedup would drop at other thresholds, from cached sketches; nothing is built.",
     ),
-    "why": ("inspect", "Tell the whole life of a pair: where it is from, and what every mix did with it."),
+    "why": ("inspect", "Print the history of a pair: its upstream row, and what every mix did with it."),
     "verify": (
         "inspect",
-        "Hash raw files, pairs and shards anew and name each that is not as recorded; exit 1 if any is.",
+        "Hash raw files, pairs and shards again and list each that differs from its record; exit 1 if any does.",
     ),
     "diff": (
         "inspect",
-        "Compare two mixes: rows in both, only in A, only in B, why, and what in recipes and pairs differs.",
+        "Compare two mixes: rows in both, only in A, only in B, the reasons, and what differs in their recipes.",
     ),
-    "show": ("inspect", "Read pairs: what is in a mix or a source, what was dropped, which rows were skipped."),
+    "show": ("inspect", "Print pairs of a mix or a source, dropped pairs, or skipped rows."),
     "doctor": (
         "doctor",
         "Look at every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.",

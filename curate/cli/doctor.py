@@ -12,7 +12,7 @@ from curate.analysis.overlap import KINDS, heat_map, overlap_table
 from curate.analysis.overlap import overlap as compare
 from curate.analysis.tables import tables
 from curate.cli.options import JsonOption, WorkOptions
-from curate.cli.output import data, progress, say, show
+from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.inspect.targets import find
 from curate.steps.near_dedup import NearDedup
@@ -73,7 +73,7 @@ def doctor(
         data(found)
     else:
         for table in tables(found):
-            show(table)
+            show_table(table)
     if earlier is not None:
         _compared(found, earlier, least)
 
@@ -128,7 +128,7 @@ def overlap(
     if as_json:
         data(found.to_dict())
     else:
-        show(overlap_table(found))
+        show_table(overlap_table(found))
     if figures is not None:
         figures.mkdir(parents=True, exist_ok=True)
         for kind in KINDS:

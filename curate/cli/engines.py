@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from curate import engines as all_engines
 from curate.cli.options import AddressOption, JsonOption
-from curate.cli.output import data, show
+from curate.cli.output import data, show_table
 from curate.tables import Table
 
 
@@ -15,4 +15,4 @@ def engines(address: AddressOption = None, as_json: JsonOption = False) -> None:
         data(found)
         return
     rows = [tuple("yes" if value is True else value for value in facts.values()) for facts in found]
-    show(Table("engines", tuple(found[0]), rows))
+    show_table(Table("engines", tuple(found[0]), rows))

@@ -8,7 +8,7 @@ import typer
 
 from curate import evalsets
 from curate.cli.options import InputOptions, JsonOption
-from curate.cli.output import data, say, show
+from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
 from curate.evaluation import items, metrics, score_file, score_model
@@ -91,9 +91,9 @@ def evaluate(
         data(_plain(results, deltas))
         return
     for result in results:
-        show(metrics.lines_table(_title(result), result.lines))
+        show_table(metrics.lines_table(_title(result), result.lines))
     for table in metrics.deltas_tables(deltas):
-        show(table)
+        show_table(table)
 
 
 def _sides(model: Path | None, scores: Path | None, compare: tuple[Path, Path] | None) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
-from curate.cli.output import PLAIN_EVERY, data, say, show, talk
+from curate.cli.output import PLAIN_EVERY, data, say, show_table, talk
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
 from curate.licenses import with_condition
@@ -82,7 +82,7 @@ def _pin(
         data([asdict(manifest) for manifest in done])
     else:
         columns = ("source", "commit", "files", "bytes", "rows", "license")
-        show(tables.Table("pinned", columns, [_row(manifest) for manifest in done]))
+        show_table(tables.Table("pinned", columns, [_row(manifest) for manifest in done]))
     _raise_last(failures)
 
 
@@ -129,7 +129,7 @@ def _check(names: list[str], directory: Path, workers: int, policy: RetryPolicy,
         data([asdict(drift) for drift in found])
     else:
         rows = [(drift.source, drift.what, drift.pinned, drift.upstream) for drift in found]
-        show(tables.Table("drift", ("source", "what", "pinned", "upstream"), rows))
+        show_table(tables.Table("drift", ("source", "what", "pinned", "upstream"), rows))
     pinned = len(read) - len(blank)
     say(f"{len({drift.source for drift in found})} of {pinned} pinned sources drifted")
     if found:

@@ -1,4 +1,4 @@
-"""curate why, curate verify, curate diff, curate show: a look at finished work."""
+"""curate why, curate verify, curate diff, curate show: commands that read finished work."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -18,16 +18,14 @@ from curate.cli.options import (
     RawOption,
     WorkspaceOption,
 )
-from curate.cli.output import data, say
-from curate.cli.output import show as show_table
+from curate.cli.output import data, say, show_table
 from curate.inspect import render
-from curate.inspect import show as samples
-from curate.inspect import why as lives
 from curate.inspect.artefacts import find_mix
-from curate.inspect.diff import change_lines, tables
-from curate.inspect.diff import diff as compare
+from curate.inspect.diff import change_lines, compare_mixes, diff_tables
+from curate.inspect.show import Item, Wanted, find_target, one_pair, sample_dropped, sample_pairs, sample_skips
 from curate.inspect.text import shorten
-from curate.inspect.verify import verify as check
+from curate.inspect.verify import verify_files
+from curate.inspect.why import history_lines, pair_history, row_history, row_lines
 from curate.tables import Table
 from curate.workspace import Workspace
 
@@ -44,19 +42,19 @@ def why(
     manifests: ManifestsOption = MANIFESTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell the whole life of a pair: where it is from, and what every mix did with it.
+    """Print the history of a pair: its upstream row, and what every mix did with it.
 
     Given an upstream row and its source: which pairs the row gave, or why it was skipped.
     """
     place = Workspace(workspace)
     if source is not None:
-        entries = lives.row_life(pair, source, place)
-        _out(entries, lives.row_lines(entries), as_json)
+        entries = row_history(pair, source, place)
+        _out(entries, row_lines(entries), as_json)
     elif ":" in pair:
         raise typer.BadParameter("a row needs its --source NAME")
     else:
-        told = lives.life(pair, place, manifests)
-        _out(told, lives.life_lines(told), as_json)
+        history = pair_history(pair, place, manifests)
+        _out(history, history_lines(history), as_json)
 
 
 def verify(
@@ -65,9 +63,9 @@ def verify(
     raw: RawOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hash raw files, pairs and shards anew and name each that is not as recorded; exit 1 if any is."""
+    """Hash raw files, pairs and shards again and list each that differs from its record; exit 1 if any does."""
     place = Workspace(workspace)
-    report = check(place, find_mix(mix, place) if mix is not None else None, raw, say)
+    report = verify_files(place, find_mix(mix, place) if mix is not None else None, raw, say)
     _out(report.to_dict(), report.differing, as_json)
     for line in report.unchecked:
         say(f"not checked: {line}")
@@ -79,14 +77,14 @@ def verify(
 def diff(
     a: MixArgument, b: MixArgument, workspace: WorkspaceOption = WORKSPACE, as_json: JsonOption = False
 ) -> None:
-    """Compare two mixes: rows in both, only in A, only in B, why, and what in recipes and pairs differs."""
+    """Compare two mixes: rows in both, only in A, only in B, the reasons, and what differs in their recipes."""
     place = Workspace(workspace)
-    found = compare(find_mix(a, place), find_mix(b, place), place)
+    found = compare_mixes(find_mix(a, place), find_mix(b, place), place)
     if as_json:
         data(dataclasses.asdict(found))
         return
     typer.echo(f"A {found.a}: {found.rows_a:,} rows\nB {found.b}: {found.rows_b:,} rows")
-    for table in tables(found):
+    for table in diff_tables(found):
         show_table(table)
     for line in change_lines(found):
         typer.echo(line)
@@ -97,35 +95,37 @@ def show(
     reason: Annotated[
         str | None, typer.Argument(help="With --dropped: STEP or STEP/REASON; with --skipped: a reason.")
     ] = None,
-    dropped: Annotated[bool, typer.Option("--dropped", help="Pairs that a mix dropped, and who won.")] = False,
+    dropped: Annotated[
+        bool, typer.Option("--dropped", help="Dropped pairs, and the pair that each lost to.")
+    ] = False,
     skipped: Annotated[bool, typer.Option("--skipped", help="Rows that gave no pair.")] = False,
     source: Annotated[
         str | None, typer.Option("--source", metavar="NAME", help="Only this source of a mix.")
     ] = None,
-    rows: Annotated[int, typer.Option("--rows", min=1, help="How many; a sample spread over all.")] = 5,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many to print, sampled from all.")] = 5,
     pair: Annotated[
         str | None, typer.Option("--pair", metavar="PAIR", help="This pair, by its id or first digits.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Hide nothing of long texts.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Print long texts whole.")] = False,
     raw_text: Annotated[
-        bool, typer.Option("--raw-text", help="Texts as stored: whole, unmarked, not wrapped.")
+        bool, typer.Option("--raw-text", help="Print texts as stored: whole, without marks, not wrapped.")
     ] = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
-    """Read pairs: what is in a mix or a source, what was dropped, which rows were skipped."""
+    """Print pairs of a mix or a source, dropped pairs, or skipped rows."""
     _check_choice(reason, pair, dropped=dropped, skipped=skipped)
     place = Workspace(workspace)
-    found = samples.find(target, place, skipped=skipped)
-    wanted = samples.Wanted(rows=rows, source=source, reason=reason)
+    found = find_target(target, place, skipped=skipped)
+    wanted = Wanted(rows=rows, source=source, reason=reason)
     if skipped:
-        items = samples.skipped(found, wanted, place)
+        items = sample_skips(found, wanted, place)
     elif dropped:
-        items = samples.dropped(found, wanted, place)
+        items = sample_dropped(found, wanted, place)
     elif pair is not None:
-        items = samples.one_pair(found, pair, wanted, place)
+        items = one_pair(found, pair, wanted, place)
     else:
-        items = samples.pairs(found, wanted)
+        items = sample_pairs(found, wanted)
     if as_json:
         data(items)
     elif skipped:
@@ -151,14 +151,14 @@ def _out(value: Any, lines: Iterable[str], as_json: bool) -> None:
         typer.echo(line)
 
 
-def _show_skips(items: list[samples.Item], full: bool) -> None:
+def _show_skips(items: list[Item], full: bool) -> None:
     most = 10_000 if full else 200
     names = ("source", "row", "reason", "detail")
     cells = [tuple(shorten(item[name] or "", most) for name in names) for item in items]
     show_table(Table("skipped rows", names, list(cells)))
 
 
-def _show_pairs(items: list[samples.Item], place: Workspace, *, full: bool, raw: bool) -> None:
+def _show_pairs(items: list[Item], place: Workspace, *, full: bool, raw: bool) -> None:
     labels = render.media_labels(items, place.images)
     console = Console(highlight=False)
     for number, item in enumerate(items):
@@ -169,7 +169,7 @@ def _show_pairs(items: list[samples.Item], place: Workspace, *, full: bool, raw:
 
 
 def _show_line(console: Console, line: render.Line, *, wrap: bool) -> None:
-    """Print a line of a page; texts and facts are wrapped and stand under their head."""
+    """Print a line of a page; texts and facts are wrapped and indented."""
     if not wrap and line.kind == "text":
         typer.echo("".join(span.text for span in line.spans), color=True)  # as stored, terminal codes and all
         return

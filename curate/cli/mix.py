@@ -7,7 +7,7 @@ from curate import lock_tables, steps
 from curate.build import build
 from curate.build import plan as make_plan
 from curate.cli.options import InputOptions, JsonOption, RecipeArgument, WorkOptions
-from curate.cli.output import data, progress, say, show, show_talk
+from curate.cli.output import data, progress, say, say_table, show_table
 from curate.engines.base import Tick
 from curate.hashing import Hashes
 from curate.inputs import jobs, sizes
@@ -27,7 +27,7 @@ class Terminal:
 
     def plan(self, plan: Plan, basis: str) -> None:
         """The plan as a table."""
-        show_talk(quotas.plan_table(plan, basis))
+        say_table(quotas.plan_table(plan, basis))
 
     def progress(self, stage: str, total_bytes: int) -> AbstractContextManager[Callable[[Tick], None]]:
         """A progress bar."""
@@ -58,9 +58,9 @@ def plan(
         curves = {name: banding.to_dict() for name, banding in bandings.items()}
         data({**planned.to_dict(), "near_duplicates": curves})
     else:
-        show(quotas.plan_table(planned, "pools before screening where counted, else as published"))
+        show_table(quotas.plan_table(planned, "pools before screening where counted, else as published"))
         for name, banding in bandings.items():
-            show(curve_table(name, banding))
+            show_table(curve_table(name, banding))
 
 
 def mix(
@@ -80,9 +80,9 @@ def mix(
     if as_json:
         data({"directory": str(built.directory), "fresh": built.fresh, **built.lock})
         return
-    show(lock_tables.reasons_table(built.lock["funnel"]))
-    show(lock_tables.funnel_table(built.lock["funnel"]))
-    show(lock_tables.shards_table(built.lock["files"]))
+    show_table(lock_tables.reasons_table(built.lock["funnel"]))
+    show_table(lock_tables.funnel_table(built.lock["funnel"]))
+    show_table(lock_tables.shards_table(built.lock["files"]))
     say(f"{'built' if built.fresh else 'up to date'}: {built.directory}")
     if not built.lock["rows"]:
         say("nothing is in this mix: the funnel above says where all pairs went")

@@ -45,13 +45,13 @@ def data(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show(table: Table) -> None:
+def show_table(table: Table) -> None:
     """A table on stdout."""
     if table.rows:
         _print(Console(highlight=False), table)
 
 
-def show_talk(table: Table) -> None:
+def say_table(table: Table) -> None:
     """A table on stderr, where it is news and no answer."""
     _print(Console(stderr=True, highlight=False), table)
 

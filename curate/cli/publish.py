@@ -6,7 +6,7 @@ import typer
 
 from curate import tables
 from curate.cli.options import WORKSPACE, JsonOption, MixArgument, WaitOption, WorkspaceOption
-from curate.cli.output import data, say, show
+from curate.cli.output import data, say, show_table
 from curate.hub.retry import RetryPolicy
 from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace
@@ -63,8 +63,10 @@ def _preview(request: "PublishRequest", place: Workspace, policy: RetryPolicy, *
     else:
         rows = [(item.path, item.size) for item in found.items]
         total = ("all", sum(item.size for item in found.items))
-        show(tables.Table(f"would be sent to {request.repo}@{request.branch}", ("file", "bytes"), rows, total))
-        show(tables.Table("would be deleted there", ("file",), [(path,) for path in found.delete or ()]))
+        show_table(
+            tables.Table(f"would be sent to {request.repo}@{request.branch}", ("file", "bytes"), rows, total)
+        )
+        show_table(tables.Table("would be deleted there", ("file",), [(path,) for path in found.delete or ()]))
         if found.fresh is False:
             say("all of it is there already: no commit would be made")
     for line in bundle.notes(found.sharing, rights=request.rights):

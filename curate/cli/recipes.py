@@ -7,7 +7,7 @@ import typer
 
 from curate import bundled, recipe
 from curate.cli.options import JsonOption
-from curate.cli.output import data, say, show
+from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.tables import Table
 
@@ -31,7 +31,7 @@ def recipes(
         data(facts)
         return
     columns = (kind, "about", *(("recipe", "arms", "preset") if ablations else ("sources", "rows")), "from")
-    show(Table(f"{kind}s", columns, [tuple(fact[column] for column in columns) for fact in facts]))
+    show_table(Table(f"{kind}s", columns, [tuple(fact[column] for column in columns) for fact in facts]))
 
 
 def _recipe(name: str, path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import typer
 from curate.analysis.rethreshold import USUAL, tables
 from curate.analysis.rethreshold import rethreshold as decide
 from curate.cli.options import JsonOption, RecipeArgument, WorkOptions
-from curate.cli.output import data, progress, say, show
+from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.recipe import load
 
@@ -39,7 +39,7 @@ def rethreshold(
         data(found.to_dict())
         return
     for table in tables(found):
-        show(table)
+        show_table(table)
     if any(one.samples for one in found.found):
         say("curate why PAIR tells of a pair, curate show SOURCE --pair PAIR has its texts")
 

@@ -7,7 +7,7 @@ import typer
 from curate import evalsets, tables
 from curate import sources as catalog
 from curate.cli.options import MANIFESTS, JsonOption, ManifestsOption, WorkOptions
-from curate.cli.output import data, progress, say, show
+from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 from curate.hashing import Hashes
@@ -28,7 +28,7 @@ def sources(
         data(facts)
         return
     columns = ("source", "repo", "modality", "license", "pairs")
-    show(tables.Table("sources", columns, [tuple(fact[c] for c in columns) for fact in facts]))
+    show_table(tables.Table("sources", columns, [tuple(fact[c] for c in columns) for fact in facts]))
 
 
 def _evalsets(*, as_json: bool) -> None:
@@ -38,7 +38,7 @@ def _evalsets(*, as_json: bool) -> None:
         return
     columns = ("eval set", "repo", "modality", "license", "splits", "items")
     rows = [(one.name, one.repo, one.modality, one.license, ", ".join(one.splits), one.rows) for one in found]
-    show(tables.Table("eval sets", columns, rows))
+    show_table(tables.Table("eval sets", columns, rows))
 
 
 def _evalset_facts(one: EvalSet) -> dict[str, Any]:
@@ -99,12 +99,12 @@ def normalize(
 def _show(done: list[Any]) -> None:
     lost = [(item.job.name, reason, count) for item in done for reason, count in item.manifest["skipped"].items()]
     if lost:
-        show(tables.Table("skipped", ("source", "reason", "rows"), lost))
+        show_table(tables.Table("skipped", ("source", "reason", "rows"), lost))
     rows = [
         (item.job.name, item.manifest["rows"], sum(item.manifest["skipped"].values()), item.manifest["pairs"])
         for item in done
     ]
-    show(tables.Table("pairs", ("source", "rows", "skipped", "pairs"), rows))
+    show_table(tables.Table("pairs", ("source", "rows", "skipped", "pairs"), rows))
     for item in done:
         say(f"{item.job.name}: {item.directory}")
 

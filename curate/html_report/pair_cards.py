@@ -8,7 +8,7 @@ from curate.images.decode import preview
 from curate.images.packs import Packs
 from curate.inspect import render
 from curate.inspect.show import Item
-from curate.inspect.text import said, visible
+from curate.inspect.text import text_of, visible
 from curate.inspect.text_diff import Span, cut, differences
 from curate.inspect.why import winner_lines
 
@@ -130,7 +130,7 @@ def _told(pair: Item, won: Item) -> tuple[str, str]:
     """The texts of both, what only the winner says and what only the loser says marked."""
     lost_blocks, won_blocks = [], []
     for name in ("prompt", *BESIDE):
-        winner, loser = differences(visible(said(won[name])), visible(said(pair[name])))
+        winner, loser = differences(visible(text_of(won[name])), visible(text_of(pair[name])))
         won_blocks.append(_block(name, cut(winner, render.LONG), 5))
         lost_blocks.append(_block(name, cut(loser, render.LONG), 5))
     return "".join(lost_blocks), "".join(won_blocks)

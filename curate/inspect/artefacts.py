@@ -1,4 +1,4 @@
-"""What is finished in a workspace, by the names people use: mixes, pairs artefacts, and rows of their files."""
+"""Find finished work in a workspace by name: mixes, pairs artefacts, and rows of their files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from curate.errors import ConfigError, WorkspaceError
 from curate.pairs.files import column, places
 from curate.workspace import Workspace, read_json
 
-SHORT = 8  # digits of a fingerprint that people see
+SHORT = 8  # digits of a fingerprint in names and tables
 ID_DIGITS = 32
 LEAST_DIGITS = 6
 
@@ -70,7 +70,7 @@ class Mix:
 
     @property
     def review(self) -> Path:
-        """What steps found with evidence (curate.screening.screen.review); older mixes have none."""
+        """The decisions and flags with evidence (curate.screening.screen.review); older mixes lack this file."""
         return self.directory / "review.parquet"
 
     def decisions(self, label: str) -> Path:
@@ -112,12 +112,12 @@ def pairs_at(directory: Path) -> Pairs:
 
 
 def pools(mix: Mix, workspace: Workspace) -> dict[str, Pairs]:
-    """The pairs artefacts of a mix by label. Raises WorkspaceError where one is gone."""
+    """The pairs artefacts of a mix by label. Raises WorkspaceError if one is missing."""
     out = {}
     for pool in mix.pools:
         directory = workspace.pairs(pool.source, pool.fingerprint)
         if not (directory / "manifest.json").exists():
-            found = f"the pairs of {pool.label}, which {mix.title} was made from, are not here"
+            found = f"the pairs of {pool.label}, which {mix.title} was made from, are missing"
             raise WorkspaceError(str(directory), found, "a pairs artefact", "give their --workspace, or mix again")
         out[pool.label] = pairs_at(directory)
     return out
@@ -163,31 +163,31 @@ def _unknown(what: str, text: str, folder: Path, there: Sequence[str], make: str
 # ------------------------------------------------------------------------------------------ rows of their files
 
 
-class Standing(NamedTuple):
-    """Where a pair stands: the artefact, the part, and the row of the part from 0."""
+class Location(NamedTuple):
+    """The location of a pair: the artefact, the part, and the row of the part from 0."""
 
     pairs: Pairs
     part: Path
     position: int
 
 
-def find_pair(text: str, among: Sequence[Pairs]) -> tuple[str, list[Standing]]:
-    """The pair id that `text` begins (6 digits or more), and every place where it stands.
+def find_pair(text: str, among: Sequence[Pairs]) -> tuple[str, list[Location]]:
+    """The pair id that begins with `text` (6 digits or more), and all its locations.
 
-    A whole id is looked for until a source has it, since an id belongs to one source. Reads the column pair_id
-    only. Raises ConfigError where nothing or more than one pair matches.
+    An id belongs to one source, so a search for a whole id ends with the first source that has it. Reads only the
+    column pair_id. Raises ConfigError if no pair or more than one matches.
     """
     digits = text.lower()
     if not LEAST_DIGITS <= len(digits) <= ID_DIGITS or digits.strip("0123456789abcdef"):
         expected = f"a pair id: {ID_DIGITS} hex digits, or the first {LEAST_DIGITS} or more"
         raise ConfigError("pair", f"found {text[:60]!r}", expected, "curate show prints the ids of pairs")
-    found: dict[str, list[Standing]] = {}
+    found: dict[str, list[Location]] = {}
     for pairs in among:
         if len(digits) == ID_DIGITS and found and next(iter(found.values()))[0].pairs.source != pairs.source:
             continue
         for part in pairs.parts:
             for position in places(part, "pair_id", digits, prefix=True):
-                found.setdefault(id_at(part, position), []).append(Standing(pairs, part, position))
+                found.setdefault(id_at(part, position), []).append(Location(pairs, part, position))
     if len(found) == 1:
         return found.popitem()
     ids = sorted(found)[:10]

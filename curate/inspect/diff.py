@@ -1,4 +1,4 @@
-"""What differs between two mixes: their rows, source by source, and why; and what defines them. Reads no text."""
+"""Compare two mixes: their rows, source by source, with reasons, and their definitions. Reads no text."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ NO_SOURCE, NO_PAIRS = "source not in the recipe", "not in the pairs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceDiff:
-    """Rows of one source: in both mixes, only in A and only in B; for those, what the other mix did with them."""
+    """Rows of one source in both mixes, only in A, only in B; and what the other mix did with the latter two."""
 
     source: str
     both: int
@@ -34,7 +34,7 @@ class SourceDiff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One value that defines a mix; None where a mix does not have it."""
+    """One value of the definition that differs; None if a mix does not have it."""
 
     path: str
     old: Any
@@ -53,10 +53,10 @@ class Diff:
     changes: tuple[Change, ...]
 
 
-def diff(a: Mix, b: Mix, workspace: Workspace) -> Diff:
-    """Compare the rows of two mixes by pair id; a pair that stands twice counts twice. |A| = both + only A.
+def compare_mixes(a: Mix, b: Mix, workspace: Workspace) -> Diff:
+    """Compare the rows of two mixes by pair id; a pair that occurs twice counts twice. |A| = both + only A.
 
-    Raises WorkspaceError where a file, or the pairs that a mix was made from, are needed and not here.
+    Raises WorkspaceError if a file, or the pairs that a mix was made from, are needed and missing.
     """
     rows_a, rows_b = _rows(a), _rows(b)
     joined = rows_a.join(rows_b, on=ID, how="full", coalesce=True, suffix="_b").with_columns(
@@ -111,7 +111,7 @@ def _ids(path: Path, *names: str) -> pl.DataFrame:
 
 
 def _rows(mix: Mix) -> pl.DataFrame:
-    """How often each pair stands in a mix; an id belongs to one source."""
+    """How often each pair occurs in a mix; an id belongs to one source."""
     empty = pl.DataFrame(schema={**dict.fromkeys(ID, pl.UInt64), "source": pl.String})
     rows = pl.concat([empty, *(_ids(path, "source") for path in mix.files("shard"))])
     return rows.group_by(ID).agg(pl.len().cast(pl.Int64).alias("rows"), pl.col("source").first())
@@ -134,9 +134,9 @@ def _reasons(
 ) -> dict[str, dict[str, int]]:
     """What `other` did with the rows that only `mine` has (`name` of each), by source, the commonest first.
 
-    A row whose pair stands in the other mix too was lost by a copy that was dropped there, or by fewer repeats.
+    If the other mix has the pair too, the row was lost because a copy was dropped there, or by fewer repeats.
     """
-    here = "rows" if name == "entered" else "rows_b"  # how often the pair stands in the other mix
+    here = "rows" if name == "entered" else "rows_b"  # how often the pair occurs in the other mix
     frame = rows.select("source", *ID, pl.col(name).alias("lost"), pl.col(here).alias("here"))
     frame = frame.join(_drops(other), on=ID, how="left").join(
         _drops(mine).select(*ID, pl.col("drops").alias("before")), on=ID, how="left"
@@ -178,19 +178,19 @@ def _undropped(rows: pl.DataFrame, other: Mix, workspace: Workspace) -> pl.DataF
         .then(pl.lit(NO_SOURCE))
         .alias("why")
     )
-    rows = _said_of(rows, other.files("holdout"), HELD_OUT)
+    rows = _with_reason(rows, other.files("holdout"), HELD_OUT)
     wanted = set(rows.filter(pl.col("why").is_null())["source"].unique())
     if not wanted:
         return rows
     there = zip(other.pools, pools(other, workspace).values(), strict=True)
     parts = [part for pool, pairs in there if pool.source in wanted for part in pairs.parts]
-    return _said_of(rows, parts, UNUSED).with_columns(pl.col("why").fill_null(NO_PAIRS))
+    return _with_reason(rows, parts, UNUSED).with_columns(pl.col("why").fill_null(NO_PAIRS))
 
 
-def _said_of(rows: pl.DataFrame, paths: Sequence[Path], why: str) -> pl.DataFrame:
-    """The rows with `why` where nothing was said of them yet and their pairs stand in one of the files."""
-    unsaid = rows.filter(pl.col("why").is_null()).select(ID)
-    found = pl.concat([unsaid.clear(), *map(_ids, paths)]).join(unsaid, on=ID, how="semi").unique()
+def _with_reason(rows: pl.DataFrame, paths: Sequence[Path], why: str) -> pl.DataFrame:
+    """The rows, those without a reason whose pairs are in one of the files with the reason `why`."""
+    open_rows = rows.filter(pl.col("why").is_null()).select(ID)
+    found = pl.concat([open_rows.clear(), *map(_ids, paths)]).join(open_rows, on=ID, how="semi").unique()
     joined = rows.join(found.with_columns(pl.lit(why).alias("found")), on=ID, how="left")
     return joined.with_columns(pl.coalesce("why", "found").alias("why")).drop("found")
 
@@ -199,11 +199,11 @@ def _said_of(rows: pl.DataFrame, paths: Sequence[Path], why: str) -> pl.DataFram
 
 
 def definition(mix: Mix) -> dict[str, Any]:
-    """All that a lock says about what the mix was made from and how, as nested mappings."""
+    """The parts of a lock that define the mix, as nested mappings."""
     lock = mix.lock
     return {
         **{name: lock[name] for name in ("curate", "schema", "order", "shards")},
-        # steps by what their verdicts depend on, defaults and versions included, not as the recipe spells them
+        # steps with their defaults and versions, not as the recipe spells them
         "recipe": {name: value for name, value in lock["recipe"].items() if name != "steps"},
         "steps": lock["steps"],
         "sources": lock["sources"],
@@ -242,8 +242,8 @@ def _table(value: Any) -> dict[str, Any] | None:
 # ------------------------------------------------------------------------------------------------- as tables
 
 
-def tables(found: Diff) -> list[Table]:
-    """The rows, and the reasons of those that only one mix has, for people."""
+def diff_tables(found: Diff) -> list[Table]:
+    """The rows, and the reasons of those that only one mix has, as tables."""
     rows = [(x.source, x.both, x.only_a, x.only_b) for x in found.sources]
     totals = [sum(counts) for counts in zip(*((x.both, x.only_a, x.only_b) for x in found.sources), strict=True)]
     return [
@@ -254,7 +254,7 @@ def tables(found: Diff) -> list[Table]:
 
 
 def change_lines(found: Diff) -> list[str]:
-    """What defines the two mixes and differs, one `path: old -> new` a line."""
+    """The differences of the definitions, one `path: old -> new` a line."""
     return [f"{change.path}: {_short(change.old)} -> {_short(change.new)}" for change in found.changes]
 
 

@@ -1,4 +1,4 @@
-"""Pairs as a person reads them: provenance, turns, media and replies with their differences marked."""
+"""Render pairs as text: provenance, turns, media, and replies with their differences marked."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ LONG = 800  # characters of one text that are shown unless all is wanted
 
 
 class Line(NamedTuple):
-    """A piece of a page: a head (`user`, `chosen`, ...), a fact about the pair, or a text."""
+    """A line of a page: a heading (`user`, `chosen`, ...), a fact about the pair, or a text."""
 
     kind: Literal["head", "fact", "text"]
     spans: Sequence[Span]
 
 
 def media_labels(items: Iterable[Mapping[str, Any]], images: Path) -> dict[str, str]:
-    """For every image of the items what the store says of it, by key: `640x480 JPEG`."""
+    """Size and format of every image of the items as the store has them, by key: `640x480 JPEG`."""
     wanted = {key for item in items for media in item["pair"]["media"] for key in media["keys"]}
     if not wanted:
         return {}
@@ -63,15 +63,15 @@ def _head(text: str) -> Line:
 
 def _facts(item: Mapping[str, Any]) -> Iterator[str]:
     pair = item["pair"]
-    told = {"license": pair["license"], "annotator": pair["annotator"], "revision": pair["revision"]}
-    stands = ", ".join(filter(None, [pair["source"], pair.get("row")]))
-    yield ", ".join([stands, *(f"{name} {value}" for name, value in told.items() if value)])
+    provenance = {"license": pair["license"], "annotator": pair["annotator"], "revision": pair["revision"]}
+    origin = ", ".join(filter(None, [pair["source"], pair.get("row")]))
+    yield ", ".join([origin, *(f"{name} {value}" for name, value in provenance.items() if value)])
     yield item["at"] + (f", repeat {pair['repeat']}" if pair.get("repeat") else "")
     numbers = {"margin": "margin", "chosen_score": "chosen", "rejected_score": "rejected"}
-    said = [f"{name} {pair[column]:g}" for column, name in numbers.items() if pair[column] is not None]
-    said += [f"category {pair['category']}"] if pair["category"] else []
-    if said:
-        yield ", ".join(said)
+    ratings = [f"{name} {pair[column]:g}" for column, name in numbers.items() if pair[column] is not None]
+    ratings += [f"category {pair['category']}"] if pair["category"] else []
+    if ratings:
+        yield ", ".join(ratings)
     if lost := item.get("dropped"):
         score = "" if lost["score"] is None else f", score {lost['score']:.4g}"
         yield f"dropped by {lost['step']}/{lost['reason']}{score}"
@@ -79,7 +79,7 @@ def _facts(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _media(pair: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[str]:
-    """What stands for each of the pair's media, in order."""
+    """The label of each of the pair's media, in order."""
     for media in pair["media"]:
         first = media["keys"][0] if media["keys"] else ""
         frames = f"{len(media['keys'])} frames " if media["kind"] == "video" else ""

@@ -1,6 +1,6 @@
-"""Which pairs, dropped pairs and skipped rows a person sees, and what is said of each.
+"""Samples of pairs, dropped pairs and skipped rows, with the facts that are printed about each.
 
-A sample is spread over all there is: the first by a keyed order of its own, so that it is the same each time.
+A sample is the first rows of all by a keyed order of its own, so that it is the same each time.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from curate.pairs import keys
 from curate.pairs.files import column, rows_at
 from curate.workspace import Workspace
 
-SEED = 1 << 63  # no recipe can have it: a sample is not the beginning of a mix
+SEED = 1 << 63  # no recipe can have this seed, so a sample is not the beginning of a mix
 
 Item = dict[str, Any]
 Place = tuple[Path, int]
@@ -28,18 +28,18 @@ Place = tuple[Path, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """How many to show, and which: of one source or label; lost for one reason (`step/why`, a step, a skip's)."""
+    """How many to show, and which: of one source or label; with one reason (`step/why`, a step, or a skip's)."""
 
     rows: int = 5
     source: str | None = None
     reason: str | None = None
 
 
-def find(text: str, workspace: Workspace, *, skipped: bool = False) -> Mix | Pairs:
+def find_target(text: str, workspace: Workspace, *, skipped: bool = False) -> Mix | Pairs:
     """The mix or the source's pairs that `text` names.
 
-    Where both have the name it means the mix, and the source if skipped rows are wanted. Raises ConfigError that
-    lists what is there.
+    If both have the name, it is the mix, or the source if skipped rows are wanted. Raises ConfigError that lists
+    what there is.
     """
     first: Callable[[str, Workspace], Mix | Pairs] = find_pairs if skipped else find_mix
     second: Callable[[str, Workspace], Mix | Pairs] = find_mix if skipped else find_pairs
@@ -53,7 +53,7 @@ def find(text: str, workspace: Workspace, *, skipped: bool = False) -> Mix | Pai
             raise ConfigError(text, f"no mix and no source of that name in {workspace.root}", expected) from None
 
 
-def pairs(target: Mix | Pairs, wanted: Wanted) -> list[Item]:
+def sample_pairs(target: Mix | Pairs, wanted: Wanted) -> list[Item]:
     """Rows of a mix's shards, or pairs of a source: {pair, at}."""
     if isinstance(target, Pairs):
         _only(target, wanted)
@@ -66,14 +66,14 @@ def pairs(target: Mix | Pairs, wanted: Wanted) -> list[Item]:
 
 
 def one_pair(target: Mix | Pairs, text: str, wanted: Wanted, workspace: Workspace) -> list[Item]:
-    """The pair whose id is or begins with `text`, as it stands in the target's pairs; each copy of it."""
+    """The pair whose id is or begins with `text`, in the target's pairs; each copy of it."""
     if isinstance(target, Pairs):
         _only(target, wanted)
         among = [target]
     else:
         among = list(_pools(target, wanted, workspace).values())
-    _, standings = find_pair(text, among)
-    return [_item(standing.part, standing.position) for standing in standings]
+    _, locations = find_pair(text, among)
+    return [_item(location.part, location.position) for location in locations]
 
 
 def _item(path: Path, position: int) -> Item:
@@ -106,9 +106,9 @@ def _spread(
     names: Sequence[str] = (),
     keep: Callable[[pl.DataFrame], pl.Series] | None = None,
 ) -> list[Place]:
-    """At most so many rows of the files, the first by the sample's order of their pair ids.
+    """At most `most` rows of the files, the first by the order of SEED.
 
-    `keep` says by the columns `names` which rows count.
+    `keep` selects rows by the columns `names`.
     """
     best = pl.DataFrame(schema=ORDER)
     for number, path in enumerate(paths):
@@ -134,10 +134,10 @@ def _best(best: pl.DataFrame, key: pl.Series, file: int, kept: pl.Series | None,
 # ------------------------------------------------------------------------------------------ what was lost
 
 
-def dropped(mix: Mix | Pairs, wanted: Wanted, workspace: Workspace) -> list[Item]:
+def sample_dropped(mix: Mix | Pairs, wanted: Wanted, workspace: Workspace) -> list[Item]:
     """Dropped pairs of a mix: {pair, at, dropped: {label, step, reason, score, winner}}.
 
-    Raises ConfigError for a source's pairs, and where no pair was dropped for the reason that is wanted.
+    Raises ConfigError for a source's pairs, and if no pair was dropped for the wanted reason.
     """
     if isinstance(mix, Pairs):
         hint = f"curate show MIX --dropped --source {mix.source}"
@@ -181,10 +181,10 @@ def _check_reason(reason: str | None, counts: Mapping[str, int], what: str) -> N
     raise ConfigError("REASON", f"nothing was {what} for {reason}", f"one of {there}")
 
 
-def skipped(target: Mix | Pairs, wanted: Wanted, workspace: Workspace) -> list[Item]:
+def sample_skips(target: Mix | Pairs, wanted: Wanted, workspace: Workspace) -> list[Item]:
     """Rows that gave no pair, of a source's pairs (finished or not) or of all a mix was made from.
 
-    {source, row, reason, detail}. Raises ConfigError where no row was skipped for the reason that is wanted.
+    {source, row, reason, detail}. Raises ConfigError if no row was skipped for the wanted reason.
     """
     if isinstance(target, Pairs):
         _only(target, wanted)

@@ -9,8 +9,8 @@ from curate import bundled
 from curate.errors import ConfigError, WorkspaceError
 from curate.hashing import Hashes
 from curate.inputs import Inputs, finished_pairs, pools_of
-from curate.inspect import show
 from curate.inspect.artefacts import Mix, Pairs, pools
+from curate.inspect.show import find_target
 from curate.pairs import keys
 from curate.pairs.files import column
 from curate.pairs.pool import Pool
@@ -55,7 +55,7 @@ def _ranked(target: Target, rank: int) -> Target:
 
 def _find(text: str, inputs: Inputs) -> Iterator[Target]:
     try:
-        found = None if bundled.is_path(text) else show.find(text, inputs.workspace)
+        found = None if bundled.is_path(text) else find_target(text, inputs.workspace)
     except ConfigError:
         if text not in bundled.named("recipe"):
             raise

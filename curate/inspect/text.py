@@ -1,4 +1,4 @@
-"""Text of pairs for people: beginnings, counts, and control characters made visible."""
+"""Text of pairs for terminals: beginnings, counts, and control characters made visible."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,17 +7,17 @@ from typing import Any
 def question(pair: dict[str, Any]) -> str:
     """The text of the last user turn of a pair's prompt."""
     turns = [turn for turn in pair["prompt"] if turn["role"] == "user"] or pair["prompt"]
-    return said(turns[-1:])
+    return text_of(turns[-1:])
 
 
-def said(turns: Iterable[dict[str, Any]]) -> str:
+def text_of(turns: Iterable[dict[str, Any]]) -> str:
     """The text blocks of turns, joined by line breaks."""
     return "\n".join(block["text"] for turn in turns for block in turn["content"] if block["text"] is not None)
 
 
 def beginning(pair: dict[str, Any]) -> str:
     """The pair in one line of at most 68 characters: how its question and its chosen reply begin."""
-    return f"{shorten(question(pair), 36)} -> {shorten(said(pair['chosen']), 28)}"
+    return f"{shorten(question(pair), 36)} -> {shorten(text_of(pair['chosen']), 28)}"
 
 
 def count(number: int, what: str) -> str:
@@ -31,12 +31,12 @@ def shorten(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-# a terminal would obey these: control characters, and those that turn the direction of text
+# characters that a terminal would act on: control characters, and those that change the direction of text
 _VISIBLE = {n: 0x2400 + n for n in range(32) if n not in (9, 10)} | {127: 0x2421} | {
     n: f"\\u{n:04x}" for n in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 }  # fmt: skip
 
 
 def visible(text: str) -> str:
-    """The text with a visible sign for each character that a terminal would obey."""
+    """The text with a visible sign for each character that a terminal would act on."""
     return text.translate(_VISIBLE)

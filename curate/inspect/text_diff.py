@@ -1,4 +1,4 @@
-"""Texts for people: where two replies differ, and long text cut in the middle. Readable without colour."""
+"""Mark where two replies differ, and cut long text in the middle. Readable without colour."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ ALIKE = 0.3  # replies that share less of their text are shown unmarked: everyth
 
 
 class Span(NamedTuple):
-    """A piece of text; a note stands for `hidden` characters that are not shown."""
+    """A piece of text; a note replaces `hidden` characters."""
 
     kind: Kind
     text: str
@@ -33,7 +33,7 @@ def plain(text: str) -> list[Span]:
 
 
 def differences(chosen: str, rejected: str) -> tuple[list[Span], list[Span]]:
-    """The two texts with what only one of them says marked; unmarked where they share almost nothing."""
+    """The two texts with the parts that only one of them has marked; unmarked if they share almost nothing."""
     left, right = _words(chosen, rejected)
     matcher = SequenceMatcher(None, left, right, autojunk=False)
     added: list[Span] = []
@@ -71,7 +71,7 @@ def _merged(spans: Sequence[Span]) -> list[Span]:
 
 
 def cut(spans: Sequence[Span], most: int) -> list[Span]:
-    """At most about `most` characters: first of what both say, far from any difference, then of the middle."""
+    """At most about `most` characters: cut first where both agree, far from any difference, then in the middle."""
     if sum(len(span.text) for span in spans) <= most:
         return list(spans)
     if len(spans) > 1:
@@ -83,7 +83,7 @@ def cut(spans: Sequence[Span], most: int) -> list[Span]:
 
 
 def _between(span: Span, *, first: bool, last: bool) -> list[Span]:
-    """What both texts say, without the part that is far from the differences around it."""
+    """A part that both texts have, without what is far from the differences around it."""
     head, tail = (0 if first else CONTEXT), (0 if last else CONTEXT)
     hidden = len(span.text) - head - tail
     if span.kind != "same" or hidden <= CONTEXT:

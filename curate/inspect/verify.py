@@ -1,4 +1,4 @@
-"""Does the disk still hold what manifests and locks say? Every hash is computed anew."""
+"""Compare the files of a workspace with their manifests and locks. Every hash is computed again."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ from curate.workspace import Workspace, read_json
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """What was found: a line per file that differs, what could not be checked, and how many files were."""
+    """The result: a line for each file that differs, a line for what could not be checked, and counts of files."""
 
     differing: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
@@ -41,13 +41,13 @@ class Report:
         return f"checked {', '.join(counts)}: {bad}"
 
 
-def verify(
+def verify_files(
     workspace: Workspace, mix: Mix | None, raw: Path | None, say: Callable[[str], None] = lambda _: None
 ) -> Report:
     """Compare files with what is recorded: those of a mix and of all it was made from, or the whole workspace.
 
-    Raw files lie under `raw`, one folder per source, by default in the workspace; they are checked where that
-    folder is there. `say` hears what is being read.
+    Raw files are in `raw`, one folder per source, by default in the workspace; they are checked if that folder
+    exists. `say` receives a line about what is being read.
     """
     run = _Run(workspace, raw, say)
     if mix is not None:
@@ -140,7 +140,7 @@ class _Run:
         self.seen |= {(str(raw / entry["path"]), str(entry)) for entry in fresh}
         if not raw.is_dir():
             if fresh:
-                self.report.unchecked.append(f"{raw}: not here, so {count(len(fresh), 'raw file')} of {source}")
+                self.report.unchecked.append(f"{raw}: missing, so {count(len(fresh), 'raw file')} of {source}")
             return
         if fresh:
             size = sum(entry["bytes"] for entry in fresh)
@@ -149,7 +149,7 @@ class _Run:
         self.report.differing += differing(raw, fresh, self.hashes)
 
     def files(self, directory: Path, recorded: Sequence[dict[str, Any]], patterns: Iterable[str]) -> None:
-        """Recorded files ({name or file, xxh3}) against those there; one that nobody recorded differs too."""
+        """Recorded files ({name or file, xxh3}) against those there; one without a record differs too."""
         names = {str(entry.get("name") or entry["file"]): entry for entry in recorded}
         for name, entry in names.items():
             fault = _fault(directory / name, entry)

@@ -1,4 +1,4 @@
-"""The life of a pair: where it came from, what every mix did with it, and who won where it lost."""
+"""The history of a pair: its upstream row, what every mix did with it, and the pair that it lost to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -6,27 +6,27 @@ from typing import Any
 
 from curate import sources
 from curate.errors import ConfigError
-from curate.inspect.artefacts import Mix, Pairs, Standing, artefacts, find_pair, mixes, pairs_at
+from curate.inspect.artefacts import Location, Mix, Pairs, artefacts, find_pair, mixes, pairs_at
 from curate.inspect.text import beginning, count, visible
 from curate.pairs.files import column, places, rows_at
 from curate.workspace import Workspace
 
-Life = dict[str, Any]
+History = dict[str, Any]
 
 
-def life(text: str, workspace: Workspace, manifests: Path | None = None) -> Life:
-    """All that is known of the pair whose id is or begins with `text`, as plain values.
+def pair_history(text: str, workspace: Workspace, manifests: Path | None = None) -> History:
+    """The history of the pair whose id is or begins with `text`, as plain values.
 
     pair_id, source, repo, adapter, options, row, revision, license, annotator, group, group_pairs, text
-    rows    every upstream row that gave this very pair, in file order
-    pairs   the pairs artefacts that hold it, the newest first; what stands above is said by the first
-    mixes   one entry per mix made from any of them, see `_fate`
+    rows    every upstream row that gave this pair, in file order
+    pairs   the pairs artefacts that hold it, the newest first; the facts above are those of the first
+    mixes   one entry per mix made from any of them, see `_outcome`
     """
-    pair_id, standings = find_pair(text, artefacts(workspace))
-    newest = [standing for standing in standings if standing.pairs == standings[0].pairs]
-    rows = [_row(standing) for standing in newest]
+    pair_id, locations = find_pair(text, artefacts(workspace))
+    newest = [location for location in locations if location.pairs == locations[0].pairs]
+    rows = [_row(location) for location in newest]
     first, pairs = rows[0], newest[0].pairs
-    directories = list(dict.fromkeys(standing.pairs.directory for standing in standings))
+    directories = list(dict.fromkeys(location.pairs.directory for location in locations))
     return {
         "pair_id": pair_id,
         "source": first["source"],
@@ -39,51 +39,55 @@ def life(text: str, workspace: Workspace, manifests: Path | None = None) -> Life
         "text": beginning(first),
         "rows": [row["row"] for row in rows],
         "pairs": [str(directory) for directory in directories],
-        "mixes": [fate for mix in mixes(workspace) for fate in _fates(mix, pair_id, directories, workspace)],
+        "mixes": [
+            outcome for mix in mixes(workspace) for outcome in _outcomes(mix, pair_id, directories, workspace)
+        ],
     }
 
 
-def _fates(mix: Mix, pair_id: str, directories: Sequence[Path], workspace: Workspace) -> Iterator[dict[str, Any]]:
+def _outcomes(
+    mix: Mix, pair_id: str, directories: Sequence[Path], workspace: Workspace
+) -> Iterator[dict[str, Any]]:
     folders = {pool.label: workspace.pairs(pool.source, pool.fingerprint) for pool in mix.pools}
     holders = [label for label, directory in folders.items() if directory in directories]
     if holders:
         here = [pairs_at(directory) for directory in folders.values() if directory.is_dir()]
-        yield _fate(mix, pair_id, here, holders)
+        yield _outcome(mix, pair_id, here, holders)
 
 
-def _row(standing: Standing) -> dict[str, Any]:
-    return rows_at(standing.part, [standing.position])[0]
+def _row(location: Location) -> dict[str, Any]:
+    return rows_at(location.part, [location.position])[0]
 
 
 def _repo(source: str, manifests: Path | None) -> str | None:
     try:
         return sources.get(source, manifests).repo
-    except ConfigError:  # a user's own source whose manifest is not here any more
+    except ConfigError:  # a user's own source whose manifest was removed
         return None
 
 
-def _fate(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[str]) -> dict[str, Any]:
-    """What a mix did with a pair: {mix, directory, fate, selected, held_out, dropped, unused}.
+def _outcome(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[str]) -> dict[str, Any]:
+    """What a mix did with a pair: {mix, directory, outcome, selected, held_out, dropped, unused}.
 
     `among` are the mix's pairs artefacts, `holders` the labels of those that hold the pair.
 
-    fate      selected, held_out, dropped or unused: the best that became of any copy of the pair
+    outcome   selected, held_out, dropped or unused: the first of these that holds for any copy of the pair
     selected, held_out  [{file, position, repeat}]: file of the mix, row of the file from 0
     dropped   [{label, row, step, reason, score, evidence, winner}], see `winner`
-    flagged   [{label, row, step, reason, score, evidence}]: what a step found in a pair and left in
-    unused    [{label, kept, selected, held_out}]: the pools that hold it, where no other fate is known
+    flagged   [{label, row, step, reason, score, evidence}]: flags, which keep the pair
+    unused    [{label, kept, selected, held_out}]: the pools that hold it, if the outcome is unused
     """
-    selected, held_out = (list(_stands(mix.files(kind), pair_id)) for kind in ("shard", "holdout"))
+    selected, held_out = (list(_places_in(mix.files(kind), pair_id)) for kind in ("shard", "holdout"))
     dropped = [item for pool in mix.pools for item in _dropped(mix, pool.label, pair_id, among)]
-    fates = {"selected": selected, "held_out": held_out, "dropped": dropped}
-    fate = next((name for name, found in fates.items() if found), "unused")
-    unused = holders if fate == "unused" else ()
+    places = {"selected": selected, "held_out": held_out, "dropped": dropped}
+    outcome = next((name for name, found in places.items() if found), "unused")
+    unused = holders if outcome == "unused" else ()
     funnel = mix.lock["funnel"]
     return {
         "mix": mix.title,
         "directory": str(mix.directory),
-        "fate": fate,
-        **fates,
+        "outcome": outcome,
+        **places,
         "flagged": _flagged(mix, pair_id),
         "unused": [
             {"label": label, **{name: funnel[label][name] for name in ("kept", "selected", "held_out")}}
@@ -92,7 +96,7 @@ def _fate(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[str]
     }
 
 
-def _stands(files: Sequence[Path], pair_id: str) -> Iterator[dict[str, Any]]:
+def _places_in(files: Sequence[Path], pair_id: str) -> Iterator[dict[str, Any]]:
     for path in files:
         found = places(path, "pair_id", pair_id)
         for position, row in zip(found, rows_at(path, found, ("repeat",)), strict=True):
@@ -117,16 +121,16 @@ def _flagged(mix: Mix, pair_id: str) -> list[dict[str, Any]]:
     if not mix.review.exists():
         return []
     found = rows_at(mix.review, places(mix.review, "pair_id", pair_id))
-    said = ("row", "step", "reason", "score", "evidence")
+    names = ("row", "step", "reason", "score", "evidence")
     return [
-        {"label": row["pool"], **{name: row[name] for name in said}} for row in found if row["fate"] == "flagged"
+        {"label": row["pool"], **{name: row[name] for name in names}} for row in found if row["fate"] == "flagged"
     ]
 
 
 def winner(pair_id: str | None, among: Sequence[Pairs], lost: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Who a pair lost to: {pair_id, source, row, text}; all but the id are None where its pairs are not here.
+    """The pair that another one lost to: {pair_id, source, row, text}; all but the id are None if it is not found.
 
-    Where a copy won, which has the id of those that lost, `lost` are their rows, which are not named.
+    If a copy won, it has the id of those that lost; `lost` are the rows of these.
     """
     if pair_id is None:
         return None
@@ -142,16 +146,18 @@ def _named(row: dict[str, Any]) -> dict[str, Any]:
     return {"source": row["source"], "row": row["row"], "text": beginning(row)}
 
 
-def row_life(row: str, source: str, workspace: Workspace) -> list[dict[str, Any]]:
-    """What an upstream row (`file:number`) of a source gave: one entry per pairs artefact that has met it.
+def row_history(row: str, source: str, workspace: Workspace) -> list[dict[str, Any]]:
+    """What an upstream row (`file:number`) of a source gave: one entry for each pairs artefact that read it.
 
-    {source, row, directory, pairs: [{pair_id, text}], skipped: {reason, detail} or None}. Raises ConfigError where
-    none has.
+    {source, row, directory, pairs: [{pair_id, text}], skipped: {reason, detail} or None}. Raises ConfigError if
+    none did.
     """
     there = artefacts(workspace, source)
     if not there:
-        raise ConfigError("--source", f"no pairs of {source!r} here", "a source that was normalized")
-    entries = [entry for pairs in there for entry in _met(row, pairs)]
+        raise ConfigError(
+            "--source", f"no pairs of {source!r} in {workspace.root}", "a source that was normalized"
+        )
+    entries = [entry for pairs in there for entry in _results(row, pairs)]
     if not entries:
         raise ConfigError(
             row, f"no pair and no skip of {source} comes from that row", f"a row {_example(there[0])}"
@@ -159,7 +165,7 @@ def row_life(row: str, source: str, workspace: Workspace) -> list[dict[str, Any]
     return entries
 
 
-def _met(row: str, pairs: Pairs) -> Iterator[dict[str, Any]]:
+def _results(row: str, pairs: Pairs) -> Iterator[dict[str, Any]]:
     gave = [pair for part in pairs.parts for pair in rows_at(part, places(part, "row", row))]
     skips = [skip for path in pairs.skips for skip in rows_at(path, places(path, "row", row))]
     if gave or skips:
@@ -183,65 +189,67 @@ def _example(pairs: Pairs) -> str:
 # ------------------------------------------------------------------------------------------------- as lines
 
 
-def life_lines(told: Life) -> list[str]:
-    """A life for people, one fact a line."""
-    options = ", ".join(f"{name}={value}" for name, value in told["options"].items())
-    rest = len(told["rows"]) - 1
+def history_lines(history: History) -> list[str]:
+    """A history as text, one fact a line."""
+    options = ", ".join(f"{name}={value}" for name, value in history["options"].items())
+    rest = len(history["rows"]) - 1
     facts = {
-        "pair": told["pair_id"],
-        "text": told["text"],
-        "source": " ".join(filter(None, [told["source"], told["repo"] and f"({told['repo']})"])),
-        "row": told["row"],
-        "copies": f"{rest:,} more: {', '.join(told['rows'][1:6])}{', ...' if rest > 5 else ''}"
+        "pair": history["pair_id"],
+        "text": history["text"],
+        "source": " ".join(filter(None, [history["source"], history["repo"] and f"({history['repo']})"])),
+        "row": history["row"],
+        "copies": f"{rest:,} more: {', '.join(history['rows'][1:6])}{', ...' if rest > 5 else ''}"
         if rest
         else "none",
-        "revision": told["revision"] or "not pinned",
-        "license": told["license"] or "unknown",
-        "annotator": told["annotator"] or "unknown",
-        "group": f"{told['group']}, {count(told['group_pairs'], 'pair')}",
-        "adapter": "its normalizing is unfinished" if told["adapter"] is None else f"version {told['adapter']}",
+        "revision": history["revision"] or "not pinned",
+        "license": history["license"] or "unknown",
+        "annotator": history["annotator"] or "unknown",
+        "group": f"{history['group']}, {count(history['group_pairs'], 'pair')}",
+        "adapter": "normalizing is not finished"
+        if history["adapter"] is None
+        else f"version {history['adapter']}",
         "options": options or "none",
-        "pairs": ", ".join(told["pairs"]),
+        "pairs": ", ".join(history["pairs"]),
     }
     lines = [f"{name:<10}{value}" for name, value in facts.items()]
-    if not told["mixes"]:
-        lines.append("no mix here is made from these pairs")
-    return lines + [line for fate in told["mixes"] for line in _fate_lines(fate)]
+    if not history["mixes"]:
+        lines.append("no mix in this workspace uses these pairs")
+    return lines + [line for outcome in history["mixes"] for line in _outcome_lines(outcome)]
 
 
-def _fate_lines(fate: dict[str, Any]) -> Iterator[str]:
-    yield f"mix {fate['mix']}: {fate['fate'].replace('_', ' ')}"
+def _outcome_lines(outcome: dict[str, Any]) -> Iterator[str]:
+    yield f"mix {outcome['mix']}: {outcome['outcome'].replace('_', ' ')}"
     for name in ("selected", "held_out"):
-        for stand in fate[name]:
-            repeat = f", repeat {stand['repeat']}" if stand["repeat"] else ""
-            yield f"  {name.replace('_', ' ')}: {stand['file']}, row {stand['position']:,} from 0{repeat}"
-    for item in fate["dropped"]:
+        for place in outcome[name]:
+            repeat = f", repeat {place['repeat']}" if place["repeat"] else ""
+            yield f"  {name.replace('_', ' ')}: {place['file']}, row {place['position']:,} from 0{repeat}"
+    for item in outcome["dropped"]:
         yield from _found_lines("dropped", item)
         if item["winner"]:
             yield from (f"    {line}" for line in winner_lines(item["winner"]))
-    for item in fate["flagged"]:
+    for item in outcome["flagged"]:
         yield from _found_lines("flagged", item)
-    for item in fate["unused"]:
+    for item in outcome["unused"]:
         free = item["kept"] - item["held_out"]
         yield f"  unused: the quota took {item['selected']:,} of the {free:,} free pairs of {item['label']}"
 
 
-def _found_lines(fate: str, item: Mapping[str, Any]) -> Iterator[str]:
+def _found_lines(outcome: str, item: Mapping[str, Any]) -> Iterator[str]:
     score = "" if item["score"] is None else f", score {item['score']:.4g}"
-    yield f"  {fate}: {item['step']}/{item['reason']}{score} ({item['label']}, {item['row']})"
+    yield f"  {outcome}: {item['step']}/{item['reason']}{score} ({item['label']}, {item['row']})"
     if item["evidence"] is not None:
         yield f"    {visible(item['evidence'])}"
 
 
 def winner_lines(won: Mapping[str, Any]) -> list[str]:
-    """Who won: its id, where it is from, and how it begins."""
+    """The pair that won: its id, its row, and the beginning of its text."""
     if won["source"] is None:
-        return [f"lost to {won['pair_id']}, whose pairs are not here"]
+        return [f"lost to {won['pair_id']}, whose pairs are not in this workspace"]
     return [f"lost to {won['pair_id']}", f"({won['source']}, {won['row']})", f"{won['text']}"]
 
 
 def row_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """What an upstream row gave, for people."""
+    """What an upstream row gave, as text."""
     lines = []
     for entry in entries:
         lines.append(f"{entry['source']}, {entry['row']}, in {entry['directory']}")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("project")
 # ------------------------------------------------------------------------------------------------------- why
 
 
-def test_why_tells_the_life_of_a_dropped_duplicate_and_names_its_winner():
+def test_why_prints_the_history_of_a_dropped_duplicate_and_names_its_winner():
     loser, winner = pairs("web")[0], ids("votes")["a.jsonl:1"]
     adapter = json.loads((pairs_directory("web") / "manifest.json").read_text())["adapter"]
     assert run("why", loser["pair_id"]).lines == [
@@ -44,25 +44,29 @@ def test_why_tells_the_life_of_a_dropped_duplicate_and_names_its_winner():
 
 
 def test_why_tells_copies_apart_by_their_rows():
-    told = json.loads(run("why", ids("votes")["a.jsonl:2"], "--json").text)
-    assert (told["rows"], told["group_pairs"], told["license"]) == (["a.jsonl:2", "a.jsonl:3"], 2, "mit")
-    [fate] = told["mixes"]
-    assert (fate["fate"], len(fate["selected"]), fate["selected"][0]["repeat"]) == ("selected", 1, 0)
-    shard = pq.read_table(mix_directory() / fate["selected"][0]["file"]).to_pylist()
-    assert shard[fate["selected"][0]["position"]]["pair_id"] == told["pair_id"]
-    [lost] = fate["dropped"]
+    histories = json.loads(run("why", ids("votes")["a.jsonl:2"], "--json").text)
+    assert (histories["rows"], histories["group_pairs"], histories["license"]) == (
+        ["a.jsonl:2", "a.jsonl:3"],
+        2,
+        "mit",
+    )
+    [outcome] = histories["mixes"]
+    assert (outcome["outcome"], len(outcome["selected"]), outcome["selected"][0]["repeat"]) == ("selected", 1, 0)
+    shard = pq.read_table(mix_directory() / outcome["selected"][0]["file"]).to_pylist()
+    assert shard[outcome["selected"][0]["position"]]["pair_id"] == histories["pair_id"]
+    [lost] = outcome["dropped"]
     assert {lost["row"], lost["winner"]["row"]} == {"a.jsonl:2", "a.jsonl:3"}
-    assert lost["winner"]["pair_id"] == told["pair_id"]
+    assert lost["winner"]["pair_id"] == histories["pair_id"]
 
 
 @pytest.mark.parametrize("source", ["votes", "web"])
 def test_why_agrees_with_the_funnel(source):
     account = json.loads((mix_directory() / "lock.json").read_text())["funnel"][source]
-    told = [json.loads(run("why", pair_id[:10], "--json").text) for pair_id in set(ids(source).values())]
-    fates = Counter(life["mixes"][0]["fate"] for life in told)
-    for fate in ("selected", "held_out", "unused"):
-        assert fates[fate] == account[fate]
-    assert sum(len(life["mixes"][0]["dropped"]) for life in told) == sum(account["dropped"].values())
+    histories = [json.loads(run("why", pair_id[:10], "--json").text) for pair_id in set(ids(source).values())]
+    outcomes = Counter(history["mixes"][0]["outcome"] for history in histories)
+    for outcome in ("selected", "held_out", "unused"):
+        assert outcomes[outcome] == account[outcome]
+    assert sum(len(history["mixes"][0]["dropped"]) for history in histories) == sum(account["dropped"].values())
 
 
 def test_why_says_that_the_quota_was_full():
@@ -83,7 +87,7 @@ def test_why_takes_a_row_and_says_what_it_gave_or_why_it_was_skipped():
     assert fault("why", "a.jsonl:7", "--source", "votes") == (
         "a.jsonl:7: no pair and no skip of votes comes from that row; expected a row such as a.jsonl:1\n"
     )
-    assert fault("why", "a.jsonl:7", "--source", "wotes").startswith("--source: no pairs of 'wotes' here")
+    assert fault("why", "a.jsonl:7", "--source", "wotes").startswith("--source: no pairs of 'wotes' in data")
 
 
 def test_why_lists_the_pairs_that_a_prefix_means(monkeypatch):
@@ -123,8 +127,8 @@ def test_verify_says_that_raw_files_are_not_here():
     done = run("verify")
     assert done.lines == []
     assert done.talk[-3:] == [
-        "not checked: data/raw/votes: not here, so 1 raw file of votes",
-        "not checked: data/raw/web: not here, so 2 raw files of web",
+        "not checked: data/raw/votes: missing, so 1 raw file of votes",
+        "not checked: data/raw/web: missing, so 2 raw files of web",
         "checked 0 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded",
     ]
 

@@ -114,7 +114,7 @@ def test_show_a_mix_needs_no_pairs_files(tmp_path):
     items = json.loads(run("show", str(tmp_path / "alone"), "--workspace", str(tmp_path), "--json").text)
     assert len(items) == 4
     assert fault("show", str(tmp_path / "alone"), "--dropped", "--workspace", str(tmp_path)).endswith(
-        "are not here; expected a pairs artefact\ngive their --workspace, or mix again"
+        "are missing; expected a pairs artefact\ngive their --workspace, or mix again"
     )
 
 

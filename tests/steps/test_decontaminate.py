@@ -438,11 +438,11 @@ def test_a_mix_says_what_it_dropped_and_flagged_and_depends_on_what_is_read(tmp_
         ("dropped", "mine", "decontaminate", "prompt", "rows.jsonl:5"),
         ("flagged", "mine", "decontaminate", "response", "rows.jsonl:8"),
     ]
-    told = why.life(sheet["pair_id"][1], Workspace(tmp_path / "data"))
-    lines = why.life_lines(told)
+    history = why.pair_history(sheet["pair_id"][1], Workspace(tmp_path / "data"))
+    lines = why.history_lines(history)
     assert lines[-2] == "  flagged: decontaminate/response, score 1 (mine, rows.jsonl:8)"
     assert lines[-1].startswith("    private.jsonl 2: 100% of its reply 2 in chosen: ")
-    assert told["mixes"][0]["fate"] == "selected"
+    assert history["mixes"][0]["outcome"] == "selected"
 
     private = private.rename(tmp_path / "data" / "private.jsonl")  # where it lies does not matter
     assert made().fresh is False
