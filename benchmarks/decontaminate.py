@@ -186,10 +186,8 @@ def curate(home: Path) -> dict[str, Any]:
     from curate.contamination import scan
     from curate.engines.local import Local
     from curate.hashing import Hashes
-    from curate.pairs.pool import Pool
-    from curate.screening.screen import _place, review, screen
-    from curate.steps import corpus as corpora
-    from curate.steps.corpus import Corpus
+    from curate.pairs.pool import PairsPool
+    from curate.screening.screen import review, screen, sketched
     from curate.steps.decontaminate import Bound
 
     sets = [Items(name, str(home / f"{name}.jsonl")) for name in SETS]
@@ -198,17 +196,14 @@ def curate(home: Path) -> dict[str, Any]:
     index = indexes.load(protected)
     indexed = time.perf_counter() - at
     parts = tuple(path.name for path in sorted((home / "pairs").glob("*.parquet")))
-    pool = Pool(label="made", source="made", directory=home / "pairs", priority=0, parts=parts)
+    pool = PairsPool(label="made", source="made", directory=home / "pairs", priority=0, parts=parts)
     step = Bound(share=0.7, index=protected.fingerprint, protected=protected)
     shutil.rmtree(home / "pairs" / "sketches", ignore_errors=True)
     with Local(WORKERS) as engine:
         list(engine.map(_nothing, [1, 2]))  # start the workers
         (sketch,) = step.sketches()
-        corpus = Corpus(
-            pools=(pool,), images=home / "images", seed=0, engine=engine, places={sketch: _place(sketch)}
-        )
         at = time.perf_counter()
-        corpora.make(corpus, [sketch])
+        sketched([pool], [sketch], 0, engine, images=home / "images")
         scanned = time.perf_counter() - at
         screened = screen([pool], [("decontaminate", step)], 0, engine, images=home / "images")
     found = scan.read([[path] for path in (home / "pairs").rglob("*.arrow")], len(index.rarity))

@@ -119,12 +119,12 @@ def _scan(folder: Path, *, touch: bool) -> None:
 def curate_keys(root: Path) -> int:
     """The step on pairs files, as `curate mix` runs it."""
     from curate.engines.local import Local
-    from curate.pairs.pool import Pool
+    from curate.pairs.pool import PairsPool
     from curate.screening.screen import screen
     from curate.steps import build
 
     parts = tuple(sorted(path.name for path in (root / "pairs").glob("part-*.parquet")))
-    pool = Pool(label="bench", source="bench", directory=root / "pairs", priority=0, parts=parts)
+    pool = PairsPool(label="bench", source="bench", directory=root / "pairs", priority=0, parts=parts)
     with Local(1) as engine:
         screened = screen([pool], [("exact_duplicates", build("exact_duplicates", {}, "$"))], 0, engine)
     return screened.pools[0].decisions.height

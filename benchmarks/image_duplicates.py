@@ -5,7 +5,7 @@
 
 `drawings.py` says what is drawn: photographs, and charts, plots, slides, screenshots, bills and nearly empty pages
 of which hundreds share a template and differ in their values or words. One image in 20 has a copy: JPEG or WebP of
-quality 30 to 95, PNG, 1/4 to 2 times the size, or both. curate is `image_match.copies` with 2 workers, from a
+quality 30 to 95, PNG, 1/4 to 2 times the size, or both. curate is `find_copies` with 2 workers, from a
 store without grids; the peer is `imagehash.phash` of every image in 2 processes and all pairs within a distance of
 4 (pip install imagehash; its search is ours, by numpy, and none of its time). A pair is right if it is a planted
 copy with its own original.
@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from curate.engines.local import Local
-from curate.images.copies import copies
+from curate.images.copies import find_copies
 from curate.images.packs import Packs
 from curate.images.store import ImageStore
 
@@ -86,7 +86,7 @@ def by_curate(directory: Path, images: int) -> dict[str, Any]:
     wanted = keys(planted(directory, images))
     with Local(WORKERS) as engine:
         start = time.perf_counter()
-        found = copies(wanted, Packs(directory / "images"), engine)
+        found = find_copies(wanted, Packs(directory / "images"), engine)
         return {"seconds": time.perf_counter() - start, "pairs": found.select("key", "of").rows()}
 
 

@@ -187,12 +187,12 @@ def _pairs(texts: Any, first: int) -> pa.Table:
 def ours(directory: Path, workers: int, settings: dict[str, Any], out: Path) -> None:
     """`near_dedup` on the pairs files, from nothing: sketches, decisions, winners."""
     from curate.engines.local import Local
-    from curate.pairs.pool import Pool
+    from curate.pairs.pool import PairsPool
     from curate.screening.screen import screen
     from curate.steps import build
 
     parts = tuple(sorted(path.name for path in directory.glob("part-*.parquet")))
-    pool = Pool(label="bench", source="bench", directory=directory, priority=0, parts=parts)
+    pool = PairsPool(label="bench", source="bench", directory=directory, priority=0, parts=parts)
     step = build("near_dedup", {"on": ["chosen"], **settings}, "$")
     with Local(workers) as engine:
         screened = screen([pool], [("near_dedup", step)], 0, engine)

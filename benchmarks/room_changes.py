@@ -5,8 +5,8 @@ rooms that run are followed: a call into another room is a change, and so is the
 the layer (of pyproject.toml) that it leads to is above the one it leaves. A change between the same two rooms
 counts once, however often it happens. Rows that give no pair go elsewhere, so `errors` does not count.
 
-With 42 modules beside 14 folders there were 34 changes with 14 climbs for hh_rlhf, 36 and 15 for rlaif_v, 38 and 15
-for povid, by the same count.
+With 42 modules beside 14 folders there were 34 changes with 14 climbs for hh_rlhf, 36 with 15 for rlaif_v and 38
+with 15 for povid, by the same count.
 """
 
 import argparse

@@ -1,7 +1,10 @@
-"""Array types by what their elements are (U8 ... F64; B8 are booleans), and whole numbers out of frames."""
+"""Array types by what their elements are (U8 ... F64; B8 are booleans), and typed ways out of Arrow and frames."""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 U8 = npt.NDArray[np.uint8]
 U16 = npt.NDArray[np.uint16]
@@ -19,3 +22,17 @@ def integer(cell: object) -> int:
     if not isinstance(cell, int | np.integer):
         raise TypeError(f"{cell!r} is not a whole number")
     return int(cell)
+
+
+def series(array: Any) -> pl.Series:
+    """Return an Arrow array as a series, without a copy where its type allows."""
+    made = pl.from_arrow(array)
+    assert isinstance(made, pl.Series)
+    return made
+
+
+def frame(table: Any) -> pl.DataFrame:
+    """Return an Arrow table or record batch as a frame, without a copy where its types allow."""
+    made = pl.from_arrow(table)
+    assert isinstance(made, pl.DataFrame)
+    return made

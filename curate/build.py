@@ -115,7 +115,7 @@ def _publish(
     watch: Watcher,
 ) -> dict[str, Any]:
     """Select, write the shards and, last, the lock; which is returned."""
-    kept = {one.pool.label: one.keys.filter(pl.Series(one.alive)) for one in screened.pools}
+    kept = {one.pool.label: one.keys.filter(pl.Series(one.kept)) for one in screened.pools}
     chosen = select.select(recipe, kept)
     watch.plan(chosen.plan, "pools as kept")
     watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")

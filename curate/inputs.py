@@ -14,7 +14,7 @@ from curate.hashing import Hashes
 from curate.hub import manifests as pins
 from curate.hub.receipts import fetched
 from curate.pairs.normalize import Artefact, Job, locate
-from curate.pairs.pool import Pool as ScreenPool
+from curate.pairs.pool import PairsPool
 from curate.recipe import Pool, Recipe
 from curate.steps.base import Step
 from curate.workspace import Workspace
@@ -89,10 +89,10 @@ def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, 
     return found
 
 
-def pools_of(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[ScreenPool]:
+def pools_of(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[PairsPool]:
     """What steps see of finished artefacts, in the order of the recipe's pools."""
     return [
-        ScreenPool(
+        PairsPool(
             label=label,
             source=artefact.job.name,
             directory=artefact.directory,

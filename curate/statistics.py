@@ -6,7 +6,7 @@ Pure functions; the same input gives the same output to the last bit.
 import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -102,3 +102,12 @@ def bootstrap_chance(differences: F64) -> float:
     known = differences[~np.isnan(differences)]
     below, above = int((known <= 0).sum()), int((known >= 0).sum())
     return min(1.0, 2 * (1 + min(below, above)) / (1 + len(known)))
+
+
+def quantiles(values: npt.NDArray[Any], percents: Sequence[int]) -> list[float]:
+    """Return for each percent the smallest value that so many percent of the values do not exceed.
+
+    Without values the list is empty.
+    """
+    found = np.percentile(values, percents, method="inverted_cdf") if len(values) else ()
+    return [float(value) for value in found]

@@ -1,4 +1,4 @@
-"""Where sources judge the same two replies to the same prompt: how often do they agree? From key columns alone."""
+"""How often sources agree about the same two replies to the same prompt, from key columns alone."""
 
 from collections.abc import Mapping
 
@@ -16,26 +16,27 @@ AGREEMENT = {
     "low": pl.Float64,
     "high": pl.Float64,
 }
-"""Two sources, the comparisons (two replies to one prompt with its media) that both judge, and what they say.
+"""Two sources and the comparisons (two replies to one prompt with its media) that both have.
 
-A source's verdict is that of most of its pairs; where these are even it has none, so `agreeing` and `opposed` may
-be fewer than `shared`. `share` is agreeing / (agreeing + opposed) with its 95 % Wilson interval, null without any.
-Where left and right are one source: comparisons that it judges more than once, and whether always the same way.
+A source votes as most of its pairs of a comparison do, and not at all where these are even, so `agreeing` plus
+`opposed` may be fewer than `shared`. `share` is agreeing / (agreeing + opposed) with its 95 % Wilson interval, or
+null. Where left and right are one source: comparisons that it has more than once, and whether all its pairs
+prefer the same reply.
 """
 
 COMPARISON = ["prompt_key", "low_key", "high_key"]
 
 
 def agreement(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """AGREEMENT of every two sources that share comparisons, in the order given.
+    """Return AGREEMENT of every two sources that share comparisons, in the order given.
 
     Each source is a frame with the columns prompt_key, chosen_key and rejected_key; others are ignored.
     """
-    verdicts = _verdicts(sources)
-    one, other = verdicts.rename({"source": "left"}), verdicts.rename({"source": "right"})
+    votes = _votes(sources)
+    one, other = votes.rename({"source": "left"}), votes.rename({"source": "right"})
     shared = one.join(other, on=COMPARISON, suffix="_right").filter(pl.col("left") < pl.col("right"))
-    product = pl.col("verdict") * pl.col("verdict_right")
-    alone = verdicts.filter(pl.col("pairs") > 1)
+    product = pl.col("vote") * pl.col("vote_right")
+    alone = votes.filter(pl.col("pairs") > 1)
     lasting = pl.col("net").abs() == pl.col("pairs")
     counted = pl.concat(
         [
@@ -51,8 +52,8 @@ def agreement(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=AGREEMENT, orient="row")
 
 
-def _verdicts(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """For each source and comparison how many pairs, votes for the lower key less others, and the sign of that."""
+def _votes(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """For each source and comparison the number of pairs, votes for the lower key less others, and the sign."""
     chosen, rejected = pl.col("chosen_key"), pl.col("rejected_key")
     frames = [
         frame.filter(chosen != rejected).select(
@@ -70,7 +71,7 @@ def _verdicts(sources: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
         votes.filter(pl.col("prompt_key").is_duplicated())
         .group_by("source", *COMPARISON)
         .agg(pairs=pl.len(), net=pl.sum("vote"))
-        .with_columns(verdict=pl.col("net").sign())
+        .with_columns(vote=pl.col("net").sign())
     )
 
 

@@ -1,4 +1,4 @@
-"""The examination: every number that the doctor knows of some targets, as plain values.
+"""The examination: all figures of the doctor about some targets, as plain values.
 
 version    VERSION
 settings   lengths, tokenizer (its digest) or null, languages
@@ -10,11 +10,11 @@ sources    by label, and `all` where there are several:
   faults         by name (faults.KNOWN; repeated, contradicted, image_reused; truncation/LENGTH_UNIT) a share
   numbers        of chars, margin, chosen_score and rejected_score: pairs that have it, and its quantiles
   categories     pairs of each, `none` for those without; `languages` of questions, where asked for
-  images         pairs with any, different ones, and the most prompts that one of them stands under
-agreement  agreement.AGREEMENT rows: how often sources agree on what both judge
+  images         pairs with any, different ones, and the most prompts that share one of them
+agreement  agreement.AGREEMENT rows: how often sources agree about comparisons that both have
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,22 @@ import polars as pl
 
 from curate.analysis import faults
 from curate.analysis.agreement import agreement
-from curate.analysis.intervals import Clusters, Counted, quantiles, together
+from curate.analysis.intervals import Clusters, Counted, linked
 from curate.analysis.rulers import rulers
 from curate.analysis.traits import Traits
 from curate.arrays import integer
 from curate.engines.base import Engine, Listener
 from curate.inspect.targets import Target
 from curate.mixing.summary import QUANTILES
-from curate.screening.row_steps import Opinions
+from curate.screening.row_steps import PoolReasons
 from curate.screening.screen import sketched
+from curate.statistics import quantiles
 from curate.steps.tokens import token_counts
 
 VERSION = 2
-"""Goes up when a number means something else: a baseline of another version is refused."""
+"""Goes up when a figure changes its meaning: a baseline of another version is refused."""
+
+Examination = Mapping[str, Any]
 
 ALL = "all"
 STORED = ["margin", "chosen_score", "rejected_score", "category"]
@@ -45,7 +48,7 @@ NUMBERS = ("chosen_chars", "rejected_chars", *STORED[:3])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What may be chosen: where replies are cut (tokens with a tokenizer), and whether languages are told."""
+    """What a user may choose: where replies are cut (tokens with a tokenizer), and whether to detect languages."""
 
     lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
     tokenizer: str | None = None
@@ -60,17 +63,17 @@ class Settings:
 def examine(
     targets: Sequence[Target], settings: Settings, engine: Engine, listen: Listener | None = None
 ) -> dict[str, Any]:
-    """All of it, from all pairs. What is computed of texts is cached beside the pairs."""
+    """Return the examination of all pairs of the targets. Results from texts are cached beside the pairs."""
     sketch = Traits()
     corpus = sketched([target.pool for target in targets], [sketch], 0, engine, listen)
-    said = faults.consulted(targets, engine, settings.tokenizer, languages=settings.languages, listen=listen)
+    reasons = faults.reasons_of(targets, engine, settings.tokenizer, languages=settings.languages, listen=listen)
     frames = [
-        _pairs(target, files, opinions, settings)
-        for target, files, opinions in zip(targets, corpus.files(sketch), said, strict=True)
+        _pairs(target, files, found, settings)
+        for target, files, found in zip(targets, corpus.files(sketch), reasons, strict=True)
     ]
     labels = [target.label for target in targets]
     agreed = agreement(dict(zip(labels, frames, strict=True)))
-    repeated = zip(targets, frames, faults.among(frames), strict=True)
+    repeated = zip(targets, frames, faults.between_pairs(frames), strict=True)
     frames = [_as_often(frame.hstack(more), target) for target, frame, more in repeated]
     sources = {label: _figures(frame) for label, frame in zip(labels, frames, strict=True)}
     if len(frames) > 1:
@@ -84,16 +87,16 @@ def examine(
     }
 
 
-def _pairs(target: Target, traits: Sequence[Path], said: Opinions, settings: Settings) -> pl.DataFrame:
-    """All that is known of each pair of a target, each once."""
+def _pairs(target: Target, traits: Sequence[Path], found: PoolReasons, settings: Settings) -> pl.DataFrame:
+    """All columns that figures are made from, a row for each pair of a target, each once."""
     parts = [target.pool.directory / part for part in target.pool.parts]
     frame: pl.DataFrame = pl.concat(
         [
-            said.keys.select("group", "prompt_key", "chosen_key", "rejected_key"),
+            found.keys.select("group", "prompt_key", "chosen_key", "rejected_key"),
             pl.concat([pl.read_parquet(path) for path in traits]),
             pl.concat([pl.read_parquet(path, columns=STORED) for path in parts]),
-            faults.of_steps(said),
-            *said.scores.values(),
+            faults.of_steps(found),
+            *found.scores.values(),
         ],
         how="horizontal",
     )
@@ -103,7 +106,7 @@ def _pairs(target: Target, traits: Sequence[Path], said: Opinions, settings: Set
 
 
 def _as_often(pairs: pl.DataFrame, target: Target) -> pl.DataFrame:
-    """The pairs of `_pairs`, each as often as it is in the target."""
+    """The rows of `_pairs`, each as often as its pair is in the target."""
     if target.rows is None:
         return pairs
     often = target.rows.sort().rle().struct.field("len").to_numpy()
@@ -111,16 +114,16 @@ def _as_often(pairs: pl.DataFrame, target: Target) -> pl.DataFrame:
 
 
 def _figures(pairs: pl.DataFrame) -> dict[str, Any]:
-    clusters = Clusters(together(pairs))
+    clusters = Clusters(linked(pairs))
     has_image = pairs["images"].list.len() > 0
     pairs = pairs.with_columns(faults.overused(pairs["images"], pairs["text_key"]).alias(faults.OVERUSED))
-    judged: Counted = {name: (pairs[name].to_numpy(), None) for name in pairs.columns if faults.is_fault(name)}
-    judged[faults.OVERUSED] = (pairs[faults.OVERUSED].to_numpy(), has_image.to_numpy())
+    counted: Counted = {name: (pairs[name].to_numpy(), None) for name in pairs.columns if faults.is_fault(name)}
+    counted[faults.OVERUSED] = (pairs[faults.OVERUSED].to_numpy(), has_image.to_numpy())
     return {
         "pairs": pairs.height,
         "groups": pairs["group"].n_unique(),
         "rulers": rulers(pairs, clusters),
-        "faults": {name: share.to_dict() for name, share in clusters.shares(judged).items()},
+        "faults": {name: share.to_dict() for name, share in clusters.shares(counted).items()},
         "numbers": {name: found for name in NUMBERS if (found := _numbers(pairs[name]))},
         "categories": _counts(pairs["category"]),
         **({"languages": _counts(pairs["language"])} if "language" in pairs.columns else {}),

@@ -1,4 +1,4 @@
-"""Faults: what is wrong with a pair, yes or no."""
+"""Faults: what may be wrong with a pair, each a yes or no."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from curate.engines.base import Engine, Listener
 from curate.inspect.targets import Target
-from curate.screening.row_steps import Opinions, opinions
+from curate.screening.row_steps import PoolReasons, reasons_of_pools
 from curate.steps.base import RowStep
 from curate.steps.empty_reply import EmptyReply
 from curate.steps.formatting_only import FormattingOnly
@@ -20,7 +20,7 @@ from curate.steps.truncation import Truncation
 from curate.steps.turn_structure import TurnStructure
 
 MANY = 20
-"""Prompt texts under one image that are worth a look; question sets ask 5 to 15 questions about a picture."""
+"""Prompts about one image that are too many; question sets ask 5 to 15 questions about a picture."""
 
 STEPS: Mapping[str, RowStep] = {
     "identical": Identical(),
@@ -32,7 +32,7 @@ STEPS: Mapping[str, RowStep] = {
     "media_mismatch": MediaMismatch(),
     "ties": Ties(),
 }
-"""The steps whose reasons are faults, as a recipe has them that sets nothing."""
+"""The steps whose reasons are faults, with their defaults."""
 
 LANGUAGE, TOKENS = "language", "truncation"
 REPEATED, CONTRADICTED, OVERUSED = "repeated", "contradicted", "image_reused"
@@ -44,34 +44,34 @@ KNOWN = (
     "turn_structure/prompt_not_ending_with_user", "turn_structure/reply_not_assistant",
     "media_mismatch/placeholder_left", "media_mismatch/count", "ties/tie",
 )  # fmt: skip
-"""What STEPS can say; looked for in every pair, so that none of it is a number too."""
+"""All reasons of STEPS; each is counted in every pair, so that a fault nobody has is reported as 0."""
 
 
-def consulted(
+def reasons_of(
     targets: Sequence[Target], engine: Engine, tokenizer: str | None, *, languages: bool, listen: Listener | None
-) -> Iterator[Opinions]:
-    """What STEPS say of each target's pool, with languages and token counts where they are asked for."""
+) -> Iterator[PoolReasons]:
+    """Yield what STEPS find in each target's pool, with languages and token counts where they are wanted."""
     steps = dict(STEPS)
     if languages:
         steps[LANGUAGE] = Language(keep=("en",))
     if tokenizer is not None:
         steps[TOKENS] = Truncation(max_length=1, tokenizer=tokenizer)
-    return opinions([target.pool for target in targets], steps, engine, listen)
+    return reasons_of_pools([target.pool for target in targets], steps, engine, listen)
 
 
-def of_steps(said: Opinions) -> pl.DataFrame:
-    """For each of KNOWN whether a pair has that fault."""
-    found = {name: pl.zeros(said.keys.height, pl.Boolean, eager=True) for name in KNOWN}
+def of_steps(found: PoolReasons) -> pl.DataFrame:
+    """Return for each of KNOWN whether a pair has that fault."""
+    faults = {name: pl.zeros(found.keys.height, pl.Boolean, eager=True) for name in KNOWN}
     for step in STEPS:
-        for (reason,), some in said.verdicts[step].group_by("reason"):
+        for (reason,), some in found.reasons[step].group_by("reason"):
             name = f"{step}/{reason}"
-            assert name in found, f"{name} is not in KNOWN"
-            found[name] = found[name].scatter(some["at"], True)
-    return pl.DataFrame(found)
+            assert name in faults, f"{name} is not in KNOWN"
+            faults[name] = faults[name].scatter(some["at"], True)
+    return pl.DataFrame(faults)
 
 
 def truncated(pairs: pl.DataFrame, lengths: Sequence[int], *, tokens: bool) -> pl.DataFrame:
-    """For each length whether the replies are equal where it cuts prompt and reply together (as the step)."""
+    """Return for each length whether the replies are equal once prompt and reply are cut there (as the step)."""
     unit = "tokens" if tokens else "chars"
     longer = pl.max_horizontal(f"chosen_{unit}", f"rejected_{unit}")
     shared = pl.col(f"shared_{unit}")
@@ -86,19 +86,19 @@ def truncated(pairs: pl.DataFrame, lengths: Sequence[int], *, tokens: bool) -> p
 
 
 def is_fault(column: str) -> bool:
-    """Whether a column of that name says of pairs that they have a fault."""
+    """Return whether a column of that name is a fault."""
     return column in KNOWN or column in (REPEATED, CONTRADICTED, OVERUSED) or column.startswith("truncation/")
 
 
 def truncation_name(length: int, *, tokens: bool) -> str:
-    """The name of the fault."""
+    """Return the name of the fault."""
     return f"truncation/{length}_{'tokens' if tokens else 'chars'}"
 
 
-def among(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
-    """For each frame of keys whether a pair repeats one of its own frame, and whether one of any contradicts it.
+def between_pairs(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
+    """Return for each frame of keys whether a pair repeats one of its frame, and whether any pair contradicts it.
 
-    A pair repeats an earlier one that is the same; another contradicts it that prefers its rejected reply.
+    A pair repeats an earlier one that is the same; a pair that prefers the rejected reply contradicts it.
     """
     marked = pl.concat(
         frame.select(
@@ -127,9 +127,9 @@ def among(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
 
 
 def overused(images: pl.Series, prompts: pl.Series) -> pl.Series:
-    """Whether a pair has an image that stands under MANY different prompts or more."""
-    shown = pl.DataFrame({"image": images, "prompt": prompts}).with_row_index("at")
-    each = shown.explode("image").drop_nulls("image")
+    """Return whether a pair has an image that MANY different prompts or more share."""
+    used = pl.DataFrame({"image": images, "prompt": prompts}).with_row_index("at")
+    each = used.explode("image").drop_nulls("image")
     often = each.group_by("image").agg(pl.col("prompt").n_unique()).filter(pl.col("prompt") >= MANY)
     at = each.join(often.select("image"), on="image", how="semi")["at"].unique()
     return pl.zeros(len(images), pl.Boolean, eager=True).scatter(at, True)

@@ -1,7 +1,6 @@
-"""Shares of pairs with intervals by the clustered bootstrap: whole clusters of pairs that are alike are drawn."""
+"""Shares of pairs with intervals by the clustered bootstrap: pairs that belong together are drawn together."""
 
 import functools
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +15,10 @@ Values = npt.NDArray[Any]
 Counted = dict[str, tuple[Values, Values | None]]
 
 BLOCKS = 1024
-"""More clusters than that are put together, by hash, into so many blocks, which are drawn instead.
+"""More clusters than this are merged, by hash, into this many blocks, which are drawn instead.
 
-Blocks are random sums of whole clusters, so their spread says the same of the total's; with 1,024 of them an
-interval's width is uncertain by 2 %. The cost no longer grows with the pairs.
+Blocks are random sums of whole clusters, so they show the same spread of the total; with 1,024 of them the width
+of an interval is uncertain by 2 %. The cost no longer grows with the pairs.
 """
 
 SEED = 5
@@ -28,7 +27,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """`hits` of `of` pairs, and a 95 % interval; the last three None of nothing."""
+    """`hits` of `of` pairs: their share and its 95 % interval. `value`, `low`, `high` are None when `of` is 0."""
 
     hits: int
     of: int
@@ -41,17 +40,17 @@ class Share:
         return asdict(self)
 
 
-def together(pairs: pl.DataFrame) -> U64:
-    """A number for each pair, the same for those of one group or one prompt, and for those that such ones connect.
+def linked(pairs: pl.DataFrame) -> U64:
+    """Return a number for each pair, equal for pairs of one group or prompt and for those linked through them.
 
-    An upstream row is often not all that a prompt has: rankings and questions that were asked again are more rows.
+    A prompt often has more than one upstream row: rankings, and questions that were asked again.
     """
-    linked = pairs.select("group", "prompt_key", number="group")
+    numbered = pairs.select("group", "prompt_key", number="group")
     while True:
-        before = linked["number"]
-        linked = linked.with_columns(pl.min("number").over("prompt_key"))
-        linked = linked.with_columns(pl.min("number").over("group"))
-        if linked["number"].equals(before):
+        before = numbered["number"]
+        numbered = numbered.with_columns(pl.min("number").over("prompt_key"))
+        numbered = numbered.with_columns(pl.min("number").over("group"))
+        if numbered["number"].equals(before):
             return before.to_numpy()
 
 
@@ -65,7 +64,7 @@ class Clusters:
         self._blocks = min(self.count, BLOCKS)
 
     def shares(self, counted: Counted) -> dict[str, Share]:
-        """For each name sum(hits) / sum(of), each one number a pair; `of` None counts every pair."""
+        """Return for each name sum(hits) / sum(of), arrays with a value per pair; `of` None counts every pair."""
         if not self.count:
             return {name: Share(hits=0, of=0, value=None, low=None, high=None) for name in counted}
         every = self._sums(np.ones(len(self._block)))
@@ -86,7 +85,7 @@ class Clusters:
         if not of:
             return Share(hits=0, of=0, value=None, low=None, high=None)
         low, high = percentile(draws) or (total / of, total / of)
-        if high - low < ROUNDING:  # nothing varied: as many as these may still hide some
+        if high - low < ROUNDING:  # no draw differs: so few pairs may still hide a rare hit
             few = min(of, self.count)
             low, high = wilson(min(max(total / of, 0.0), 1.0) * few, few)
         return Share(hits=round(total), of=of, value=total / of, low=low, high=high)
@@ -96,11 +95,3 @@ class Clusters:
 def _drawn(blocks: int) -> F64:
     """How often each block is drawn: [RESAMPLES, blocks]."""
     return bootstrap(blocks, lambda drawn: drawn, SEED, RESAMPLES)
-
-
-def quantiles(values: Values, percents: Sequence[int]) -> list[float]:
-    """The smallest value that at least so many percent of the values do not exceed; nothing of nothing."""
-    if not len(values):
-        return []
-    found: F64 = np.percentile(values, percents, method="inverted_cdf")
-    return [float(value) for value in found]

@@ -1,4 +1,4 @@
-"""Counts what can be seen of a text without understanding it: signs, lines, and marks of layout."""
+"""Counts what shows in a text whatever it means: characters, lines, and marks of layout."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from curate.arrays import I32, U8, U16, U32, U64
 from curate.compiled import compiled
 from curate.text.word_kernels import words_into
 
-MARKS = ("chars", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions")
-"""What `marks` counts.
+LAYOUT = ("chars", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions")
+"""What `layout` counts.
 
-chars         Unicode signs
+chars         Unicode characters
 lines         line breaks
 headers       lines that begin with one to six # and a space
 bold          pairs of **
@@ -19,7 +19,7 @@ digits        0 to 9
 exclamations  !
 questions     ?
 """
-CHARS, LINES, HEADERS, BOLD, CODE, ITEMS, DIGITS, EXCLAMATIONS, QUESTIONS = range(len(MARKS))
+CHARS, LINES, HEADERS, BOLD, CODE, ITEMS, DIGITS, EXCLAMATIONS, QUESTIONS = range(len(LAYOUT))
 
 NEWLINE, SPACE, TAB, STAR = 0x0A, 0x20, 0x09, 0x2A
 HASH, TICK, DASH, PLUS, DOT, BRACKET = 0x23, 0x60, 0x2D, 0x2B, 0x2E, 0x29
@@ -28,15 +28,15 @@ BULLET = (0xE2, 0x80, 0xA2)
 MOST_HASHES, FENCE, MOST_DIGITS = 6, 3, 3
 
 
-def marks(offsets: I32, data: U8) -> U32:
-    """MARKS of every text: [texts, len(MARKS)]."""
-    out = np.zeros((len(offsets) - 1, len(MARKS)), np.uint32)
-    _marks(offsets, data, out)
+def layout(offsets: I32, data: U8) -> U32:
+    """Return LAYOUT of every text: [texts, len(LAYOUT)]."""
+    out = np.zeros((len(offsets) - 1, len(LAYOUT)), np.uint32)
+    _layout(offsets, data, out)
     return out
 
 
 @compiled
-def _marks(offsets: I32, data: U8, out: U32) -> None:
+def _layout(offsets: I32, data: U8, out: U32) -> None:
     for text in range(len(out)):
         row, start, end = out[text], int(offsets[text]), int(offsets[text + 1])
         _begin(data, start, end, row)
@@ -84,7 +84,7 @@ def _begin(data: U8, start: int, end: int, row: U32) -> None:
 
 @compiled
 def _is_number(data: U8, at: int, end: int) -> bool:
-    """Whether `1. `, `12) ` or the like stands here."""
+    """Whether `1. `, `12) ` or the like begins here."""
     last = at
     while last < end and ZERO <= data[last] <= NINE:
         last += 1
@@ -94,7 +94,7 @@ def _is_number(data: U8, at: int, end: int) -> bool:
 
 
 def shared_chars(left: tuple[I32, U8], right: tuple[I32, U8]) -> U32:
-    """How many signs both texts have in common at their start."""
+    """Return how many characters both texts have in common at their start."""
     out = np.zeros(len(left[0]) - 1, np.uint32)
     _shared_chars(*left, *right, out)
     return out
@@ -108,7 +108,7 @@ def _shared_chars(left_offsets: I32, left: U8, right_offsets: I32, right: U8, ou
         same = 0
         while same < most and left[one + same] == right[other + same]:
             same += 1
-        whole = same  # a sign of which only the first bytes agree is not shared
+        whole = same  # a character of which only the first bytes agree is not shared
         if one + same < int(left_offsets[text + 1]):
             while whole > 0 and (left[one + whole] & 0xC0) == 0x80:
                 whole -= 1
@@ -116,17 +116,19 @@ def _shared_chars(left_offsets: I32, left: U8, right_offsets: I32, right: U8, ou
             out[text] += np.uint32((left[i] & 0xC0) != 0x80)
 
 
-def echoes(prompts: tuple[I32, U8], replies: tuple[I32, U8]) -> U16:
-    """Of a thousand words of each reply, how many its prompt has too; 0 for a reply without words."""
+def words_of_prompt(prompts: tuple[I32, U8], replies: tuple[I32, U8]) -> U16:
+    """Return of a thousand words of each reply how many its prompt has too; 0 for a reply without words."""
     out = np.zeros(len(prompts[0]) - 1, np.uint16)
     if len(out):
         most = int(max(np.diff(prompts[0]).max(), np.diff(replies[0]).max())) // 2 + 2
-        _echoes(*prompts, *replies, most, out)
+        _words_of_prompt(*prompts, *replies, most, out)
     return out
 
 
 @compiled
-def _echoes(prompt_offsets: I32, prompts: U8, reply_offsets: I32, replies: U8, most: int, out: U16) -> None:
+def _words_of_prompt(
+    prompt_offsets: I32, prompts: U8, reply_offsets: I32, replies: U8, most: int, out: U16
+) -> None:
     hashes, begins, ends = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
     size = 16
     while size < 2 * most:
@@ -152,7 +154,7 @@ def _echoes(prompt_offsets: I32, prompts: U8, reply_offsets: I32, replies: U8, m
 
 @compiled
 def _place(table: U64, last: np.uint64, value: np.uint64) -> np.uint64:
-    """Where the value stands in an open hash table, or the free place where it would; 0 is free."""
+    """The place of the value in an open hash table, or the free place for it; 0 is free."""
     value |= np.uint64(1)
     at = (value >> np.uint64(7)) & last
     while table[at] != 0 and table[at] != value:

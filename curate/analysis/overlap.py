@@ -16,12 +16,12 @@ from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
 from curate.hashing import Hashes
-from curate.images import copies as image_match
+from curate.images.copies import find_copies
 from curate.images.packs import Packs
 from curate.inputs import Inputs
 from curate.inspect.targets import Target
 from curate.near_duplicates.shared_by import MOST, shared_by
-from curate.pairs import keys as key_columns
+from curate.pairs.keys import load_keys
 from curate.pairs.media_refs import image_refs
 from curate.screening.screen import sketched
 from curate.steps.corpus import Corpus
@@ -109,7 +109,7 @@ def _pairs(targets: Sequence[Target]) -> pl.DataFrame:
     """The pairs of all targets, each once: index, pool and its bit, part, position, keys."""
     frames = []
     for number, target in enumerate(targets):
-        frame = key_columns.load(target.pool.directory, target.pool.parts)
+        frame = load_keys(target.pool.directory, target.pool.parts)
         frame = frame if target.rows is None else frame[target.rows.unique().sort()]
         kept = frame.select("part", "position", "prompt_key", "chosen_key", "rejected_key")
         frames.append(kept.with_columns(pool=pl.lit(number, pl.UInt16), bit=pl.lit(1 << number, pl.UInt64)))
@@ -134,7 +134,7 @@ def _same_images(pairs: pl.DataFrame, corpus: Corpus, *, copies: bool) -> U64:
         .join(pairs.select("index", "bit"), on="index")
     )
     if copies:
-        leaders = image_match.copies(images["image"].unique(), Packs(corpus.images), corpus.engine)
+        leaders = find_copies(images["image"].unique(), Packs(corpus.images), corpus.engine)
         of = leaders.select("of", image="key")
         images = images.join(of, on="image", how="left").with_columns(image=pl.coalesce("of", "image"))
     held = images.unique(["image", "bit"]).group_by("image").agg(bits=pl.col("bit").sum())
@@ -153,7 +153,7 @@ def _near(pairs: pl.DataFrame, step: NearDedup, corpus: Corpus) -> U64:
 def _leaks(
     pairs: pl.DataFrame, bound: Bound, corpus: Corpus, first: int, evalsets: Sequence[str]
 ) -> dict[str, U64]:
-    """By kind the eval sets of which pairs hold something; a pair counts for the set of its surest decision."""
+    """By kind the eval sets that pairs hold something of; a pair counts for the set of its surest decision."""
     found = bound.decide(pairs.select("index", "pool", "part", "position"), corpus).select(
         "index",
         "reason",
@@ -169,7 +169,7 @@ def _leaks(
 
 
 def _by_index(found: pl.DataFrame, height: int) -> U64:
-    """The bits of every pair: all that stand beside its index."""
+    """The bits of every pair: all in rows with its index."""
     out = np.zeros(height, np.uint64)
     np.bitwise_or.at(out, found["index"].to_numpy(), found["bits"].to_numpy())
     return out
@@ -225,8 +225,8 @@ def heat_map(found: Overlap, kind: str) -> str:
 def _cell(x: float, y: float, size: float, share: float) -> str:
     """Its colour grows with the square root: one in a hundred can be seen."""
     depth = max(FAINTEST, round(DARKEST * share**0.5))
-    shown = svg.box(x + 1, y + 1, size - 2, size - 2, f"{svg.CHOSEN}{depth:02x}")
+    colour = svg.box(x + 1, y + 1, size - 2, size - 2, f"{svg.CHOSEN}{depth:02x}")
     if not share or size < LEAST_WIDE:
-        return shown
-    said = f"{100 * share:.1f}" if share >= 0.001 else "<.1"
-    return shown + svg.text(x + size / 2, y + size / 2 + 4, said, "middle")
+        return colour
+    percent = f"{100 * share:.1f}" if share >= 0.001 else "<.1"
+    return colour + svg.text(x + size / 2, y + size / 2 + 4, percent, "middle")

@@ -1,17 +1,16 @@
 """The examination as tables of at most 80 columns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from curate.analysis.doctor import Examination
 from curate.tables import Table
 
 FEW = 8  # names of a category or language table
 
-Found = Mapping[str, Any]
 
-
-def tables(found: Found) -> Iterator[Table]:
-    """Every table, some without rows: how many pairs, what differs, what is wrong, what is in it, who agrees."""
+def tables(found: Examination) -> Iterator[Table]:
+    """Yield every table, some without rows: what is counted, what differs, what is wrong, and who agrees."""
     each = found["sources"].items()
     yield Table("pairs", ("source", "pairs", "groups"), [(x, y["pairs"], y["groups"]) for x, y in each])
     for label, figures in each:
@@ -28,20 +27,20 @@ def tables(found: Found) -> Iterator[Table]:
 RULER_COLUMNS = ("ruler", "differs", "chosen has more", "95 %", "AUC", "95 %")
 
 
-def _rulers(figures: Found) -> Iterator[tuple[Any, ...]]:
+def _rulers(figures: Examination) -> Iterator[tuple[Any, ...]]:
     for name, ruler in figures["rulers"].items():
         differs, wins, auc = (ruler[x] for x in ("differs", "wins", "auc"))
         if differs["hits"]:
             yield name, differs["value"], wins["value"], interval(wins), auc["value"], interval(auc)
 
 
-def _faults(figures: Found) -> Iterator[tuple[Any, ...]]:
+def _faults(figures: Examination) -> Iterator[tuple[Any, ...]]:
     for name, share in figures["faults"].items():
         if share["hits"]:
             yield name, int(share["hits"]), share["of"], share["value"], interval(share)
 
 
-def _numbers(found: Found) -> Table:
+def _numbers(found: Examination) -> Table:
     percents = [f"{percent} %" for percent in found["quantiles"]]
     rows = [
         (label, name, numbers["pairs"], *map(_short, numbers["quantiles"]))
@@ -55,7 +54,7 @@ def _short(value: float) -> int | float:
     return int(value) if value == int(value) else value
 
 
-def _names(found: Found, what: str) -> Iterator[tuple[Any, ...]]:
+def _names(found: Examination, what: str) -> Iterator[tuple[Any, ...]]:
     for label, figures in found["sources"].items():
         counts: Sequence[tuple[str, int]] = list(figures.get(what, {}).items())
         if [name for name, _ in counts] == ["none"]:
@@ -67,20 +66,20 @@ def _names(found: Found, what: str) -> Iterator[tuple[Any, ...]]:
             yield label, f"{len(counts) - FEW} others", rest, rest / figures["pairs"]
 
 
-def _images(found: Found) -> Iterator[tuple[Any, ...]]:
+def _images(found: Examination) -> Iterator[tuple[Any, ...]]:
     for label, figures in found["sources"].items():
         images = figures["images"]
         if images["pairs"]:
             yield label, images["pairs"], images["different"], images["most_prompts"]
 
 
-def _agreement(row: Found) -> tuple[Any, ...]:
+def _agreement(row: Examination) -> tuple[Any, ...]:
     counts = (row[name] for name in ("left", "right", "shared", "agreeing", "opposed", "share"))
     return (*counts, interval(row))
 
 
-def interval(share: Found) -> str:
-    """Both ends, `.512-.538`."""
+def interval(share: Examination) -> str:
+    """Return both ends as text, `0.512-0.538`; `-` without an interval."""
     if share["low"] is None:
         return "-"
     return f"{share['low']:.3f}-{share['high']:.3f}"

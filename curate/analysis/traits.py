@@ -1,4 +1,4 @@
-"""The doctor's sketch: of every pair the numbers that rulers, truncation and image reuse are computed from."""
+"""The doctor's sketch: for each pair the numbers that rulers, truncation and image reuse are computed from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.arrays import series
 from curate.engines.base import tick
 from curate.pairs.messages import Messages
 from curate.schema import VERSION, Media, key64, media_digest
 from curate.steps.refusal import REFUSAL
+from curate.text.buffers import rows_per_batch, strings
 
 SIDES = ("chosen", "rejected")
 COUNTS = (
@@ -32,13 +34,13 @@ TRAITS: dict[str, Any] = {
     "media_key": pl.UInt64,
     "images": pl.List(pl.UInt64),
 }
-"""What is known of every pair.
+"""The columns of a file of traits, a row for each pair.
 
-shared_chars           signs that both replies have in common at their start
+shared_chars           characters that both replies have in common at their start
 reply_media            images and videos in the replies
-chosen_first           whether the chosen reply stood first upstream; null where that is not known
+chosen_first           whether the chosen reply came first upstream; null where that is not known
 SIDE_words_of_prompt   of a thousand words of the reply, how many the prompt has too
-SIDE_...               see marks.MARKS; `refusal` as the step, `as_an_ai` says that it is one
+SIDE_...               see layout_kernels.LAYOUT; `refusal` as the step, `as_an_ai` where it says "as an AI"
 media_key              what the media put into `prompt_key`: the two xor-ed are a key of the text
 images                 a hash of the key of each image, of videos each frame
 """
@@ -54,14 +56,14 @@ BATCH_ROWS = 8192
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """The TRAITS of a pairs file. `version` goes up when one of them says something else."""
+    """The TRAITS of a pairs file. `version` goes up when one of them changes its meaning."""
 
     version: ClassVar[int] = 2
     suffix: ClassVar[str] = "parquet"
     schema: int = VERSION
 
     def make(self, pairs: Path, out: Path) -> None:
-        """Write them."""
+        """Write the traits of one pairs file."""
         frames = [pl.DataFrame(schema=TRAITS)]
         for batch in _batches(pairs):
             frames.append(_traits(batch))
@@ -74,44 +76,35 @@ def _batches(path: Path) -> Iterator[Any]:
         columns = ["prompt", *SIDES, "media"]
         if file.metadata.num_rows and file.read_row_group(0, columns=["source"])["source"][0].as_py() in VERDICTS:
             columns.append("extra")
-        groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
-        widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
-        yield from file.iter_batches(max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(widest, 1)))), columns=columns)
+        yield from file.iter_batches(rows_per_batch(file.metadata, BATCH_BYTES, BATCH_ROWS), columns=columns)
 
 
 def _traits(batch: Any) -> pl.DataFrame:
     from curate.analysis import layout_kernels  # numba
-    from curate.text.buffers import strings
 
     dialogues = {side: Messages(batch.column(side)) for side in ("prompt", *SIDES)}
     texts = {side: dialogue.text() for side, dialogue in dialogues.items()}
     buffers = {side: strings(text) for side, text in texts.items()}
     values: dict[str, Any] = {
-        "prompt_chars": pl.Series(layout_kernels.marks(*buffers["prompt"])[:, layout_kernels.CHARS]),
+        "prompt_chars": pl.Series(layout_kernels.layout(*buffers["prompt"])[:, layout_kernels.CHARS]),
         "shared_chars": layout_kernels.shared_chars(buffers["chosen"], buffers["rejected"]),
         "reply_media": np.add.reduce([dialogues[side].media_blocks() for side in SIDES]),
         "chosen_first": _first(batch),
         **_media(batch.column("media")),
     }
     for side in SIDES:
-        counted = layout_kernels.marks(*buffers[side])
-        values |= {f"{side}_{name}": counted[:, i] for i, name in enumerate(layout_kernels.MARKS)}
-        values[f"{side}_words_of_prompt"] = layout_kernels.echoes(buffers["prompt"], buffers[side])
-        said = _series(texts[side]).str
-        values |= {f"{side}_refusal": said.contains(REFUSAL), f"{side}_as_an_ai": said.contains(AS_AN_AI)}
+        counted = layout_kernels.layout(*buffers[side])
+        values |= {f"{side}_{name}": counted[:, i] for i, name in enumerate(layout_kernels.LAYOUT)}
+        values[f"{side}_words_of_prompt"] = layout_kernels.words_of_prompt(buffers["prompt"], buffers[side])
+        text = series(texts[side]).str
+        values |= {f"{side}_refusal": text.contains(REFUSAL), f"{side}_as_an_ai": text.contains(AS_AN_AI)}
     return pl.DataFrame({name: pl.Series(name, values[name]).cast(kind) for name, kind in TRAITS.items()})
-
-
-def _series(array: Any) -> pl.Series:
-    series = pl.from_arrow(array)
-    assert isinstance(series, pl.Series)
-    return series
 
 
 def _first(batch: Any) -> pl.Series:
     if "extra" not in batch.schema.names:
         return pl.repeat(None, batch.num_rows, dtype=pl.Boolean, eager=True)
-    verdict = _series(batch.column("extra")).str.json_path_match("$.verdict").str.to_lowercase().alias("verdict")
+    verdict = series(batch.column("extra")).str.json_path_match("$.verdict").str.to_lowercase().alias("verdict")
     scores = pl.col("verdict").str.extract_all(r"\d+(?:\.\d+)?").cast(pl.List(pl.Float64))
     two = scores.list.len() == 2
     left, right = scores.list.get(0, null_on_oob=True), scores.list.get(1, null_on_oob=True)

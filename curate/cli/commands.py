@@ -40,7 +40,7 @@ COMMANDS = {
     "show": ("inspect", "Print pairs of a mix or a source, dropped pairs, or skipped rows."),
     "doctor": (
         "doctor",
-        "Look at every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.",
+        "Examine every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.",
     ),
     "overlap": (
         "doctor",

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from curate import evalsets
-from curate.analysis.baseline import LEAST, Found, checked, uncompared, worse
-from curate.analysis.doctor import Settings, examine
+from curate.analysis.baseline import LEAST, checked, uncompared, worse
+from curate.analysis.doctor import Examination, Settings, examine
 from curate.analysis.overlap import KINDS, heat_map, overlap_table
 from curate.analysis.overlap import overlap as compare
 from curate.analysis.tables import tables
@@ -42,7 +42,9 @@ def doctor(
             "--tokenizer", metavar="TOKENIZER", help="A tokenizer.json, or a model in the local Hub cache."
         ),
     ] = None,
-    languages: Annotated[bool, typer.Option("--languages", help="Tell the language of questions, too.")] = False,
+    languages: Annotated[
+        bool, typer.Option("--languages", help="Detect the language of questions as well.")
+    ] = False,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", help=BASELINE, exists=True, dir_okay=False)
     ] = None,
@@ -56,7 +58,7 @@ def doctor(
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.
+    """Examine every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.
 
     Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
     """
@@ -78,8 +80,8 @@ def doctor(
         _compared(found, earlier, least)
 
 
-def _compared(found: Found, earlier: Found, least: float) -> None:
-    """Say what got worse, and that by the exit code."""
+def _compared(found: Examination, earlier: Examination, least: float) -> None:
+    """Say what got worse; exit with 1 if anything did."""
     for line in uncompared(found, earlier):
         say(f"not compared: {line}")
     lines = list(worse(found, earlier, least))

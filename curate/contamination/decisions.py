@@ -210,7 +210,7 @@ def pictured(
     used = media_refs.image_refs(keys, files).select("index", "key")
     if not index.images.height or not used.height:
         return pl.DataFrame(schema=schema)
-    near = copies.near_keys(used["key"].unique(), store, index.images["key"].unique(), protected, engine)
+    near = copies.find_copies_of(used["key"].unique(), store, index.images["key"].unique(), protected, engine)
     same = near.with_columns(exact=pl.col("key") == pl.col("of")).join(index.images, left_on="of", right_on="key")
     same = same.group_by("key", "entry").agg(pl.col("exact").any())
     return used.join(same, on="key").select(list(schema)).unique().sort("index", "entry", "key")

@@ -55,7 +55,7 @@ def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None =
     return Examined(
         found=examine(targets, Settings(), engine, listen),
         overlap=overlap.overlap(whole, against, near, inputs, engine, listen),
-        agreement=agreement({x.label: keys.load(x.pool.directory, x.pool.parts) for x in targets}),
+        agreement=agreement({x.label: keys.load_keys(x.pool.directory, x.pool.parts) for x in targets}),
     )
 
 

@@ -43,7 +43,7 @@ class Stored(NamedTuple):
     keys: Sequence[str]
 
 
-class Alike(NamedTuple):
+class Copies(NamedTuple):
     """Pairs of copies: images, left < right; how they differ where most, and on the whole (mean square)."""
 
     left: I32
@@ -52,21 +52,21 @@ class Alike(NamedTuple):
     distance: F32
 
 
-def alike(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: Engine) -> Alike:
+def compare(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: Engine) -> Copies:
     """Those of the pairs, left < right, that are copies.
 
     stored  the images, numbered through the stores
     sizes   their (width, height)
     """
     if not len(left):
-        return Alike(left, right, np.zeros(0, np.float32), np.zeros(0, np.float32))
+        return Copies(left, right, np.zeros(0, np.float32), np.zeros(0, np.float32))
     left, right, ends = _tiled(len(sizes), left, right, engine.workers)
     pairs = zip(np.split(left, ends), np.split(right, ends), strict=True)
-    compared = engine.map(_compare, [_task(stored, sizes, *some) for some in pairs])
+    compared = engine.map(_compare_task, [_task(stored, sizes, *some) for some in pairs])
     found = [(begin + at, how) for begin, (at, how) in zip([0, *ends.tolist()], compared, strict=True)]
     good = np.concatenate([at for at, _ in found])
     unlike, distance = np.concatenate([how for _, how in found], axis=1)
-    return Alike(left[good], right[good], unlike, distance)
+    return Copies(left[good], right[good], unlike, distance)
 
 
 def _tiled(count: int, left: I32, right: I32, workers: int) -> tuple[I32, I32, I64]:
@@ -93,7 +93,7 @@ def _blocks(count: int, left: I32, right: I32, workers: int) -> I32:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class _CompareTask:
     """Pairs of images, which are numbered through the stores."""
 
     stored: tuple[Stored, ...]
@@ -105,7 +105,7 @@ class _Task:
         return f"comparing {len(self.left):,} pairs of {len(self.sizes):,} images"
 
 
-def _task(stored: Sequence[Stored], sizes: I64, left: I32, right: I32) -> _Task:
+def _task(stored: Sequence[Stored], sizes: I64, left: I32, right: I32) -> _CompareTask:
     images = np.unique(np.concatenate([np.unique(left), np.unique(right)]))
     some, first = [], 0
     for root, keys in stored:
@@ -113,10 +113,10 @@ def _task(stored: Sequence[Stored], sizes: I64, left: I32, right: I32) -> _Task:
         some.append(Stored(root, tuple(keys[i] for i in mine.tolist())))
         first += len(keys)
     numbers = [np.searchsorted(images, side).astype(np.int32) for side in (left, right)]
-    return _Task(stored=tuple(some), sizes=sizes[images], left=numbers[0], right=numbers[1])
+    return _CompareTask(stored=tuple(some), sizes=sizes[images], left=numbers[0], right=numbers[1])
 
 
-def _compare(task: _Task) -> tuple[I64, F32]:
+def _compare_task(task: _CompareTask) -> tuple[I64, F32]:
     """Which of the pairs are copies, and of these `unlike` and distance."""
     from curate.images.kernels import verified  # numba
 

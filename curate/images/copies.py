@@ -23,12 +23,12 @@ import xxhash
 from curate.arrays import I32, I64, U8
 from curate.engines.base import Engine, tick
 from curate.images import decode
-from curate.images.compare import Alike, Stored, alike
+from curate.images.compare import Copies, Stored, compare
 from curate.images.packs import Packs
 from curate.workspace import atomic
 
 VERSION = 2
-"""Goes up when another verdict, or another grid, is made of the same images."""
+"""Goes up when the same images give other copies, or another grid."""
 
 
 COARSE = 32
@@ -49,7 +49,7 @@ COPIES: dict[str, Any] = {"key": pl.String, "of": pl.String, "how": pl.String, "
 """
 
 
-def copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
+def find_copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
     """COPIES among these images, by key. Depends on nothing else that the store holds."""
     wanted = sorted(set(keys))
     path = _folder(store) / f"copies-{_fingerprint(wanted)}.parquet"
@@ -60,7 +60,7 @@ def copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
-def near_keys(
+def find_copies_of(
     keys: Iterable[str], store: Packs, others: Iterable[str], there: Packs, engine: Engine
 ) -> pl.DataFrame:
     """Which of these images of the store are copies of which others, there: columns key, of, unlike; by key, of.
@@ -76,7 +76,7 @@ def near_keys(
     both = _joined(here, known)
     left, right = _candidates(both, len(here.keys), engine.workers) if near else NONE
     stored = [Stored(store.root, here.keys), Stored(there.root, known.keys)]
-    pairs = alike(stored, both.sizes, left, right, engine)
+    pairs = compare(stored, both.sizes, left, right, engine)
     found = {
         "key": [both.keys[i] for i in pairs.left.tolist()],
         "of": [both.keys[i] for i in pairs.right.tolist()],
@@ -86,7 +86,7 @@ def near_keys(
 
 
 def grid(data: bytes, side: int) -> U8:
-    """The grid, side x side, of an image that `media.check` lets pass."""
+    """The grid, side x side, of an image that `decode.check` passes."""
     from curate.images.kernels import shrunk  # numba
 
     small: U8 = shrunk(decode.grey(data, 2 * side), side)
@@ -96,7 +96,7 @@ def grid(data: bytes, side: int) -> U8:
 # ------------------------------------------------------------------------------------------------ coarse grids
 
 
-class _Pictures(NamedTuple):
+class _Grids(NamedTuple):
     """Images: keys, sizes [n, 2] (width, height), coarse grids [n, 32, 32]."""
 
     keys: list[str]
@@ -119,12 +119,12 @@ def _fingerprint(keys: Sequence[str]) -> str:
     return xxhash.xxh3_64_hexdigest("".join([f"{VERSION}:", *keys]).encode())
 
 
-def _joined(left: _Pictures, right: _Pictures) -> _Pictures:
+def _joined(left: _Grids, right: _Grids) -> _Grids:
     sizes = np.concatenate([left.sizes, right.sizes])
-    return _Pictures(left.keys + right.keys, sizes, np.concatenate([left.grids, right.grids]))
+    return _Grids(left.keys + right.keys, sizes, np.concatenate([left.grids, right.grids]))
 
 
-def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Pictures:
+def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Grids:
     """The images of these distinct keys, in their order."""
     sizes = np.zeros((len(keys), 2), np.int64)
     grids: U8 = np.zeros((len(keys), COARSE, COARSE), np.uint8)
@@ -132,10 +132,10 @@ def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Pictures:
     for some in _packs(keys, store, engine):
         at = [rows[key] for key in some.keys]
         sizes[at], grids[at] = some.sizes, some.grids
-    return _Pictures(list(keys), sizes, grids)
+    return _Grids(list(keys), sizes, grids)
 
 
-def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Pictures]:
+def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Grids]:
     """Those of each pack; packs without grids get them first. Raises WorkspaceError for an image not there."""
     wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String})
     tasks, held = [], {}
@@ -148,12 +148,12 @@ def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Pictu
             held[task.out] = found
             tasks += [] if task.out.exists() else [task]
     if wanted.height:
-        store.size(wanted["key"][0])  # says which image is not there
+        store.size(wanted["key"][0])  # raises, naming the image
     for _ in engine.map(_make_grids, tasks):
         pass
     for path, found in held.items():
         sizes = found.select("width", "height").to_numpy().astype(np.int64)
-        yield _Pictures(found["key"].to_list(), sizes, np.load(path, mmap_mode="r")[found["at"].to_numpy()])
+        yield _Grids(found["key"].to_list(), sizes, np.load(path, mmap_mode="r")[found["at"].to_numpy()])
 
 
 def _make_grids(task: _PackTask) -> None:
@@ -170,7 +170,7 @@ def _make_grids(task: _PackTask) -> None:
 # ------------------------------------------------------------------------------------------------ pairs
 
 
-def _candidates(pictures: _Pictures, split: int, threads: int) -> tuple[I32, I32]:
+def _candidates(pictures: _Grids, split: int, threads: int) -> tuple[I32, I32]:
     """(left, right), left < right: of all pairs those that may be copies, or of those with one before `split`."""
     from curate.images import kernels  # numba
 
@@ -193,14 +193,14 @@ def _candidates(pictures: _Pictures, split: int, threads: int) -> tuple[I32, I32
 # ------------------------------------------------------------------------------------------------ classes
 
 
-def _copies(pictures: _Pictures, store: Packs, engine: Engine) -> pl.DataFrame:
+def _copies(pictures: _Grids, store: Packs, engine: Engine) -> pl.DataFrame:
     ranked = np.lexsort((np.arange(len(pictures.keys)), -pictures.sizes.prod(axis=1)))
-    best_first = _Pictures(
+    best_first = _Grids(
         [pictures.keys[i] for i in ranked.tolist()], pictures.sizes[ranked], pictures.grids[ranked]
     )
     left, right = _candidates(best_first, 0, engine.workers)
     stored = Stored(store.root, best_first.keys)
-    found = _to_leaders(alike([stored], best_first.sizes, left, right, engine))
+    found = _to_leaders(compare([stored], best_first.sizes, left, right, engine))
     pairs = [(best_first.keys[copy], best_first.keys[of]) for copy, of, _ in found]
     one_size = [(best_first.sizes[copy] == best_first.sizes[of]).all() for copy, of, _ in found]
     same = _same_pixels([pair for pair, one in zip(pairs, one_size, strict=True) if one], store, engine)
@@ -211,11 +211,11 @@ def _copies(pictures: _Pictures, store: Packs, engine: Engine) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=COPIES, orient="row").sort("key")
 
 
-def _to_leaders(pairs: Alike) -> list[tuple[int, int, float]]:
+def _to_leaders(pairs: Copies) -> list[tuple[int, int, float]]:
     """(copy, leader, unlike): in their order, an image joins the leader that it is most like, or becomes one.
 
-    Which one that is the whole picture says: what encoding did to the copy is the same beside any leader, so a
-    look-alike is farther by what it shows itself; the worst block of a small copy may be noise beside all of them.
+    The distance over the whole image decides which leader: what encoding did to the copy is the same against all,
+    so a look-alike is farther by what it shows itself. The worst block of a small copy may be noise alone.
     """
     order = np.lexsort((pairs.left, pairs.distance, pairs.right))
     found: dict[int, tuple[int, int, float]] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from curate import bundled
+from curate.arrays import series
 from curate.errors import ConfigError, WorkspaceError
 from curate.hashing import Hashes
 from curate.inputs import Inputs, finished_pairs, pools_of
@@ -13,7 +14,7 @@ from curate.inspect.artefacts import Mix, Pairs, pools
 from curate.inspect.show import find_target
 from curate.pairs import keys
 from curate.pairs.files import column
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.recipe import load
 
 ID = ["id_hi", "id_lo"]
@@ -23,7 +24,7 @@ ID = ["id_hi", "id_lo"]
 class Target:
     """Pairs of one pool: all of them, or these `rows` of it in file order, each as often as it stands there."""
 
-    pool: Pool
+    pool: PairsPool
     rows: pl.Series | None = None
 
     @property
@@ -49,7 +50,9 @@ def find(texts: Sequence[str], inputs: Inputs) -> list[Target]:
 
 def _ranked(target: Target, rank: int) -> Target:
     pool = target.pool
-    placed = Pool(label=pool.label, source=pool.source, directory=pool.directory, priority=rank, parts=pool.parts)
+    placed = PairsPool(
+        label=pool.label, source=pool.source, directory=pool.directory, priority=rank, parts=pool.parts
+    )
     return Target(pool=placed, rows=target.rows)
 
 
@@ -71,9 +74,9 @@ def _find(text: str, inputs: Inputs) -> Iterator[Target]:
         yield from _mix(found, inputs)
 
 
-def _pool(label: str, pairs: Pairs) -> Pool:
+def _pool(label: str, pairs: Pairs) -> PairsPool:
     parts = tuple(part.name for part in pairs.parts)
-    return Pool(label=label, source=pairs.source, directory=pairs.directory, priority=0, parts=parts)
+    return PairsPool(label=label, source=pairs.source, directory=pairs.directory, priority=0, parts=parts)
 
 
 def _recipe(text: str, inputs: Inputs) -> Iterator[Target]:
@@ -88,7 +91,7 @@ def _mix(mix: Mix, inputs: Inputs) -> Iterator[Target]:
     left = _ids(mix)
     for label, pairs in pools(mix, inputs.workspace).items():
         pool = _pool(label, pairs)
-        there = keys.load(pool.directory, pool.parts).with_row_index("row").filter(pl.col("copy") == 0)
+        there = keys.load_keys(pool.directory, pool.parts).with_row_index("row").filter(pl.col("copy") == 0)
         own = left.filter(pl.col("source") == pool.source)
         yield Target(pool=pool, rows=own.join(there, on=ID)["row"].sort())
         left = left.join(there.with_columns(source=pl.lit(pool.source)), on=["source", *ID], how="anti")
@@ -102,7 +105,7 @@ def _ids(mix: Mix) -> pl.DataFrame:
     for path in mix.files("shard"):
         table = column(path, "pair_id", "source")
         high, low = keys.halves(table["pair_id"].combine_chunks(), str(path))
-        source = pl.from_arrow(table["source"])
-        assert isinstance(source, pl.Series)
-        frames.append(pl.DataFrame({"id_hi": high, "id_lo": low, "source": source}, schema=frames[0].schema))
+        frames.append(
+            pl.DataFrame({"id_hi": high, "id_lo": low, "source": series(table["source"])}, schema=frames[0].schema)
+        )
     return pl.concat(frames)

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.arrays import frame
 from curate.engines.base import Engine, tick
 from curate.errors import WorkspaceError
 from curate.hashing import digests
@@ -250,8 +251,7 @@ def _scatter(task: _Scatter) -> None:
     if _receipt(receipt, task.digest, task.target) is not None:
         return
     with pa.memory_map(str(task.plan)) as source:
-        taken = pl.from_arrow(pa.ipc.open_file(source).get_batch(task.number))
-    assert isinstance(taken, pl.DataFrame)
+        taken = frame(pa.ipc.open_file(source).get_batch(task.number))
     limits = np.array(task.limits, np.uint32)
     with atomic(task.target) as temporary:
         with pa.ipc.new_file(str(temporary), SCATTER, options=SCATTERED) as writer:

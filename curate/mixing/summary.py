@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.arrays import frame
 from curate.errors import WorkspaceError
 from curate.licenses import blend_terms
 from curate.mixing.select import Selection
 from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
+from curate.statistics import quantiles
 
 QUANTILES = (5, 25, 50, 75, 95)
 """Percent. A quantile is the smallest value that at least so many percent of the values do not exceed."""
@@ -123,9 +125,8 @@ def _part(path: Path) -> pl.DataFrame:
         raise WorkspaceError(str(path), "no such file", "a pairs file", "run curate normalize again") from None
     except (pa.ArrowInvalid, KeyError) as error:
         raise WorkspaceError(str(path), f"damaged ({error})", "a pairs file", "delete it and run again") from None
-    frame = pl.from_arrow(table.drop_columns(["media"]))
-    assert isinstance(frame, pl.DataFrame)
-    return frame.with_columns(_modality(table.column("media").combine_chunks())).select(
+    scalars = frame(table.drop_columns(["media"]))
+    return scalars.with_columns(_modality(table.column("media").combine_chunks())).select(
         pl.col(name).cast(kind) for name, kind in FRAME.items()
     )
 
@@ -178,7 +179,7 @@ def _modalities(rows: pl.DataFrame) -> dict[str, int]:
 def _lengths(sizes: npt.NDArray[Any]) -> dict[str, Any]:
     bins = np.searchsorted(np.array(EDGES), sizes, side="right") - 1
     return {
-        "quantiles": [int(value) for value in _quantiles(sizes)],
+        "quantiles": [int(value) for value in quantiles(sizes, QUANTILES)],
         "histogram": np.bincount(bins, minlength=len(EDGES)).tolist(),
     }
 
@@ -187,12 +188,4 @@ def _margins(margins: pl.Series) -> dict[str, Any] | None:
     known = margins.drop_nulls().drop_nans().to_numpy()
     if not len(known):
         return None
-    return {"pairs": len(known), "quantiles": [float(value) for value in _quantiles(known)]}
-
-
-def _quantiles(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """No values at all give none."""
-    if not len(values):
-        return values[:0]
-    found: npt.NDArray[Any] = np.percentile(values, QUANTILES, method="inverted_cdf")
-    return found
+    return {"pairs": len(known), "quantiles": quantiles(known, QUANTILES)}

@@ -26,7 +26,7 @@ COLUMNS = {
     "media_bytes": pl.UInt64,
     "copy": pl.UInt32,
 }
-"""The columns of `load`, 72 bytes a pair.
+"""The columns of `load_keys`, 72 bytes a pair.
 
 `part` counts the files in the order given, `position` the rows of one file. `id_hi` and `id_lo` are the halves
 of the pair id, `group` the first half of the group id. `copy` counts the earlier rows with the same pair id.
@@ -36,7 +36,7 @@ READ = ("pair_id", "group_id", "prompt_key", "chosen_key", "rejected_key", "text
 BATCH = 1 << 17
 
 
-def load(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
+def load_keys(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
     """The key columns (see COLUMNS) of the pairs files `directory/part`, in file order.
 
     Raises WorkspaceError where a file is missing, is no pairs file, or holds an id that is not 32 hex digits.

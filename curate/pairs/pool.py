@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class PairsPool:
     """A finished pairs artefact in a recipe: files `directory/part` in the order of `parts`; priority 0 wins."""
 
     label: str

@@ -1,4 +1,4 @@
-"""Runs steps over the pairs of a recipe, writes decisions, and keeps the conservation law."""
+"""Runs steps over the pairs of a recipe, writes decisions, and checks the conservation law."""
 
 import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,24 +10,32 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.arrays import B8, integer
+from curate.arrays import B8, integer, series
 from curate.engines.base import Engine, Listener
 from curate.order import order_key
-from curate.pairs import keys as key_columns
-from curate.pairs.pool import Pool
-from curate.screening.row_steps import Judge, fingerprint_of, judge_all, judge_of, starts_of, verdicts, write_frame
-from curate.steps import corpus as corpora
+from curate.pairs.keys import load_keys
+from curate.pairs.pool import PairsPool
+from curate.screening.row_steps import (
+    CachedStep,
+    find_reasons,
+    fingerprint_of,
+    read_reasons,
+    starts_of,
+    write_frame,
+)
 from curate.steps import is_corpus_step, is_row_step
 from curate.steps.base import DECISION, CorpusStep, Step
-from curate.steps.corpus import Corpus, Sketch
+from curate.steps.corpus import Corpus, Sketch, make_sketches
 
-LOSERS = {
+FOUND = {
     "at": pl.UInt32,
     "reason": pl.String,
     "winner": pl.String,
     "score": pl.Float64,
     "evidence": pl.String,
 }
+"""What a step finds in pairs of one pool: `at` is a row of its key columns."""
+
 DECISIONS = {
     "pair_id": pl.String,
     "source": pl.String,
@@ -40,22 +48,24 @@ DECISIONS = {
     "part": pl.UInt32,
     "position": pl.UInt32,
 }
-"""Columns of a decisions file. `row` is where upstream the row is; `winner` the pair id it lost to, null if none.
+"""Columns of a decisions file.
 
-`score` and `evidence` are the step's: how sure it is, and what it found.
-`part` counts the pool's parts in order, `position` the rows of one part.
+row              where upstream the row is
+winner           the id of the pair that it lost to, null if none
+score, evidence  how sure the step is, and what it found
+part, position   the part of the pool, counted in order, and the row in that part
 """
 
 TRIAL = ["index", "pool", "pair_id", "winner_pool", "winner", "score", "evidence"]
 """Columns of a trial, a row for each pair that would be dropped.
 
-`index` tells it from all other pairs of the pools; pools are labels, the pair and its winner are ids.
+`index` numbers the pairs of all pools; pools are labels, the pair and its winner are ids.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """How many pairs came and stayed, and how many left by each `step/why`, in the order of the steps."""
+    """How many pairs there were, were kept, and were dropped for each `step/why`, in the order of the steps."""
 
     pairs: int
     dropped: Mapping[str, int]
@@ -64,14 +74,14 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenedPool:
-    """What the steps say of one pool; `keys` and the mask `alive` have its pairs in file order.
+    """What the steps decided about one pool; `keys` and the mask `kept` have its pairs in file order.
 
-    `flags` has the columns of `decisions`, about pairs that were not dropped by the step that found something.
+    `flags` has the columns of `decisions`, about pairs that the step which found something did not drop.
     """
 
-    pool: Pool
+    pool: PairsPool
     keys: pl.DataFrame
-    alive: B8
+    kept: B8
     decisions: pl.DataFrame
     flags: pl.DataFrame
     funnel: Funnel
@@ -79,13 +89,13 @@ class ScreenedPool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
-    """What the steps say of all pools, in their order."""
+    """What the steps decided about all pools, in their order."""
 
     pools: tuple[ScreenedPool, ...]
 
 
 def screen(
-    pools: Sequence[Pool],
+    pools: Sequence[PairsPool],
     steps: Sequence[tuple[str, Step]],
     seed: int,
     engine: Engine,
@@ -93,16 +103,16 @@ def screen(
     images: Path = Path("images"),
     say: Callable[[str], None] = lambda _: None,
 ) -> Screened:
-    """Run the steps in their order; what one drops, later ones do not see. `listen` hears pairs read as rows.
+    """Run the steps in their order; what one drops, later ones do not see. `listen` gets pairs read as rows.
 
-    `images` is the image store of the pairs; `say` hears of each step that looks at all pairs at once.
+    `images` is the image store of the pairs; `say` gets a line for each step that reads all pairs at once.
     """
     ledgers, _ = _walk(pools, steps, (), seed, engine, listen, images, say)
     return Screened(pools=tuple(ledger.close() for ledger in ledgers))
 
 
 def trials(
-    pools: Sequence[Pool],
+    pools: Sequence[PairsPool],
     steps: Sequence[tuple[str, Step]],
     candidates: Sequence[tuple[str, CorpusStep]],
     seed: int,
@@ -111,26 +121,26 @@ def trials(
     images: Path = Path("images"),
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[dict[str, int], Iterator[pl.DataFrame]]:
-    """How many pairs these steps leave of each pool, and what each candidate would drop of them: see TRIAL.
+    """Return how many pairs of each pool these steps keep, and what each candidate would drop of those: see TRIAL.
 
-    A candidate is asked in the place after the steps, and drops nothing for the next one. What is written is what
-    `screen` caches beside the pairs, where it is not there yet.
+    Each candidate runs after the steps, as if it were the only one. Nothing is written but what `screen` caches
+    beside the pairs too.
     """
     sketches = [sketch for _, candidate in candidates for sketch in candidate.sketches()]
     ledgers, corpus = _walk(pools, steps, sketches, seed, engine, listen, images, say)
-    pairs, alive = _all_pairs(ledgers, seed)
-    left = {ledger.pool.label: int(ledger.alive.sum()) for ledger in ledgers}
+    pairs, kept = _all_pairs(ledgers, seed)
+    left = {ledger.pool.label: int(ledger.kept.sum()) for ledger in ledgers}
 
-    def asked() -> Iterator[pl.DataFrame]:
+    def dropped() -> Iterator[pl.DataFrame]:
         for name, candidate in candidates:
             say(f"{name}: among {sum(left.values()):,} pairs")
-            yield _trial(name, candidate, pairs, alive, corpus)
+            yield _trial(name, candidate, pairs, kept, corpus)
 
-    return left, asked()
+    return left, dropped()
 
 
 def _walk(
-    pools: Sequence[Pool],
+    pools: Sequence[PairsPool],
     steps: Sequence[tuple[str, Step]],
     more: Sequence[Sketch],
     seed: int,
@@ -140,8 +150,8 @@ def _walk(
     say: Callable[[str], None],
 ) -> tuple[list["_Ledger"], Corpus]:
     """The pools after these steps, and their corpus with the sketches of the steps and some more."""
-    judges = {at: judge_of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
-    judge_all(pools, list(judges.values()), engine, listen)
+    cached = {at: CachedStep.of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
+    find_reasons(pools, list(cached.values()), engine, listen)
     sketches = [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
     sketches += more
     if sketches:
@@ -151,32 +161,32 @@ def _walk(
     for at, (name, step) in enumerate(steps):
         if is_row_step(step):
             for ledger in ledgers:
-                ledger.drop(name, ledger.verdicts(judges[at]))
+                ledger.drop(name, ledger.reasons(cached[at]))
         elif is_corpus_step(step):
-            say(f"{name}: among {sum(int(ledger.alive.sum()) for ledger in ledgers):,} pairs")
+            say(f"{name}: among {sum(int(ledger.kept.sum()) for ledger in ledgers):,} pairs")
             _decide(name, step, ledgers, corpus)
     return ledgers, corpus
 
 
 def sketched(
-    pools: Sequence[Pool],
+    pools: Sequence[PairsPool],
     sketches: Iterable[Sketch],
     seed: int,
     engine: Engine,
     listen: Listener | None = None,
     images: Path = Path("images"),
 ) -> Corpus:
-    """The pools with these sketches made; those that are cached are not made again."""
+    """Return the pools with these sketches, making those that are not cached."""
     places = {one: _place(one) for one in sketches}
     corpus = Corpus(pools=tuple(pools), images=images, seed=seed, engine=engine, places=places)
-    corpora.make(corpus, places, listen)
+    make_sketches(corpus, places, listen)
     return corpus
 
 
 def write_decisions(screened: Screened, directory: Path) -> None:
     """Publish the decisions of each pool as `directory/<label>.parquet`, and `directory/../review.parquet`.
 
-    The review sheet has what steps found with evidence for it, dropped or flagged, over all pools.
+    The review sheet lists the decisions with evidence, dropped or flagged, of all pools.
     """
     for one in screened.pools:
         write_frame(one.decisions, directory / f"{one.pool.label}.parquet")
@@ -184,7 +194,7 @@ def write_decisions(screened: Screened, directory: Path) -> None:
 
 
 def review(screened: Screened) -> pl.DataFrame:
-    """Decisions with evidence and flags of all pools, the surest first: DECISIONS, `pool` and `fate`."""
+    """Return decisions with evidence and flags of all pools, the surest first: DECISIONS, `pool` and `fate`."""
     found = [pl.DataFrame(schema={"fate": pl.String, "pool": pl.String, **DECISIONS})]
     for one in screened.pools:
         proved = one.decisions.filter(pl.col("evidence").is_not_null())
@@ -198,64 +208,64 @@ def review(screened: Screened) -> pl.DataFrame:
 
 
 class _Ledger:
-    """The alive pairs of one pool, and why the others are not."""
+    """The account of one pool: which pairs are kept so far, and why the others are dropped."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: PairsPool) -> None:
         self.pool = pool
-        self.keys = key_columns.load(pool.directory, pool.parts)
+        self.keys = load_keys(pool.directory, pool.parts)
         self.starts = starts_of(self.keys, len(pool.parts))
-        self.alive: B8 = np.ones(self.keys.height, np.bool_)
+        self.kept: B8 = np.ones(self.keys.height, np.bool_)
         self.dropped: dict[str, int] = {}
         self.decided: list[pl.DataFrame] = []
         self.flagged: list[pl.DataFrame] = []
 
-    def verdicts(self, judge: Judge) -> pl.DataFrame:
-        """LOSERS by the cached verdicts of a row step, alive or not."""
-        empty = pl.DataFrame(schema=LOSERS)
-        return pl.concat([empty, verdicts(self.pool, judge, self.starts)], how="diagonal")
+    def reasons(self, step: CachedStep) -> pl.DataFrame:
+        """FOUND by a row step in all pairs, dropped or not."""
+        empty = pl.DataFrame(schema=FOUND)
+        return pl.concat([empty, read_reasons(self.pool, step, self.starts)], how="diagonal")
 
     def flag(self, step: str, found: pl.DataFrame) -> None:
-        """Write down what a step found in pairs that stay."""
+        """Record what a step found in pairs that are kept."""
         self.flagged.append(found.with_columns(pl.lit(step).alias("step")))
 
-    def drop(self, step: str, losers: pl.DataFrame) -> None:
-        """Drop those of the losers that are still alive."""
-        before = int(self.alive.sum())
-        losers = losers.filter(self.alive[losers["at"].to_numpy()])
-        self.alive[losers["at"].to_numpy()] = False
-        for reason, count in losers.group_by("reason").len().sort("reason").iter_rows():
+    def drop(self, step: str, found: pl.DataFrame) -> None:
+        """Drop those of the pairs that are still kept."""
+        before = int(self.kept.sum())
+        found = found.filter(self.kept[found["at"].to_numpy()])
+        self.kept[found["at"].to_numpy()] = False
+        for reason, count in found.group_by("reason").len().sort("reason").iter_rows():
             self.dropped[f"{step}/{reason}"] = self.dropped.get(f"{step}/{reason}", 0) + count
-        self.decided.append(losers.with_columns(pl.lit(step).alias("step")))
-        kept = int(self.alive.sum())
-        assert before == kept + losers.height, f"{self.pool.label}, {step}: {before} != {kept} + {losers.height}"
+        self.decided.append(found.with_columns(pl.lit(step).alias("step")))
+        kept = int(self.kept.sum())
+        assert before == kept + found.height, f"{self.pool.label}, {step}: {before} != {kept} + {found.height}"
 
     def close(self) -> ScreenedPool:
-        """The pool as screened. The law of conservation holds."""
-        funnel = Funnel(pairs=self.keys.height, dropped=self.dropped, kept=int(self.alive.sum()))
+        """Return the pool as screened, after checking the conservation law."""
+        funnel = Funnel(pairs=self.keys.height, dropped=self.dropped, kept=int(self.kept.sum()))
         assert funnel.pairs == sum(funnel.dropped.values()) + funnel.kept, f"{self.pool.label}: {funnel}"
         decisions, flags = self._decisions(self.decided), self._decisions(self.flagged)
         assert decisions.height == funnel.pairs - funnel.kept
         return ScreenedPool(
-            pool=self.pool, keys=self.keys, alive=self.alive, decisions=decisions, flags=flags, funnel=funnel
+            pool=self.pool, keys=self.keys, kept=self.kept, decisions=decisions, flags=flags, funnel=funnel
         )
 
     def _decisions(self, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
-        empty = pl.DataFrame(schema={**LOSERS, "step": pl.String})
+        empty = pl.DataFrame(schema={**FOUND, "step": pl.String})
         decided = pl.concat([empty, *found]).sort("at")
-        losers = self.keys[decided["at"]]
+        pairs = self.keys[decided["at"]]
         columns: dict[str, Any] = {
-            "pair_id": _pair_ids(losers),
+            "pair_id": _pair_ids(pairs),
             "source": pl.lit(self.pool.source),
-            "row": self._rows(losers),
-            "part": losers["part"],
-            "position": losers["position"],
+            "row": self._rows(pairs),
+            "part": pairs["part"],
+            "position": pairs["position"],
         }
         return decided.with_columns(**columns).select(list(DECISIONS))
 
-    def _rows(self, losers: pl.DataFrame) -> pl.Series:
-        """Where upstream the losers (sorted) are: one column, read from those parts only that lost pairs."""
+    def _rows(self, pairs: pl.DataFrame) -> pl.Series:
+        """The column `row` of pairs, sorted by place; read from those parts only that hold some of them."""
         found = [pl.Series(dtype=pl.String)]
-        for (part,), some in losers.group_by("part", maintain_order=True):
+        for (part,), some in pairs.group_by("part", maintain_order=True):
             rows = pl.read_parquet(self.pool.directory / self.pool.parts[integer(part)], columns=["row"])
             found.append(rows["row"][some["position"]])
         return pl.concat(found)
@@ -266,25 +276,25 @@ def _place(sketch: Sketch) -> str:
 
 
 def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Corpus) -> None:
-    """Ask a corpus step about the alive pairs of all pools, and drop its losers."""
-    pairs, alive = _all_pairs(ledgers, corpus.seed)
-    decided = _asked(name, step, pairs, alive, corpus)
+    """Run a corpus step on the kept pairs of all pools; drop and flag as it decides."""
+    pairs, kept = _all_pairs(ledgers, corpus.seed)
+    decided = _decided(name, step, pairs, kept, corpus)
     winners = _pair_ids(pairs[decided["winner"].fill_null(0)])
-    losers = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
+    decided = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
     start = 0
     for ledger in ledgers:
         end = start + ledger.keys.height
-        own = losers.filter(pl.col("index").is_between(start, end, closed="left"))
+        own = decided.filter(pl.col("index").is_between(start, end, closed="left"))
         stays = own["flag"].fill_null(False)
-        found = own.select(pl.col("index").alias("at") - start, *list(LOSERS)[1:])
+        found = own.select(pl.col("index").alias("at") - start, *list(FOUND)[1:])
         ledger.drop(name, found.filter(~stays))
         ledger.flag(name, found.filter(stays))
         start = end
 
 
-def _trial(name: str, step: CorpusStep, pairs: pl.DataFrame, alive: B8, corpus: Corpus) -> pl.DataFrame:
-    """What a corpus step would drop of the alive pairs."""
-    decided = _asked(name, step, pairs, alive, corpus)
+def _trial(name: str, step: CorpusStep, pairs: pl.DataFrame, kept: B8, corpus: Corpus) -> pl.DataFrame:
+    """What a corpus step would drop of the kept pairs."""
+    decided = _decided(name, step, pairs, kept, corpus)
     decided = decided.filter(~pl.col("flag").fill_null(False))
     lost, won = pairs[decided["index"]], pairs[decided["winner"].fill_null(0)]
     labels = pl.Series([pool.label for pool in corpus.pools], dtype=pl.String)
@@ -297,18 +307,18 @@ def _trial(name: str, step: CorpusStep, pairs: pl.DataFrame, alive: B8, corpus: 
     ).select(TRIAL)
 
 
-def _asked(name: str, step: CorpusStep, pairs: pl.DataFrame, alive: B8, corpus: Corpus) -> pl.DataFrame:
-    """A corpus step's DECISIONs about the alive pairs."""
-    decided = step.decide(pairs.filter(alive).drop("id_hi", "id_lo"), corpus)
+def _decided(name: str, step: CorpusStep, pairs: pl.DataFrame, kept: B8, corpus: Corpus) -> pl.DataFrame:
+    """A corpus step's DECISIONs about the kept pairs."""
+    decided = step.decide(pairs.filter(kept).drop("id_hi", "id_lo"), corpus)
     decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
-    assert alive[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it was not shown"
+    assert kept[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it did not get"
     return decided
 
 
 def _all_pairs(ledgers: Sequence[_Ledger], seed: int) -> tuple[pl.DataFrame, B8]:
-    """The KEY columns of all pools, with the halves of the pair ids, and which pairs are alive."""
+    """The KEY columns of all pools, with the halves of the pair ids, and which pairs are kept."""
     frames = [_corpus_keys(ledger, number, seed) for number, ledger in enumerate(ledgers)]
-    return pl.concat(frames).with_row_index("index"), np.concatenate([ledger.alive for ledger in ledgers])
+    return pl.concat(frames).with_row_index("index"), np.concatenate([ledger.kept for ledger in ledgers])
 
 
 def _corpus_keys(ledger: _Ledger, pool: int, seed: int) -> pl.DataFrame:
@@ -334,4 +344,4 @@ def _pair_ids(pairs: pl.DataFrame) -> pl.Series:
     digits = binascii.hexlify(halves.astype(">u8").tobytes())
     offsets = np.arange(pairs.height + 1, dtype=np.int64) * 32
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
-    return pl.Series(pl.from_arrow(pa.Array.from_buffers(pa.large_string(), pairs.height, buffers)))
+    return series(pa.Array.from_buffers(pa.large_string(), pairs.height, buffers))

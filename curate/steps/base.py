@@ -1,7 +1,7 @@
 """What a step sees and says.
 
 A *row step* looks at one pair at a time and returns an expression over the VIEW columns: null keeps the pair,
-a text is the reason. A *corpus step* looks at key columns of all alive pairs at once and returns decisions; where
+a text is the reason. A *corpus step* looks at key columns of all kept pairs at once and returns decisions; where
 keys are not enough it names *sketches* (see curate.steps.corpus), which are computed beforehand, and may read
 those and the pairs files. Neither filters, counts or writes; `curate.screening.screen` does that, once, for all of
 them.
@@ -21,7 +21,7 @@ VIEW columns of a row step
     margin, chosen_score, rejected_score      f64   null when upstream has none
     category, annotator, license              str   nullable
 
-KEY columns of a corpus step, one row per alive pair
+KEY columns of a corpus step, one row per kept pair
     index                                     u32   position among all pairs of the recipe; unique
     priority                                  u16   0 is the source that wins
     order                                     u64   keyed hash of the pair: larger wins inside one priority

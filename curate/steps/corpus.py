@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 from curate.engines.base import Engine, Listener
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.workspace import atomic
 
 
@@ -46,7 +46,7 @@ class Corpus:
     `places` says in which directory of a pairs artefact each sketch lies.
     """
 
-    pools: tuple[Pool, ...]
+    pools: tuple[PairsPool, ...]
     images: Path
     seed: int
     engine: Engine
@@ -66,7 +66,7 @@ class Corpus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
+class _SketchTask:
     sketch: Sketch
     pairs: Path
     out: Path
@@ -75,10 +75,10 @@ class _Task:
         return f"sketching {self.pairs}"
 
 
-def make(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = None) -> None:
+def make_sketches(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = None) -> None:
     """Compute the sketches that are not cached yet."""
     tasks = {
-        out: _Task(sketch=sketch, pairs=pairs, out=out)
+        out: _SketchTask(sketch=sketch, pairs=pairs, out=out)
         for sketch in sketches
         for listed in zip(corpus.files(), corpus.files(sketch), strict=True)
         for pairs, out in zip(*listed, strict=True)
@@ -92,7 +92,7 @@ def make(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = N
             pass
 
 
-def _make(task: _Task) -> None:
+def _make(task: _SketchTask) -> None:
     with atomic(task.out) as temporary:
         task.sketch.make(task.pairs, temporary)
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from curate.images.copies import copies
+from curate.images.copies import find_copies
 from curate.images.packs import Packs
 from curate.pairs.media_refs import image_refs, media_keys
 from curate.steps.base import DECISION
@@ -35,7 +35,7 @@ class ImageDuplicates:
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions about the losers."""
         images = image_refs(keys, corpus.files())
-        found = copies(images["key"].unique(), Packs(corpus.images), corpus.engine)
+        found = find_copies(images["key"].unique(), Packs(corpus.images), corpus.engine)
         affected = pl.concat([found["key"], found["of"]]).unique()
         images = images.join(images.filter(pl.col("key").is_in(affected.implode())), on="index", how="semi")
         pairs = _with_canonical_media(keys, images, found)

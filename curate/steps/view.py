@@ -7,13 +7,14 @@ import numpy as np
 import polars as pl
 import pyarrow.compute as pc
 
+from curate.arrays import series
 from curate.pairs.messages import Messages
 
 VERSION = 1
-"""Goes up when a column says something else; part of every cached verdict's name."""
+"""Goes up when a column changes its meaning; part of the name of everything that is cached of a step."""
 
 TEXTS = ("prompt_text", "chosen_text", "rejected_text", "question")
-"""What a scorer sees."""
+"""The columns that a scorer reads."""
 
 DIALOGUE = ("prompt", "chosen", "rejected")
 AS_STORED = (
@@ -36,7 +37,7 @@ def file_columns(columns: Collection[str]) -> list[str]:
     return sorted({read for name in columns for read in READS[name]})
 
 
-def view(batch: Any, columns: Collection[str]) -> pl.DataFrame:
+def make_view(batch: Any, columns: Collection[str]) -> pl.DataFrame:
     """These VIEW columns of a record batch that has their `file_columns`, one row per pair."""
     needed = set(file_columns(columns))
     dialogues = {side: Messages(batch.column(side)) for side in DIALOGUE if side in needed}
@@ -45,19 +46,13 @@ def view(batch: Any, columns: Collection[str]) -> pl.DataFrame:
 
 def _column(name: str, batch: Any, dialogues: dict[str, "Messages"]) -> pl.Series:
     if name in AS_STORED:
-        return _series(batch.column(name))
+        return series(batch.column(name))
     if name == "question":
-        return _series(dialogues["prompt"].question())
+        return series(dialogues["prompt"].question())
     if name == "media":
-        return _series(pc.list_value_length(batch.column("media"))).cast(pl.UInt32)
+        return series(pc.list_value_length(batch.column("media"))).cast(pl.UInt32)
     if name in ("media_blocks", "reply_media"):
         counts = [dialogues[side].media_blocks() for side in READS[name]]
         return pl.Series(np.add.reduce(counts).astype(np.uint32))
     side, what = name.rsplit("_", 1)
-    return _series(dialogues[side].text() if what == "text" else dialogues[side].roles())
-
-
-def _series(array: Any) -> pl.Series:
-    series = pl.from_arrow(array)
-    assert isinstance(series, pl.Series)
-    return series
+    return series(dialogues[side].text() if what == "text" else dialogues[side].roles())

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from curate.analysis import layout_kernels
 from curate.analysis.baseline import checked, uncompared, worse
 from curate.analysis.doctor import Settings, examine
-from curate.analysis.intervals import Clusters, together
+from curate.analysis.intervals import Clusters, linked
 from curate.analysis.rulers import rulers
 from curate.analysis.tables import tables
 from curate.analysis.traits import TRAITS
@@ -26,7 +26,7 @@ from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.inputs import Inputs
 from curate.inspect.targets import Target, find
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.screening.screen import screen
 from curate.sources.swe_arena import VERDICTS
 from curate.statistics import wilson
@@ -46,8 +46,8 @@ Rows = Sequence[Mapping[str, Any]]
 def counted(*texts: str) -> list[dict[str, int]]:
     import pyarrow as pa
 
-    found = layout_kernels.marks(*strings(pa.array(texts, pa.string())))
-    return [dict(zip(layout_kernels.MARKS, row, strict=True)) for row in found.tolist()]
+    found = layout_kernels.layout(*strings(pa.array(texts, pa.string())))
+    return [dict(zip(layout_kernels.LAYOUT, row, strict=True)) for row in found.tolist()]
 
 
 def test_marks_of_a_text():
@@ -122,9 +122,9 @@ def test_words_of_the_prompt():
 
     prompts = ["Is the cat on the mat?", "", "x " * 500, "Das ist ÜBEL"]
     replies = ["The cat is off.", "No.", "x y", "übel, übel!"]
-    found = layout_kernels.echoes(strings(pa.array(prompts)), strings(pa.array(replies)))
+    found = layout_kernels.words_of_prompt(strings(pa.array(prompts)), strings(pa.array(replies)))
     assert found.tolist() == [750, 0, 500, 1000]
-    assert layout_kernels.echoes(strings(pa.array([""])), strings(pa.array([""]))).tolist() == [0]
+    assert layout_kernels.words_of_prompt(strings(pa.array([""])), strings(pa.array([""]))).tolist() == [0]
 
 
 # ------------------------------------------------------------------------------------------------ shares
@@ -170,7 +170,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(clusters: int, each: int,
         prompts = np.repeat(draw.integers(0, 1 << 63, clusters).astype(np.uint64), each)
         pairs = pl.DataFrame({"group": np.arange(clusters * each, dtype=np.uint64), "prompt_key": prompts})
         hits = np.repeat(draw.random(clusters) < chance, each)
-        share = Clusters(together(pairs)).shares({"x": (hits, None)})["x"]
+        share = Clusters(linked(pairs)).shares({"x": (hits, None)})["x"]
         held += share.low <= chance <= share.high
     assert 0.91 <= held / 200 <= 0.985
 
@@ -178,11 +178,11 @@ def test_intervals_hold_the_truth_as_often_as_they_say(clusters: int, each: int,
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20))
 def test_pairs_are_together_that_groups_and_prompts_connect(placed: list[tuple[int, int]]):
     frame = pl.DataFrame(placed, schema={"group": pl.UInt64, "prompt_key": pl.UInt64}, orient="row")
-    linked = np.array([[g == h or p == q for h, q in placed] for g, p in placed], bool)
+    joined = np.array([[g == h or p == q for h, q in placed] for g, p in placed], bool)
     for _ in placed:
-        linked = linked @ linked
-    numbers = together(frame)
-    assert ((numbers[:, None] == numbers) == linked).all()
+        joined = joined @ joined
+    numbers = linked(frame)
+    assert ((numbers[:, None] == numbers) == joined).all()
 
 
 def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> pl.DataFrame:
@@ -228,7 +228,7 @@ def test_the_interval_of_an_auc_is_as_wide_as_the_auc_varies():
 def target(home: Path, rows: Rows, label: str = "pool", part_rows: int = 1000) -> Target:
     numbered = [{"source": label, "row": f"{label}:{i}", **row} for i, row in enumerate(rows)]
     parts = write_pairs(home / label, numbered, part_rows=part_rows)
-    return Target(pool=Pool(label=label, source=label, directory=home / label, priority=0, parts=parts))
+    return Target(pool=PairsPool(label=label, source=label, directory=home / label, priority=0, parts=parts))
 
 
 def figures(*targets: Target, **settings: Any) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def test_languages_of_questions(tmp_path: Path):
     assert found["languages"] == {"en": 2, "de": 1}
 
 
-def test_sources_are_told_apart_and_together(tmp_path: Path):
+def test_sources_are_told_apart_and_linked(tmp_path: Path):
     first = target(tmp_path, [{"prompt": f"{i}?", "media": ["x"]} for i in range(15)], "first")
     swapped = {"chosen": "rejected", "rejected": "chosen"}
     more = [{"prompt": "0?", "media": ["x"], **swapped}, *({"prompt": f"b{i}?", "media": ["x"]} for i in range(8))]

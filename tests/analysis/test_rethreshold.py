@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.engines.local import Local
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.screening.screen import TRIAL, screen, trials
 from curate.steps.near_dedup import NearDedup
 from tests.support.finished_work import fault, ids, mix_directory, pairs_directory, run, write_rows
@@ -196,10 +196,10 @@ def test_what_cannot_be_is_said():
 VARIANTS = st.lists(st.tuples(st.sampled_from("ab"), st.lists(st.integers(0, 11), max_size=4)), max_size=12)
 
 
-def pool_of(directory: Path, variants: Sequence[Any]) -> Pool:
+def pool_of(directory: Path, variants: Sequence[Any]) -> PairsPool:
     rows: list[Mapping[str, Any]] = [{"chosen": text(name, *places)} for name, places in variants]
     parts = write_pairs(directory, rows, part_rows=5)
-    return Pool(label="one", source="one", directory=directory, priority=0, parts=parts)
+    return PairsPool(label="one", source="one", directory=directory, priority=0, parts=parts)
 
 
 @given(variants=VARIANTS)

@@ -14,13 +14,12 @@ from PIL import Image, ImageDraw
 
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
-from curate.images import compare, kernels
-from curate.images import copies as image_match
-from curate.images.compare import Alike
-from curate.images.copies import copies, grid, near_keys
+from curate.images import compare, copies, kernels
+from curate.images.compare import Copies
+from curate.images.copies import find_copies, find_copies_of, grid
 from curate.images.store import ImageStore
 from curate.pairs.media_refs import image_refs, media_keys
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.schema import Media, key64, media_digest
 from curate.screening.screen import screen
 from curate.steps import build
@@ -64,7 +63,8 @@ def store_of(directory: Path, images: Sequence[bytes]) -> tuple[ImageStore, list
 
 def found(store: ImageStore, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
     return {
-        key: (of, how) for key, of, how in copies(keys, store, Local(1)).select("key", "of", "how").iter_rows()
+        key: (of, how)
+        for key, of, how in find_copies(keys, store, Local(1)).select("key", "of", "how").iter_rows()
     }
 
 
@@ -125,7 +125,7 @@ def test_distance_is_the_mean_square_of_the_whole():
 def test_a_copy_joins_the_image_it_is_nearest_to_on_the_whole():
     pairs = [np.array(side, np.int32) for side in ([0, 1, 1, 2], [2, 2, 3, 3])]
     measures = [np.array(some, np.float32) for some in ([0.125, 0.25, 0.5, 0], [9, 4, 7, 0])]
-    assert image_match._to_leaders(Alike(*pairs, *measures)) == [(2, 1, 0.25), (3, 1, 0.5)]
+    assert copies._to_leaders(Copies(*pairs, *measures)) == [(2, 1, 0.25), (3, 1, 0.5)]
 
 
 # ---------------------------------------------------------------------------------------------- copies
@@ -159,22 +159,22 @@ def test_neither_order_nor_other_images_matter(changed: Any):
     some = [keys["photo", "itself"], keys["photo", "half"], keys["chart", "half"]]
     expected = {keys["photo", "half"]: (keys["photo", "itself"], "near")}
     assert found(store, some) == found(store, some[::-1]) == expected
-    everything = copies(list(keys.values()), store, Local(1))
+    everything = find_copies(list(keys.values()), store, Local(1))
     for path in (store.root / "grids").glob("*"):
         path.unlink()
     with Local(2) as engine:
-        assert copies(list(keys.values())[::-1], store, engine).equals(everything)
+        assert find_copies(list(keys.values())[::-1], store, engine).equals(everything)
 
 
 @pytest.mark.parametrize("held", [1, 2, 5])
 def test_tiles_of_any_size_give_the_same(changed: Any, held: int, monkeypatch: pytest.MonkeyPatch):
     store, keys = changed
-    everything = copies(keys.values(), store, Local(1))
+    everything = find_copies(keys.values(), store, Local(1))
     for path in (store.root / "grids").glob("copies-*"):
         path.unlink()
     monkeypatch.setattr(compare, "HELD", held)
     monkeypatch.setattr(compare, "FEW", 1)
-    assert copies(keys.values(), store, Local(1)).equals(everything)
+    assert find_copies(keys.values(), store, Local(1)).equals(everything)
 
 
 @pytest.mark.parametrize(
@@ -225,19 +225,19 @@ def test_the_same_pixels_in_other_files(tmp_path: Path):
 
 def test_what_was_found_is_kept(tmp_path: Path):
     store, keys = store_of(tmp_path, [encoded(photo(1)), encoded(photo(1), "JPEG")])
-    first = copies(keys, store, Local(1))
+    first = find_copies(keys, store, Local(1))
     (kept,) = (store.root / "grids").glob("copies-*.parquet")
     before = kept.stat().st_mtime_ns
-    assert copies([*keys[::-1], keys[0]], store, Local(1)).equals(first)
+    assert find_copies([*keys[::-1], keys[0]], store, Local(1)).equals(first)
     assert kept.stat().st_mtime_ns == before
-    assert copies([], store, Local(1)).height == 0
+    assert find_copies([], store, Local(1)).height == 0
     with pytest.raises(WorkspaceError, match=f"no image {'0' * 32}"):
-        copies([*keys, "0" * 32], store, Local(1))
+        find_copies([*keys, "0" * 32], store, Local(1))
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path: Path):
     store, keys = store_of(tmp_path, [encoded(photo(1)), encoded(photo(1), "JPEG")])
-    copies(keys, store, Local(1))
+    find_copies(keys, store, Local(1))
     before = sorted((store.root / "grids").iterdir())
     (store.root / "grids" / ".half.tmp").write_bytes(b"x")
     store.sweep()
@@ -248,7 +248,7 @@ def test_images_of_others_are_found_in_the_store(changed: Any, tmp_path: Path):
     store, keys = changed
     others = [encoded(photo(9)), encoded(scaled(DRAWN["photo"], 0.7), "JPEG"), encoded(DRAWN["photo"])]
     there, (_, scaled_copy, same) = store_of(tmp_path, others)
-    matched = near_keys(keys.values(), store, there.facts()["key"].to_pylist(), there, Local(1))
+    matched = find_copies_of(keys.values(), store, there.facts()["key"].to_pylist(), there, Local(1))
     ours = {key for (drawn, _), key in keys.items() if drawn == "photo"}
     assert set(matched.select("key", "of").iter_rows()) == {
         (key, of) for key in ours for of in (scaled_copy, same)
@@ -256,16 +256,16 @@ def test_images_of_others_are_found_in_the_store(changed: Any, tmp_path: Path):
     assert matched.filter(pl.col("key") == keys["photo", "itself"], pl.col("of") == same)["unlike"].to_list() == [
         0
     ]
-    assert near_keys([], store, [same], there, Local(1)).height == 0
+    assert find_copies_of([], store, [same], there, Local(1)).height == 0
 
 
 # ---------------------------------------------------------------------------------------------- pairs
 
 
-def placed(directory: Path, rows: Sequence[dict[str, Any]], priority: int = 0) -> Pool:
+def placed(directory: Path, rows: Sequence[dict[str, Any]], priority: int = 0) -> PairsPool:
     label = directory.name
     parts = write_pairs(directory, [{"source": label, "row": f"r{i}", **row} for i, row in enumerate(rows)])
-    return Pool(label=label, source=label, directory=directory, priority=priority, parts=parts)
+    return PairsPool(label=label, source=label, directory=directory, priority=priority, parts=parts)
 
 
 def test_media_keys_are_those_of_the_schema(tmp_path: Path):
@@ -308,7 +308,7 @@ def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
     ], priority=1)  # fmt: skip
     steps = [("image_duplicates", build("image_duplicates", None, "$"))]
     kept, lost = screen([second, first], steps, 0, Local(1), images=store.root).pools[::-1]
-    assert kept.alive.all()
+    assert kept.kept.all()
     assert lost.decisions.select("row", "reason").rows() == [("r0", "near_image"), ("r2", "near_image")]
     winners = [pair(source="first", row="r0", prompt="q", media=[keys[1]]),
                pair(source="first", row="r2", prompt="both", media=[keys[0], keys[3]])]  # fmt: skip
@@ -322,4 +322,4 @@ def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
 def test_text_alone_has_no_images(tmp_path: Path):
     pool = placed(tmp_path / "one", [{"prompt": "q"}, {"prompt": "q"}])
     steps = [("image_duplicates", build("image_duplicates", None, "$"))]
-    assert screen([pool], steps, 0, Local(1), images=tmp_path / "images").pools[0].alive.all()
+    assert screen([pool], steps, 0, Local(1), images=tmp_path / "images").pools[0].kept.all()

@@ -53,7 +53,7 @@ def test_keys_of_pairs_files(tmp_path):
         {"prompt": "a", "group": "h", "chosen": "yes"},
     ]
     parts = write_pairs(tmp_path, rows, part_rows=2)
-    frame = keys.load(tmp_path, parts)
+    frame = keys.load_keys(tmp_path, parts)
     assert dict(frame.schema) == keys.COLUMNS
     assert frame.select("part", "position", "copy").rows() == [(0, 0, 0), (0, 1, 0), (1, 0, 1)]
     assert frame["text_bytes"].to_list() == [12, 15, 12]  # prompt, "yes" or "chosen", "rejected"
@@ -67,21 +67,21 @@ def test_keys_of_pairs_files(tmp_path):
 
 
 def test_keys_of_nothing(tmp_path):
-    assert dict(keys.load(tmp_path, ()).schema) == keys.COLUMNS
-    assert keys.load(tmp_path, write_pairs(tmp_path, [])).is_empty()
+    assert dict(keys.load_keys(tmp_path, ()).schema) == keys.COLUMNS
+    assert keys.load_keys(tmp_path, write_pairs(tmp_path, [])).is_empty()
 
 
 def test_damaged_pairs_files_are_named(tmp_path):
     with pytest.raises(WorkspaceError, match=r"part-9: no such file; expected a pairs file"):
-        keys.load(tmp_path, ["part-9"])
+        keys.load_keys(tmp_path, ["part-9"])
     (tmp_path / "cut").write_bytes(b"PAR1")
     with pytest.raises(WorkspaceError, match=r"cut: damaged \("):
-        keys.load(tmp_path, ["cut"])
+        keys.load_keys(tmp_path, ["cut"])
     [part] = write_pairs(tmp_path, [{}])
     odd = pl.read_parquet(tmp_path / part).with_columns(pair_id=pl.lit("x" * 32))
     odd.write_parquet(tmp_path / part)
     with pytest.raises(WorkspaceError, match="an id is not 32 hex digits"):
-        keys.load(tmp_path, [part])
+        keys.load_keys(tmp_path, [part])
 
 
 # --- order

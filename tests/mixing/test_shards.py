@@ -44,7 +44,7 @@ class World:
         sources = sources or {"a": "all", "b": {"epochs": 1.5}}
         recipe = build({"name": "r", "sources": sources, **fields}, Recipe, "$")
         pools = self.pools(reverse)
-        kept = {label: keys.load(*pools[label]) for label in sources}
+        kept = {label: keys.load_keys(*pools[label]) for label in sources}
         chosen = select.select(recipe, kept)
         places = [pools[label] for label in sources]
         with Local(workers) as local:
@@ -249,7 +249,7 @@ def test_receipts_of_another_selection_do_not_count(world, tmp_path):
 
 def test_pairs_files_that_have_changed_are_an_error(world, tmp_path):
     recipe = build({"name": "r", "sources": {"a": "all"}}, Recipe, "$")
-    chosen = select.select(recipe, {"a": keys.load(tmp_path / "a", world.a)})
+    chosen = select.select(recipe, {"a": keys.load_keys(tmp_path / "a", world.a)})
     write_pairs(tmp_path / "a", [{"source": "a"}] * 35, part_rows=15)
     with Local(1) as engine, pytest.raises(WorkspaceError) as caught:
         shards.write(chosen, [(tmp_path / "a", world.a)], None, recipe.shards, tmp_path / "out", engine)
@@ -268,7 +268,7 @@ def test_media_without_a_store_are_an_error(world, tmp_path):
 def test_an_empty_mix_writes_nothing(world, tmp_path):
     (tmp_path / "none").mkdir()
     recipe = build({"name": "r", "sources": {"a": "all"}}, Recipe, "$")
-    chosen = select.select(recipe, {"a": keys.load(tmp_path / "a", world.a)[:0]})
+    chosen = select.select(recipe, {"a": keys.load_keys(tmp_path / "a", world.a)[:0]})
     with Local(1) as engine:
         assert (
             shards.write(chosen, [(tmp_path / "a", world.a)], None, recipe.shards, tmp_path / "out", engine) == []

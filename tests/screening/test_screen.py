@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from curate.engines.base import Tick
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.schema import PAIRS_FILE
 from curate.screening.screen import DECISIONS, Screened, ScreenedPool, screen, write_decisions
 from curate.steps import build
@@ -30,16 +30,16 @@ STEPS: list[tuple[str, Any]] = [
 ]
 
 
-def run(pools: Sequence[Pool], steps: Sequence[tuple[str, Any]] = STEPS, workers: int = 1) -> Screened:
+def run(pools: Sequence[PairsPool], steps: Sequence[tuple[str, Any]] = STEPS, workers: int = 1) -> Screened:
     built = [(name, build(name, value, "$")) for name, value in steps]
     with Local(workers) as engine:
         return screen(pools, built, 0, engine)
 
 
-def pool_of(directory: Path, rows: Rows, *, priority: int = 0, part_rows: int = 1000) -> Pool:
+def pool_of(directory: Path, rows: Rows, *, priority: int = 0, part_rows: int = 1000) -> PairsPool:
     label = directory.name
     parts = write_pairs(directory, [{"source": label, **row} for row in rows], part_rows=part_rows)
-    return Pool(label=label, source=label, directory=directory, priority=priority, parts=parts)
+    return PairsPool(label=label, source=label, directory=directory, priority=priority, parts=parts)
 
 
 def reasons(one: ScreenedPool) -> dict[str, str]:
@@ -65,7 +65,7 @@ FOUR = [
 
 def test_each_lost_pair_has_one_decision_and_the_funnel_adds_up(tmp_path: Path):
     (one,) = run([pool_of(tmp_path / "one", FOUR, part_rows=3)]).pools
-    assert one.alive.tolist() == [False, False, True, False]
+    assert one.kept.tolist() == [False, False, True, False]
     assert one.keys["position"].to_list() == [0, 1, 2, 0]
     assert (one.funnel.pairs, one.funnel.kept) == (4, 1)
     assert list(one.funnel.dropped.items()) == [("ties/tie", 1), ("identical/identical", 2)]
@@ -96,7 +96,7 @@ def test_no_steps_keep_everything(tmp_path: Path):
 
 
 def test_an_artefact_without_pairs(tmp_path: Path):
-    empty = Pool(label="none", source="none", directory=tmp_path, priority=0, parts=())
+    empty = PairsPool(label="none", source="none", directory=tmp_path, priority=0, parts=())
     bare = pool_of(tmp_path / "bare", [])
     for one in run([empty, bare]).pools:
         assert (one.funnel.pairs, dict(one.funnel.dropped), one.funnel.kept) == (0, {}, 0)
@@ -111,8 +111,8 @@ def test_the_pool_with_the_smaller_priority_number_wins_and_is_named(tmp_path: P
         tmp_path / "model", [{"prompt": "x"}, {"prompt": "q", "chosen": "a", "rejected": "b"}], priority=2
     )
     right, left = run([model, human]).pools
-    assert left.alive.all()
-    assert right.alive.tolist() == [True, False]
+    assert left.kept.all()
+    assert right.kept.tolist() == [True, False]
     lost = right.decisions.row(0, named=True)
     assert (lost["step"], lost["reason"], lost["row"]) == ("exact_duplicates", "duplicate_pair", "test.jsonl:1")
     assert lost["winner"] == pq.read_table(human.directory / human.parts[0])["pair_id"][0].as_py()
@@ -126,7 +126,7 @@ def test_a_swapped_pair_of_another_pool_is_a_label_conflict(tmp_path: Path):
 
 def test_another_image_makes_another_pair(tmp_path: Path):
     rows = [{"prompt": "q", "media": ["cat"]}, {"prompt": "q", "media": ["dog"]}, {"prompt": "q"}]
-    assert run([pool_of(tmp_path / "one", rows)]).pools[0].alive.all()
+    assert run([pool_of(tmp_path / "one", rows)]).pools[0].kept.all()
 
 
 def test_a_pair_dropped_by_an_earlier_step_wins_nothing(tmp_path: Path):
@@ -162,9 +162,9 @@ def test_pairs_are_dropped_or_kept(
     for one, some in zip(run(pools, [(name, None) for name in order]).pools, rows, strict=True):
         decided = one.decisions.rows(named=True)
         assert one.funnel.pairs == len(some) == sum(one.funnel.dropped.values()) + one.funnel.kept
-        assert one.funnel.kept == one.alive.sum()
+        assert one.funnel.kept == one.kept.sum()
         assert Counter(f"{row['step']}/{row['reason']}" for row in decided) == one.funnel.dropped
-        lost = one.keys.filter(pl.Series(~one.alive, dtype=pl.Boolean))
+        lost = one.keys.filter(pl.Series(~one.kept, dtype=pl.Boolean))
         assert one.decisions.select("part", "position").equals(lost.select("part", "position"))
         steps = [name.split("/")[0] for name in one.funnel.dropped]
         assert steps == sorted(steps, key=order.index)

@@ -25,7 +25,7 @@ from curate.hashing import Hashes
 from curate.images.store import ImageStore
 from curate.inputs import Inputs
 from curate.inspect import why
-from curate.pairs.pool import Pool
+from curate.pairs.pool import PairsPool
 from curate.recipe import load
 from curate.screening.screen import Screened, review, screen
 from curate.workspace import Workspace
@@ -65,9 +65,9 @@ def library_of(home: Path, raw: Path | None = None) -> EvalSetLibrary:
     return EvalSetLibrary(folders=EvalSetFolders(workspace=workspace, raw=raw), hashes=Hashes(workspace.cache))
 
 
-def pool_of(home: Path, rows: Sequence[Mapping[str, Any]], part_rows: int = 1000) -> Pool:
+def pool_of(home: Path, rows: Sequence[Mapping[str, Any]], part_rows: int = 1000) -> PairsPool:
     parts = write_pairs(home, rows, part_rows=part_rows)
-    return Pool(label=home.name, source=home.name, directory=home, priority=0, parts=parts)
+    return PairsPool(label=home.name, source=home.name, directory=home, priority=0, parts=parts)
 
 
 def run(home: Path, rows: Sequence[Mapping[str, Any]], workers: int = 1, **fields: Any) -> Screened:
@@ -305,7 +305,7 @@ def test_a_changed_threshold_or_action_reads_no_text_again(tmp_path: Path):
     index = {path: path.stat().st_mtime_ns for path in (tmp_path / "data" / "cache").rglob("*.npy")}
     library = library_of(tmp_path)
     (tmp_path / "pool").rename(tmp_path / "same")
-    pool = Pool(
+    pool = PairsPool(
         label="same", source="same", directory=tmp_path / "same", priority=0, parts=("part-00000.parquet",)
     )
     for fields, expected in (({"share": 0.9}, {}), ({"prompt": "flag"}, {0: "flagged/prompt"})):

@@ -15,8 +15,8 @@ from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import curve_table
 from curate.order import order_key
-from curate.pairs import keys as key_columns
-from curate.pairs.pool import Pool
+from curate.pairs.keys import load_keys
+from curate.pairs.pool import PairsPool
 from curate.screening.screen import Screened, screen
 from curate.steps import bandings, build, build_all
 from curate.steps.near_dedup import NearDedup
@@ -27,14 +27,14 @@ Rows = Sequence[Mapping[str, Any]]
 BASE = " ".join(f"w{i}" for i in range(30))  # 26 shingles of five words
 
 
-def pool_of(directory: Path, rows: Rows, priority: int = 0, part_rows: int = 1000) -> Pool:
+def pool_of(directory: Path, rows: Rows, priority: int = 0, part_rows: int = 1000) -> PairsPool:
     label = directory.name
     numbered = [{"source": label, "row": f"{label}:{i}", **row} for i, row in enumerate(rows)]
     parts = write_pairs(directory, numbered, part_rows=part_rows)
-    return Pool(label=label, source=label, directory=directory, priority=priority, parts=parts)
+    return PairsPool(label=label, source=label, directory=directory, priority=priority, parts=parts)
 
 
-def run(pools: Sequence[Pool], workers: int = 1, **settings_: Any) -> Screened:
+def run(pools: Sequence[PairsPool], workers: int = 1, **settings_: Any) -> Screened:
     with Local(workers) as engine:
         return screen(
             pools, [("near_dedup", build("near_dedup", {"on": ["chosen"], **settings_}, "$"))], 0, engine
@@ -121,7 +121,7 @@ def test_the_best_of_the_kept_is_the_winner(tmp_path: Path):
 
 
 def test_an_artefact_without_pairs(tmp_path: Path):
-    empty = Pool(label="none", source="none", directory=tmp_path / "none", priority=0, parts=())
+    empty = PairsPool(label="none", source="none", directory=tmp_path / "none", priority=0, parts=())
     assert run([empty, pool_of(tmp_path / "bare", [])]).pools[1].decisions.height == 0
 
 
@@ -134,7 +134,7 @@ def test_pairs_of_pools_that_are_compared_against_are_all_kept(tmp_path: Path):
     first = lost(run([new, old]))  # the new source comes first: both old ones lose, and one of its own
     assert (first.pop("old:0"), first.pop("old:1"), len(first)) == ("new:0", "new:0", 1)
     against = run([new, old], against=["old"])
-    assert against.pools[1].alive.all()
+    assert against.pools[1].kept.all()
     found = lost(against)
     assert found.pop("new:0").startswith("old:")
     assert len(found) == 1
@@ -221,11 +221,11 @@ def near(one: Mapping[str, Any], other: Mapping[str, Any], jaccard: float) -> bo
     return one["media"] == other["media"] and Fraction(len(left & right), len(left | right)) >= jaccard
 
 
-def by_comparing_all(pools: Sequence[Pool], rows: Sequence[Rows], jaccard: float) -> dict[str, str]:
+def by_comparing_all(pools: Sequence[PairsPool], rows: Sequence[Rows], jaccard: float) -> dict[str, str]:
     """Each loser -> its winner, from the definition."""
     ranked = []
     for pool, some in zip(pools, rows, strict=True):
-        found = key_columns.load(pool.directory, pool.parts)
+        found = load_keys(pool.directory, pool.parts)
         order = order_key(found["id_hi"].to_numpy(), found["id_lo"].to_numpy(), 0)
         ranked += [(pool.priority, -int(key), row) for key, row in zip(order, some, strict=True)]
     kept: list[Mapping[str, Any]] = []

@@ -15,7 +15,7 @@ from curate.schema import Media
 from curate.steps import STEPS, build, identity, is_corpus_step, is_row_step
 from curate.steps.corpus import Corpus
 from curate.steps.formatting_only import FormattingOnly, _plain, _squeeze
-from curate.steps.view import READS, TEXTS, view
+from curate.steps.view import READS, TEXTS, make_view
 from tests.support.pairs import table, turn
 
 
@@ -24,7 +24,7 @@ def why(name: str, value: Any = None, /, **pair: Any) -> str | None:
     step = build(name, value, "$")
     assert is_row_step(step)
     (batch,) = table([pair]).to_batches()
-    frame = view(batch, READS)
+    frame = make_view(batch, READS)
     if scorer := step.scorer():
         frame = frame.hstack(scorer.score(frame.select(TEXTS)))
     return frame.select(step.reason().alias("reason")).item()
@@ -62,7 +62,7 @@ def test_the_view_of_a_dialogue_with_media():
         "margin",
         "category",
     ]
-    assert view(batch, columns).select(columns).rows() == [
+    assert make_view(batch, columns).select(columns).rows() == [
         (
             "Be brief.\nWhat is\nthis?\nA cat.\nAnd\nthis?",
             "A dog.",
@@ -91,15 +91,15 @@ def test_a_view_of_a_slice_is_a_slice_of_the_view(data: st.DataObject):
     pair = st.fixed_dictionaries({"prompt": dialogue, "chosen": dialogue, "rejected": dialogue})
     (batch,) = table(data.draw(st.lists(pair, min_size=1, max_size=5))).to_batches()
     start = data.draw(st.integers(0, batch.num_rows - 1))
-    assert view(batch.slice(start), READS).equals(view(batch, READS).slice(start))
+    assert make_view(batch.slice(start), READS).equals(make_view(batch, READS).slice(start))
 
 
 def test_every_view_column_is_the_same_alone():
     rows = [{"prompt": [turn("user", "<image>", "x")], "media": ["k"]}, {"margin": 1.0}]
     (batch,) = table(rows).to_batches()
-    whole = view(batch, READS)
+    whole = make_view(batch, READS)
     for name in READS:
-        assert view(batch, [name])[name].equals(whole[name])
+        assert make_view(batch, [name])[name].equals(whole[name])
 
 
 # ---------------------------------------------------------------------------------------------- the steps

@@ -36,7 +36,7 @@ def make(root, rows, images=(), *, media="embed", max_mb=250.0, held=0):
     parts = write_pairs(root / "a", rows)
     directory = root / "data/mixes/r/f"
     directory.mkdir(parents=True)
-    chosen = select.select(recipe, {"a": keys.load(root / "a", parts)})
+    chosen = select.select(recipe, {"a": keys.load_keys(root / "a", parts)})
     with Local(1) as engine:
         facts = shards.write(chosen, [(root / "a", parts)], store, recipe.shards, directory, engine)
     lock(directory, [{"name": fact.name, "rows": fact.rows, "bytes": fact.bytes} for fact in facts])
