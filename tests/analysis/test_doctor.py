@@ -400,10 +400,10 @@ def test_sources_that_agree_less_are_worse(tmp_path: Path):
 
 def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
     found = examined(target(tmp_path, SICK))
-    with pytest.raises(ConfigError, match="--baseline: it is of version 0; expected version 2"):
+    with pytest.raises(ConfigError, match="--baseline: is of version 0; expected version 2"):
         checked({**found, "version": 0})
     for other in ([], {}, {"version": 2}):
-        with pytest.raises(ConfigError, match="--baseline: it holds something else; expected a file that --write"):
+        with pytest.raises(ConfigError, match="--baseline: is no examination; expected a file that curate doctor --write"):
             checked(other)
 
 
@@ -458,7 +458,7 @@ def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):
 
 def test_wrong_files_and_a_source_alone_are_told_in_one_line(project: Path):  # noqa: F811, ARG001
     Path("list.json").write_text("[]")
-    assert "--baseline: it holds something else" in fault("doctor", "web", "--baseline", "list.json")
+    assert "--baseline: is no examination" in fault("doctor", "web", "--baseline", "list.json")
     run("doctor", "web", "--write", ".", code=2)
     run("overlap", "web", "votes", "--figures", "list.json", code=2)
     alone = "overlap: only web; expected two sources, or an eval set with --against"
