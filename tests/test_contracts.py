@@ -1,5 +1,6 @@
 """The import contracts of pyproject.toml have no holes: an import planted anywhere is named, with its contract."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -93,3 +94,34 @@ def test_a_module_in_no_layer_breaks_the_layers(tree: Path):
     code, output = lint(tree)
     assert code == 1
     assert "attic" in output
+
+
+# ---- what import-linter cannot say
+
+
+def modules() -> list[tuple[str, ast.Module]]:
+    return [
+        (str(path.relative_to(ROOT)), ast.parse(path.read_text()))
+        for path in sorted((ROOT / "curate").rglob("*.py"))
+    ]
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules, or names in modules, that an import statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+
+
+def test_only_kernels_modules_hold_kernels():
+    for name, tree in modules():
+        names = [one for node in ast.walk(tree) for one in imported(node)]
+        if any(one.startswith("curate.compiled") for one in names):
+            assert name.endswith("kernels.py"), f"{name} compiles functions"
+
+
+def test_kernels_are_imported_where_they_work():
+    for name, tree in modules():
+        if not name.endswith("kernels.py"):
+            early = [one for node in tree.body for one in imported(node) if "kernels" in one]
+            assert not early, f"{name} imports {early} when it is imported itself, and numba with them"

@@ -403,7 +403,9 @@ def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="--baseline: is of version 0; expected version 2"):
         checked({**found, "version": 0})
     for other in ([], {}, {"version": 2}):
-        with pytest.raises(ConfigError, match="--baseline: is no examination; expected a file that curate doctor --write"):
+        with pytest.raises(
+            ConfigError, match="--baseline: is no examination; expected a file that curate doctor --write"
+        ):
             checked(other)
 
 
