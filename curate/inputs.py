@@ -13,6 +13,7 @@ from curate.evaluation.items import EvalSetFolders
 from curate.hashing import Hashes
 from curate.hub import manifests as pins
 from curate.hub.receipts import fetched
+from curate.mixing.pool_sizes import PoolSize
 from curate.pairs.normalize import Artefact, Job, locate
 from curate.pairs.pool import PairsPool
 from curate.recipe import Pool, Recipe
@@ -105,9 +106,23 @@ def pools_of(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[PairsPoo
 
 def sizes(found: Mapping[str, Artefact | Job]) -> dict[str, int | None]:
     """Pairs per pool: counted where they are normalized, as published where not, None where unknown."""
-    out: dict[str, int | None] = {}
-    for label, item in found.items():
-        job = item if isinstance(item, Job) else item.job
-        manifest = {} if isinstance(item, Job) else item.manifest
-        out[label] = manifest["pairs"] if manifest else job.source.pairs
-    return out
+    return {label: size.pairs for label, size in pool_sizes(found).items()}
+
+
+def pool_sizes(found: Mapping[str, Artefact | Job]) -> dict[str, PoolSize]:
+    """The size of every pool, and how it is known."""
+    return {label: _pool_size(item) for label, item in found.items()}
+
+
+def _pool_size(item: Artefact | Job) -> PoolSize:
+    if isinstance(item, Artefact) and item.manifest:
+        return PoolSize(pairs=item.manifest["pairs"], basis="counted")
+    job = item if isinstance(item, Job) else item.job
+    source = job.source
+    derived = source.derived_pairs(job.options) if source.derived_pairs is not None else None
+    if derived is not None:
+        return PoolSize(pairs=derived, basis="derived")
+    # what is published holds for the default options only
+    if source.pairs is None or (source.options is not None and job.options != source.options()):
+        return PoolSize(pairs=None, basis="unknown")
+    return PoolSize(pairs=source.pairs, basis="published" if source.pairs == source.rows else "derived")

@@ -140,7 +140,18 @@ def _contents(lock: Lock) -> str:
     fields = report.Table(
         "", ("column", "type", "meaning"), [(f"`{f.name}`", _type(f.type), COLUMNS[f.name]) for f in columns(lock)]
     )
-    return f"## What is in it\n\n{markdown(table)}\n\n### Columns\n\n{markdown(fields)}"
+    return f"## What is in it\n\n{markdown(table)}{_below_caps(lock)}\n\n### Columns\n\n{markdown(fields)}"
+
+
+def _below_caps(lock: Lock) -> str:
+    """One line for each entry of the recipe that has fewer pairs than the recipe would have taken."""
+    caps = {entry["label"]: entry["cap"] for entry in lock["recipe"]["entries"]}
+    lines = [
+        f"- {line['label']}: {line['rows']:,} pairs are all there are; the recipe takes up to {cap:,}"
+        for line in lock["plan"]["sources"]
+        if (cap := caps[line["label"]]) is not None and line["rows"] < cap
+    ]
+    return "\n\n" + "\n".join(lines) if lines else ""
 
 
 def _type(kind: pa.DataType) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 
 from curate import lock_tables, steps
 from curate.build import build
@@ -10,8 +11,9 @@ from curate.cli.options import InputOptions, JsonOption, RecipeArgument, WorkOpt
 from curate.cli.output import data, progress, say, say_table, show_table
 from curate.engines.base import Tick
 from curate.hashing import Hashes
-from curate.inputs import jobs, sizes
+from curate.inputs import jobs, pool_sizes
 from curate.mixing import quotas
+from curate.mixing.pool_sizes import doubts, pools_table
 from curate.mixing.quotas import Plan
 from curate.near_duplicates.banding import curve_table
 from curate.pairs.normalize import locate
@@ -42,7 +44,7 @@ def plan(
 ) -> None:
     """Show how many rows each source gives, without reading any text.
 
-    Pools are counted where a source is normalized already, and as published where it is not.
+    Pools are counted where a source is normalized already, and published, derived or unknown where it is not.
     """
     read = load(recipe)
     inputs = place.inputs
@@ -53,14 +55,20 @@ def plan(
     located = {
         label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job for label, job in found.items()
     }
-    planned = make_plan(read, sizes(located))
+    known = pool_sizes(located)
+    planned = make_plan(read, {label: size.pairs for label, size in known.items()})
+    warnings = doubts(read, planned, known)
     if as_json:
         curves = {name: banding.to_dict() for name, banding in bandings.items()}
-        data({**planned.to_dict(), "near_duplicates": curves})
+        pools = {label: asdict(size) for label, size in known.items()}
+        data({**planned.to_dict(), "pools": pools, "warnings": warnings, "near_duplicates": curves})
     else:
         show_table(quotas.plan_table(planned, "pools before screening where counted, else as published"))
+        show_table(pools_table(read, known))
         for name, banding in bandings.items():
             show_table(curve_table(name, banding))
+    for warning in warnings:
+        say(f"warning: {warning}")
 
 
 def mix(

@@ -46,11 +46,12 @@ def water_fill(total: int, weights: Sequence[Fraction], caps: Sequence[int | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """What one entry gives: pairs in its pool, rows of the mix, share of the mix, epochs; None is unknown."""
+    """What one entry gives: pairs in its pool and rows of the mix, None where unknown; `cap` bounds the rows."""
 
     label: str
     pool: int | None
     rows: int | None
+    cap: int | None = None
 
     @property
     def epochs(self) -> float | None:
@@ -94,7 +95,9 @@ def plan(recipe: Recipe, pools: Mapping[str, int | None]) -> Plan:
         check_sum(total, [entry.quota for entry in recipe.entries], sum(known), recipe.where)
         rows |= _shared_rows(recipe, sum(known), pools)
         total = sum(n for n in rows.values() if n is not None)
-    lines = [PlanLine(label=e.label, pool=pools.get(e.label), rows=rows.get(e.label)) for e in recipe.entries]
+    lines = [
+        PlanLine(label=e.label, pool=pools.get(e.label), rows=rows.get(e.label), cap=e.cap) for e in recipe.entries
+    ]
     return Plan(lines=tuple(lines), rows=total)
 
 
@@ -200,11 +203,15 @@ def _infeasible_shares(recipe: Recipe, fixed: int, wanted: Sequence[_Wanted]) ->
 
 
 def plan_table(plan: "Plan", basis: str) -> Table:
-    """Rows, share and epochs per entry of a recipe."""
-    rows = [(line.label, line.pool, line.rows, plan.share(line), line.epochs) for line in plan.lines]
+    """Rows, share and epochs per entry of a recipe; of a pool of unknown size, at most its cap."""
+    rows = [(line.label, line.pool, _rows_cell(line), plan.share(line), line.epochs) for line in plan.lines]
     return Table(
         f"plan ({basis})",
         ("source", "pool", "rows", "share", "epochs"),
         rows,
         ("", "", "" if plan.rows is None else plan.rows, "", ""),
     )
+
+
+def _rows_cell(line: PlanLine) -> int | str | None:
+    return f"at most {line.cap:,}" if line.rows is None and line.cap is not None else line.rows

@@ -92,7 +92,8 @@ class Source:
                ignored and looks like media, scores, tool calls or part of a prompt stops the run.
     options    a frozen dataclass with defaults; the adapter then takes (row, options).
     max_skip   the share of rows that may be skipped before the run stops.
-    rows       rows as published, pairs as published or derived; None where unknown.
+    rows       rows as published, pairs as published or derived, with the default options; None where unknown.
+    derived_pairs  options -> the pairs that they give by `rows`, an upper bound; None where nothing follows.
     version    goes up when the adapter's output changes; part of every fingerprint.
     """
 
@@ -114,6 +115,7 @@ class Source:
     paper: str = ""
     rows: int | None = None
     pairs: int | None = None
+    derived_pairs: Callable[[Any], int | None] | None = None
     max_skip: float = 0.05
     version: int = 1
 

@@ -120,6 +120,14 @@ def _critique(completion: Row) -> str | None:
 
 FILES = ("evol_instruct", "false_qa", "flan", "sharegpt", "truthful_qa", "ultrachat")
 
+ROWS = 63_967
+
+
+def derived_pairs(options: Options) -> int | None:
+    """At most one pair a prompt for `ultra_hard`; `ultra_all` depends on how many scores are equal."""
+    return ROWS if options.pairing == "ultra_hard" else None
+
+
 SOURCE = Source(
     repo="openbmb/UltraFeedback",
     files=tuple(f"{name}.jsonl" for name in FILES),
@@ -127,7 +135,8 @@ SOURCE = Source(
     license="mit",
     annotator="gpt-4",
     paper="arXiv:2310.01377",
-    rows=63_967,
+    rows=ROWS,
+    derived_pairs=derived_pairs,
     version=2,
     to_pairs=to_pairs,
 )

@@ -105,6 +105,14 @@ def _rating(value: Any) -> float | None:
     return rating if math.isfinite(rating) else None
 
 
+ROWS = 80_258
+
+
+def derived_pairs(options: Options) -> int | None:
+    """At most one pair a question for `best_vs_worst`; the others depend on how many scores are equal."""
+    return ROWS if options.pairing == "best_vs_worst" else None
+
+
 SOURCE = Source(
     repo="MMInstruction/VLFeedback",
     files=("**/*.parquet",),
@@ -113,7 +121,8 @@ SOURCE = Source(
     annotator="gpt-4v",
     modality="image",
     paper="arXiv:2410.09421",
-    rows=80_258,
+    rows=ROWS,
+    derived_pairs=derived_pairs,
     max_skip=0.1,
     to_pairs=to_pairs,
 )

@@ -335,6 +335,17 @@ def test_the_head_of_a_source_tells_its_options_and_terms() -> None:
     assert "eprint = {2502.10391}" in citation("mm_rlhf", sources.get("mm_rlhf"))
 
 
+def test_an_entry_below_its_cap_is_a_line(mix: Any) -> None:
+    lock = copy.deepcopy(mix.lock)
+    entry = next(one for one in lock["recipe"]["entries"] if one["label"] == "helpsteer3")
+    line = next(one for one in lock["plan"]["sources"] if one["label"] == "helpsteer3")
+    assert entry["cap"] == 20
+    below = f"- helpsteer3: {line['rows']:,} pairs are all there are; the recipe takes up to 2,000"
+    assert "pairs are all there are" not in card(lock) or line["rows"] < 20
+    entry["cap"] = 2000
+    assert below in card(lock)
+
+
 def test_the_command_prints_either(mix: Any) -> None:
     import typer
 
