@@ -166,6 +166,9 @@ def _union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
     """The first member that takes the value; if none does, the complaint of the one that came nearest."""
     if value is None and type(None) in kinds:
         return None  # a dataclass among them would take it for an empty mapping
+    tables = [kind for kind in kinds if dataclasses.is_dataclass(kind) or get_origin(kind) is dict]
+    if isinstance(value, dict) and len(tables) == 1:
+        return build(value, tables[0], where)  # so that its own refusal is reported
     nearest: ConfigError | None = None
     for kind in kinds:
         try:

@@ -18,6 +18,7 @@ from curate.errors import TrainError
 from curate.installation import install_command
 from trainer.backbones import Backbone
 from trainer.config import LoraConfig
+from trainer.distributed import name_accelerator
 
 FILE = "adapter_model.safetensors"
 NAME = "default"
@@ -26,7 +27,8 @@ PREFIX = "base_model.model."  # peft's own, before each name in the file
 
 @contextmanager
 def fitting_peft() -> Iterator[Any]:
-    """Give the module peft. Raises TrainError with both versions where it does not work with transformers."""
+    """Import peft for the block. Raises TrainError with both versions if it does not work with transformers."""
+    name_accelerator()
     try:
         import peft
 
@@ -42,7 +44,7 @@ def fitting_peft() -> Iterator[Any]:
 
 
 def check_peft() -> None:
-    """Raise TrainError where LoRA cannot work with what is installed."""
+    """Raise TrainError if LoRA cannot work with the installed peft."""
     with fitting_peft() as peft:
         for name in (
             "LoraConfig",
@@ -54,7 +56,7 @@ def check_peft() -> None:
 
 
 def add(backbone: Backbone, lora: LoraConfig) -> None:
-    """Put adapters on the language model's linear layers, and freeze everything else in the backbone."""
+    """Add adapters to the language model's linear layers, and freeze everything else in the backbone."""
     kinds = sorted({name.rpartition(".")[2] for name in backbone.text_linears()})
     targets = kinds if lora.target is None else list(lora.target)
     unknown = [name for name in targets if name not in kinds]
@@ -84,7 +86,7 @@ def save(module: Any, state: Mapping[str, Tensor], directory: Path) -> None:
 
 
 def load(module: Any, state: Mapping[str, Tensor], where: Path) -> None:
-    """Fill the adapters of `module` from what `save` wrote. Raises TrainError where the two do not match."""
+    """Load the adapters of `module` from what `save` wrote. Raises TrainError if the two do not match."""
     adapters = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
     with fitting_peft() as peft:
         result = peft.set_peft_model_state_dict(module, adapters, adapter_name=NAME)

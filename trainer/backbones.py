@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,7 @@ from transformers.utils import logging
 
 from curate.errors import TrainError
 from trainer import prefix_attention
-
-if TYPE_CHECKING:
-    from trainer.batch import Batch
+from trainer.batch import Batch
 
 Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "text"]
 
@@ -42,12 +40,12 @@ class Backbone:
 
     @staticmethod
     def load(where: str | Path, dtype: torch.dtype = torch.float32, *, attn: str = "curate") -> "Backbone":
-        """The base model of a checkpoint directory or Hub id, without lm_head; a checkpoint's own code never runs.
+        """Load the base model of a checkpoint directory or Hub id, without lm_head; no code of it is run.
 
         `attn` "curate" attends by plans (prefix_attention.install); any other name is a transformers
-        implementation, which can only take padded batches. Under a live HfDeepSpeedConfig of stage 3 the weights
-        come partitioned. Raises TrainError where there is no such checkpoint, its model type is none of ours, or a
-        weight is missing.
+        implementation, which can take only padded batches. While an HfDeepSpeedConfig of stage 3 exists the
+        weights are loaded partitioned. Raises TrainError if there is no such checkpoint, its model type is not
+        supported, or a weight is missing.
         """
         where = str(where)
         kind = _kind(_config(where), where)
@@ -63,15 +61,15 @@ class Backbone:
 
     @staticmethod
     def of(module: Any, kind: Kind) -> "Backbone":
-        """The facts of a base model that is already built."""
+        """Describe a base model that is already built."""
         config = module.config
         text = config.get_text_config()
         vision = None if kind == "text" else module.vision_tower if kind == "internvl" else module.visual
         image, video = (getattr(config, f"{name}_token_id", None) for name in ("image", "video"))
         return Backbone(module, kind, text.hidden_size, image, video, vision)
 
-    def hidden(self, batch: "Batch") -> Tensor:
-        """The last hidden state of every position, [B, T, hidden]."""
+    def hidden(self, batch: Batch) -> Tensor:
+        """Compute the last hidden state of every position, [B, T, hidden]."""
         plan = {} if batch.plan is None else {"plan": batch.plan}
         output = self.module(
             input_ids=batch.input_ids,
@@ -85,10 +83,10 @@ class Backbone:
         return hidden
 
     def tower(self) -> Iterator[nn.Parameter]:
-        """The parameters of the vision tower: patches, positions, blocks.
+        """Yield the parameters of the vision tower: patches, positions, blocks.
 
-        The layers that carry its output into the language model's space are not the tower, and are trained when
-        it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), InternVL's projector.
+        The layers that map its output into the language model's space are not part of the tower, and are trained
+        even if it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), InternVL's projector.
         """
         if self.vision is not None:
             for name, parameter in self.vision.named_parameters():
@@ -96,11 +94,17 @@ class Backbone:
                     yield parameter
 
     def text_linears(self) -> Iterator[str]:
-        """The paths, inside `module`, of the language model's linear layers."""
+        """Yield the paths, inside `module`, of the language model's linear layers."""
         prefix = "" if self.kind == "text" else "language_model."
         for name, part in self.module.named_modules():
             if isinstance(part, nn.Linear) and name.startswith(prefix):
                 yield name
+
+
+def saved_dtype(where: str) -> torch.dtype:
+    """Look up the dtype of a checkpoint's weights in its config; fp32 if the config has none."""
+    dtype = _config(where).dtype
+    return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
 
 def _config(where: str) -> Any:
@@ -113,7 +117,7 @@ def _config(where: str) -> Any:
         return AutoConfig.from_pretrained(where, trust_remote_code=False)
     except (OSError, ValueError) as error:
         hint = "a model that runs its own code is not loaded" if "trust_remote_code" in str(error) else ""
-        raise TrainError(where, _line(error), "a checkpoint that transformers knows", hint) from None
+        raise TrainError(where, _sentence(error), "a checkpoint that transformers knows", hint) from None
 
 
 def _kind(config: Any, where: str) -> Kind:
@@ -126,19 +130,19 @@ def _kind(config: Any, where: str) -> Kind:
 
 
 def _complete(report: dict[str, Any], where: str) -> None:
-    """transformers draws missing weights at random, with a warning."""
+    """Refuse missing weights: transformers would draw them at random, with a warning."""
     missing = sorted(report["missing_keys"])
     if missing:
         raise TrainError(where, f"{len(missing)} weights are missing, the first is {missing[0]}", "all weights")
 
 
-def _line(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     return str(error).strip().split("\n")[0].split(". ")[0].removesuffix(".")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bar, and no report about the lm_head that we leave out on purpose."""
+    """Silence transformers: no progress bar, and no report about the lm_head that is left out on purpose."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -11,9 +11,9 @@ from trainer.prefix_attention import Plan
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Replies to one prompt: branch i is the whole sequence `ids[i]`; its first `shared` tokens are all branches'.
+    """Replies to one prompt: branch i is the whole sequence `ids[i]`; all branches have the first `shared` tokens.
 
-    With one branch `shared` is 0. All media lie inside the shared prefix (or in the one branch); `media` are the
+    With one branch `shared` is 0. All media are inside the shared prefix (or in the one branch); `media` holds the
     processor's tensors for them by their forward name, e.g. {"pixel_values": [n, d], "image_grid_thw": [k, 3]}."""
 
     ids: tuple[Tensor, ...]
@@ -22,27 +22,27 @@ class Tree:
 
     @property
     def tokens(self) -> int:
-        """Tokens of a row it takes when its prefix is shared."""
+        """How many tokens of a row the tree takes if its prefix is shared."""
         return self.unshared_tokens - self.shared * (len(self.ids) - 1)
 
     @property
     def unshared_tokens(self) -> int:
-        """Tokens it takes when every branch stands alone."""
+        """How many tokens the tree takes if every branch is a sequence of its own."""
         return sum(map(len, self.ids))
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a forward pass takes.
+    """The input of a forward pass.
 
     input_ids        int64 [1, T] packed, [B, T] padded
     position_ids     like input_ids; [4, 1, T] or [4, B, T] for Qwen-VL kinds
     attention_mask   bool [B, T], padded only
     plan             packed only
     pool             int64 [S]: the last real token of each branch in hidden.flatten(0, 1), in the order of trees
-    media            of all trees, in the order of the row
-    tokens           real tokens computed, the dummy image's left out
-    unshared_tokens  what they would be without sharing
+    media            tensors of all trees, in the order of the row
+    tokens           real tokens computed, without those of the dummy image
+    unshared_tokens  the real tokens that would be computed without sharing
     """
 
     input_ids: Tensor
@@ -55,7 +55,7 @@ class Batch:
     unshared_tokens: int
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on a device."""
+        """Copy the batch's tensors to a device."""
         return replace(
             self,
             input_ids=self.input_ids.to(device),

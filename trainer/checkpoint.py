@@ -1,6 +1,6 @@
 """Checkpoints that are whole or not there: written under a temporary name, renamed, and `latest` changed last.
 
-    RUN/checkpoints/step-00000020/   DeepSpeed's files, and state.json: where the run stands
+    RUN/checkpoints/step-00000020/   DeepSpeed's files, and state.json: how far the run is
     RUN/checkpoints/latest           the name of the newest whole one
     RUN/best, RUN/final              models (save_pretrained)
 
@@ -26,14 +26,14 @@ from curate.workspace import atomic, read_json, write_json
 from trainer.distributed import World, whole_state
 from trainer.model import RewardModel
 
-PATIENCE = 10  # seconds
+LOCK_SECONDS = 10  # how long to wait for the lock of a trainer that is ending
 HALF_WRITTEN = re.compile(r"inline_container|iostream|PytorchStreamWriter|No space left|File too large")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(slots=True)
 class State:
-    """Where a run stands. Learning rate and random numbers are functions of it, so nothing else is kept."""
+    """How far a run is. Learning rate and random numbers are functions of it, so nothing else is saved."""
 
     step: int = 0
     pairs: int = 0  # trained on
@@ -50,7 +50,7 @@ class State:
 def save(engine: Any, run: Path, state: State, world: World, *, keep: int) -> None:
     """Publish the checkpoint of this step and remove all but the newest `keep`. Every rank must call it.
 
-    Raises WorkspaceError where the disk is full; the checkpoint before stays.
+    Raises WorkspaceError if the disk is full; the previous checkpoint is kept.
     """
     folder, name = run / "checkpoints", f"step-{state.step:08}"
     temporary = folder / f".{name}.tmp"
@@ -63,7 +63,7 @@ def save(engine: Any, run: Path, state: State, world: World, *, keep: int) -> No
         if world.chief:
             stage = engine.zero_optimization_stage()
             write_json(temporary / "state.json", asdict(state) | {"processes": world.size, "zero": stage})
-            _publish(temporary, folder / name)
+            publish(temporary, folder / name)
             with atomic(folder / "latest") as latest:
                 latest.write_text(name, encoding="utf-8")
             _prune(folder, keep)
@@ -72,7 +72,7 @@ def save(engine: Any, run: Path, state: State, world: World, *, keep: int) -> No
 
 @contextmanager
 def _writing(target: Path, temporary: Path) -> Iterator[None]:
-    """Say of a full disk that it is full, and free what was half written."""
+    """Report a full disk in one line, and remove what was half written."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -81,12 +81,12 @@ def _writing(target: Path, temporary: Path) -> Iterator[None]:
             raise
         shutil.rmtree(temporary, ignore_errors=True)
         found = "no space left to write it" if full else "it could not be written (no space left?)"
-        hint = "free some space and run the same command again: it continues from the checkpoint before"
+        hint = "free some space and run the same command again"
         raise WorkspaceError(str(target), found, "", hint) from None
 
 
-def _publish(temporary: Path, target: Path) -> None:
-    """Sync every file of a directory and give it its name; one that stood there is replaced."""
+def publish(temporary: Path, target: Path) -> None:
+    """Sync every file of a directory and give the directory its name; an older one of that name is replaced."""
     for path in [*temporary.rglob("*"), temporary]:
         _sync(path)
     old = target.with_name(f".{target.name}.old")
@@ -112,21 +112,21 @@ def _prune(folder: Path, keep: int) -> None:
 
 
 def newest(run: Path) -> Path | None:
-    """The checkpoint to continue from."""
+    """Find the checkpoint to continue from; None if there is none yet."""
     latest = run / "checkpoints" / "latest"
     return latest.parent / latest.read_text(encoding="utf-8") if latest.exists() else None
 
 
 def load(engine: Any, path: Path, world: World) -> State:
-    """Put the engine where the checkpoint was taken. Raises TrainError where it does not fit or is damaged."""
+    """Restore the engine from a checkpoint. Raises TrainError if it does not fit this run or is damaged."""
     facts = read_json(path / "state.json") if path.exists() else None
     hint = f"delete {path.parent} to start over, or name an older checkpoint in {path.parent / 'latest'}"
     if facts is None:
-        raise TrainError(str(path), "gone, though it is named in latest", "a checkpoint", hint)
+        raise TrainError(str(path), "missing, though `latest` names it", "a checkpoint", hint)
     processes, zero = facts.pop("processes"), facts.pop("zero")
     if zero and processes != world.size:
-        found = f"written by {processes} processes, and there are {world.size}"
-        raise TrainError(str(path), found, "as many", f"--nproc {processes}")
+        found = f"written by {processes} processes, and this run has {world.size}"
+        raise TrainError(str(path), found, "the same number", f"--nproc {processes}")
     try:
         engine.load_checkpoint(str(path.parent), tag=path.name, load_module_strict=False)
     except (OSError, RuntimeError, EOFError) as error:
@@ -144,30 +144,30 @@ def save_model(model: RewardModel, stage: int, target: Path, world: World, encod
         with _writing(target, temporary):
             shutil.rmtree(temporary, ignore_errors=True)
             model.save_pretrained(temporary, state_dict=state, encoder=encoder)
-            _publish(temporary, target)
+            publish(temporary, target)
     world.barrier()
 
 
 @contextmanager
 def hold(run: Path, world: World) -> Iterator[None]:
-    """Keep other trainers out of a run directory until the block ends, and undo what a killed one left half done.
+    """Lock a run directory until the block ends, and undo what a killed trainer left half done in it.
 
-    Raises WorkspaceError if another trainer holds it.
+    Raises WorkspaceError if another trainer has locked it.
     """
     if not world.chief:
         yield
         return
     run.mkdir(parents=True, exist_ok=True)
     with open(run / ".lock", "w", encoding="utf-8") as file:
-        if not any(_locked(file.fileno()) for _ in range(PATIENCE)):
-            hint = "wait for it, or give another --out"
-            raise WorkspaceError(str(run), "another trainer is at work in it", "", hint)
+        if not any(_try_lock(file.fileno()) for _ in range(LOCK_SECONDS)):
+            hint = "wait until it ends, or give another --out"
+            raise WorkspaceError(str(run), "another trainer is running in it", "", hint)
         _recover(run)
         yield
 
 
-def _locked(handle: int) -> bool:
-    """Whether the lock is ours; a trainer that was just stopped may need a moment to let go of it."""
+def _try_lock(handle: int) -> bool:
+    """Try to take the lock; a trainer that was just stopped may need a moment to release it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -177,7 +177,7 @@ def _locked(handle: int) -> bool:
 
 
 def _recover(run: Path) -> None:
-    """Where a kill fell in the middle of a replacement, the old directory takes its name back."""
+    """If a replacement was killed half way, give the old directory its name back."""
     for old in [*run.glob(".*.old"), *run.glob("checkpoints/.*.old")]:
         target = old.with_name(old.name[1:].removesuffix(".old"))
         if target.exists():

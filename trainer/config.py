@@ -1,10 +1,11 @@
-"""What a training run is asked to do: strict YAML, presets by name, `key=value` over them. No torch here.
+"""The config of a training run: strict YAML, presets by name, `key=value` over them. No torch here.
 
-`python -m trainer.config --preset tiny_cpu mix=DIR out=RUN [key=value ...]` checks it all in a moment and writes
-RUN/config.yaml, which is all that `trainer.train` reads; so a typo is told before torch starts, and only once.
+`python -m trainer.config --preset tiny_cpu mix=DIR out=RUN [key=value ...]` checks everything in a moment and
+writes RUN/config.yaml, which is all that `trainer.train` reads; so a typo is reported before torch starts, once.
 """
 
 import dataclasses
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,19 +21,25 @@ PRESETS = Path(__file__).parent / "presets"
 Activation = Literal["none", "tanh", "relu", "silu", "gelu"]
 
 
-def _within(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    if not low <= value <= high:
-        bound = f"at least {low:g}" if high == float("inf") else f"{low:g} to {high:g}"
-        raise ValueError(f"{name}: found {value}; expected {bound}")
+LARGEST_SEED = 2**63 - 1
+"""What torch's generators take on every platform."""
+
+
+def _within(name: str, value: float | None, low: float, high: float = math.inf) -> None:
+    """Raise ValueError unless the value is None, or finite and within its bounds."""
+    if value is not None and not (low <= value <= high and value < math.inf):
+        finite = "a finite number of " if value == math.inf else ""
+        bound = f"at least {low:g}" if high == math.inf else f"{low:g} to {high}"
+        raise ValueError(f"{name}: found {value}; expected {finite}{bound}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class HeadConfig:
     """The shape of the reward head.
 
-    `layers` linear layers (1 to 5) with `activation` and dropout between them; inner ones are `width` wide
-    (None: the backbone's hidden size). Weights are drawn with `init_std` (None: 1/sqrt(fan_in + 1)), the last
-    layer's too; biases start at zero.
+    It has `layers` linear layers (1 to 5) with `activation` and dropout between them; inner layers are `width`
+    wide (None: the backbone's hidden size). Weights are drawn with `init_std` (None: 1/sqrt(fan_in + 1)), those of
+    the last layer too; biases start at zero.
     """
 
     layers: int = 2
@@ -44,7 +51,9 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         _within("layers", self.layers, 1, 5)
+        _within("width", self.width, 1)
         _within("dropout", self.dropout, 0, 0.99)
+        _within("init_std", self.init_std, 0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +65,22 @@ class LoraConfig:
     dropout: float = 0.0
     target: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _within("rank", self.rank, 1)
+        _within("dropout", self.dropout, 0, 0.99)
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha: found {self.alpha}; expected a finite number above 0")
+        if self.target is not None and not all(self.target or [""]):
+            raise ValueError("target: found no name; expected names of layers, or none for all")
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """Which terms the loss has.
+    """The terms of the loss.
 
     `margin`: subtract a pair's margin from its difference. `center`: λ of λ·mean((r_w + r_l)²). `length_norm`:
-    divide a score by ln(reply tokens + 1). `tie_weight`: weight of (r_w - r_l)² for ties, which have no
-    Bradley-Terry term.
+    divide a score by ln(reply tokens + 1), an empty reply counted as one token. `tie_weight`: weight of
+    (r_w - r_l)² for ties, which have no Bradley-Terry term.
     """
 
     margin: bool = False
@@ -96,7 +113,7 @@ class TrainConfig:
     max_length: int = 4096  # a longer pair is dropped and counted, never truncated
     min_pixels: int | None = None
     max_pixels: int | None = None  # of one image; None: the processor's own bound
-    layout: Literal["packed", "padded"] = "packed"  # padded: two plain forwards, the reference
+    layout: Literal["packed", "padded"] = "packed"  # padded: two plain forwards, for comparison
     share_prefix: bool = True
     max_tokens: int = 8192  # of one micro-batch
     workers: int = 1  # threads that encode ahead; 0: none
@@ -128,16 +145,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("max_length", "max_tokens", "batch_pairs", "keep_checkpoints"):
             _within(name, getattr(self, name), 1)
-        for name in ("max_pairs", "max_steps", "eval_every_pairs", "save_every_pairs", "max_pixels"):
-            if getattr(self, name) is not None:
-                _within(name, getattr(self, name), 1)
+        for name in ("max_pairs", "max_steps", "eval_every_pairs", "save_every_pairs", "min_pixels", "max_pixels"):
+            _within(name, getattr(self, name), 1)
         _within("epochs", self.epochs, 1e-9)
-        for name in ("lr", "weight_decay", "seed"):
+        for name in ("lr", "head_lr", "weight_decay", "clip", "workers"):
             _within(name, getattr(self, name), 0)
-        _within("head_lr", self.head_lr or 0.0, 0)
+        _within("seed", self.seed, 0, LARGEST_SEED)
         _within("warmup", self.warmup, 0, 1)
-        _within("clip", self.clip, 0)
-        _within("workers", self.workers, 0)
+        if self.min_pixels is not None and self.max_pixels is not None:
+            _within("min_pixels", self.min_pixels, 1, self.max_pixels)
         if "holdout" in self.eval_sets:
             raise ValueError("eval_sets: the name holdout means the mix's own held-out pairs")
 
@@ -147,12 +163,12 @@ FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs"}
 
 
 def presets() -> list[str]:
-    """The names of the presets that come with the trainer."""
+    """List the names of the presets that come with the trainer."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def resolve(preset: str | None, overrides: Sequence[str]) -> TrainConfig:
-    """A preset (a name or a file) with `key=value` overrides; dots reach into it (`head.layers=3`).
+    """Read a preset (a name or a file) and apply `key=value` overrides; dots reach into it (`head.layers=3`).
 
     Raises ConfigError with the path of the fault.
     """
@@ -194,32 +210,32 @@ def _override(table: dict[str, Any], text: str) -> None:
 
 
 def read(path: Path) -> TrainConfig:
-    """The config of a run, as `write` left it."""
+    """Read the config of a run, which `write` wrote."""
     return config.load(path, TrainConfig)
 
 
-def write(wanted: TrainConfig) -> Path:
-    """Put RUN/config.yaml, and return it. Raises ConfigError where the run directory has another config."""
-    path = Path(wanted.out) / "config.yaml"
+def write(run_config: TrainConfig) -> Path:
+    """Write RUN/config.yaml and return its path. Raises ConfigError if the run directory has another config."""
+    path = Path(run_config.out) / "config.yaml"
     if path.exists():
-        _same(wanted, read(path), path)
+        _check_same(run_config, read(path), path)
     with atomic(path) as temporary:
-        temporary.write_text(yaml.safe_dump(plain(wanted), sort_keys=False), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(plain(run_config), sort_keys=False), encoding="utf-8")
     return path
 
 
-def _same(wanted: TrainConfig, there: TrainConfig, path: Path) -> None:
-    changes = list(differences(plain(there), plain(wanted)))
+def _check_same(new: TrainConfig, old: TrainConfig, path: Path) -> None:
+    changes = list(differences(plain(old), plain(new)))
     if changes:
-        shown = "; ".join(f"{key} is {_short(old)}, asked {_short(new)}" for key, old, new in changes)
+        listed = "; ".join(f"{key} is {_short(before)}, now {_short(after)}" for key, before, after in changes)
         hint = f"give another --out, or delete {path.parent} to start over"
-        raise ConfigError(str(path.parent), f"holds a run with another config: {shown}", "the same config", hint)
+        raise ConfigError(str(path.parent), f"holds a run with another config: {listed}", "the same config", hint)
 
 
 def differences(
     old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 ) -> Iterable[tuple[str, Any, Any]]:
-    """Each key (dotted) that changes a run's numbers and differs, with both values."""
+    """Yield each (dotted) key that changes a run's numbers and differs, with both values."""
     for key in dict.fromkeys([*old, *new]):
         name, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if name in FREE or before == after:
@@ -230,9 +246,9 @@ def differences(
             yield name, before, after
 
 
-def plain(value: TrainConfig) -> dict[str, Any]:
-    """The config as YAML holds it: no tuples."""
-    table = dataclasses.asdict(value)
+def plain(run_config: TrainConfig) -> dict[str, Any]:
+    """Convert the config to what YAML can hold: no tuples."""
+    table = dataclasses.asdict(run_config)
     if table["lora"] and table["lora"]["target"] is not None:
         table["lora"]["target"] = list(table["lora"]["target"])
     return table

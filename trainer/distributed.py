@@ -1,4 +1,4 @@
-"""The processes of a run and their DeepSpeed engine: the one file that knows its settings and traps."""
+"""The processes of a run and their DeepSpeed engine; DeepSpeed's settings and pitfalls are all in this file."""
 
 import json
 import os
@@ -31,32 +31,32 @@ class World:
 
     @property
     def chief(self) -> bool:
-        """Whether this process talks and writes for all."""
+        """Whether this process prints and writes for all."""
         return self.rank == 0
 
     def total(self, numbers: Sequence[float]) -> list[float]:
-        """The sum of everyone's numbers, in float64."""
+        """Sum the numbers of all processes, in float64."""
         sums = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         dist.all_reduce(sums)
         found: list[float] = sums.tolist()
         return found
 
     def gather(self, value: Any) -> list[Any]:
-        """Everyone's value, by rank."""
+        """Collect the values of all processes, by rank."""
         values = [None] * self.size
         dist.all_gather_object(values, value)
         return values
 
     def barrier(self) -> None:
-        """Wait for everyone."""
+        """Wait until all processes are here."""
         if self.size > 1:
             dist.barrier()
 
 
 def start() -> World:
-    """Join the processes that torchrun, deepspeed or Slurm started; without any of them, be the only one."""
+    """Join the processes that torchrun or deepspeed started; without either, be the only one."""
     cuda = torch.cuda.is_available()
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if cuda else "cpu")
+    name_accelerator()
     local = int(os.environ.setdefault("LOCAL_RANK", "0"))
     if cuda:
         torch.cuda.set_device(local)
@@ -65,14 +65,20 @@ def start() -> World:
         if "RANK" in os.environ:
             dist.init_process_group(backend)
         else:
-            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+            store = dist.HashStore()  # type: ignore[attr-defined]
+            dist.init_process_group(backend, store=store, rank=0, world_size=1)
         _deepspeed().init_distributed(dist_backend=backend, auto_mpi_discovery=False)
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     return World(dist.get_rank(), dist.get_world_size(), device)
 
 
+def name_accelerator() -> None:
+    """Name DeepSpeed's accelerator before it is imported (also by peft): it would print a guess on stdout."""
+    os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _deepspeed() -> Any:
-    """The library, without its op for shared memory: that one wants a C++ compiler at run time (gloo does not)."""
+    """Import DeepSpeed without its op for shared memory, which needs a C++ compiler at run time; gloo does not."""
     for kind in (FutureWarning, DeprecationWarning):  # it calls what torch 2.13 deprecates
         warnings.filterwarnings("ignore", category=kind)
     import deepspeed
@@ -81,11 +87,11 @@ def _deepspeed() -> Any:
     return deepspeed
 
 
-def settings(config: TrainConfig, *, bf16: bool) -> dict[str, Any]:
-    """DeepSpeed's configuration: the JSON of the stage, and here alone all that depends on the run.
+def deepspeed_config(config: TrainConfig, *, bf16: bool) -> dict[str, Any]:
+    """Fill in DeepSpeed's configuration: the JSON of the stage, and whatever depends on the run.
 
-    Micro-batches differ in pairs, so the loop divides by the pairs of the step itself and DeepSpeed must not:
-    its batch sizes are 1, and the loop says which micro-batch is a step's last.
+    Micro-batches differ in their number of pairs, so the loop itself divides by the pairs of the step and
+    DeepSpeed must not: its batch sizes are 1, and the loop marks the last micro-batch of a step.
     Raises TrainError for bf16 at stage 0, where DeepSpeed keeps no exact fp32 weights.
     """
     if bf16 and config.zero == 0:
@@ -100,7 +106,7 @@ def settings(config: TrainConfig, *, bf16: bool) -> dict[str, Any]:
 
 @contextmanager
 def partitioned_load(filled: dict[str, Any]) -> Iterator[None]:
-    """Inside the block a model is loaded so that, at stage 3, every rank holds only its share of it."""
+    """Partition a model that is loaded inside the block: at stage 3 every rank holds only its share of it."""
     if filled["zero_optimization"]["stage"] < 3:
         yield
         return
@@ -112,15 +118,15 @@ def partitioned_load(filled: dict[str, Any]) -> Iterator[None]:
 
 
 def engine(model: nn.Module, head: nn.Module, config: TrainConfig, filled: dict[str, Any]) -> Any:
-    """The model in a DeepSpeed engine with torch's AdamW (DeepSpeed's own wants a compiler).
+    """Put the model into a DeepSpeed engine with torch's AdamW (DeepSpeed's own needs a compiler).
 
-    The head stays in fp32 beside a bf16 backbone, except at stage 3, which has one dtype for all: there its
-    weights are rounded for the forward pass, their fp32 originals are updated, and it computes in fp32.
+    The head stays in fp32 beside a bf16 backbone, except at stage 3, which has one dtype for all weights: there
+    the head's are rounded for the forward pass, their fp32 originals are updated, and it computes in fp32.
     """
     exact = [parameter.detach().clone() for parameter in head.parameters()]
 
     def optimizer(_: Any) -> torch.optim.Optimizer:
-        # DeepSpeed calls this after it has cast the whole model
+        # DeepSpeed calls this after casting the whole model
         if config.zero < 3:
             for parameter, value in zip(head.parameters(), exact, strict=True):
                 parameter.data = value.to(parameter.device)
@@ -130,7 +136,7 @@ def engine(model: nn.Module, head: nn.Module, config: TrainConfig, filled: dict[
 
 
 def _groups(model: nn.Module, head: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Backbone and head apart, as they may learn at different rates; `peak_lr` is what the schedule scales."""
+    """Separate groups for backbone and head, as their rates may differ; the schedule scales `peak_lr`."""
     heads = {id(parameter) for parameter in head.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rates = [(False, config.lr), (True, config.lr if config.head_lr is None else config.head_lr)]
@@ -141,13 +147,13 @@ def _groups(model: nn.Module, head: nn.Module, config: TrainConfig) -> list[dict
 
 
 def backward(engine: Any, loss: Tensor, *, last: bool) -> None:
-    """Add the gradients of one micro-batch; after the `last` one of a step they are averaged over ranks."""
+    """Add the gradients of one micro-batch; after the `last` of a step they are averaged over ranks."""
     engine.set_gradient_accumulation_boundary(last)
     engine.backward(loss, scale_wrt_gas=False)
 
 
 def update(engine: Any, factor: float) -> float:
-    """Take the optimizer step at `factor` of each group's peak rate; the gradient norm before clipping."""
+    """Take the optimizer step at `factor` of each group's peak rate; returns the gradient norm before clipping."""
     for group in engine.optimizer.param_groups:
         group["lr"] = group["peak_lr"] * factor
     plain = engine.zero_optimization_stage() == 0
@@ -161,22 +167,22 @@ def _norm(parameters: Iterable[nn.Parameter]) -> float:
 
 
 class Interrupts:
-    """Notes Ctrl-C (SIGINT) inside its block, so that a step can end; a second one interrupts at once.
+    """Records Ctrl-C (SIGINT) inside its block, so that a step can end; a second one interrupts at once.
 
-    SIGTERM stays deadly: torchrun sends it to processes whose peer is dead, and those wait for ever.
+    SIGTERM still kills: torchrun sends it to processes whose peer is dead, and those would wait for ever.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.received = False
 
     def __enter__(self) -> "Interrupts":
-        self._before = signal.signal(signal.SIGINT, self._note)
+        self._before = signal.signal(signal.SIGINT, self._record)
         return self
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
             signal.default_int_handler(number, frame)
-        self.asked = True
+        self.received = True
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
@@ -188,13 +194,13 @@ def lost_peer(error: RuntimeError) -> bool:
 
 
 def leave() -> None:
-    """End the process group in order."""
+    """Destroy the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def whole_state(model: nn.Module, stage: int, world: World) -> dict[str, Tensor] | None:
-    """The state dict of a partitioned model, gathered onto the chief one by one; None below stage 3."""
+    """Gather the state dict of a partitioned model onto the chief, one parameter at a time; None below stage 3."""
     if stage < 3:
         return None
     gathered: Callable[..., Any] = _deepspeed().zero.GatheredParameters

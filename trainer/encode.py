@@ -1,7 +1,7 @@
-"""Dialogues -> trees of tokens and pixels, with a checkpoint's own tokenizer, chat template and image processor.
+"""Encodes dialogues as trees of tokens and pixels, by a checkpoint's own tokenizer, template and image processor.
 
-Everything is done in two parts. `measure` renders, tokenises and sizes images by their headers: it says how many
-tokens a pair takes, or why it is unusable, without decoding a pixel. `decode` makes the pixels.
+This happens in two parts. `measure` renders, tokenises and sizes images by their headers: it finds how many tokens
+a pair takes, or why it is unusable, without decoding a pixel. `decode` makes the pixels.
 """
 
 import json
@@ -23,19 +23,18 @@ from transformers.utils import cached_file
 from curate.errors import TrainError
 from curate.schema import Message
 from trainer.batch import Tree
-from trainer.media import BadMedia, Grids, Layout, Medium, Picture, Tiles, Unusable, picture
-from trainer.packing import tree
+from trainer.media import BadMedia, Grids, ImageLayout, Medium, Picture, Tiles, Unusable, read_header
+from trainer.packing import make_tree
 
 DATE = "26 Jul 2024"
-"""What templates that print the day (Llama 3) are told: a score must not depend on when it was computed."""
-
+"""The date for templates that print one (Llama 3): a score must not depend on when it was computed."""
 
 MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>")
-"""The tokens that models put features in the place of; a text that says one would break the count."""
+"""The tokens that models replace by features; a text that contains one would break the count."""
 
 
 class TooLong(Unusable):
-    """A reply with its prompt takes more tokens than `max_length`. Reason: `too_long`."""
+    """Raised if a reply with its prompt takes more tokens than `max_length`. Reason: `too_long`."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__("too_long", f"{tokens} tokens")
@@ -43,7 +42,7 @@ class TooLong(Unusable):
 
 
 class Refused(Unusable):
-    """The chat template does not take this dialogue. Reason: `template_refuses`."""
+    """Raised if the chat template refuses a dialogue. Reason: `template_refuses`."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("template_refuses", detail)
@@ -51,7 +50,7 @@ class Refused(Unusable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What the trainer reads of one pair of a mix; `media` in the order of their blocks."""
+    """The columns of a pair that the trainer reads; `media` are in the order of their blocks."""
 
     pair_id: str
     source: str
@@ -64,13 +63,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A pair as the model sees it.
+    """A pair as the model reads it.
 
-    trees    one with the branches chosen and rejected, or one for each where they share no prefix that covers
+    trees    one with the branches chosen and rejected, or one for each if they share no prefix that covers
              their media
-    margin   as the source gives it; `tie` says that it is 0
+    margin   as the source gives it; `tie` is true if it is 0
     chosen_length, rejected_length  tokens of the reply's text alone, without the template's
-    weight   0 for a pair that only fills a micro-batch up
+    weight   0 for a pair that only fills a micro-batch
     """
 
     pair_id: str
@@ -83,7 +82,7 @@ class Encoded:
     weight: float = 1.0
 
     def tokens(self, *, share: bool = True) -> int:
-        """Tokens it takes in a packed row, with prefixes shared or not."""
+        """How many tokens the pair takes in a packed row, with prefixes shared or not."""
         return sum(one.tokens if share else one.unshared_tokens for one in self.trees)
 
 
@@ -97,7 +96,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Turns:
-    """Messages as a template takes them, with the images they show."""
+    """Messages in the form that templates take, with their images."""
 
     messages: list[dict[str, Any]]
     pictures: tuple[Picture, ...]
@@ -106,13 +105,13 @@ class _Turns:
 class Encoder:
     """Encodes dialogues for the model in `model_dir` (a checkpoint's directory, or its id in the local Hub cache).
 
-    The scored token is the last one of each branch, and that is the token which ends the turn: white space that
-    a template writes after its last special token (Qwen's and InternVL's "\\n" after `<|im_end|>`) is cut off. So
-    what is scored is a reply as a policy generates it, whose last token is `<|im_end|>`.
+    The score is read at the last token of each branch, which is the token that ends the turn: white space that a
+    template writes after its last special token (Qwen's and InternVL's "\\n" after `<|im_end|>`) is cut off. So
+    the scored text is a reply as a policy generates it, which ends with `<|im_end|>`.
 
     A dialogue is tokenised whole for each reply, without a generation prompt. `min_pixels` and `max_pixels` bound
     resized images as upstream's smart_resize does (InternVL: as a number of tiles); None keeps the checkpoint's
-    own. A video is its frames as images in order. Thread-safe. Raises TrainError where the checkpoint lacks a
+    own bound. A video is its frames as images in order. Thread-safe. Raises TrainError if the checkpoint lacks a
     tokenizer or a chat template.
     """
 
@@ -136,7 +135,7 @@ class Encoder:
         self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
 
     def facts(self) -> dict[str, Any]:
-        """What the tokens and pixels depend on, for a run's records."""
+        """Describe what the tokens and pixels depend on, for a run's records."""
         facts: dict[str, Any] = {
             "tokenizer": xxhash.xxh3_64_hexdigest(self._backend.to_str().encode()),
             "template": xxhash.xxh3_64_hexdigest(self.template.encode()),
@@ -147,7 +146,7 @@ class Encoder:
         return facts
 
     def pair(self, row: Row) -> Encoded:
-        """One pair, whole. Raises Unusable."""
+        """Encode one pair, with its pixels. Raises Unusable."""
         return self.decode(self.measure(row))
 
     def dialogue(
@@ -156,40 +155,40 @@ class Encoder:
         replies: Sequence[Sequence[Message]],
         media: Sequence[bytes | Sequence[bytes]],
     ) -> tuple[Tree, ...]:
-        """One tree with a branch for each reply, or a tree for each where they can not share.
+        """Encode replies to one prompt: one tree with a branch for each, or a tree for each if they cannot share.
 
-        `media` gives the bytes of each image, or of each frame of a video, in the order of the blocks of the
+        `media` holds the bytes of each image, or of each frame of a video, in the order of the blocks of the
         prompt and then of the replies. Raises Unusable.
         """
-        trees, pictures = self._sketch(prompt, replies, media)
+        trees, pictures = self._trees(prompt, replies, media)
         return self._with_pixels(trees, pictures)
 
     def measure(self, row: Row) -> Measured:
-        """The pair without its pixels. Raises Unusable."""
+        """Encode a pair without its pixels. Raises Unusable."""
         media = [medium.read() for medium in row.media]
-        trees, pictures = self._sketch(row.prompt, (row.chosen, row.rejected), media)
+        trees, pictures = self._trees(row.prompt, (row.chosen, row.rejected), media)
         chosen, rejected = (len(self._encode(_text(reply))) for reply in (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
         return Measured(pair, pictures)
 
     def decode(self, measured: Measured) -> Encoded:
-        """The pair with its pixels. Raises BadMedia("image_damaged") for what no header shows."""
+        """Add the pixels to a pair. Raises BadMedia("image_damaged") for damage that a header does not show."""
         return replace(measured.pair, trees=self._with_pixels(measured.pair.trees, measured.pictures))
 
     def filler(self) -> Encoded:
-        """The shortest pair, of weight 0."""
+        """Make the shortest pair, of weight 0."""
         [first, *_] = self._encode("a")
         ids = torch.tensor([first, first])
         return Encoded("", "", (Tree((ids, ids), 1, {}),), None, False, 1, 1, weight=0.0)
 
     def _with_pixels(self, trees: Sequence[Tree], pictures: Sequence[tuple[Picture, ...]]) -> tuple[Tree, ...]:
-        done: dict[tuple[Picture, ...], dict[str, Tensor]] = {(): {}}
-        for shown in pictures:
-            if shown not in done and self.layout is not None:
-                done[shown] = self.layout.tensors(shown)
-        return tuple(replace(one, media=done[shown]) for one, shown in zip(trees, pictures, strict=True))
+        tensors: dict[tuple[Picture, ...], dict[str, Tensor]] = {(): {}}
+        for images in pictures:
+            if images not in tensors and self.layout is not None:
+                tensors[images] = self.layout.tensors(images)
+        return tuple(replace(tree, media=tensors[images]) for tree, images in zip(trees, pictures, strict=True))
 
-    def _sketch(
+    def _trees(
         self,
         prompt: Sequence[Message],
         replies: Sequence[Sequence[Message]],
@@ -197,22 +196,22 @@ class Encoder:
     ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
         """Trees without media, and the pictures of each."""
         rest = iter(media)
-        asked = self._turns(prompt, rest)
+        question = self._turns(prompt, rest)
         answers = [self._turns(reply, rest) for reply in replies]
         if next(rest, None) is not None:
             raise BadMedia("media_mismatch", "more media than blocks")
-        branches, ends = zip(*(self._branch(asked, answer) for answer in answers), strict=True)
+        branches, ends = zip(*(self._branch(question, answer) for answer in answers), strict=True)
         longest = max(map(len, branches))
         if longest > self.max_length:
             raise TooLong(longest)
-        shared = None if any(answer.pictures for answer in answers) else tree(branches, {}, max(ends))
+        shared = None if any(answer.pictures for answer in answers) else make_tree(branches, {}, max(ends))
         if shared is not None:
-            return (shared,), (asked.pictures,)
-        alone = tuple(Tree((ids,), 0, {}) for ids in branches)
-        return alone, tuple(asked.pictures + answer.pictures for answer in answers)
+            return (shared,), (question.pictures,)
+        separate = tuple(Tree((ids,), 0, {}) for ids in branches)
+        return separate, tuple(question.pictures + answer.pictures for answer in answers)
 
     def _turns(self, messages: Sequence[Message], media: Iterator[bytes | Sequence[bytes]]) -> _Turns:
-        """The messages with a block for every image and frame. Raises BadMedia."""
+        """Convert messages, with a block for every image and frame. Raises BadMedia."""
         turns: list[dict[str, Any]] = []
         pictures: list[Picture] = []
         for role, content in messages:
@@ -223,46 +222,48 @@ class Encoder:
                     continue
                 if self.layout is None:
                     raise BadMedia(f"{kind}_unsupported", "the backbone reads text only")
-                shown = next(media, None)
-                if shown is None:
+                data = next(media, None)
+                if data is None:
                     raise BadMedia("media_mismatch", "more blocks than media")
-                blocks += self._shown(kind, shown, pictures)
+                blocks += self._media_blocks(kind, data, pictures)
             turns.append({"role": role, "content": blocks if self.layout else _joined(blocks)})
         return _Turns(turns, tuple(pictures))
 
-    def _shown(self, kind: str, data: bytes | Sequence[bytes], pictures: list[Picture]) -> list[dict[str, str]]:
-        """The blocks of one medium; its images are added to `pictures`."""
+    def _media_blocks(
+        self, kind: str, data: bytes | Sequence[bytes], pictures: list[Picture]
+    ) -> list[dict[str, str]]:
+        """Make the blocks of one medium; its images are appended to `pictures`."""
         assert self.layout is not None
         if isinstance(data, bytes) != (kind == "image"):
             raise BadMedia("media_mismatch", f"a block of kind {kind} with other media")
         if isinstance(data, bytes):
-            pictures.append(picture(data))
+            pictures.append(read_header(data))
             return [{"type": "image"}]
         blocks = []
         for number, frame in enumerate(data, 1):
-            pictures.append(picture(frame, frame=True))
+            pictures.append(read_header(frame, frame=True))
             label = self.layout.frame_label(number)
             blocks += [_plain(label), {"type": "image"}] if label else [{"type": "image"}]
         return blocks
 
-    def _branch(self, asked: _Turns, answer: _Turns) -> tuple[Tensor, int]:
-        """The tokens of prompt and reply, and where its last media token ends."""
-        pictures = asked.pictures + answer.pictures
-        written = self._encode(self._render([*asked.messages, *answer.messages]))
+    def _branch(self, question: _Turns, answer: _Turns) -> tuple[Tensor, int]:
+        """The tokens of prompt and reply, and how many there are up to the last media token."""
+        pictures = question.pictures + answer.pictures
+        rendered = self._encode(self._render([*question.messages, *answer.messages]))
         if self.layout is None:
-            return torch.tensor(written), 0
-        marks = [i for i, token in enumerate(written) if token in self._media_ids]
-        if [written[i] for i in marks] != [self.layout.mark] * len(pictures):
-            raise BadMedia("placeholder_in_text", f"{len(marks)} placeholders for {len(pictures)} images")
+            return torch.tensor(rendered), 0
+        places = [i for i, token in enumerate(rendered) if token in self._media_ids]
+        if [rendered[i] for i in places] != [self.layout.placeholder] * len(pictures):
+            raise BadMedia("placeholder_in_text", f"{len(places)} placeholders for {len(pictures)} images")
         ids: list[int] = []
         start = end = 0
-        for place, shown in zip(marks, pictures, strict=True):
-            ids += written[start:place] + self.layout.ids(shown)
+        for place, picture in zip(places, pictures, strict=True):
+            ids += rendered[start:place] + self.layout.ids(picture)
             start, end = place + 1, len(ids)
-        return torch.tensor(ids + written[start:]), end
+        return torch.tensor(ids + rendered[start:]), end
 
     def _render(self, messages: list[dict[str, Any]]) -> str:
-        """The dialogue as text up to the end of its last turn. Raises Refused."""
+        """Render the dialogue as text up to the end of its last turn. Raises Refused."""
         try:
             text: str = self.tokenizer.apply_chat_template(
                 messages, chat_template=self.template, tokenize=False, date_string=DATE
@@ -282,7 +283,7 @@ def _plain(text: str | None) -> dict[str, str]:
 
 
 def _joined(blocks: list[dict[str, str]]) -> str:
-    """Templates of text models take a message as one text."""
+    """Join blocks of text: templates of text models take a message as one string."""
     return "".join(block["text"] for block in blocks)
 
 
@@ -307,7 +308,7 @@ def _line(error: Exception) -> str:
 
 
 def _template(model_dir: str | Path, tokenizer: Any) -> str:
-    """The chat template: chat_template.jinja, or a processor's chat_template.json, or the tokenizer's own."""
+    """Find the chat template: chat_template.jinja, or a processor's chat_template.json, or the tokenizer's own."""
     older = _json(model_dir, "chat_template.json")
     if older and _file(model_dir, "chat_template.jinja") is None:
         return str(older["chat_template"])
@@ -316,7 +317,7 @@ def _template(model_dir: str | Path, tokenizer: Any) -> str:
             str(model_dir),
             "no chat template",
             "chat_template.jinja, as instruct models have it",
-            "take the instruct checkpoint, or put its chat_template.jinja beside tokenizer.json",
+            "use the instruct checkpoint, or put its chat_template.jinja beside tokenizer.json",
         )
     return str(tokenizer.get_chat_template())
 
@@ -328,8 +329,8 @@ def _file(model_dir: str | Path, name: str) -> Path | None:
 
 def _layout(
     model_dir: str | Path, tokenizer: Any, min_pixels: int | None, max_pixels: int | None
-) -> Layout | None:
-    """How the checkpoint writes images; None where it has no image processor."""
+) -> ImageLayout | None:
+    """Make the layout of the checkpoint's image processor; None if it has no image processor."""
     whole = _json(model_dir, "processor_config.json")
     kind = (_json(model_dir, "preprocessor_config.json") or whole.get("image_processor", {})).get(
         "image_processor_type"
@@ -344,12 +345,12 @@ def _layout(
     if kind.startswith("GotOcr2"):
         bounds = Tiles.bounds(GotOcr2ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
         processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
-        marks = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
-        return Tiles(processor, marks, whole.get("image_seq_length", 256))
-    raise TrainError(str(model_dir), f"images go through {kind}", "a Qwen-VL or InternVL checkpoint")
+        special = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
+        return Tiles(processor, special, whole.get("image_seq_length", 256))
+    raise TrainError(str(model_dir), f"an image processor {kind}", "that of a Qwen-VL or InternVL checkpoint")
 
 
 def _json(model_dir: str | Path, name: str) -> dict[str, Any]:
-    """The facts of a JSON file, {} where there is none."""
+    """Read a JSON file of the checkpoint; {} if it has none of that name."""
     path = _file(model_dir, name)
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path else {}

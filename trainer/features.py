@@ -1,10 +1,10 @@
-"""Pooled features of a frozen backbone, computed once for each pair and each benchmark item, and kept on disk.
+"""Pooled features of a frozen backbone, computed once for each pair and each item of an eval set, kept on disk.
 
 ROOT/<id>/facts.json                    the model, and how dialogues were encoded: the id is their fingerprint
-ROOT/<id>/pairs-00000.safetensors       chosen, rejected [n, hidden], and of each pair lengths, margin, tie
+ROOT/<id>/pairs-00000.safetensors       chosen, rejected [n, hidden]; lengths, margin, tie of each pair
 ROOT/<id>/items-<stem>.safetensors      replies [m, hidden] of an items file, one row for each reply of each item
 
-Names of pairs and items stand in the files' metadata. A file is there once it is whole, so a stopped run goes on
+Names of pairs and items are in the files' metadata. A file is there once it is whole, so a stopped run continues
 with the pairs that are missing.
 """
 
@@ -12,9 +12,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -27,27 +26,24 @@ from curate.workspace import atomic, write_json
 from trainer import tiny_models
 from trainer.batch import Tree
 from trainer.config import TrainConfig
-from trainer.data import MixReader
-from trainer.encode import Encoded, Encoder
+from trainer.encode import Encoded, Encoder, Row
 from trainer.logs import say
 from trainer.media import Unusable
 from trainer.model import RewardModel, build
-from trainer.packing import pack
-from trainer.score import batches
+from trainer.packing import pack, token_batches
+from trainer.readers import MixReader
 
 VERSION = 1
 PART_PAIRS = 2048
 
-T = TypeVar("T")
 
-
-class Cache:
-    """The features of one backbone under `root`; the model is loaded when the first one is missing."""
+class FeatureCache:
+    """The features of one backbone under `root`; the model is loaded when a feature is missing."""
 
     def __init__(self, config: TrainConfig, root: Path) -> None:
         self._config = config
         self._model: RewardModel | None = None
-        self._source = _source(config.model, root)
+        self._source = tiny_models.source(config.model, root / config.model.replace("/", "-"))
         self._encoder = Encoder(
             self._source, max_length=config.max_length, max_pixels=config.max_pixels, min_pixels=config.min_pixels
         )
@@ -66,15 +62,16 @@ class Cache:
 
     @property
     def model(self) -> RewardModel:
-        """The backbone, frozen; its head is never asked."""
+        """The frozen backbone; its head is not used."""
         if self._model is None:
             self._model = build(self._source, self._config.head, dtype=self._dtype).eval()
             self._model.to("cuda" if self._cuda else "cpu")
         return self._model
 
     def add_pairs(self, mix: MixReader) -> None:
-        """Compute what is missing of a mix; pairs that cannot be used are named, with the reason."""
-        missing = {*pair_ids(mix)} - {*self.unusable, *(name for path in self._parts() for name in _names(path))}
+        """Compute the missing features of a mix; `unusable` then lists the pairs that have none."""
+        present = {name for path in self._parts() for name in _names(path)}
+        missing = {*mix.pair_ids()} - present - {*self.unusable}
         rows = []
         for row in mix.rows() if missing else ():
             if row.pair_id in missing:
@@ -87,20 +84,20 @@ class Cache:
 
     @property
     def unusable(self) -> dict[str, str]:
-        """Why there are no features of a pair."""
+        """The reason of each pair that has no features."""
         path = self.folder / "unusable.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
-    def _encoded(self, rows: Iterable[Any]) -> list[Encoded]:
-        out, lost = [], self.unusable
+    def _encoded(self, rows: Iterable[Row]) -> list[Encoded]:
+        encoded, unusable = [], self.unusable
         for row in rows:
             try:
-                out.append(self._encoder.pair(row))
+                encoded.append(self._encoder.pair(row))
             except Unusable as error:
-                lost[row.pair_id] = error.reason
-        if len(lost) > len(self.unusable):
-            write_json(self.folder / "unusable.json", lost)
-        return out
+                unusable[row.pair_id] = error.reason
+        if len(unusable) > len(self.unusable):
+            write_json(self.folder / "unusable.json", unusable)
+        return encoded
 
     def _write_part(self, pairs: Sequence[Encoded]) -> None:
         if not pairs:
@@ -118,21 +115,21 @@ class Cache:
 
     @torch.no_grad()
     def _pooled(self, trees: Iterable[Sequence[Tree]]) -> Iterator[Tensor]:
-        """The features of each branch, in order, [branches of a batch, hidden] at a time."""
+        """Yield the features of each branch, in order, [branches of a batch, hidden] at a time."""
         device = next(self.model.parameters()).device
-        for batch in batches(trees, lambda some: sum(tree.tokens for tree in some), self._config.max_tokens):
+        for batch in token_batches(trees, lambda some: sum(tree.tokens for tree in some), self._config.max_tokens):
             flat = [tree for some in batch for tree in some]
             yield self.model.features(pack(flat, self.model.backbone).to(device)).to("cpu", self._dtype)
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("pairs-*.safetensors"))
 
-    def pairs(self) -> "Pairs":
-        """All pairs that are there, in memory."""
-        return Pairs.load(self._parts())
+    def pairs(self) -> "PairFeatures":
+        """Load the features of all pairs into memory."""
+        return PairFeatures.load(self._parts())
 
     def add_items(self, path: Path) -> Path:
-        """The features of an items file, computed on first use; an item without any says why in `problems`."""
+        """Compute the features of an items file on first use; `problems` has the reason of an item without any."""
         target = self.folder / f"items-{path.stem}.safetensors"
         if target.exists():
             return target
@@ -161,10 +158,10 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Features of pairs with what their loss needs; `at` says where a pair stands."""
+class PairFeatures:
+    """Features of pairs, with the columns that their loss needs; `index` maps a pair's id to its row."""
 
-    at: dict[str, int]
+    index: dict[str, int]
     chosen: Tensor
     rejected: Tensor
     lengths: Tensor
@@ -172,8 +169,8 @@ class Pairs:
     tie: Tensor
 
     @classmethod
-    def load(cls, parts: Sequence[Path]) -> "Pairs":
-        """All parts as one."""
+    def load(cls, parts: Sequence[Path]) -> "PairFeatures":
+        """Load all parts as one."""
         names = [name for path in parts for name in _names(path)]
         columns = {
             name: torch.cat([_tensor(path, name) for path in parts])
@@ -183,7 +180,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Replies:
+class ReplyFeatures:
     """Features of an items file: one row for each reply, with the name of its item."""
 
     benchmark: str
@@ -192,8 +189,8 @@ class Replies:
     problems: dict[str, str]
 
     @classmethod
-    def load(cls, path: Path) -> "Replies":
-        """A file that `Cache.add_items` wrote."""
+    def load(cls, path: Path) -> "ReplyFeatures":
+        """Load a file that `FeatureCache.add_items` wrote."""
         facts = _metadata(path)
         return cls(facts["benchmark"], _names(path), _tensor(path, "replies"), json.loads(facts["problems"]))
 
@@ -218,25 +215,9 @@ def _tensor(path: Path, name: str) -> Tensor:
         return tensor
 
 
-def _source(model: str, root: Path) -> str:
-    """The checkpoint's directory or id; `tiny/KIND` is built beside the features, with seed 0."""
-    if not model.startswith("tiny/"):
-        return model
-    built = root / model.replace("/", "-")
-    if not (built / "config.json").exists():
-        tiny_models.save(model.removeprefix("tiny/"), built)
-    return str(built)
-
-
 def _weights(source: str) -> Any:
-    """What tells one set of weights from another: their hashes, or the commit of the Hub's snapshot."""
+    """Identify the weights: by their hashes, or by the commit of the Hub's snapshot."""
     if Path(source).is_dir():
         return [[path.name, hash_file(path)] for path in sorted(Path(source).glob("*.safetensors"))]
     found = cached_file(source, "config.json")
     return Path(found).parent.name if found else source
-
-
-def pair_ids(mix: MixReader) -> list[str]:
-    """The mix's pairs in order; nothing else of them is read."""
-    shards = sorted(mix.directory.glob("shard-*.parquet"))
-    return [name for path in shards for name in pq.read_table(path, columns=["pair_id"])["pair_id"].to_pylist()]

@@ -1,21 +1,19 @@
-"""FLOPs of a training step by formula: what the maths needs, so that MFU rewards neither recomputing nor padding.
+"""FLOPs of a training step by formula, so that MFU rewards neither recomputing nor padding.
 
-A multiplication and an addition are two. Weights are those of the linear layers and patch convolutions, so one
-formula serves GLU and plain MLPs, grouped heads and any merger. Embedding, norms and the reward head (it sees two
-vectors a pair) are left out: below a thousandth.
+A multiplication and an addition count as two. Weights are those of the linear layers and patch convolutions, so
+one formula serves GLU and plain MLPs, grouped heads and any merger. Embedding, norms and the reward head (two
+vectors per pair) are left out: together they are below a thousandth.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
+from trainer.backbones import Backbone
 from trainer.batch import Batch
-
-if TYPE_CHECKING:
-    from trainer.backbones import Backbone
 
 PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100": 312e12, "A800": 312e12,
          "L40S": 362e12, "RTX 4090": 165e12}  # fmt: skip
@@ -25,7 +23,7 @@ PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100"
 class Forward:
     """FLOPs of one forward pass: matrices times activations, and attention's two products.
 
-    `merger` takes patches into the language model's space; it is trained also when the tower is frozen."""
+    `merger` maps patches into the language model's space; it is trained even if the tower is frozen."""
 
     text_linear: int
     text_attention: int
@@ -35,21 +33,21 @@ class Forward:
 
 
 def peak_flops(device: str) -> float | None:
-    """Dense bf16 FLOPs a second of a device by its name; None where unknown, as for a CPU."""
+    """Look up the dense bf16 FLOPs per second of a device by its name; None if unknown, as for a CPU."""
     return next((peak for name, peak in PEAKS.items() if name in device), None)
 
 
-def step_flops(batch: Batch, backbone: "Backbone", trained_vision: bool) -> int:
-    """FLOPs of forward and backward: three times the forward, once for a frozen vision tower.
+def step_flops(batch: Batch, backbone: Backbone, trained_vision: bool) -> int:
+    """Count the FLOPs of forward and backward: three times the forward, but once for a frozen vision tower.
 
-    Recomputing under gradient checkpointing is not counted: MFU is about the model's FLOPs."""
+    Recomputing under gradient checkpointing is not counted: MFU is defined by the model's own FLOPs."""
     cost = forward_flops(batch, backbone)
     tower = cost.tower_linear + cost.tower_attention
     return 3 * (cost.text_linear + cost.text_attention + cost.merger) + (3 if trained_vision else 1) * tower
 
 
-def forward_flops(batch: Batch, backbone: "Backbone") -> Forward:
-    """FLOPs of one forward pass of the batch's real tokens, each shared one once."""
+def forward_flops(batch: Batch, backbone: Backbone) -> Forward:
+    """Count the FLOPs of one forward pass of the batch's real tokens, each shared token once."""
     module: Any = backbone.module
     text: Any = getattr(module, "language_model", module)
     width = text.config.num_attention_heads * _head_dim(text.config)
@@ -67,7 +65,7 @@ def _head_dim(config: Any) -> int:
 
 
 def weights(module: nn.Module) -> int:
-    """Elements of the matrices below a module, by shape: ZeRO-3 leaves the parameters themselves empty."""
+    """Count the elements of the matrices inside a module, by shape: under ZeRO-3 the parameters are empty."""
     return sum(map(_matrix, module.modules()))
 
 
@@ -80,7 +78,7 @@ def _matrix(module: nn.Module) -> int:
 
 
 def causal_pairs(batch: Batch) -> int:
-    """How many (query, key) pairs the attention of a layer has: c(P + A) + c(P + B) - c(P) for a shared pair."""
+    """Count the (query, key) pairs of a layer's attention: c(P + A) + c(P + B) - c(P) for a shared pair."""
     if batch.plan is not None:
         return sum(_causal(segment.queries, segment.prefix) for segment in batch.plan.segments)
     assert batch.attention_mask is not None, "a batch is packed or padded"
@@ -92,7 +90,7 @@ def _causal(queries: int, before: int) -> int:
 
 
 def _tiles(module: Any, batch: Batch) -> dict[str, int]:
-    """InternVL: every tile has as many patches, a class token, and full attention."""
+    """InternVL: every tile has the same number of patches, a class token, and full attention."""
     if "pixel_values" not in batch.media:
         return {}
     config = module.config.vision_config
@@ -108,7 +106,7 @@ def _tiles(module: Any, batch: Batch) -> dict[str, int]:
 
 
 def _patches(visual: Any, batch: Batch) -> dict[str, int]:
-    """Qwen-VL: any grid of patches; frames attend alone, in windows where the config says so."""
+    """Qwen-VL: any grid of patches; each frame attends to itself, in windows if the config has them."""
     grids = [grid for name in ("image_grid_thw", "video_grid_thw") for grid in batch.media.get(name, ())]
     frames = [(int(height), int(width)) for time, height, width in grids for _ in range(int(time))]
     patches = sum(height * width for height, width in frames)
@@ -125,7 +123,7 @@ def _patches(visual: Any, batch: Batch) -> dict[str, int]:
 
 
 def window_pairs(frames: Iterable[tuple[int, int]], config: Any) -> int:
-    """(query, key) pairs of a layer with windows: the last window of a row or column has what is left."""
+    """Count the (query, key) pairs of a layer with windows; the last window of a row or column may be smaller."""
     edge = getattr(config, "window_size", 0) // config.patch_size  # in patches
     return sum(_squares(height, edge) * _squares(width, edge) for height, width in frames) if edge else 0
 

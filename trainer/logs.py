@@ -1,4 +1,4 @@
-"""What a run says: talk on stderr, metrics as JSON lines and TensorBoard. Rank 0 only."""
+"""The output of a run: messages on stderr, metrics as JSON lines and TensorBoard. Rank 0 only."""
 
 import json
 import math
@@ -11,29 +11,29 @@ from typing import Any, Self
 from curate.errors import CurateError
 from curate.workspace import atomic
 
-TELL_EVERY = 2.0  # seconds between lines about steps
-TOLD = ("loss", "accuracy", "lr", "grad_norm", "pairs_per_s", "tokens_per_s", "mfu")
+LOG_SECONDS = 2.0  # seconds between lines about steps
+LOGGED = ("loss", "accuracy", "lr", "grad_norm", "pairs_per_s", "tokens_per_s", "mfu")
 
 
 def say(text: str) -> None:
-    """One line for people."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the trainer's one way to talk
+    """Print one line for people, on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the trainer's only print
 
 
 def fail(error: CurateError) -> int:
-    """The error in one line, then what to do next; the exit code of a user's error."""
+    """Print the error in one line, then its hint; returns the exit code of a user's error."""
     say(f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else ""))
     return 1
 
 
 class Metrics:
-    """metrics.jsonl and TensorBoard files of a run directory, continued after `step`; silent unless `active`.
+    """Writes metrics.jsonl and TensorBoard files of a run directory, from after `step` on, if it is `active`.
 
-    Rows that a killed run wrote beyond its last checkpoint are taken out: every step stands there once.
+    Rows that a killed run wrote after its last checkpoint are removed, so that every step is there once.
     """
 
     def __init__(self, run: Path, step: int, *, active: bool) -> None:
-        self._active, self._told = active, 0.0
+        self._active, self._logged_at = active, 0.0
         if active:
             from torch.utils.tensorboard import SummaryWriter  # here: `fail` has to be quick
 
@@ -50,15 +50,15 @@ class Metrics:
             self._board.close()
 
     def step(self, row: Mapping[str, Any], done: float) -> None:
-        """The row of a training step; `done` is the share of the run that lies behind."""
+        """Write the row of a training step; `done` is the finished share of the run."""
         self._write(row, "train")
-        if self._active and (done >= 1 or time.monotonic() - self._told > TELL_EVERY):
-            self._told = time.monotonic()
-            numbers = " ".join(f"{name} {_short(row[name])}" for name in TOLD if row[name] is not None)
+        if self._active and (done >= 1 or time.monotonic() - self._logged_at > LOG_SECONDS):
+            self._logged_at = time.monotonic()
+            numbers = " ".join(f"{name} {_short(row[name])}" for name in LOGGED if row[name] is not None)
             say(f"step {row['step']:,} ({done:.0%}): {numbers}")
 
     def evaluation(self, row: Mapping[str, Any]) -> None:
-        """The row of an evaluation on one set."""
+        """Write the row of an evaluation on one set."""
         self._write(row, f"eval/{row['eval']}")
         if self._active:
             say(f"step {row['step']:,}: {row['eval']} accuracy {row['accuracy']:.4f} ({row['pairs']:,} pairs)")
@@ -102,13 +102,13 @@ def _scalars(row: Mapping[str, Any], prefix: str) -> list[tuple[str, float]]:
 
 
 class Clock:
-    """Seconds since it was last read."""
+    """Measures the seconds between calls of `lap`."""
 
     def __init__(self) -> None:
         self._last = time.perf_counter()
 
     def lap(self) -> float:
-        """Seconds since the last lap, at least a microsecond."""
+        """The seconds since the last call, at least a microsecond."""
         now = time.perf_counter()
         seconds, self._last = max(now - self._last, 1e-6), now
         return seconds

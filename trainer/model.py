@@ -1,8 +1,8 @@
-"""The reward model: a backbone without lm_head and a small head that reads the last real token of every branch.
+"""The reward model: a backbone without lm_head, and a small head that reads the last real token of every branch.
 
 A saved model is one directory: the backbone as transformers saves it (with LoRA: its adapter, and the name of the
-base), `head.safetensors`, `reward_config.json`, and the tokenizer and processor files of the source checkpoint, so
-that the directory alone can score.
+base), `head.safetensors`, `reward_config.json`, and the tokenizer and processor files of the source checkpoint.
+Scoring needs nothing else (with LoRA: the base).
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from torch.nn import functional
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.utils import cached_file
 
+from curate import config
 from curate.errors import TrainError
 from trainer import adapters
 from trainer.backbones import Backbone, quiet
@@ -43,7 +44,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Fp32Linear(nn.Module):
-    """A linear layer that computes in fp32 whatever its input, autocast, or an engine that recast its weights."""
+    """A linear layer that computes in fp32 whatever its input, autocast, or an engine that recasts its weights."""
 
     def __init__(self, fan_in: int, fan_out: int, *, bias: bool, std: float) -> None:
         super().__init__()
@@ -51,27 +52,27 @@ class Fp32Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(fan_out, dtype=torch.float32)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[.., fan_in] -> fp32 [.., fan_out]."""
+        """Apply the layer: [.., fan_in] -> fp32 [.., fan_out]."""
         with torch.autocast(x.device.type, enabled=False):
             bias = None if self.bias is None else self.bias.float()
             return functional.linear(x.float(), self.weight.float(), bias)
 
 
 class RewardHead(nn.Module):
-    """`config.layers` linear layers with an activation between them; dropout before each, as in MM-RLHF's head."""
+    """Linear layers with an activation between them, and dropout before each, as in MM-RLHF's head."""
 
-    def __init__(self, hidden_size: int, config: HeadConfig) -> None:
+    def __init__(self, hidden_size: int, head_config: HeadConfig) -> None:
         super().__init__()
-        widths = [hidden_size, *[config.width or hidden_size] * (config.layers - 1), 1]
+        inner = hidden_size if head_config.width is None else head_config.width
         self.layers = nn.ModuleList(
-            Fp32Linear(fan_in, fan_out, bias=config.bias, std=config.init_std or (fan_in + 1) ** -0.5)
-            for fan_in, fan_out in pairwise(widths)
+            Fp32Linear(fan_in, fan_out, bias=head_config.bias, std=_init_std(head_config, fan_in))
+            for fan_in, fan_out in pairwise([hidden_size, *[inner] * (head_config.layers - 1), 1])
         )
-        self.activation = ACTIVATIONS[config.activation]
-        self.dropout = config.dropout
+        self.activation = ACTIVATIONS[head_config.activation]
+        self.dropout = head_config.dropout
 
     def forward(self, features: Tensor) -> Tensor:
-        """[S, hidden] -> fp32 [S]."""
+        """Compute scores from features: [S, hidden] -> fp32 [S]."""
         x = features.float()
         for number, layer in enumerate(self.layers):
             x = self.activation(x) if number else x
@@ -79,8 +80,12 @@ class RewardHead(nn.Module):
         return x.squeeze(-1)
 
 
+def _init_std(head_config: HeadConfig, fan_in: int) -> float:
+    return (fan_in + 1) ** -0.5 if head_config.init_std is None else head_config.init_std
+
+
 class RewardModel(nn.Module):
-    """Scores of branches. `backbone` says what the base model is; its module is registered as `base`."""
+    """Scores branches. `backbone` describes the base model, whose module is registered as `base`."""
 
     def __init__(
         self,
@@ -97,11 +102,11 @@ class RewardModel(nn.Module):
         self.base, self.head = backbone.module, head
 
     def features(self, batch: Batch) -> Tensor:
-        """The last hidden state at each branch's last real token: fp32 [S, hidden]."""
+        """Compute the last hidden state at each branch's last real token: fp32 [S, hidden]."""
         return self.backbone.hidden(batch).flatten(0, 1)[batch.pool].float()
 
     def forward(self, batch: Batch) -> Tensor:
-        """The score of each branch: fp32 [S]."""
+        """Compute the score of each branch: fp32 [S]."""
         scores: Tensor = self.head(self.features(batch))
         return scores
 
@@ -112,7 +117,7 @@ class RewardModel(nn.Module):
         enable({"use_reentrant": False})
 
     def merge_lora(self) -> "RewardModel":
-        """Fold the adapters into the base weights, in place: the same scores, and saved as a whole checkpoint."""
+        """Add the adapters to the base weights, in place: the scores stay, and the model is saved as a whole."""
         if self.lora is not None:
             adapters.merge(self.base)
             self.lora = None
@@ -126,8 +131,8 @@ class RewardModel(nn.Module):
     ) -> Path:
         """Write everything that scoring needs into a directory.
 
-        `state_dict` stands for the model's own (ZeRO-3 gathers it; its head is written in fp32). `encoder` is kept
-        in reward_config.json: how the dialogues were encoded in training.
+        `state_dict` replaces the model's own (ZeRO-3 gathers it; its head is written in fp32). `encoder` is how
+        dialogues were encoded in training; it is kept in reward_config.json.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -159,25 +164,27 @@ class RewardModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, dtype: torch.dtype = torch.float32) -> "RewardModel":
-        """The model that `save_pretrained` wrote, with its backbone in `dtype`, in eval mode.
+        """Load the model that `save_pretrained` wrote, with its backbone in `dtype`, in eval mode.
 
-        Raises TrainError where the directory is none, or its head is missing or of another shape.
+        Raises TrainError if the directory holds no reward model, or its head is missing or of another shape, and
+        ConfigError if its reward_config.json is not what was written.
         """
         directory = Path(directory)
         facts = read_facts(directory)
-        head_config, lora = HeadConfig(**facts["head"]), facts["lora"]
+        where = f"{directory / CONFIG_FILE}: $"
+        head_config: HeadConfig = config.build(facts["head"], HeadConfig, f"{where}.head")
+        lora: LoraConfig | None = config.build(facts["lora"], LoraConfig | None, f"{where}.lora")
         if lora is None:
             backbone = Backbone.load(directory, dtype)
         else:
             adapters.check_peft()
-            lora = LoraConfig(**lora)
-            backbone = Backbone.load(_base(facts["base"], directory), dtype)
+            backbone = Backbone.load(adapter_base(directory), dtype)
             adapters.add(backbone, lora)
             saved = directory / adapters.FILE
             adapters.load(backbone.module, _read(saved), saved)
         head = RewardHead(backbone.hidden_size, head_config)
         _load_head(head, directory)
-        _as_the_engine_wants(head, dtype)
+        _cast_for_zero3(head, dtype)
         return cls(backbone, head, head_config, source=str(directory), lora=lora).eval()
 
 
@@ -190,9 +197,9 @@ def build(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
 ) -> RewardModel:
-    """A reward model to train, from a checkpoint directory or Hub id; head and adapters are drawn from the seed.
+    """Build a reward model to train from a checkpoint directory or Hub id; the seed draws head and adapters.
 
-    With LoRA only the adapters and the head are trained, so the tower must stay frozen: TrainError otherwise.
+    With LoRA only the adapters and the head are trained. Raises TrainError for LoRA with `freeze_vision` false.
     """
     if lora is not None and not freeze_vision:
         raise TrainError("lora", "freeze_vision is false", "true: LoRA trains adapters of the language model only")
@@ -207,27 +214,41 @@ def build(
         if lora is not None:
             adapters.add(backbone, lora)
         drawn = RewardHead(backbone.hidden_size, head)
-    _as_the_engine_wants(drawn, dtype)
+    _cast_for_zero3(drawn, dtype)
     return RewardModel(backbone, drawn, head, source=str(model), lora=lora).train()
 
 
 def read_facts(directory: str | Path) -> dict[str, Any]:
-    """reward_config.json of a saved model. Raises TrainError where there is none."""
+    """Read reward_config.json of a saved model. Raises TrainError if it is missing or is not one."""
     path = Path(directory) / CONFIG_FILE
     try:
         facts: dict[str, Any] = json.loads(path.read_text())
     except OSError:
-        raise TrainError(
-            str(directory), f"no {CONFIG_FILE}", "a reward model", "a run writes one into its best/ and final/"
-        ) from None
+        inside = sorted(str(found.parent) for found in Path(directory).glob(f"*/{CONFIG_FILE}"))
+        hint = f"did you mean {' or '.join(inside)}?" if inside else "a run writes one into its best/ and final/"
+        raise TrainError(str(directory), f"no {CONFIG_FILE}", "a reward model", hint) from None
     except ValueError as error:
         raise TrainError(str(path), f"not JSON: {error}", "what save_pretrained wrote") from None
+    lacking = [key for key in ("head", "base", "lora", "encoder") if key not in facts]
+    if lacking:
+        raise TrainError(str(path), f"no {', '.join(lacking)}", "what save_pretrained wrote")
     return facts
 
 
-def _as_the_engine_wants(head: RewardHead, dtype: torch.dtype) -> None:
-    """ZeRO-3 holds all weights in one buffer of one type; the head still computes in fp32, and its optimizer's
-    copy is fp32."""
+def adapter_base(directory: Path) -> str:
+    """The checkpoint that a saved LoRA model's adapter was trained on. Raises TrainError if it is gone."""
+    base = str(read_facts(directory)["base"])
+    if Path(base).is_absolute() and not Path(base).exists():
+        raise TrainError(
+            str(directory), f"its base model {base} is gone", "the checkpoint that the adapter was trained on",
+            f"set `base` in {CONFIG_FILE}",
+        )  # fmt: skip
+    return base
+
+
+def _cast_for_zero3(head: RewardHead, dtype: torch.dtype) -> None:
+    """Cast the head under ZeRO-3, which holds all weights in one buffer of one dtype; the head still computes in
+    fp32, and its optimizer's copy is fp32."""
     if is_deepspeed_zero3_enabled():
         head.to(dtype)
 
@@ -248,19 +269,10 @@ def _copy_processor(source: str, directory: Path) -> None:
             shutil.copyfile(found, directory / name)
 
 
-def _base(base: str, directory: Path) -> str:
-    if Path(base).is_absolute() and not Path(base).exists():
-        raise TrainError(
-            str(directory), f"its base model {base} is gone", "the checkpoint that the adapter was trained on",
-            f"set `base` in {CONFIG_FILE}",
-        )  # fmt: skip
-    return base
-
-
 def _load_head(head: RewardHead, directory: Path) -> None:
     path = directory / HEAD_FILE
-    saved, wanted = _read(path), head.state_dict()
-    shapes, expected = ({name: tuple(t.shape) for name, t in state.items()} for state in (saved, wanted))
+    saved, drawn = _read(path), head.state_dict()
+    shapes, expected = ({name: tuple(t.shape) for name, t in state.items()} for state in (saved, drawn))
     if shapes != expected:
         raise TrainError(str(path), f"head of shape {_shape(shapes)}", f"{_shape(expected)} as {CONFIG_FILE} says")
     head.load_state_dict(saved)

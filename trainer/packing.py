@@ -1,33 +1,33 @@
-"""Pairs as trees that share their prompt, many of them in one row; the plain padded layout for comparison."""
+"""Packs trees that share their prompts into one row; the plain padded layout is there for comparison."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad as pad_end
 
+from trainer.backbones import Backbone
 from trainer.batch import Batch, Tree
 from trainer.positions import positions
 from trainer.prefix_attention import Segment, plan
 
-if TYPE_CHECKING:
-    from trainer.backbones import Backbone
+T = TypeVar("T")
 
 
 def common_prefix(*branches: Tensor) -> int:
-    """Tokens that all branches begin with: at most all but the last token of the shortest."""
+    """Count the tokens that all branches begin with, at most all but the last token of the shortest."""
     most = min(map(len, branches)) - 1
     same = torch.stack([branch[:most] == branches[0][:most] for branch in branches]).all(0)
     return most if bool(same.all()) else int(same.int().argmin())
 
 
-def tree(branches: Sequence[Tensor], media: Mapping[str, Tensor], media_end: int = 0) -> Tree | None:
-    """The tree of whole token sequences, or None if what they share ends before the last media token does.
+def make_tree(branches: Sequence[Tensor], media: Mapping[str, Tensor], media_end: int = 0) -> Tree | None:
+    """Make a tree of whole token sequences; None if their common prefix does not hold all media tokens.
 
-    `media_end` counts the tokens up to that one. Prefixes are found in tokens, not in text: a merge across the
-    seam of prompt and reply can make the last tokens of a prompt differ."""
+    `media_end` counts the tokens up to and with the last media token. Prefixes are found in tokens, not in text: a
+    merge across the border of prompt and reply can make the last tokens of a prompt differ."""
     shared = common_prefix(*branches) if len(branches) > 1 else 0
     if len(branches) > 1 and shared < media_end:
         return None
@@ -35,9 +35,9 @@ def tree(branches: Sequence[Tensor], media: Mapping[str, Tensor], media_end: int
 
 
 def pack_sizes(tokens: Sequence[int], budget: int) -> list[list[int]]:
-    """Bins of positions with at most `budget` tokens each, best fit from the largest on; all in ascending order.
+    """Fill bins of at most `budget` tokens, best fit from the largest on; bins hold ascending positions.
 
-    Raises ValueError for a size over the budget."""
+    Raises ValueError if one size is over the budget."""
     if max(tokens, default=0) > budget:
         raise ValueError(f"{max(tokens)} tokens do not fit a budget of {budget}")
     bins: list[list[int]] = []
@@ -52,15 +52,30 @@ def pack_sizes(tokens: Sequence[int], budget: int) -> list[list[int]]:
     return sorted(sorted(each) for each in bins)
 
 
-def pack(
-    trees: Sequence[Tree], backbone: "Backbone", *, share: bool = True, dummy_image: Tree | None = None
-) -> Batch:
-    """All trees in one row. With `share` a prefix and its media are there once, else once for every branch.
+def token_batches(values: Iterable[T], tokens: Callable[[T], int], budget: int) -> Iterator[list[T]]:
+    """Yield consecutive values of at most `budget` tokens together; a larger value is alone in its batch."""
+    batch: list[T] = []
+    total = 0
+    for value in values:
+        size = tokens(value)
+        if batch and total + size > budget:
+            yield batch
+            batch, total = [], 0
+        batch.append(value)
+        total += size
+    if batch:
+        yield batch
 
-    `dummy_image` is appended when no tree has media, as a segment that nothing sees and nothing is pooled from:
-    all ranks must run the same modules in the same order, or ZeRO-3 hangs."""
-    shown = list(trees) if share else _alone(trees)
-    row = _with_media(shown, dummy_image)
+
+def pack(
+    trees: Sequence[Tree], backbone: Backbone, *, share: bool = True, dummy_image: Tree | None = None
+) -> Batch:
+    """Pack all trees into one row. With `share` a prefix and its media are there once, else once per branch.
+
+    `dummy_image` is appended if no tree has media, as a segment that no other attends to and no score is read
+    from: all ranks must run the same modules in the same order, or ZeRO-3 hangs."""
+    real = list(trees) if share else _unshared(trees)
+    row = _with_media(real, dummy_image)
     segments: list[Segment] = []
     for each in row:
         owner = len(segments)
@@ -73,14 +88,14 @@ def pack(
         position_ids=_rows([places[:, None] for _, places in pieces]),
         attention_mask=None,
         plan=plan(segments),
-        pool=ends[: sum(len(each.ids) for each in shown)],
-        media=_joined(row),
-        tokens=sum(each.tokens for each in shown),
-        unshared_tokens=sum(each.unshared_tokens for each in shown),
+        pool=ends[: sum(len(each.ids) for each in real)],
+        media=_media(row),
+        tokens=sum(each.tokens for each in real),
+        unshared_tokens=sum(each.unshared_tokens for each in real),
     )
 
 
-def _alone(trees: Sequence[Tree]) -> list[Tree]:
+def _unshared(trees: Sequence[Tree]) -> list[Tree]:
     """Every branch as a tree of its own, each with all media."""
     return [Tree((ids,), 0, tree.media) for tree in trees for ids in tree.ids]
 
@@ -91,8 +106,8 @@ def _with_media(trees: list[Tree], dummy_image: Tree | None) -> list[Tree]:
     return [*trees, dummy_image]
 
 
-def _pieces(tree: Tree, backbone: "Backbone") -> Iterable[tuple[Tensor, Tensor]]:
-    """(ids, positions) of the first branch, then of what the others have of their own."""
+def _pieces(tree: Tree, backbone: Backbone) -> Iterable[tuple[Tensor, Tensor]]:
+    """(ids, positions) of the first branch, then of the other branches after the shared prefix."""
     for number, ids in enumerate(tree.ids):
         start = tree.shared if number else 0
         yield ids[start:], positions(backbone, ids, tree.media)[:, start:]
@@ -100,14 +115,14 @@ def _pieces(tree: Tree, backbone: "Backbone") -> Iterable[tuple[Tensor, Tensor]]
 
 def pad(
     trees: Sequence[Tree],
-    backbone: "Backbone",
+    backbone: Backbone,
     side: Literal["left", "right"] = "right",
     pad_id: int = 0,
     dummy_image: Tree | None = None,
 ) -> Batch:
-    """The plain layout: one branch a row, filled up with `pad_id`; a `dummy_image` has a row of its own."""
-    shown = _alone(trees)
-    rows = _with_media(shown, dummy_image)
+    """Lay out every branch in a row of its own, filled up with `pad_id`; a `dummy_image` has its own row too."""
+    real = _unshared(trees)
+    rows = _with_media(real, dummy_image)
     lengths = [len(row.ids[0]) for row in rows]
     longest = max(lengths)
 
@@ -121,10 +136,10 @@ def pad(
         position_ids=_rows([fill(positions(backbone, row.ids[0], row.media), 0)[:, None] for row in rows], 1),
         attention_mask=torch.stack([fill(torch.ones(length, dtype=torch.bool), 0) for length in lengths]),
         plan=None,
-        pool=(torch.arange(len(rows)) * longest + ends - 1)[: len(shown)],
-        media=_joined(rows),
-        tokens=sum(each.tokens for each in shown),
-        unshared_tokens=sum(each.tokens for each in shown),
+        pool=(torch.arange(len(rows)) * longest + ends - 1)[: len(real)],
+        media=_media(rows),
+        tokens=sum(each.tokens for each in real),
+        unshared_tokens=sum(each.tokens for each in real),
     )
 
 
@@ -134,13 +149,14 @@ def _rows(places: Sequence[Tensor], dim: int = 2) -> Tensor:
     return joined[0] if len(joined) == 1 else joined
 
 
-def _joined(trees: Sequence[Tree]) -> dict[str, Tensor]:
+def _media(trees: Sequence[Tree]) -> dict[str, Tensor]:
+    """The media tensors of all trees, joined by name."""
     names = {name: None for tree in trees for name in tree.media}
     return {name: torch.cat([tree.media[name] for tree in trees if name in tree.media]) for name in names}
 
 
-def dummy_image(backbone: "Backbone") -> Tree | None:
-    """The smallest black image as a tree of its own, for micro-batches without one; None for a text backbone."""
+def dummy_image(backbone: Backbone) -> Tree | None:
+    """Make the smallest black image as a tree, for micro-batches without images; None for a text backbone."""
     if backbone.image_token_id is None:
         return None
     module: Any = backbone.module

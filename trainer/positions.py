@@ -1,23 +1,22 @@
-"""Position ids of one unshared sequence, as its backbone wants them."""
+"""Position ids of one unshared sequence, as its backbone expects them."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from trainer.backbones import Backbone
+from trainer.backbones import Backbone
 
 GRIDS = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
 
 
-def positions(backbone: "Backbone", ids: Tensor, media: Mapping[str, Tensor]) -> Tensor:
-    """int64 [1, T] for a text backbone; [4, T] for Qwen-VL: the place in the sequence, then time, height, width.
+def positions(backbone: Backbone, ids: Tensor, media: Mapping[str, Tensor]) -> Tensor:
+    """Compute position ids of a sequence: int64 [1, T] for text and InternVL backbones, [4, T] for Qwen-VL.
 
-    The fourth row is what keeps upstream from attending across samples of a packed row: with three it would take
-    all of the row for one sequence. Positions come from upstream's own `get_rope_index`, given the kind of every
-    token: without it Qwen2.5-VL silently counts in one dimension.
+    The four rows are the index in the sequence, then time, height and width. Without the first, upstream would
+    take all of a packed row for one sequence and attend across samples. The others come from upstream's own
+    `get_rope_index`, given the kind of every token: without the kinds Qwen2.5-VL silently counts in one dimension.
     """
     place = torch.arange(len(ids))
     if backbone.kind in ("text", "internvl"):

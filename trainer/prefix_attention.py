@@ -1,9 +1,9 @@
-"""Attention over a packed row of trees: every reply sees its own prompt and itself, and nothing else.
+"""Attention over a packed row of trees: every reply attends to its own prompt and to itself, and to nothing else.
 
-Two implementations of one plan: `curate_tree`, an SDPA call for each segment, on any device; `curate_varlen`, one
-variable-length call with fewer queries than keys over gathered keys and values, on CUDA in half precision. Both
-are registered with transformers. The plan reaches every layer as the forward keyword `plan`; without one both are
-plain SDPA with the mask they are given.
+There are two implementations of a plan: `curate_tree` makes an SDPA call for each segment, on any device;
+`curate_varlen` makes one variable-length call over gathered keys and values, on CUDA in half precision. Both are
+registered with transformers. The plan reaches every layer as the forward keyword `plan`; without a plan both are
+plain SDPA with the mask that they get.
 """
 
 import inspect
@@ -29,7 +29,7 @@ Kernel = Callable[[Tensor, Tensor, Tensor, "Lengths", float | None, bool], Tenso
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`queries` tokens of the row in a run; keys: the first `prefix` tokens of segment `owner`, then its own."""
+    """`queries` consecutive tokens of the row; its keys are the first `prefix` tokens of `owner`, then its own."""
 
     queries: int
     prefix: int = 0
@@ -38,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Where segments begin among the queries and the keys (int32 [segments + 1]), and the longest of each."""
+    """Where segments begin in the queries and in the keys (int32 [segments + 1]), and the longest of each."""
 
     cu_q: Tensor
     cu_k: Tensor
@@ -50,21 +50,21 @@ class Lengths:
 class Plan:
     """Segment s: queries cu_q[s]:cu_q[s+1] of the row against keys gather[cu_k[s]:cu_k[s+1]].
 
-    Causal, aligned at the last key. `gather` is int64 over positions of the row, None where it would be all of
-    them in order. `segments` say the same for code that runs on the host."""
+    Causal, aligned at the last key. `gather` is int64 over positions of the row, None if it would be all of them
+    in order. `segments` is the same for code that runs on the host."""
 
     segments: tuple[Segment, ...]
     lengths: Lengths
     gather: Tensor | None
 
     def to(self, device: torch.device | str) -> "Plan":
-        """The same plan with its tensors on a device."""
+        """Copy the plan's tensors to a device."""
         lengths = replace(self.lengths, cu_q=self.lengths.cu_q.to(device), cu_k=self.lengths.cu_k.to(device))
         return replace(self, lengths=lengths, gather=None if self.gather is None else self.gather.to(device))
 
 
 def plan(segments: Sequence[Segment]) -> Plan:
-    """The plan of a row that is these segments in order."""
+    """Plan the attention of a row that consists of these segments in order."""
     queries = [segment.queries for segment in segments]
     keys = [segment.prefix + segment.queries for segment in segments]
     starts = list(accumulate(queries, initial=0))
@@ -80,10 +80,10 @@ def plan(segments: Sequence[Segment]) -> Plan:
 
 
 def install(module: nn.Module) -> str:
-    """Let a transformers base model attend by plans; the vision tower keeps SDPA or gets the fastest kernel here.
+    """Make a transformers base model attend by plans; its vision tower gets the fastest kernel that is installed.
 
-    Returns the name of the implementation. Raises TrainError for a model with sliding windows, which plans do not
-    know, or attention dropout: a shared prefix would see one dropout mask where two forwards see two."""
+    Returns the name of the implementation. Raises TrainError for a model with sliding windows, which plans cannot
+    express, or with attention dropout: a shared prefix would get one dropout mask where two forwards get two."""
     config: Any = module.config
     text = getattr(config, "text_config", config)
     _check(text)
@@ -113,7 +113,7 @@ def _check(text: Any) -> None:
 
 
 def _mask(*, attention_mask: Tensor | None = None, **arguments: Any) -> Tensor | None:
-    """Padded batches get SDPA's mask; a packed row none: upstream would build one of T x T from its positions."""
+    """Padded batches get SDPA's mask; a packed row gets none: upstream would build one of T x T from positions."""
     return None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **arguments)
 
 
@@ -127,9 +127,9 @@ def tree_attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """SDPA for each segment of the plan. query [1, H, T, D], key and value [1, Hkv, T, D] -> [1, T, H, D].
+    """Attend with one SDPA call per segment: query [1, H, T, D], key and value [1, Hkv, T, D] -> [1, T, H, D].
 
-    The backward of `split` is one concatenation; slices of the row would each cost a row of zeros."""
+    The backward pass of `split` is one concatenation; slices of the row would each cost a row of zeros."""
     if plan is None:
         return _sdpa(module, query, key, value, attention_mask, scaling=scaling, **options)
     lengths = [segment.queries for segment in plan.segments]
@@ -146,7 +146,7 @@ def tree_attention(
 
 
 def _sdpa(*arguments: Any, **options: Any) -> tuple[Tensor, None]:
-    """transformers' own SDPA, which knows where grouped heads must be repeated; causal without a mask."""
+    """transformers' own SDPA, which repeats grouped heads where it must; causal without a mask."""
     return cast(tuple[Tensor, None], sdpa_attention_forward(*arguments, **options))
 
 
@@ -160,7 +160,7 @@ def varlen_attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """One variable-length call for the whole plan; what the kernel cannot take goes to `tree_attention`."""
+    """Attend with one variable-length call for the whole plan; `tree_attention` does what the kernel cannot."""
     kernel = varlen_kernel()
     if plan is None or kernel is None or not _half_on_cuda(query):
         return tree_attention(module, query, key, value, attention_mask, plan, scaling, **options)
@@ -170,7 +170,7 @@ def varlen_attention(
 def by_lengths(
     kernel: Kernel, query: Tensor, key: Tensor, value: Tensor, plan: Plan, scaling: float | None
 ) -> Tensor:
-    """The plan as one call of a kernel: shapes as in `tree_attention`."""
+    """Carry out a plan in one call of a kernel; shapes as in `tree_attention`."""
     q, k, v = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     if plan.gather is not None:
         k, v = k.index_select(0, plan.gather), v.index_select(0, plan.gather)
@@ -189,9 +189,9 @@ def vision_attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """All windows of a vision tower in one call: with SDPA upstream makes one a window, hundreds of them a layer.
+    """Attend in all windows of a vision tower in one call; with SDPA upstream makes hundreds of calls per layer.
 
-    transformers hands over the whole row and its boundaries because the registered name has "flash" in it."""
+    transformers passes the whole row and its boundaries because the registered name has "flash" in it."""
     kernel = varlen_kernel()
     if kernel is None or not _half_on_cuda(query):
         lengths = cu_seq_lens_q.diff().tolist()
@@ -211,7 +211,7 @@ def _half_on_cuda(tensor: Tensor) -> bool:
 
 @cache
 def varlen_kernel() -> Kernel | None:
-    """The variable-length kernel that is installed: core torch's, else flash-attn's, else None."""
+    """Find the variable-length kernel that is installed: core torch's, else flash-attn's, else None."""
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:

@@ -1,8 +1,8 @@
-"""Score every reply to every item of a benchmark: `python -m trainer.score MODEL ITEMS... --out DIR`.
+"""Score every reply to every item of an eval set: `python -m trainer.score MODEL ITEMS... --out DIR`.
 
-Each items file (curate.evalsets.itemfile) gives DIR/<its stem>.jsonl, a score file in curate's own format, there
-once it is whole. Until then its lines are in DIR/<its stem>.jsonl.part, and the same command continues from them.
-An item that can not be scored (too long, media missing or refused) gets a line that says why: none vanishes.
+Each items file (curate.evalsets.itemfile) gives DIR/<its stem>.jsonl, a score file in curate's own format, which
+is there once it is whole. Until then its lines are in DIR/<its stem>.jsonl.part, and the same command continues
+from them. An item that cannot be scored (too long, media missing or refused) gets a line with the reason.
 """
 
 import argparse
@@ -13,11 +13,12 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -29,85 +30,69 @@ from trainer.encode import Encoder
 from trainer.logs import fail, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
-from trainer.packing import pack
+from trainer.packing import pack, token_batches
 
-T = TypeVar("T")
-EVERY = 5.0  # seconds between lines that say how far it is
+REPORT_SECONDS = 5.0  # between lines about progress
 
 
-class Verdict(NamedTuple):
-    """An item with the scores of its replies, or with the reason why it has none."""
+class ItemScores(NamedTuple):
+    """The scores of an item's replies, or the reason why it has none."""
 
     item: str
     scores: Sequence[float]
     problem: str | None = None
 
 
-class _Encoded(NamedTuple):
+class _EncodedItem(NamedTuple):
     item: str
     trees: tuple[Tree, ...]
     problem: str | None
 
+    @property
+    def tokens(self) -> int:
+        return sum(tree.tokens for tree in self.trees)
 
-def batches(values: Iterable[T], tokens: Callable[[T], int], budget: int) -> Iterator[list[T]]:
-    """Consecutive values of at most `budget` tokens together; one that is larger is alone."""
-    held: list[T] = []
-    total = 0
-    for value in values:
-        size = tokens(value)
-        if held and total + size > budget:
-            yield held
-            held, total = [], 0
-        held.append(value)
-        total += size
-    if held:
-        yield held
+    @property
+    def replies(self) -> int:
+        return sum(len(tree.ids) for tree in self.trees)
 
 
 @torch.no_grad()
-def score(model: RewardModel, trees: Sequence[Tree]) -> list[list[float]]:
-    """The fp32 score of each branch of each tree, from one forward pass."""
-    device = next(model.parameters()).device
-    flat = iter(model(pack(trees, model.backbone).to(device)).tolist())
-    return [[next(flat) for _ in tree.ids] for tree in trees]
-
-
-def score_trees(model: RewardModel, trees: Iterable[Tree], max_tokens: int) -> Iterator[list[float]]:
-    """The scores of each tree's branches, in order; at most `max_tokens` tokens at a time, or one tree."""
-    for batch in batches(trees, lambda tree: tree.tokens, max_tokens):
-        yield from score(model, batch)
-
-
 def score_items(
     model: RewardModel, encoder: Encoder, questions: Iterable[Question], max_tokens: int
-) -> Iterator[Verdict]:
-    """A verdict on each question, in order. Raises TrainError for a score that is not finite."""
+) -> Iterator[ItemScores]:
+    """Score each question's replies in fp32, in order, in forward passes of at most `max_tokens` tokens.
+
+    An item of more tokens has a pass of its own. Raises TrainError for a score that is not finite.
+    """
+    device = next(model.parameters()).device
     encoded = (_encode(encoder, question) for question in questions)
-    for batch in batches(encoded, lambda one: sum(tree.tokens for tree in one.trees), max_tokens):
+    for batch in token_batches(encoded, lambda one: one.tokens, max_tokens):
         trees = [tree for one in batch for tree in one.trees]
-        scores = iter(score(model, trees) if trees else [])
+        scores = iter(model(pack(trees, model.backbone).to(device)).tolist() if trees else [])
         for one in batch:
-            found = [value for _ in one.trees for value in next(scores)]
+            found = list(islice(scores, one.replies))
             if not all(map(math.isfinite, found)):
                 raise TrainError(one.item, f"scores {found}", "finite numbers", "the model diverged in training")
-            yield Verdict(one.item, found, one.problem)
+            yield ItemScores(one.item, found, one.problem)
 
 
-def _encode(encoder: Encoder, question: Question) -> _Encoded:
+def _encode(encoder: Encoder, question: Question) -> _EncodedItem:
     if question.problem is not None:
-        return _Encoded(question.item, (), question.problem)
+        return _EncodedItem(question.item, (), question.problem)
     try:
         trees = encoder.dialogue(question.prompt, question.replies, question.media)
     except Unusable as error:
-        return _Encoded(question.item, (), f"{error.reason}: {error.detail}" if error.detail else error.reason)
-    return _Encoded(question.item, trees, None)
+        problem = f"{error.reason}: {error.detail}" if error.detail else error.reason
+        return _EncodedItem(question.item, (), problem)
+    return _EncodedItem(question.item, trees, None)
 
 
-class Sheet:
-    """A score file in the making, DIR/NAME.jsonl.part: what is on it after a kill need not be scored again.
+class ScoreWriter:
+    """Writes a score file as DIR/NAME.jsonl.part, from which a killed run continues.
 
-    Its first line holds the settings that scores depend on; with others it starts anew. The last item on it may be
-    torn, so it is scored again. Raises WorkspaceError while another process writes it.
+    Its first line holds the settings that scores depend on; with other settings it starts anew. Its last item may
+    be incomplete, so that item is scored again. Raises WorkspaceError while another process writes the file.
     """
 
     def __init__(self, path: Path, benchmark: str, settings: dict[str, Any]) -> None:
@@ -124,7 +109,7 @@ class Sheet:
         self.done = self._resume()
 
     def _resume(self) -> set[str]:
-        """Keep the whole items on the sheet; their keys."""
+        """Keep the items that are complete; returns their keys."""
         self._file.seek(0)
         lines = [line for line in self._file.read().splitlines(keepends=True) if line.endswith(b"\n")]
         if lines[:1] != [self._head]:
@@ -136,17 +121,17 @@ class Sheet:
         self._file.truncate(sum(map(len, lines[: len(whole) + 1])))
         return {items[i] for i in whole}
 
-    def add(self, verdict: Verdict) -> None:
+    def add(self, scored: ItemScores) -> None:
         """Write an item's lines."""
-        about = {"benchmark": self._benchmark, "item": verdict.item}
-        rows = [{**about, "candidate": i, "score": value} for i, value in enumerate(verdict.scores)]
-        if verdict.problem is not None:
-            rows = [{**about, "unscored": verdict.problem}]
+        about = {"benchmark": self._benchmark, "item": scored.item}
+        rows = [{**about, "candidate": i, "score": value} for i, value in enumerate(scored.scores)]
+        if scored.problem is not None:
+            rows = [{**about, "unscored": scored.problem}]
         self._file.write(b"".join(map(_line, rows)))
         self._file.flush()
 
     def publish(self) -> None:
-        """Give the sheet, without its first line, the name of a finished score file."""
+        """Publish the lines, without the first, under the name of a finished score file."""
         self._file.seek(len(self._head))
         with atomic(self.path) as temporary:
             temporary.write_bytes(self._file.read())
@@ -167,7 +152,7 @@ def _line(row: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A loaded model with its encoder, and what its scores depend on beside its files."""
+    """A loaded model with its encoder; `settings` is what its scores depend on besides its files."""
 
     model: RewardModel
     encoder: Encoder
@@ -176,9 +161,9 @@ class Scorer:
 
     @classmethod
     def load(cls, directory: Path, max_tokens: int) -> "Scorer":
-        """The model on the GPU in bf16 if there is one, else on the CPU in fp32.
+        """Load the model, on the GPU in bf16 if there is one, else on the CPU in fp32.
 
-        Images are bounded as in training; dialogues only by the positions that the backbone knows.
+        Images are bounded as in training; dialogues only by the backbone's number of positions.
         """
         bounds = {name: read_facts(directory)["encoder"].get(name) for name in ("min_pixels", "max_pixels")}
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
@@ -189,32 +174,32 @@ class Scorer:
         return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts()}, max_tokens)
 
     def write(self, items: Path, path: Path) -> None:
-        """The score file of an items file."""
+        """Score an items file and write its score file."""
         file = ItemFile(items)
-        with Sheet(path, file.benchmark, self.settings) as sheet:
-            if sheet.done:
-                say(f"{file.benchmark}: {len(sheet.done):,} of {len(file):,} items are scored already")
-            left = (question for question in file if question.item not in sheet.done)
-            clock = _Clock(file.benchmark, len(sheet.done), len(file))
-            for verdict in score_items(self.model, self.encoder, left, self.max_tokens):
-                sheet.add(verdict)
-                clock.tick()
-            sheet.publish()
+        with ScoreWriter(path, file.benchmark, self.settings) as writer:
+            if writer.done:
+                say(f"{file.benchmark}: {len(writer.done):,} of {len(file):,} items are scored already")
+            left = (question for question in file if question.item not in writer.done)
+            progress = _Progress(file.benchmark, len(writer.done), len(file))
+            for scored in score_items(self.model, self.encoder, left, self.max_tokens):
+                writer.add(scored)
+                progress.tick()
+            writer.publish()
         say(f"{file.benchmark}: {len(file):,} items, {path}")
 
 
-class _Clock:
-    """Says every few seconds how far it is."""
+class _Progress:
+    """Reports every few seconds how many items are scored."""
 
     def __init__(self, name: str, done: int, total: int) -> None:
         self._name, self._first, self._done, self._total = name, done, done, total
-        self._start = self._said = time.monotonic()
+        self._start = self._reported = time.monotonic()
 
     def tick(self) -> None:
         self._done += 1
         now = time.monotonic()
-        if now - self._said >= EVERY:
-            self._said = now
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
             speed = (self._done - self._first) / (now - self._start)
             say(f"{self._name}: {self._done:,} of {self._total:,} items, {speed:,.1f} items/s")
 
@@ -226,13 +211,14 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("items", type=Path, nargs="+", help="items files, as curate evaluate writes them")
     parser.add_argument("--out", type=Path, required=True, help="directory of the score files")
     parser.add_argument("--max-tokens", type=int, default=8192, help="tokens of one forward pass")
-    asked = parser.parse_args(arguments)
-    scorer = Scorer.load(asked.model, asked.max_tokens)
-    for items in asked.items:
+    options = parser.parse_args(arguments)
+    scorer = Scorer.load(options.model, options.max_tokens)
+    for items in options.items:
         try:
-            scorer.write(items, asked.out / f"{items.stem}.jsonl")
+            scorer.write(items, options.out / f"{items.stem}.jsonl")
         except torch.OutOfMemoryError:
-            raise TrainError(items.stem, "out of GPU memory", "", "lower --max-tokens; it continues") from None
+            hint = "lower --max-tokens; the same command continues"
+            raise TrainError(items.stem, "out of GPU memory", "", hint) from None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
-"""What a training run works with, made from its config: mix, evaluation sets, encoder, model, engine."""
+"""Makes the parts of a training run from its config: mix, evaluation sets, encoder, model, engine."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,19 @@ from curate.errors import TrainError
 from trainer import tiny_models
 from trainer.batch import Tree
 from trainer.config import TrainConfig
-from trainer.data import MixReader, PairsReader, read_files
-from trainer.distributed import World, engine, partitioned_load, settings
+from trainer.distributed import World, deepspeed_config, engine, partitioned_load
 from trainer.encode import Encoder
 from trainer.flops import peak_flops
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
+from trainer.readers import MixReader, PairsReader, read_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What a run works with."""
+    """The parts of a training run."""
 
-    asked: TrainConfig
+    config: TrainConfig
     directory: Path
     world: World
     mix: MixReader
@@ -32,40 +31,53 @@ class Run:
     model: RewardModel
     engine: Any
     dummy: Tree | None  # an image for micro-batches without one: all ranks must run the same modules
-    peak: float | None  # FLOPs a second of all devices; None where unknown
+    peak: float | None  # FLOPs per second of all devices; None if unknown
 
 
-def set_up(asked: TrainConfig, directory: Path, world: World) -> Run:
-    """Everything a run needs: the data first, since a fault in it is found in a moment."""
-    images = Path(asked.images) if asked.images else None
-    mix = MixReader(Path(asked.mix), "shard", images)
-    sets = eval_sets(asked, images)
-    source = model_directory(asked, directory, world)
+def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
+    """Make the parts of a run, those of the data first: a fault in the data is found in a moment."""
+    images = Path(config.images) if config.images else None
+    mix = MixReader(Path(config.mix), "shard", images)
+    sets = eval_sets(config, images)
+    source = model_directory(config, directory, world)
     encoder = Encoder(
-        source, max_length=asked.max_length, max_pixels=asked.max_pixels, min_pixels=asked.min_pixels
+        source, max_length=config.max_length, max_pixels=config.max_pixels, min_pixels=config.min_pixels
     )
-    bf16 = world.device.type == "cuda" if asked.bf16 is None else asked.bf16
-    filled = settings(asked, bf16=bf16)
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    with partitioned_load(filled):
-        model = build(
-            source, asked.head, freeze_vision=asked.freeze_vision, lora=asked.lora, dtype=dtype, seed=asked.seed
-        )
-    if asked.gradient_checkpointing:
-        model.checkpoint_activations()
+    model, deepspeed_engine = load_model(config, source, world)
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None
     return Run(
-        asked=asked, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
-        engine=engine(model, model.head, asked, filled), dummy=dummy_image(model.backbone),
-        peak=peak and peak * world.size,
+        config=config, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
+        engine=deepspeed_engine, dummy=dummy_image(model.backbone), peak=peak and peak * world.size,
     )  # fmt: skip
 
 
-def eval_sets(asked: TrainConfig, images: Path | None) -> dict[str, PairsReader]:
-    """The mix's held-out pairs, where it has some, then the named sets: a mix's holdout, or pairs files."""
-    holdout = MixReader(Path(asked.mix), "holdout", images)
+def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardModel, Any]:
+    """Build the model from a checkpoint and put it into its engine."""
+    bf16 = world.device.type == "cuda" if config.bf16 is None else config.bf16
+    filled = deepspeed_config(config, bf16=bf16)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    with partitioned_load(filled):
+        model = build(
+            source,
+            config.head,
+            freeze_vision=config.freeze_vision,
+            lora=config.lora,
+            dtype=dtype,
+            seed=config.seed,
+        )
+    if config.gradient_checkpointing:
+        model.checkpoint_activations()
+    return model, engine(model, model.head, config, filled)
+
+
+def eval_sets(config: TrainConfig, images: Path | None) -> dict[str, PairsReader]:
+    """Open the mix's held-out pairs, if it has some, then the named sets: a mix's holdout, or pairs files.
+
+    Raises TrainError for a set without pairs.
+    """
+    holdout = MixReader(Path(config.mix), "holdout", images)
     sets: dict[str, PairsReader] = {"holdout": holdout} if len(holdout) else {}
-    for name, where in asked.eval_sets.items():
+    for name, where in config.eval_sets.items():
         path = Path(where)
         if (path / "lock.json").exists():
             sets[name] = MixReader(path, "holdout", images)
@@ -79,22 +91,17 @@ def eval_sets(asked: TrainConfig, images: Path | None) -> dict[str, PairsReader]
     return sets
 
 
-def model_directory(asked: TrainConfig, directory: Path, world: World) -> str:
-    """Where the checkpoint to start from is; `tiny/KIND` is built into the run, once."""
-    if not asked.model.startswith("tiny/"):
-        return asked.model
-    built = directory / "model"
-    if world.chief and not built.exists():
-        temporary = directory / ".model.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        tiny_models.save(asked.model.removeprefix("tiny/"), temporary, seed=asked.seed)
-        temporary.rename(built)
+def model_directory(config: TrainConfig, directory: Path, world: World) -> str:
+    """Find the checkpoint to start from; `tiny/KIND` is written into the run directory, by one process."""
+    if world.chief:
+        tiny_models.source(config.model, directory / "model", seed=config.seed)
     world.barrier()
-    return str(built)
+    return tiny_models.source(config.model, directory / "model", seed=config.seed)
 
 
 def sizes(run: Run) -> str:
-    """The model and the processes, in words."""
+    """Describe the model and the processes in words."""
     trained = sum(getattr(p, "ds_numel", p.numel()) for p in run.model.parameters() if p.requires_grad)
     processes = f"{run.world.size} process{'es' if run.world.size > 1 else ''} on {run.world.device.type}"
-    return f"{trained / 1e6:,.2f} M trained parameters, {len(run.mix):,} pairs, {processes}, ZeRO-{run.asked.zero}"
+    model = f"{trained / 1e6:,.2f} M trained parameters, {len(run.mix):,} pairs"
+    return f"{model}, {processes}, ZeRO-{run.config.zero}"

@@ -1,4 +1,4 @@
-"""What is seen of an optimizer step: by one rank, then summed over all, then as a row of metrics.jsonl."""
+"""The statistics of an optimizer step: of one rank, then summed over all, then as a row of metrics.jsonl."""
 
 import math
 from collections import Counter
@@ -10,8 +10,8 @@ from trainer.encode import Encoded
 
 
 @dataclass(slots=True)
-class Tally:
-    """Sums over pairs; `sources` has for each the pairs, the right ones and the sum of margins."""
+class StepStats:
+    """Sums over the pairs of a step; `sources` has each source's pairs, right pairs and sum of margins."""
 
     loss: float = 0.0
     pairs: int = 0
@@ -20,10 +20,10 @@ class Tally:
     flops: int = 0
     bad: list[str] = field(default_factory=list)  # pairs without a finite loss
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) of pairs without pixels
-    stop: bool = False  # this rank was asked to end
+    stop: bool = False  # this rank was interrupted
 
-    def count(self, micro: Sequence[Encoded], losses: Sequence[float], margins: Sequence[float]) -> None:
-        """Add a micro-batch. Accuracy is strict; ties have none, and fillers count nowhere."""
+    def add(self, micro: Sequence[Encoded], losses: Sequence[float], margins: Sequence[float]) -> None:
+        """Add a micro-batch. Accuracy is strict; ties have none, and fillers are not counted."""
         for pair, loss, margin in zip(micro, losses, margins, strict=True):
             if not math.isfinite(loss):
                 self.bad.append(pair.pair_id)
@@ -33,34 +33,34 @@ class Tally:
                 self.add_source(pair.source, [1, margin > 0, margin])
 
     def add_source(self, source: str, numbers: Sequence[float]) -> None:
-        """Add pairs, right ones and margins of a source."""
+        """Add pairs, right pairs and margins of a source."""
         self.sources[source] = [a + b for a, b in zip(self.sources.get(source, [0, 0, 0]), numbers, strict=True)]
 
     def row(self, seconds: float, peak: float | None) -> dict[str, Any]:
-        """Means and rates; `peak` is the FLOPs a second of all devices, None where unknown."""
-        judged, right, margin = [sum(column) for column in zip(*self.sources.values(), strict=True)] or [0, 0, 0]
+        """Compute means and rates; `peak` is the FLOPs per second of all devices, None if unknown."""
+        pairs, right, margin = [sum(column) for column in zip(*self.sources.values(), strict=True)] or [0, 0, 0]
         return {
             "loss": self.loss / self.pairs if self.pairs else None,
-            "accuracy": right / judged if judged else None,
-            "margin": margin / judged if judged else None,
+            "accuracy": right / pairs if pairs else None,
+            "margin": margin / pairs if pairs else None,
             "tokens": self.tokens,
             "tokens_per_s": round(self.tokens / seconds, 1),
             "pairs_per_s": round(self.pairs / seconds, 3),
             "mfu": round(self.flops / seconds / peak, 4) if peak else None,
             "sources": {
-                name: {"pairs": int(pairs), "accuracy": right / pairs, "margin": margin / pairs}
-                for name, (pairs, right, margin) in sorted(self.sources.items())
+                name: {"pairs": int(count), "accuracy": right / count, "margin": margin / count}
+                for name, (count, right, margin) in sorted(self.sources.items())
             },
         }
 
 
-def summed(tallies: Iterable[Tally]) -> Tally:
-    """All ranks' tallies as one."""
-    total = Tally()
-    for one in tallies:
-        total.loss, total.pairs = total.loss + one.loss, total.pairs + one.pairs
-        total.tokens, total.flops = total.tokens + one.tokens, total.flops + one.flops
-        total.bad, total.lost, total.stop = total.bad + one.bad, total.lost + one.lost, total.stop or one.stop
-        for source, numbers in one.sources.items():
+def sum_ranks(parts: Iterable[StepStats]) -> StepStats:
+    """Sum the statistics of all ranks."""
+    total = StepStats()
+    for part in parts:
+        total.loss, total.pairs = total.loss + part.loss, total.pairs + part.pairs
+        total.tokens, total.flops = total.tokens + part.tokens, total.flops + part.flops
+        total.bad, total.lost, total.stop = total.bad + part.bad, total.lost + part.lost, total.stop or part.stop
+        for source, numbers in part.sources.items():
             total.add_source(source, numbers)
     return total

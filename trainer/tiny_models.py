@@ -4,6 +4,7 @@
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +22,7 @@ from trainer.backbones import Kind, quiet
 HEAD_DIM = 16
 VISION_HIDDEN = 32
 VOCAB = 512
-MAX_PIXELS = 112 * 112
+PIXEL_LIMIT = 112 * 112
 TILE, PATCH = 56, 14  # InternVL: a tile of 4x4 patches is 2x2 tokens
 
 QWEN_SPECIALS = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
@@ -62,8 +63,8 @@ CORPUS = (
 def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, layers: int = 2) -> Path:
     """Write a whole checkpoint of this kind: config, fp32 weights, tokenizer, chat template, image processor.
 
-    The same arguments give the same weights and tokens. `hidden` is the text width, a multiple of 32; `layers`
-    counts text layers. Raises TrainError for a kind that is none of ours or another width.
+    The same arguments give the same weights and tokens. `hidden` is the text width, a multiple of 32; `layers` is
+    the number of text layers. Raises TrainError for an unknown kind or another width.
     """
     if kind not in get_args(Kind):
         raise TrainError("tiny", f"unknown kind {kind!r}", f"one of {', '.join(get_args(Kind))}")
@@ -86,8 +87,20 @@ def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, laye
     return directory
 
 
+def source(model: str, directory: Path, seed: int = 0) -> str:
+    """Resolve a model's name: `tiny/KIND` is written to `directory` once, any other name is returned as it is."""
+    if not model.startswith("tiny/"):
+        return model
+    if not directory.exists():
+        temporary = directory.with_name(f".{directory.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        save(model.removeprefix("tiny/"), temporary, seed=seed)
+        temporary.rename(directory)
+    return str(directory)
+
+
 def build_tokenizer(kind: str) -> Qwen2Tokenizer:
-    """A Qwen tokenizer over a byte-level BPE learnt from CORPUS: it encodes any text."""
+    """Train a Qwen tokenizer, a byte-level BPE learnt from CORPUS: it encodes any text."""
     learner = Qwen2Tokenizer()._tokenizer  # normalizer and pre-tokenizer as upstream's
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     learner.train_from_iterator(
@@ -114,7 +127,7 @@ def _image_processor(kind: str) -> Any:
             size={"height": TILE, "width": TILE}, crop_to_patches=True, min_patches=1, max_patches=4
         )
     return Qwen2VLImageProcessorPil(
-        patch_size=16 if kind == "qwen3_vl" else PATCH, min_pixels=28 * 28, max_pixels=MAX_PIXELS
+        patch_size=16 if kind == "qwen3_vl" else PATCH, min_pixels=28 * 28, max_pixels=PIXEL_LIMIT
     )
 
 
@@ -128,7 +141,7 @@ def _config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> P
 
 
 def _text_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> dict[str, Any]:
-    """Weights are drawn with 1/sqrt(hidden), not 0.02: at this width the layers would otherwise hardly act."""
+    """Weights are drawn with 1/sqrt(hidden): with the usual 0.02 layers of this width would do almost nothing."""
     config: dict[str, Any] = {
         "vocab_size": len(tokenizer), "hidden_size": hidden, "intermediate_size": 2 * hidden,
         "num_hidden_layers": layers, "num_attention_heads": hidden // HEAD_DIM,

@@ -1,4 +1,4 @@
-"""How often a model prefers the chosen reply: strictly, counted pair by pair, in all and for each source."""
+"""Counts how often a model prefers the chosen reply: strictly, in all and for each source."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +12,10 @@ from torch import nn
 from trainer.batch import Tree
 from trainer.encode import Encoded
 from trainer.model import RewardModel
-from trainer.packing import dummy_image, pack
-from trainer.score import batches
+from trainer.packing import dummy_image, pack, token_batches
 
 
-class Judged(NamedTuple):
+class ScoredPair(NamedTuple):
     """A pair with the scores of its replies."""
 
     pair_id: str
@@ -36,7 +35,7 @@ class Counts:
 
     @property
     def accuracy(self) -> float:
-        """The share of right pairs; equal scores are not right. nan without pairs."""
+        """The share of right pairs, nan without pairs; equal scores are not right."""
         return self.right / self.pairs if self.pairs else float("nan")
 
 
@@ -48,59 +47,59 @@ class Validation(Counts):
 
 
 def accuracy(model: nn.Module, pairs: Iterable[Encoded], max_tokens: int) -> Validation:
-    """The counts over all ranks' pairs; arguments as those of `judge`."""
-    return counted(judge(model, pairs, max_tokens))
+    """Count over the pairs of all ranks; takes what `score_pairs` takes."""
+    return count(score_pairs(model, pairs, max_tokens))
 
 
-def counted(judged: Sequence[Judged]) -> Validation:
-    """The counts of pairs that are judged, sources in order of their names."""
-    sources = sorted({one.source for one in judged})
-    by_source = {source: _counts([one for one in judged if one.source == source]) for source in sources}
-    whole = _counts(judged)
+def count(pairs: Sequence[ScoredPair]) -> Validation:
+    """Count scored pairs, sources in order of their names."""
+    sources = sorted({pair.source for pair in pairs})
+    by_source = {source: _counts([pair for pair in pairs if pair.source == source]) for source in sources}
+    whole = _counts(pairs)
     return Validation(whole.pairs, whole.right, whole.ties, whole.margin, by_source)
 
 
-def _counts(judged: Sequence[Judged]) -> Counts:
-    margins = [one.chosen - one.rejected for one in judged]
+def _counts(pairs: Sequence[ScoredPair]) -> Counts:
+    margins = [pair.chosen - pair.rejected for pair in pairs]
     right, ties = sum(margin > 0 for margin in margins), sum(margin == 0 for margin in margins)
     return Counts(len(margins), right, ties, sum(margins) / len(margins) if margins else float("nan"))
 
 
 @torch.no_grad()
-def judge(model: nn.Module, pairs: Iterable[Encoded], max_tokens: int) -> list[Judged]:
-    """The scores of all ranks' pairs, sorted by pair id, on every rank.
+def score_pairs(model: nn.Module, pairs: Iterable[Encoded], max_tokens: int) -> list[ScoredPair]:
+    """Score the pairs of all ranks; every rank gets all scores, sorted by pair id.
 
     `model` is a RewardModel, or an engine that holds one as `module`; its mode is left as it was. `pairs` are this
-    rank's own; the ranks need not have equally many, and run equally many forward passes of the same modules,
-    which ZeRO-3 wants. Pairs that are labelled as ties have no right answer and are left out, as fillers are.
+    rank's own. Ranks may have different numbers of them, and run the same number of forward passes through the
+    same modules, as ZeRO-3 needs. Pairs labelled as ties have no right answer and are left out, as are fillers.
     """
     inner: Any = getattr(model, "module", model)
     reward: RewardModel = inner
     training = reward.training
     reward.eval()
     try:
-        mine = [one for batch in _in_step(pairs, max_tokens) for one in _judge(reward, batch)]
+        mine = [pair for batch in _in_lockstep(pairs, max_tokens) for pair in _score_batch(reward, batch)]
     finally:
         reward.train(training)
     return sorted(chain.from_iterable(_gather(mine)))
 
 
-def _in_step(pairs: Iterable[Encoded], max_tokens: int) -> Iterable[list[Encoded]]:
-    """Batches of the pairs, then empty ones until every rank is done."""
-    counting = (pair for pair in pairs if not pair.tie and pair.weight)
-    left = batches(counting, Encoded.tokens, max_tokens)
-    batch = next(left, None)
+def _in_lockstep(pairs: Iterable[Encoded], max_tokens: int) -> Iterable[list[Encoded]]:
+    """Yield batches of the pairs, then empty ones until every rank is done."""
+    ranked = (pair for pair in pairs if not pair.tie and pair.weight)
+    batches = token_batches(ranked, Encoded.tokens, max_tokens)
+    batch = next(batches, None)
     while _any(batch is not None):
         yield batch or []
-        batch = next(left, None)
+        batch = next(batches, None)
 
 
-def _judge(model: RewardModel, batch: Sequence[Encoded]) -> list[Judged]:
+def _score_batch(model: RewardModel, batch: Sequence[Encoded]) -> list[ScoredPair]:
     dummy = dummy_image(model.backbone) if _ranks() > 1 else None
     trees = [tree for pair in batch for tree in pair.trees] or [Tree((torch.zeros(1, dtype=torch.int64),), 0, {})]
     packed = pack(trees, model.backbone, dummy_image=dummy)
     scores = iter(model(packed.to(next(model.parameters()).device)).tolist())
-    return [Judged(pair.pair_id, pair.source, next(scores), next(scores)) for pair in batch]
+    return [ScoredPair(pair.pair_id, pair.source, next(scores), next(scores)) for pair in batch]
 
 
 def _ranks() -> int:
@@ -108,7 +107,7 @@ def _ranks() -> int:
 
 
 def _any(mine: bool) -> bool:
-    """Whether it is true on any rank."""
+    """Whether the flag is true on any rank."""
     if _ranks() == 1:
         return mine
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -117,9 +116,9 @@ def _any(mine: bool) -> bool:
     return bool(flag)
 
 
-def _gather(mine: list[Judged]) -> list[list[Judged]]:
+def _gather(mine: list[ScoredPair]) -> list[list[ScoredPair]]:
     if _ranks() == 1:
         return [mine]
-    parts: list[list[Judged]] = [[] for _ in range(_ranks())]
+    parts: list[list[ScoredPair]] = [[] for _ in range(_ranks())]
     dist.all_gather_object(parts, mine)
     return parts

@@ -16,13 +16,13 @@ from curate.workspace import Workspace, read_json
 
 def train(
     mix: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="MIX|RECIPE",
             help="A mix: its name, name@fingerprint or directory; or the file of the recipe it was made from.",
             show_default=False,
         ),
-    ],
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Argument(
@@ -43,13 +43,26 @@ def train(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Run directory.  [default: WORKSPACE/runs/MIX-PRESET]"),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Run directory, or that of the merged model.  [default: WORKSPACE/runs/MIX-PRESET, MODEL-merged]",
+        ),
     ] = None,
     nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one per GPU.")] = 1,
     prepare: Annotated[
         bool,
         typer.Option("--prepare", help="Write the run's config and print the command that trains; start nothing."),
     ] = False,
+    merge: Annotated[
+        Path | None,
+        typer.Option(
+            "--merge",
+            metavar="MODEL",
+            help="Train nothing: merge the adapter of a LoRA model (RUN/final) into its base, as one whole model.",
+            show_default=False,
+        ),
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +71,13 @@ def train(
     A stopped run continues from its last checkpoint, to the same loss curve; a finished one is not trained again.
     Ctrl-C writes a checkpoint first. Under Slurm or deepspeed, --prepare and start the printed module yourself.
     """
+    if merge is not None:
+        if mix or preset or prepare:
+            raise typer.BadParameter("--merge goes with --out only: it trains nothing")
+        _merge(merge, out, as_json=as_json)
+        return
+    if mix is None:
+        raise typer.BadParameter("name the mix to train on, or a LoRA model with --merge")
     place = Workspace(workspace)
     found = _mix(mix, place)
     run = (out or place.root / "runs" / f"{found.lock['name']}-{Path(preset or 'run').stem}").absolute()
@@ -72,6 +92,14 @@ def train(
     trainer_process.run(command, say)
     if as_json:
         data(read_json(run / "result.json"))
+
+
+def _merge(model: Path, out: Path | None, *, as_json: bool) -> None:
+    """Make a whole model of a LoRA model, by default beside it."""
+    target = (out or model.absolute().with_name(f"{model.absolute().name}-merged")).absolute()
+    trainer_process.run_module("trainer.merge", [str(model), "--out", str(target)])
+    if as_json:
+        data({"model": str(target)})
 
 
 def _mix(text: str, place: Workspace) -> Mix:

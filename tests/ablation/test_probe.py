@@ -15,10 +15,10 @@ from curate.recipe import load
 from curate.workspace import Workspace
 from tests.support import planted, tiny_models
 from trainer.config import HeadConfig, LossConfig, TrainConfig
-from trainer.data import MixReader
-from trainer.features import Cache, Pairs, pair_ids
+from trainer.features import FeatureCache, PairFeatures
 from trainer.packing import pad
 from trainer.probe import train_head
+from trainer.readers import MixReader
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def asked(**given):
 
 @pytest.fixture
 def cache(mix, tmp_path):
-    cache = Cache(asked(model=str(tiny_models.checkpoint("text"))), tmp_path / "features")
+    cache = FeatureCache(asked(model=str(tiny_models.checkpoint("text"))), tmp_path / "features")
     cache.add_pairs(mix)
     return cache
 
@@ -50,15 +50,15 @@ def cache(mix, tmp_path):
 def test_features_are_the_models_own(cache, mix):
     pairs = cache.pairs()
     rows = {row.pair_id: row for row in mix.rows()}
-    assert len(rows) == len(pairs.at) + 1
-    for pair_id in list(pairs.at)[:3]:
+    assert len(rows) == len(pairs.index) + 1
+    for pair_id in list(pairs.index)[:3]:
         encoded = cache._encoder.pair(rows[pair_id])
         batch = pad(encoded.trees, cache.model.backbone)  # two plain forwards, where the cache packs
         with torch.no_grad():
             chosen, rejected = cache.model.features(batch)
-        torch.testing.assert_close(pairs.chosen[pairs.at[pair_id]], chosen, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(pairs.rejected[pairs.at[pair_id]], rejected, rtol=1e-4, atol=1e-5)
-        assert pairs.lengths[pairs.at[pair_id]].tolist() == [encoded.chosen_length, encoded.rejected_length]
+        torch.testing.assert_close(pairs.chosen[pairs.index[pair_id]], chosen, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(pairs.rejected[pairs.index[pair_id]], rejected, rtol=1e-4, atol=1e-5)
+        assert pairs.lengths[pairs.index[pair_id]].tolist() == [encoded.chosen_length, encoded.rejected_length]
 
 
 def test_a_pair_that_cannot_be_used_is_named(cache):
@@ -66,18 +66,18 @@ def test_a_pair_that_cannot_be_used_is_named(cache):
 
 
 def test_nothing_is_computed_twice(cache, mix, monkeypatch):
-    monkeypatch.setattr(Cache, "model", property(lambda _: pytest.fail("the backbone was asked again")))
+    monkeypatch.setattr(FeatureCache, "model", property(lambda _: pytest.fail("the backbone was run again")))
     files = {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()}
-    again = Cache(cache._config, cache.folder.parent)
+    again = FeatureCache(cache._config, cache.folder.parent)
     again.add_pairs(mix)
     assert {path: path.stat().st_mtime_ns for path in again.folder.iterdir()} == files
-    assert len(again.pairs().at) == len(pair_ids(mix)) - 1
+    assert len(again.pairs().index) == len(mix.pair_ids()) - 1
 
 
 def test_other_pixels_are_other_features(cache):
     checkpoint = str(tiny_models.checkpoint("text"))
-    assert Cache(asked(model=checkpoint, max_length=300), cache.folder.parent).folder != cache.folder
-    assert Cache(asked(model=checkpoint), cache.folder.parent).folder == cache.folder
+    assert FeatureCache(asked(model=checkpoint, max_length=300), cache.folder.parent).folder != cache.folder
+    assert FeatureCache(asked(model=checkpoint), cache.folder.parent).folder == cache.folder
 
 
 def separable(count=200, hidden=8):
@@ -89,7 +89,7 @@ def separable(count=200, hidden=8):
     swap = chosen[:, 0] < rejected[:, 0]
     chosen[swap], rejected[swap] = rejected[swap], chosen[swap]
     lengths = torch.full((count, 2), 3)
-    return Pairs({}, chosen, rejected, lengths, torch.zeros(count), torch.zeros(count, dtype=torch.bool))
+    return PairFeatures({}, chosen, rejected, lengths, torch.zeros(count), torch.zeros(count, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("loss", [LossConfig(), LossConfig(center=0.01), LossConfig(length_norm=True)])

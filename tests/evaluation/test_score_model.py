@@ -30,7 +30,7 @@ from tests.support.questions import QUESTIONS, loaded, of_kind, png, question, s
 from trainer.encode import Encoder
 from trainer.model import RewardModel
 from trainer.packing import pad
-from trainer.score import Sheet, Verdict, score_items, score_trees
+from trainer.score import ItemScores, ScoreWriter, score_items
 
 EVAL_ROWS = ROWS / "evalsets"
 KINDS = ("qwen2_5_vl", "internvl", "text")
@@ -62,19 +62,10 @@ def test_batch_size_padding_side_and_packing_change_no_score(kind):
 def test_company_changes_no_score(order, budget):
     model, encoder = loaded("text")
     alone = scores(score_items(model, encoder, of_kind("text"), max_tokens=1))
-    verdicts = list(score_items(model, encoder, order, budget))
-    assert [verdict.item for verdict in verdicts] == [one.item for one in order]
-    for item, found in scores(verdicts).items():
+    results = list(score_items(model, encoder, order, budget))
+    assert [one.item for one in results] == [one.item for one in order]
+    for item, found in scores(results).items():
         torch.testing.assert_close(found, alone[item], rtol=0, atol=1e-5)
-
-
-def test_scores_of_trees_come_in_order():
-    model, encoder = loaded("text")
-    trees = [tree for one in of_kind("text") for tree in encoder.dialogue(one.prompt, one.replies, ())]
-    found = list(score_trees(model, trees, 300))
-    assert [len(row) for row in found] == [2, 4, 7, 2]
-    first = scores(score_items(model, encoder, of_kind("text"), 1))["many"]
-    torch.testing.assert_close(torch.tensor(found[2]), first, rtol=0, atol=1e-5)
 
 
 # --- items that cannot be scored
@@ -86,11 +77,11 @@ def test_what_can_not_be_scored_says_why():
     broken = QUESTIONS[4]._replace(item="broken", media=(b"no image",))
     flat = question("flat", 1, (1, 2), ((1000, 4),))
     lost = QUESTIONS[4]._replace(item="lost", media=(), problem="image_missing: a.png")
-    verdicts = list(score_items(model, encoder, [QUESTIONS[3], broken, lost, flat, QUESTIONS[0]], 10_000))
-    assert [one.item for one in verdicts] == ["long", "broken", "lost", "flat", "pair"]
-    reasons = [one.problem and one.problem.partition(":")[0] for one in verdicts]
+    results = list(score_items(model, encoder, [QUESTIONS[3], broken, lost, flat, QUESTIONS[0]], 10_000))
+    assert [one.item for one in results] == ["long", "broken", "lost", "flat", "pair"]
+    reasons = [one.problem and one.problem.partition(":")[0] for one in results]
     assert reasons == ["too_long", "not_an_image", "image_missing", "image_refused", None]
-    assert [len(one.scores) for one in verdicts] == [0, 0, 0, 0, 2]
+    assert [len(one.scores) for one in results] == [0, 0, 0, 0, 2]
 
 
 def test_a_diverged_model_is_told():
@@ -164,22 +155,22 @@ def test_a_video_is_its_frames_in_order(tmp_path):
 # --- a stopped scoring
 
 
-VERDICTS = [Verdict(f"item {i}", (float(i), -float(i))) for i in range(4)]
+ITEM_SCORES = [ItemScores(f"item {i}", (float(i), -float(i))) for i in range(4)]
 
 
-def test_a_sheet_keeps_whole_items(tmp_path):
+def test_a_score_writer_keeps_whole_items(tmp_path):
     path = tmp_path / "a.jsonl"
-    with Sheet(path, "x", {"dtype": "float32"}) as sheet:
-        assert sheet.done == set()
-        for verdict in VERDICTS[:3]:
-            sheet.add(verdict)
+    with ScoreWriter(path, "x", {"dtype": "float32"}) as writer:
+        assert writer.done == set()
+        for one in ITEM_SCORES[:3]:
+            writer.add(one)
     part = tmp_path / "a.jsonl.part"
     part.write_bytes(part.read_bytes() + b'{"benchmark": "x", "item": "item 3", "cand')
-    with Sheet(path, "x", {"dtype": "float32"}) as sheet:
-        assert sheet.done == {"item 0", "item 1"}, "the last item may be torn"
-        for verdict in [VERDICTS[2], Verdict("item 3", (), "too_long: 9 tokens")]:
-            sheet.add(verdict)
-        sheet.publish()
+    with ScoreWriter(path, "x", {"dtype": "float32"}) as writer:
+        assert writer.done == {"item 0", "item 1"}, "the last item may be incomplete"
+        for one in [ITEM_SCORES[2], ItemScores("item 3", (), "too_long: 9 tokens")]:
+            writer.add(one)
+        writer.publish()
     assert not part.exists()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(one["item"], one.get("candidate"), one.get("score")) for one in lines] == [
@@ -189,19 +180,19 @@ def test_a_sheet_keeps_whole_items(tmp_path):
     assert lines[-1]["unscored"] == "too_long: 9 tokens"
 
 
-def test_a_sheet_of_other_settings_is_begun_anew(tmp_path):
+def test_a_score_writer_of_other_settings_is_begun_anew(tmp_path):
     path = tmp_path / "a.jsonl"
     for dtype, done in (("float32", set()), ("bfloat16", set()), ("bfloat16", {"item 0"})):
-        with Sheet(path, "x", {"dtype": dtype}) as sheet:
-            assert sheet.done == done
-            sheet.add(VERDICTS[0])
-            sheet.add(VERDICTS[1])
+        with ScoreWriter(path, "x", {"dtype": dtype}) as writer:
+            assert writer.done == done
+            writer.add(ITEM_SCORES[0])
+            writer.add(ITEM_SCORES[1])
 
 
-def test_two_runs_do_not_write_one_sheet(tmp_path):
+def test_two_runs_do_not_write_one_score_file(tmp_path):
     in_use = pytest.raises(WorkspaceError, match=r"a\.jsonl\.part: in use by another run")
-    with Sheet(tmp_path / "a.jsonl", "x", {}), in_use:
-        Sheet(tmp_path / "a.jsonl", "x", {})
+    with ScoreWriter(tmp_path / "a.jsonl", "x", {}), in_use:
+        ScoreWriter(tmp_path / "a.jsonl", "x", {})
 
 
 def run(*arguments):

@@ -60,5 +60,5 @@ def of_kind(kind: str) -> list[Question]:
     return [one for one in QUESTIONS if kind != "text" or not one.media]
 
 
-def scores(verdicts) -> dict[str, torch.Tensor]:
-    return {verdict.item: torch.tensor(verdict.scores) for verdict in verdicts}
+def scores(results) -> dict[str, torch.Tensor]:
+    return {one.item: torch.tensor(one.scores) for one in results}

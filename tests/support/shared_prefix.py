@@ -11,7 +11,7 @@ from transformers import AutoModel
 from tests.support.tiny_models import checkpoint
 from trainer.backbones import Backbone, quiet
 from trainer.batch import Batch, Tree
-from trainer.packing import dummy_image, tree
+from trainer.packing import dummy_image, make_tree
 
 KINDS = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "internvl", "text")
 GRIDS = ((1, 4, 8), (1, 6, 4), (1, 2, 2))
@@ -51,8 +51,8 @@ def make(kind: str, seed: int, count: int = 0, prompt: int = 9, replies: tuple[i
         return torch.randint(20, 250, (length,), generator=draw)
 
     tokens, media = images(kind, count, draw)
-    asked = torch.cat([text(3), *itertools.chain(*((image, text(2)) for image in tokens)), text(prompt)])
-    made = tree([torch.cat([asked, text(reply)]) for reply in replies], media, len(asked) - prompt)
+    question = torch.cat([text(3), *itertools.chain(*((image, text(2)) for image in tokens)), text(prompt)])
+    made = make_tree([torch.cat([question, text(reply)]) for reply in replies], media, len(question) - prompt)
     assert made is not None
     return made
 

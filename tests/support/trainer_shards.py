@@ -2,8 +2,12 @@
 
 import io
 import json
+import zlib
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 import xxhash
 from PIL import Image
 
@@ -17,11 +21,20 @@ from curate.recipe import Recipe
 from tests.support.pairs import Media, write_pairs
 
 
-def shot(seed, size=(56, 56), kind="PNG"):
+def shot(seed, size=(56, 56), kind="PNG", **save):
+    """The bytes of an image of noise."""
     values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
     out = io.BytesIO()
-    Image.fromarray(values).save(out, kind)
+    Image.fromarray(values).save(out, kind, **save)
     return out.getvalue()
+
+
+def bomb(side=20_000):
+    """A PNG whose header promises side x side; PIL's own limit raises from 13,377 on, and warns from 9,460 on."""
+    data = bytearray(shot(0, (4, 4)))
+    data[16:24] = side.to_bytes(4) * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
+    return bytes(data)
 
 
 def make(root, rows, images=(), *, media="embed", max_mb=250.0, held=0):
@@ -72,3 +85,29 @@ def mixed(number):
             }
         )  # fmt: skip
     return rows
+
+
+def shard_fleet(root):
+    """A mix of 40 pairs (and 5 held out) with embedded images, in several shards of several row groups."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "GROUP_ROWS", 3)
+        return make(root, mixed(45), [*IMAGES, *FRAMES], max_mb=0.04, held=5)
+
+
+def text_mix(root):
+    """A mix of 25 pairs without media."""
+    rows = [{"prompt": f"Ask {i}", "chosen": "So it is. " * (i % 7), "rejected": f"{i}"} for i in range(25)]
+    return make(root, rows)
+
+
+def ids(directory, pattern="shard-*.parquet"):
+    """The pair ids of a mix's files, in order."""
+    tables = [pq.read_table(path, columns=["pair_id"]) for path in sorted(directory.glob(pattern))]
+    return pa.concat_tables(tables)["pair_id"].to_pylist()
+
+
+def fault(error, act):
+    """The text of the error that an act raises."""
+    with pytest.raises(error) as caught:
+        act()
+    return str(caught.value)

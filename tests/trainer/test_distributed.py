@@ -15,9 +15,9 @@ import torch
 from curate import trainer_process
 from curate.errors import TrainError
 from tests.support.training import curve, rows, settings, small_mix, trained
-from trainer.data import MixReader
 from trainer.encode import Encoder
 from trainer.model import RewardModel
+from trainer.readers import MixReader
 from trainer.validation import accuracy
 
 
@@ -63,19 +63,19 @@ def ranks_of(out: Path) -> dict[int, int]:
 
 def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_process(mix, alone, tmp_path):
     """Two processes, one text-only micro-batch beside one with images; rank 1 dies after a checkpoint."""
-    told = []
+    lines = []
 
     def listen(line):
-        told.append(line)
+        lines.append(line)
         if line.startswith("step 2: holdout"):
             os.kill(ranks_of(tmp_path)[1], signal.SIGKILL)
 
     with pytest.raises(TrainError) as caught:
         start(mix, tmp_path, 2, "zero=3", say=listen)
     assert str(caught.value) == "process 1 of the trainer: was killed (SIGKILL)"
-    assert not [line for line in told if "Traceback" in line or "torch" in line]
-    continued = start(mix, tmp_path, 2, "zero=3", say=told.append)
-    assert [line for line in told if re.match("starting|continuing after step [1-4]:", line)][1:]
+    assert not [line for line in lines if "Traceback" in line or "torch" in line]
+    continued = start(mix, tmp_path, 2, "zero=3", say=lines.append)
+    assert [line for line in lines if re.match("starting|continuing after step [1-4]:", line)][1:]
     assert curve(continued) == pytest.approx(curve(alone), rel=1e-4)
     assert holdout_margin(continued, mix) == pytest.approx(holdout_margin(alone, mix), rel=1e-3)
 
@@ -142,10 +142,10 @@ def test_the_command_continues_after_a_kill(mix, tmp_path, number):
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(out, 4, first)
     first.send_signal(number)
-    said = first.communicate()[1]
+    output = first.communicate()[1]
     assert first.returncode == (130 if number == signal.SIGINT else -9)
     if number == signal.SIGINT:
-        assert said.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
+        assert output.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "continuing after step" in again.stderr
     assert json.loads(again.stdout)["step"] == 30

@@ -34,13 +34,13 @@ def big() -> Backbone:
 
 def pair(prompt: int, chosen: int, rejected: int, grid: tuple[int, int, int] | None = None) -> Tree:
     """A pair of these lengths, its prompt with one image of this grid."""
-    asked = torch.full((prompt,), 5)
+    question = torch.full((prompt,), 5)
     media = {}
     if grid is not None:
-        asked[: grid[1] * grid[2] // 4] = 151655
+        question[: grid[1] * grid[2] // 4] = 151655
         media = {"image_grid_thw": torch.tensor([grid])}
     return Tree(
-        (torch.cat([asked, torch.ones(chosen).long()]), torch.cat([asked, torch.zeros(rejected).long()])),
+        (torch.cat([question, torch.ones(chosen).long()]), torch.cat([question, torch.zeros(rejected).long()])),
         prompt,
         media,
     )

@@ -1,4 +1,4 @@
-"""Trees, bins, rows and plans: what stands where before a model sees it."""
+"""Trees, bins, rows and plans: where everything is before a model sees it."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.shared_prefix import backbone, make
 from trainer.batch import Tree
-from trainer.packing import common_prefix, dummy_image, pack, pack_sizes, pad, tree
+from trainer.packing import common_prefix, dummy_image, make_tree, pack, pack_sizes, pad, token_batches
 from trainer.prefix_attention import Segment, plan
 
 TEXT = backbone("text")
@@ -45,12 +45,12 @@ def test_a_tree_counts_its_tokens_with_and_without_sharing():
 
 def test_media_beyond_the_common_prefix_cannot_be_shared():
     branches = [ids(1, 50, 50, 2), ids(1, 50, 50, 3)]
-    assert tree(branches, {"pixel_values": torch.zeros(1)}, media_end=3).shared == 3
-    assert tree([branches[0], ids(1, 50, 51, 3)], {"pixel_values": torch.zeros(1)}, media_end=3) is None
+    assert make_tree(branches, {"pixel_values": torch.zeros(1)}, media_end=3).shared == 3
+    assert make_tree([branches[0], ids(1, 50, 51, 3)], {"pixel_values": torch.zeros(1)}, media_end=3) is None
 
 
 def test_one_branch_shares_nothing_and_may_have_media_anywhere():
-    assert tree([ids(1, 50)], {"pixel_values": torch.zeros(1)}, media_end=2).shared == 0
+    assert make_tree([ids(1, 50)], {"pixel_values": torch.zeros(1)}, media_end=2).shared == 0
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(50, 120))
@@ -106,7 +106,7 @@ def test_a_row_without_sharing_has_every_branch_whole():
     ("side", "rows", "pool"),
     [("right", [[1, 2, 3, 4], [1, 2, 5, 0]], [3, 6]), ("left", [[1, 2, 3, 4], [0, 1, 2, 5]], [3, 7])],
 )
-def test_padding_stands_on_its_side_and_is_never_pooled(side, rows, pool):
+def test_padding_is_on_its_side_and_is_never_pooled(side, rows, pool):
     batch = pad([TWO], TEXT, side)
     assert batch.input_ids.tolist() == rows
     assert batch.attention_mask.tolist() == [[i != 0 for i in row] for row in rows]
@@ -158,3 +158,8 @@ def test_a_batch_moves_whole():
     tensors = [moved.input_ids, moved.position_ids, moved.pool, moved.plan.gather, moved.plan.lengths.cu_k]
     assert all(tensor.is_meta for tensor in [*tensors, *moved.media.values()])
     assert pad([TWO], TEXT).to("meta").attention_mask.is_meta
+
+
+def test_token_batches_keep_the_order_and_the_budget():
+    assert list(token_batches([3, 4, 9, 1, 1, 5], lambda size: size, 7)) == [[3, 4], [9], [1, 1, 5]]
+    assert list(token_batches([], len, 7)) == []

@@ -1,4 +1,4 @@
-"""The training loop in one process: exact steps, resume, what lies on disk, and every fault in one line."""
+"""The training loop in one process: exact steps, resume, what is on disk, and every fault in one line."""
 
 import json
 import math
@@ -18,12 +18,12 @@ from curate.errors import TrainError, WorkspaceError
 from curate.installation import install_command
 from tests.support.training import curve, rows, settings, small_mix, trained
 from trainer import checkpoint, config, train
-from trainer.data import MixReader
 from trainer.distributed import World
 from trainer.encode import Encoder
 from trainer.logs import Metrics
 from trainer.model import RewardModel, build
 from trainer.packing import pad
+from trainer.readers import MixReader
 from trainer.validation import accuracy
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -45,8 +45,8 @@ def run(mix, tmp_path_factory):
 
 def plain_steps(mix: Path, model_dir: Path, rates: list[float]) -> tuple[RewardModel, list[float]]:
     """The same steps without our machinery: two padded rows a pair, one batch, torch's mean, clip and AdamW."""
-    asked = config.resolve("tiny_cpu", settings(mix, Path("out")))
-    model = build(model_dir, asked.head, freeze_vision=False, seed=0)
+    run_config = config.resolve("tiny_cpu", settings(mix, Path("out")))
+    model = build(model_dir, run_config.head, freeze_vision=False, seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0)
     encoder, numbers = Encoder(model_dir, max_length=2048, max_pixels=12544), []
     pairs = [encoder.pair(row) for row in MixReader(mix, "shard").rows()]
@@ -87,7 +87,7 @@ def test_layouts_and_sharing_give_the_same_curve(mix, tmp_path):
     assert curve(packed) == pytest.approx(curve(plain), rel=1e-4)
 
 
-# --------------------------------------------------------------------------------------------- what lies on disk
+# --------------------------------------------------------------------------------------------- what is on disk
 
 
 def test_a_run_directory(run, mix):
@@ -216,8 +216,8 @@ def test_what_a_kill_between_two_renames_leaves_is_undone(tmp_path):
 
 
 def test_one_trainer_a_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "PATIENCE", 1)
-    with checkpoint.hold(tmp_path, ALONE), pytest.raises(WorkspaceError, match="another trainer is at work in it"):
+    monkeypatch.setattr(checkpoint, "LOCK_SECONDS", 1)
+    with checkpoint.hold(tmp_path, ALONE), pytest.raises(WorkspaceError, match="another trainer is running in it"):
         checkpoint.hold(tmp_path, ALONE).__enter__()
 
 
@@ -232,14 +232,14 @@ def test_a_damaged_or_missing_checkpoint(run, tmp_path, mix):
     with pytest.raises(TrainError, match=r"step-00000005: damaged \(.+\); expected a checkpoint"):
         trained(mix, copy, "head.dropout=0.1")
     shutil.rmtree(newest)
-    with pytest.raises(TrainError, match="step-00000005: gone, though it is named in latest"):
+    with pytest.raises(TrainError, match="step-00000005: missing, though `latest` names it"):
         trained(mix, copy, "head.dropout=0.1")
 
 
 # ------------------------------------------------------------------------------------------------------- faults
 
 
-def told(capsys, path) -> tuple[int, str]:
+def error_lines(capsys, path) -> tuple[int, str]:
     code = train.main([str(path)])
     return code, capsys.readouterr().err.splitlines()[-2:]
 
@@ -248,7 +248,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_change(mix, tmp_path,
     path = config.write(
         config.resolve("tiny_cpu", settings(mix, tmp_path, "lr=1e30", "clip=0", "save_every_pairs=8"))
     )
-    code, (error, hint) = told(capsys, path)
+    code, (error, hint) = error_lines(capsys, path)
     ids = {row.pair_id for row in MixReader(mix, "shard").rows()}
     named = error.partition(" in pairs ")[2].partition(" and ")[0].partition(";")[0].split(", ")
     assert code == 1
@@ -265,7 +265,7 @@ def test_a_mix_of_another_schema(mix, tmp_path, capsys):
     lock = json.loads((other / "lock.json").read_text())
     (other / "lock.json").write_text(json.dumps(lock | {"schema": 99}))
     path = config.write(config.resolve("tiny_cpu", settings(other, tmp_path / "run")))
-    assert told(capsys, path) == (1, [
+    assert error_lines(capsys, path) == (1, [
         f"error: {other}/lock.json: a mix of schema 99; expected schema 1",
         "hint: build the mix again with curate mix",
     ])  # fmt: skip
@@ -276,7 +276,7 @@ def test_a_model_without_a_chat_template(mix, run, tmp_path, capsys):
     shutil.copytree(run / "model", bare)
     (bare / "chat_template.jinja").unlink()
     path = config.write(config.resolve("tiny_cpu", settings(mix, tmp_path / "run", f"model={bare}")))
-    code, lines = told(capsys, path)
+    code, lines = error_lines(capsys, path)
     assert code == 1
     assert any(line.startswith(f"error: {bare}: no chat template") for line in lines)
 
@@ -319,17 +319,17 @@ Root Cause (first observed failure):
 
 
 def watched(text: str, code: int) -> tuple[list[str], TrainError]:
-    told: list[str] = []
-    watch = trainer_process._Watch(told.append)
+    lines: list[str] = []
+    watch = trainer_process._Watch(lines.append)
     for line in text.splitlines():
         watch.take(line)
     watch.flush()
-    return told, watch.failure(code)
+    return lines, watch.failure(code)
 
 
 def test_forty_lines_of_torchrun_become_one():
-    told, error = watched(REPORT, 1)
-    assert told == ["step 3 (6%): loss 0.5", "this process lost the others"]
+    lines, error = watched(REPORT, 1)
+    assert lines == ["step 3 (6%): loss 0.5", "this process lost the others"]
     assert str(error) == "process 1 of the trainer: was killed (SIGKILL)"
     assert error.hint == (
         "out of memory? try a smaller max_tokens; the same command continues from the last checkpoint"
@@ -337,15 +337,15 @@ def test_forty_lines_of_torchrun_become_one():
 
 
 def test_the_trainers_own_error_comes_before_torchruns():
-    told, error = watched("error: step 2: the loss is nan\nhint: lower it\nerror: x: later\n" + REPORT, 1)
+    lines, error = watched("error: step 2: the loss is nan\nhint: lower it\nerror: x: later\n" + REPORT, 1)
     assert (str(error), error.hint) == ("step 2: the loss is nan", "lower it")
-    assert "error" not in " ".join(told)
+    assert "error" not in " ".join(lines)
 
 
 def test_an_unforeseen_error_shows_its_traceback():
     trace = ["Traceback (most recent call last):", '  File "x.py", line 1, in <module>', "ZeroDivisionError: no"]
-    told, error = watched("\n".join(trace), 1)
-    assert told == trace
+    lines, error = watched("\n".join(trace), 1)
+    assert lines == trace
     assert str(error) == "the trainer: ended with exit code 1"
 
 

@@ -13,16 +13,16 @@ from tests.support.questions import QUESTIONS, loaded, scores
 from tests.support.tiny_models import checkpoint
 from trainer.encode import Encoder, Row
 from trainer.score import score_items
-from trainer.validation import Judged, accuracy, counted, judge
+from trainer.validation import ScoredPair, accuracy, count, score_pairs
 
 
 def test_counts_are_strict_and_by_source():
-    found = counted(
+    found = count(
         [
-            Judged("1", "b", 2.0, 1.0),
-            Judged("2", "a", 1.0, 1.0),
-            Judged("3", "b", 0.0, 3.0),
-            Judged("4", "a", 1, 0.5),
+            ScoredPair("1", "b", 2.0, 1.0),
+            ScoredPair("2", "a", 1.0, 1.0),
+            ScoredPair("3", "b", 0.0, 3.0),
+            ScoredPair("4", "a", 1, 0.5),
         ]
     )
     assert (found.pairs, found.right, found.ties, found.accuracy, found.margin) == (4, 2, 1, 0.5, -0.375)
@@ -50,7 +50,7 @@ def test_accuracy_is_that_of_the_scores():
     expected = scores(score_items(model.eval(), encoder, QUESTIONS[:3], 1))
     model.train()
     for budget in (1, 10_000):
-        found = judge(model, pairs_of(encoder), budget)
+        found = score_pairs(model, pairs_of(encoder), budget)
         assert [(one.pair_id, one.source) for one in found] == [("0", "a"), ("1", "b"), ("2", "a")], (
             "no labelled tie"
         )
@@ -69,13 +69,13 @@ from trainer import distributed
 from trainer.config import TrainConfig
 from trainer.model import build
 from trainer.config import HeadConfig
-from trainer.validation import judge
+from trainer.validation import score_pairs
 from trainer.encode import Encoder, Row
 from tests.support.questions import QUESTIONS
 
 world = distributed.start()
 config = TrainConfig(mix="", out="", model=sys.argv[1], zero=3)
-filled = distributed.settings(config, bf16=False)
+filled = distributed.deepspeed_config(config, bf16=False)
 kept = distributed.partitioned_load(filled)
 model = build(sys.argv[1], HeadConfig())
 engine = distributed.engine(model, model.head, config, filled)
@@ -87,7 +87,7 @@ mine = [encoder.pair(row) for row in (rows if world.rank == 0 else rows[:1])]
 if world.rank == 1:  # the other rank has images, and fewer pairs
     trees = encoder.dialogue(images[0].prompt, images[0].replies, images[0].media)
     mine = [mine[0].__class__("9", "s", trees, None, False, 1, 1)]
-found = judge(engine, mine, 1)
+found = score_pairs(engine, mine, 1)
 if world.chief:
     print(json.dumps(found))
 """

@@ -1,0 +1,240 @@
+"""The optimizer steps of a run: each takes the next pairs of the mix, in the mix's order.
+
+Which pairs a step has, and which are dropped, depends only on the mix and the encoder: every rank reads and
+measures all pairs (text and image headers), deals them out by the same rule, and decodes the pixels of its own. On
+one core, reading and measuring a pair with an image of a megapixel took 2 ms, and decoding it 30 ms. Threads do
+both, since PIL and NumPy release the interpreter lock; processes spent more on passing the pixels on.
+"""
+
+import heapq
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, count, islice
+from typing import TypeVar
+
+from curate.errors import TrainError
+from trainer.encode import Encoded, Encoder, Measured, Row
+from trainer.media import Unusable
+from trainer.packing import pack_sizes
+from trainer.readers import MixReader
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+Dropped = tuple[str, str]
+"""(source, reason) of a pair that cannot be used."""
+
+
+class MicroBatches:
+    """A rank's micro-batches of one step, decoded shortly before they are needed.
+
+    They can be iterated once, and only before the next step is fetched. Raises RuntimeError otherwise.
+    """
+
+    def __init__(self, number: int, batches: Iterator[list[Encoded]]) -> None:
+        self._number, self._batches = number, batches
+        self._consumed = False
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[list[Encoded]]:
+        if self._consumed:
+            raise RuntimeError("the micro-batches of a step can be iterated once, before the next step is fetched")
+        self._consumed = True
+        return self._batches
+
+    def skip(self) -> None:
+        """Skip the micro-batches that are left."""
+        self._consumed = True
+        deque(self._batches, maxlen=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One optimizer step.
+
+    micro     this rank's micro-batches; every rank has the same number of them
+    pairs     the number of pairs in the step, over all ranks
+    consumed  the mix position after this step: a run that continues from it makes the same steps
+    dropped   pairs that were skipped while the step was filled, by source and reason; the same on every rank
+    lost      pairs of this rank that stay in the step with weight 0, because their pixels could not be decoded
+              though header and hash were right; complete once `micro` was iterated
+    """
+
+    micro: MicroBatches
+    pairs: int
+    consumed: int
+    dropped: Counter[Dropped]
+    lost: Counter[Dropped]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StepPlan:
+    """A step as far as it is known without pixels; `mine` is this rank's part of it."""
+
+    mine: list[list[Measured]]
+    pairs: int
+    consumed: int
+    dropped: Counter[Dropped]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Iterates over the steps of a run, from mix position `start` to `stop`, for one rank of `world`.
+
+    Every step takes exactly `pairs` pairs in the mix's order. A pair that cannot be used (too long, more tokens
+    than a micro-batch holds, media that the processor refuses, a dialogue that the template refuses) is counted,
+    and the next one takes its place. The first pair of the mix follows the last; the last step takes what is left,
+    so it may be smaller. The pairs of a step are the same for any `world`.
+
+    A step is dealt out over the fewest rounds of micro-batches that hold it. Micro-batches have at most
+    `max_tokens` tokens each and are about equally large; an empty one gets a filler of weight 0. `share` tells
+    whether prefixes will be shared, since that changes how many tokens a pair takes.
+
+    With `workers` threads, pairs are measured one step ahead and micro-batches decoded a few ahead, in the same
+    order. Raises TrainError if no pair at all can be used.
+    """
+
+    reader: MixReader
+    encoder: Encoder
+    pairs: int
+    max_tokens: int
+    stop: int
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+    workers: int = 0
+    share: bool = True
+
+    def __iter__(self) -> Iterator[Step]:
+        pool = ThreadPoolExecutor(self.workers, "encode") if self.workers else None
+        try:
+            yield from self._steps(pool)
+        finally:
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
+
+    def _steps(self, pool: ThreadPoolExecutor | None) -> Iterator[Step]:
+        plans: deque[_StepPlan] = deque()
+        decoded = _ahead(pool, self._decode, self._micros(pool, plans), self.workers + 1)
+        for first in decoded:
+            plan, lost = plans.popleft(), Counter[Dropped]()
+            number = len(plan.mine)
+            micro = MicroBatches(number, _count_lost(chain([first], islice(decoded, number - 1)), lost))
+            yield Step(micro=micro, pairs=plan.pairs, consumed=plan.consumed, dropped=plan.dropped, lost=lost)
+            micro.skip()
+
+    def _micros(self, pool: ThreadPoolExecutor | None, plans: deque[_StepPlan]) -> Iterator[list[Measured]]:
+        """Yield this rank's micro-batches of all steps; a step's plan is appended to `plans` before its first."""
+        for plan in self._plans(_ahead(pool, self._measure, self._rows(), self.pairs)):
+            plans.append(plan)
+            yield from plan.mine
+
+    def _plans(self, measured: Iterable[Measured | Dropped]) -> Iterator[_StepPlan]:
+        """Yield a plan once the next step's first pair is known: what is dropped before that pair counts here."""
+        taken: list[Measured] = []
+        dropped = Counter[Dropped]()
+        yielded = False
+        for position, item in enumerate(measured, self.start):
+            if not isinstance(item, Measured):
+                dropped[item] += 1
+                continue
+            if len(taken) == self.pairs:
+                yield self._plan(taken, position, dropped)
+                yielded, taken, dropped = True, [], Counter()
+            taken.append(item)
+        if taken:
+            yield self._plan(taken, self.stop, dropped)
+        elif not yielded and self.start < self.stop:
+            reasons = ", ".join(f"{source} {reason} {n:,}" for (source, reason), n in dropped.most_common(5))
+            found = f"no pair can be used: {reasons}" if dropped else "no pairs"
+            raise TrainError(str(self.reader.directory), found, "pairs to train on")
+
+    def _plan(self, taken: list[Measured], consumed: int, dropped: Counter[Dropped]) -> _StepPlan:
+        tokens = [measured.pair.tokens(share=self.share) for measured in taken]
+        mine = deal(tokens, self.max_tokens, self.world)[self.rank]
+        filled = [[taken[i] for i in micro] or [Measured(self.encoder.filler(), ((),))] for micro in mine]
+        return _StepPlan(mine=filled, pairs=len(taken), consumed=consumed, dropped=dropped)
+
+    def _rows(self) -> Iterator[Row]:
+        """The rows of the mix from `start` to `stop`, beginning anew after the last."""
+        if not len(self.reader):
+            return iter(())
+        rounds = (self.reader.rows(0 if turn else self.start % len(self.reader)) for turn in count())
+        return islice(chain.from_iterable(rounds), max(self.stop - self.start, 0))
+
+    def _measure(self, row: Row) -> Measured | Dropped:
+        try:
+            measured = self.encoder.measure(row)
+        except Unusable as unusable:
+            return row.source, unusable.reason
+        fits = measured.pair.tokens(share=self.share) <= self.max_tokens
+        return measured if fits else (row.source, "over_max_tokens")
+
+    def _decode(self, micro: list[Measured]) -> tuple[list[Encoded], list[Dropped]]:
+        decoded, lost = [], []
+        for measured in micro:
+            try:
+                decoded.append(self.encoder.decode(measured))
+            except Unusable as unusable:
+                lost.append((measured.pair.source, unusable.reason))
+                decoded.append(self.encoder.filler())
+        return decoded, lost
+
+
+def _count_lost(
+    decoded: Iterable[tuple[list[Encoded], list[Dropped]]], lost: Counter[Dropped]
+) -> Iterator[list[Encoded]]:
+    for micro, failed in decoded:
+        lost.update(failed)
+        yield micro
+
+
+def _ahead(pool: ThreadPoolExecutor | None, work: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
+    """Yield work(item) for every item, in order, with up to `most` more items in progress at a time."""
+    if pool is None:
+        yield from map(work, items)
+        return
+    pending: deque[Future[R]] = deque()
+    for item in items:
+        pending.append(pool.submit(work, item))
+        if len(pending) > most:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def deal(tokens: Sequence[int], budget: int, ranks: int) -> list[list[list[int]]]:
+    """Deal pairs out to ranks: for each rank its micro-batches, as ascending positions in `tokens`.
+
+    All ranks get the same number of micro-batches: the fewest that hold all pairs with at most `budget` tokens in
+    each. Within them the largest pair goes where there are the fewest tokens. Larger micro-batches come first, in
+    the same round on all ranks. Raises ValueError if a pair has more than `budget` tokens.
+    """
+    packed = pack_sizes(tokens, budget)
+    rounds = -(-len(packed) // ranks)
+    micros = _level(tokens, budget, rounds * ranks) or packed + [[]] * (rounds * ranks - len(packed))
+    micros.sort(key=lambda micro: (-sum(tokens[i] for i in micro), micro))
+    dealt: list[list[list[int]]] = [[] for _ in range(ranks)]
+    for turn in range(rounds):
+        hand = micros[turn * ranks : (turn + 1) * ranks]
+        for rank, micro in enumerate(hand[::-1] if turn % 2 else hand):  # every other round in reverse order
+            dealt[rank].append(micro)
+    return dealt
+
+
+def _level(tokens: Sequence[int], budget: int, number: int) -> list[list[int]] | None:
+    """`number` micro-batches of about equal sums, or None if this would put one over the budget."""
+    sums = [(0, i) for i in range(number)]
+    micros: list[list[int]] = [[] for _ in range(number)]
+    for position in sorted(range(len(tokens)), key=lambda i: (-tokens[i], i)):
+        total, emptiest = sums[0]
+        if total + tokens[position] > budget:
+            return None
+        heapq.heapreplace(sums, (total + tokens[position], emptiest))
+        micros[emptiest].append(position)
+    return [sorted(micro) for micro in micros]
