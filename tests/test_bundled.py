@@ -95,6 +95,22 @@ def test_every_command_that_takes_a_recipe_takes_its_name(command):
     assert caught.value.hint == "did you mean quickstart?"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("baseward", "did you mean basereward?"),
+        ("rlaif", "did you mean rlaif_v?"),
+        ("judgebnch", "did you mean judgebench?"),
+        ("zzz", "curate sources, curate sources --evalsets and curate recipes list them"),
+    ],
+)
+def test_fetch_knows_sources_eval_sets_and_recipes(name, hint):
+    with pytest.raises(ConfigError) as caught:
+        run("fetch", name)
+    assert str(caught.value) == f"{name}: no source, eval set or recipe has this name"
+    assert caught.value.hint.startswith(hint.removesuffix("?"))
+
+
 def test_plan_by_name():
     there = json.loads(run("plan", "quickstart", "--json").text)
     with pytest.MonkeyPatch.context() as patch:

@@ -14,6 +14,7 @@ from rich.progress import TransferSpeedColumn as SpeedColumn
 from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
 from curate.cli.output import PLAIN_EVERY, data, say, show_table, talk
+from curate.config import did_you_mean
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
 from curate.licenses import with_condition
@@ -184,14 +185,21 @@ def _files(files: Sized) -> str:
 
 
 def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
-    """The sources named, and those of the recipes named, each once; a name of both is the source."""
-    recipes = set(bundled.named("recipe")) - {*_all(), *sources.own(manifests)}
+    """The sources named, and those of the recipes named, each once; a name of both is the source.
+
+    Raises ConfigError for a name that is neither.
+    """
+    known, recipes = [*_all(), *sources.own(manifests)], bundled.named("recipe")
     found: list[str] = []
     for name in names:
-        if bundled.is_path(name) or name in recipes:
+        if name in known:
+            found.append(name)
+        elif bundled.is_path(name) or name in recipes:
             found += [pool.source for pool in recipe.load(name).pools]
         else:
-            found.append(name)
+            listed = "curate sources, curate sources --evalsets and curate recipes list them"
+            hint = did_you_mean(name, [*known, *recipes], listed, most=3)
+            raise ConfigError(name, "no source, eval set or recipe has this name", "", hint)
     return tuple(dict.fromkeys(found))
 
 
