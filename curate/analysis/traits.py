@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import xxhash
 
+from curate import parquet
 from curate.arrays import series
 from curate.engines.base import tick
 from curate.pairs.messages import Messages
 from curate.schema import VERSION, Media, key64, media_digest
 from curate.steps.refusal import REFUSAL
-from curate.text.buffers import rows_per_batch, strings
+from curate.text.buffers import strings
 
 SIDES = ("chosen", "rejected")
 COUNTS = (
@@ -72,11 +72,11 @@ class Traits:
 
 
 def _batches(path: Path) -> Iterator[Any]:
-    with pq.ParquetFile(path) as file:
-        columns = ["prompt", *SIDES, "media"]
-        if file.metadata.num_rows and file.read_row_group(0, columns=["source"])["source"][0].as_py() in VERDICTS:
-            columns.append("extra")
-        yield from file.iter_batches(rows_per_batch(file.metadata, BATCH_BYTES, BATCH_ROWS), columns=columns)
+    columns = ["prompt", *SIDES, "media"]
+    first = next(parquet.batches(path, ["source"], BATCH_BYTES, 1), None)
+    if first is not None and first["source"][0].as_py() in VERDICTS:
+        columns.append("extra")
+    yield from parquet.batches(path, columns, BATCH_BYTES, BATCH_ROWS)
 
 
 def _traits(batch: Any) -> pl.DataFrame:

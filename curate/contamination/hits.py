@@ -6,15 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curate import parquet
 from curate.contamination.index import load
 from curate.contamination.protected import ProtectedSets
 from curate.contamination.scan import SIDES, Pass, Texts
 from curate.engines.base import tick
 from curate.pairs.messages import Messages
 
-ROWS = 4096
+BATCH_BYTES = 32 << 20
+BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +35,11 @@ class ContaminationHits:
         """Scan a pairs file."""
         found = Pass(load(self.protected))
         position = 0
-        with pq.ParquetFile(pairs) as file:
-            for batch in file.iter_batches(ROWS, columns=list(SIDES)):
-                for side, name in enumerate(SIDES):
-                    found.scan(texts(batch.column(name), position, turns=name == "prompt"), side)
-                position += batch.num_rows
-                tick(rows=batch.num_rows)
+        for batch in parquet.batches(pairs, SIDES, BATCH_BYTES, BATCH_ROWS):
+            for side, name in enumerate(SIDES):
+                found.scan(texts(batch.column(name), position, turns=name == "prompt"), side)
+            position += batch.num_rows
+            tick(rows=batch.num_rows)
         found.write(out)
 
 

@@ -29,6 +29,7 @@ from curate.hashing import digests
 from curate.images.store import ImageStore
 from curate.mixing.select import Selection
 from curate.mixing.shard_schema import CODECS, FEW_VALUES, IMAGES, REFERENCE, SHARD
+from curate.parquet import opened
 from curate.recipe import ShardSettings
 from curate.workspace import atomic, read_json, write_json
 
@@ -282,19 +283,16 @@ def _taken_batches(task: _Scatter, taken: pl.DataFrame) -> Iterator[pa.RecordBat
 def _batches(path: Path, position: npt.NDArray[np.uint32]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(position of its first row, batch) of the row groups that hold any of the positions."""
     columns = [name for name in REFERENCE.names if name != "repeat"]
-    try:
-        with pq.ParquetFile(path) as file:
-            start = 0
-            for group in range(file.num_row_groups):
-                end = start + file.metadata.row_group(group).num_rows
-                first, last = np.searchsorted(position, [start, end])
-                if first < last:
-                    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
-                        yield start, batch
-                        start += batch.num_rows
-                start = end
-    except FileNotFoundError:
-        raise WorkspaceError(str(path), "no such file", "a pairs file", "run curate normalize again") from None
+    with opened(path) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            first, last = np.searchsorted(position, [start, end])
+            if first < last:
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns):
+                    yield start, batch
+                    start += batch.num_rows
+            start = end
 
 
 def _gather(task: _Gather) -> list[ShardFacts]:

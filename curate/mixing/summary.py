@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curate.arrays import frame
-from curate.errors import WorkspaceError
 from curate.licenses import blend_terms
 from curate.mixing.select import Selection
 from curate.pairs.normalize import Artefact
+from curate.parquet import opened
 from curate.recipe import Recipe
 from curate.statistics import quantiles
 
@@ -118,13 +116,8 @@ def _parts(directory: Path, parts: Sequence[str], where: pl.DataFrame) -> Iterat
 
 def _part(path: Path) -> pl.DataFrame:
     """A whole part as FRAME."""
-    try:
-        with pq.ParquetFile(path) as file:  # read_table takes no column inside a column
-            table = file.read(columns=list(READ))
-    except FileNotFoundError:
-        raise WorkspaceError(str(path), "no such file", "a pairs file", "run curate normalize again") from None
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise WorkspaceError(str(path), f"damaged ({error})", "a pairs file", "delete it and run again") from None
+    with opened(path) as file:  # read_table takes no column inside a column
+        table = file.read(columns=list(READ))
     scalars = frame(table.drop_columns(["media"]))
     return scalars.with_columns(_modality(table.column("media").combine_chunks())).select(
         pl.col(name).cast(kind) for name, kind in FRAME.items()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from curate.engines.base import tick
 from curate.near_duplicates.sketch_format import ROW
+from curate.parquet import count_rows
 from curate.text.buffers import Side, batches
 
 
@@ -35,8 +35,7 @@ class MinHash:
         """Write the sketch of one pairs file."""
         from curate.near_duplicates import minhash_kernels  # numba
 
-        with pq.ParquetFile(pairs) as file:
-            rows = np.zeros(file.metadata.num_rows, ROW)
+        rows = np.zeros(count_rows(pairs), ROW)
         for batch in batches(pairs, self.on, media=True):
             some = rows[batch.position : batch.position + batch.rows]
             some["same"], some["slots"] = minhash_kernels.of_texts(batch.texts, len(self.on), self.shingle)

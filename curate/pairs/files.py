@@ -1,4 +1,4 @@
-"""The reader of pairs files."""
+"""Columns and rows of finished files: pairs, shards, skips and decisions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.errors import WorkspaceError
+from curate.parquet import checked, opened
 
 
 def column(path: Path, *names: str) -> pa.Table:
-    """Some columns of a Parquet file. Raises WorkspaceError where it is missing or damaged."""
-    with _Reading(path):
+    """Some columns of a Parquet file. Raises WorkspaceError if it is missing or damaged."""
+    with checked(path, "a Parquet file"):
         return pq.read_table(path, columns=list(names))
 
 
@@ -30,7 +30,7 @@ def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> 
     found: dict[int, dict[str, Any]] = {}
     if not positions:
         return []
-    with _Reading(path), pq.ParquetFile(path) as file:
+    with opened(path, "a Parquet file") as file:
         names = names or [name for name in file.schema_arrow.names if name != "images"]
         start = 0
         for group in range(file.num_row_groups):
@@ -43,21 +43,3 @@ def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> 
                 found |= dict(zip(inside, rows, strict=True))
             start = end
     return [found[x] for x in positions]
-
-
-class _Reading:
-    """Says of a file that it is missing or damaged, if reading it inside the block shows that."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        hint = "curate verify names every file that differs"
-        if isinstance(error, FileNotFoundError):
-            raise WorkspaceError(str(self.path), "no such file", "a Parquet file", hint) from None
-        if isinstance(error, pa.ArrowInvalid | KeyError) or (isinstance(error, OSError) and error.errno is None):
-            said = str(error).split("\n", 1)[0][:120]
-            raise WorkspaceError(str(self.path), f"damaged ({said})", "a Parquet file", hint) from None

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curate.arrays import U64
 from curate.errors import WorkspaceError
+from curate.parquet import opened
 
 COLUMNS = {
     "part": pl.UInt32,
@@ -69,16 +69,11 @@ def _damaged(where: str) -> WorkspaceError:
 
 
 def _part(path: Path, number: int) -> Iterator[pl.DataFrame]:
-    try:
-        with pq.ParquetFile(path) as file:
-            position = 0
-            for batch in file.iter_batches(BATCH, columns=list(READ)):
-                yield _batch(batch, number, position, str(path))
-                position += batch.num_rows
-    except FileNotFoundError:
-        raise WorkspaceError(str(path), "no such file", "a pairs file", "run curate normalize again") from None
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise WorkspaceError(str(path), f"damaged ({error})", "a pairs file", "delete it and run again") from None
+    with opened(path) as file:
+        position = 0
+        for batch in file.iter_batches(BATCH, columns=list(READ)):
+            yield _batch(batch, number, position, str(path))
+            position += batch.num_rows
 
 
 def _batch(batch: Any, part: int, position: int, where: str) -> pl.DataFrame:

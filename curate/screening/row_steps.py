@@ -16,9 +16,9 @@ from typing import Any, Self
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import xxhash
 
+from curate import parquet
 from curate.engines.base import Engine, Listener, tick
 from curate.errors import WorkspaceError
 from curate.pairs.keys import load_keys
@@ -26,7 +26,6 @@ from curate.pairs.pool import PairsPool
 from curate.steps import identity
 from curate.steps.base import RowStep, Scorer
 from curate.steps.view import TEXTS, VERSION, file_columns, make_view
-from curate.text.buffers import rows_per_batch
 from curate.workspace import atomic
 
 REASONS = {"position": pl.UInt32, "reason": pl.String}
@@ -91,7 +90,7 @@ def find_part_reasons(task: PartTask) -> None:
     columns = _view_columns(task.steps, scores.values())
     found: dict[str, list[pl.DataFrame]] = {step.reasons: [] for step in task.steps}
     position = 0
-    for batch in _batches(task.directory / task.part, file_columns(columns)):
+    for batch in parquet.batches(task.directory / task.part, file_columns(columns), BATCH_BYTES, BATCH_ROWS):
         view = make_view(batch, columns)
         for place, steps in _by_scores(task.steps):
             frame = view.hstack(scores[place].of(view, position))
@@ -155,12 +154,6 @@ def _reasons(frame: pl.DataFrame, steps: Sequence[CachedStep], position: int) ->
     found = frame.lazy().select(**expressions).collect().with_row_index("position", position)
     for step in steps:
         yield found.select("position", reason=step.reasons).drop_nulls()
-
-
-def _batches(path: Path, columns: list[str]) -> Iterator[Any]:
-    """Record batches of a pairs file with these columns, each of about BATCH_BYTES at most."""
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(rows_per_batch(file.metadata, BATCH_BYTES, BATCH_ROWS), columns=columns)
 
 
 def starts_of(keys: pl.DataFrame, parts: int) -> list[int]:

@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curate import parquet
 from curate.arrays import I32, I64, U8
 
 Side = Literal["prompt", "chosen", "rejected"]
@@ -47,23 +47,12 @@ for _array in EMPTY:
 def batches(path: Path, on: Sequence[Side], *, media: bool = False) -> Iterator[Batch]:
     """The rows of a pairs file with the texts of these sides, and the column `media` where `media` is true."""
     columns = [f"{side}.list.element.content.list.element.text" for side in on]
-    with pq.ParquetFile(path) as file:
-        position = 0
-        for batch in file.iter_batches(
-            rows_per_batch(file.metadata, BATCH_BYTES, BATCH_ROWS),
-            columns=[*columns, *(["media"] if media else [])],
-        ):
-            sides = [_side(batch.column(side)) for side in on] + [EMPTY] * (SIDES - len(on))
-            texts = Texts(*(tuple(some) for some in zip(*sides, strict=True)))
-            yield Batch(position, batch.num_rows, texts, batch.column("media") if media else None)
-            position += batch.num_rows
-
-
-def rows_per_batch(metadata: Any, most_bytes: int, most_rows: int) -> int:
-    """Return how many rows of a Parquet file make a batch of these bytes at most, by its widest row group."""
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
-    return max(1, min(most_rows, int(most_bytes / max(widest, 1))))
+    position = 0
+    for batch in parquet.batches(path, [*columns, *(["media"] if media else [])], BATCH_BYTES, BATCH_ROWS):
+        sides = [_side(batch.column(side)) for side in on] + [EMPTY] * (SIDES - len(on))
+        texts = Texts(*(tuple(some) for some in zip(*sides, strict=True)))
+        yield Batch(position, batch.num_rows, texts, batch.column("media") if media else None)
+        position += batch.num_rows
 
 
 def _side(column: Any) -> tuple[U8, I32, I64]:
