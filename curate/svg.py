@@ -11,7 +11,7 @@ CHOSEN, NEITHER, REJECTED = "#3f87d9", "#8b939c", "#d98032"
 
 WIDTH, LEFT, RIGHT, ROW = 720, 174, 22, 30
 NAME = 22
-"""Characters of a label that have room at the left."""
+"""The most characters of a label at the left."""
 
 
 class Strip(NamedTuple):
@@ -61,7 +61,7 @@ def strips(title: str, rows: Sequence[Strip], names: Sequence[tuple[str, str]], 
 
 
 def own_strips(title: str, rows: Sequence[Strip]) -> str:
-    """The same, every row on a linear scale of its own from 0 to its highest value, which stands at its end."""
+    """The same, every row on a linear scale of its own from 0 to its highest value, printed at its end."""
     room = 70
 
     def at(row: Strip, value: float) -> float:
@@ -128,14 +128,14 @@ def text(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 
 def beside(x: float, y: float, label: str, more: str = "") -> str:
-    """A label and more that end at a point; a long label lacks its middle, and is whole on hover."""
+    """A label and more that end at a point; a long label is cut in its middle, and whole in its tooltip."""
     whole = f"<title>{escape(label)}</title>" if len(label) > NAME else ""
     shown = escape(fitted(label) + more)
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{shown}</text>'
 
 
 def fitted(label: str) -> str:
-    """The label in at most NAME characters: where names differ is mostly at an end."""
+    """The label in at most NAME characters, cut in its middle: names mostly differ at an end."""
     return label if len(label) <= NAME else f"{label[: NAME // 2]}…{label[NAME // 2 + 1 - NAME :]}"
 
 

@@ -31,7 +31,7 @@ def croissant(lock: Mapping[str, Any], columns: pa.Schema) -> dict[str, Any]:
 
     One record set a split. Addresses of files are relative to this document.
     """
-    verdict = lock["licenses"]["verdict"]
+    blend = lock["licenses"]["verdict"]
     ids = sorted({line["license"] or "unknown" for line in lock["licenses"]["table"]})
     splits = {"train": "shard-", "holdout": "holdout-"}
     files = {split: [f for f in lock["files"] if f["name"].startswith(name)] for split, name in splits.items()}
@@ -42,7 +42,7 @@ def croissant(lock: Mapping[str, Any], columns: pa.Schema) -> dict[str, Any]:
         "name": lock["name"],
         "description": lock["recipe"]["about"] or f"{lock['rows']} preference pairs, mixed by curate",
         "identifier": lock["fingerprint"],
-        "license": verdict["license"] if verdict["license"] != "other" else ids,
+        "license": blend["license"] if blend["license"] != "other" else ids,
         "isBasedOn": [f"https://huggingface.co/datasets/{origin['repo']}" for origin in lock["origins"].values()],
         "distribution": [node for split, found in files.items() if found for node in _files(split, found)],
         "recordSet": [_records(split, columns) for split, found in files.items() if found],

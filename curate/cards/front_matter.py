@@ -14,12 +14,12 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
 
 def front_matter(lock: Lock) -> dict[str, Any]:
     """What the Hub reads at the head of a card."""
-    verdict = lock["licenses"]["verdict"]
-    name = {"license_name": verdict["license_name"]} if verdict["license"] == "other" else {}
+    blend = lock["licenses"]["verdict"]
+    name = {"license_name": blend["license_name"]} if blend["license"] == "other" else {}
     used = [label for label, facts in lock["funnel"].items() if facts["mixed"] or facts["held_out"]]
     return {
         "pretty_name": lock["name"],
-        "license": verdict["license"],
+        "license": blend["license"],
         **name,
         "language": _languages(lock, used),
         "task_categories": ["text-generation", *(["image-text-to-text"] if has_media(lock) else [])],
@@ -31,10 +31,10 @@ def front_matter(lock: Lock) -> dict[str, Any]:
 
 
 def _languages(lock: Lock, labels: Iterable[str]) -> list[str]:
-    """What the language step keeps; without one, what the sources say of themselves."""
+    """The languages that the language step keeps; without one, those that the sources declare."""
     kept = (dict(lock["recipe"]["steps"]).get("language") or {}).get("keep")
-    said = [language for label in labels for language in lock["origins"][label]["languages"]]
-    return list(dict.fromkeys(kept or said))
+    declared = [language for label in labels for language in lock["origins"][label]["languages"]]
+    return list(dict.fromkeys(kept or declared))
 
 
 def _modalities(lock: Lock) -> list[str]:

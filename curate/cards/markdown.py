@@ -7,7 +7,7 @@ from curate.tables import Table
 
 
 def markdown(table: Table) -> str:
-    """A table of curate.tables in Markdown; numbers stand to the right with thousands marked."""
+    """A table of curate.tables in Markdown; numbers are aligned right, with thousands separators."""
     numeric = [_all_numbers([row[i] for row in table.rows]) for i in range(len(table.columns))]
     lines = [list(table.columns), ["--:" if number else "---" for number in numeric]]
     lines += [[cell(value) for value in row] for row in table.rows]
@@ -22,7 +22,7 @@ def _all_numbers(values: Sequence[Any]) -> bool:
 
 
 def cell(value: Any) -> str:
-    """A value as it stands in a table: three decimals, thousands marked, a dash for null."""
+    """A value as text for a table: three decimals, thousands separators, a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, float):

@@ -1,8 +1,7 @@
 """The card of a mix: its README.md, plots and Croissant metadata, all of them functions of its lock.
 
-Every number comes from the lock. What a lock may have beside what `curate.build` always writes:
-`near_duplicates` and `decontamination`, each a mapping of facts {name: value}, where a value that is a mapping
-itself becomes a line of a table.
+Every number comes from the lock. A lock may also have `near_duplicates` and `decontamination`, each a mapping of
+facts {name: value}; a value that is itself a mapping becomes a line of a table.
 """
 
 from collections.abc import Mapping, Sequence
@@ -179,7 +178,7 @@ def _licenses(lock: Lock) -> str:
         for line in lock["licenses"]["table"]
     ]  # fmt: skip
     table = report.Table("", ("source", "licence", "commit", "pairs", "held out", "share"), rows)
-    lines = "\n".join(f"- {line}" for line in _verdict(lock["licenses"]["verdict"]))
+    lines = "\n".join(f"- {line}" for line in _terms(lock["licenses"]["verdict"]))
     return (
         f"## Licences\n\n{markdown(table)}\n\nThe most restrictive terms of the blend, held out pairs included. "
         f"{NO_ADVICE}\n\n{lines}{_opt_out(lock)}"
@@ -187,7 +186,7 @@ def _licenses(lock: Lock) -> str:
 
 
 def _opt_out(lock: Lock) -> str:
-    """How to leave out what is not known to be free for commercial use."""
+    """The recipe line that leaves out pairs whose licence is not known to allow commercial use."""
     ids = {known_id(line["license"]) for line in lock["licenses"]["table"]}
     closed = sorted(name for name in ids if terms(name).commercial != "allowed")
     if not closed:
@@ -198,23 +197,23 @@ def _opt_out(lock: Lock) -> str:
     )
 
 
-def _verdict(verdict: Mapping[str, Any]) -> list[str]:
+def _terms(blend: Mapping[str, Any]) -> list[str]:
     due = {"yes": "required", "no": "not required", "unknown": "unknown"}
     lines = [
-        f"Commercial use: **{verdict['commercial']}**{_by(verdict['forbids_commercial'])}.",
-        f"Sharing a changed copy: **{verdict['redistribution']}**{_by(verdict['forbids_redistribution'])}.",
-        f"Attribution: {due[verdict['attribution']]}. Same licence for what is made of it: "
-        f"{due[verdict['share_alike']]}.",
+        f"Commercial use: **{blend['commercial']}**{_by(blend['forbids_commercial'])}.",
+        f"Sharing a changed copy: **{blend['redistribution']}**{_by(blend['forbids_redistribution'])}.",
+        f"Attribution: {due[blend['attribution']]}. Same licence for what is made of it: "
+        f"{due[blend['share_alike']]}.",
     ]
-    if parts := verdict.get("parts_not_commercial"):
+    if parts := blend.get("parts_not_commercial"):
         lines.append(f"Parts of {', '.join(parts)} may not be used commercially; their rows do not show which.")
-    if verdict["unknown"]:
-        sources = ", ".join(f"{source} ({n:,})" for source, n in verdict["unknown"].items())
+    if blend["unknown"]:
+        sources = ", ".join(f"{source} ({n:,})" for source, n in blend["unknown"].items())
         lines.append(
-            f"Of {verdict['unknown_pairs']:,} pairs of {verdict['pairs']:,} the terms are unknown, which does not "
+            f"Of {blend['unknown_pairs']:,} pairs of {blend['pairs']:,} the terms are unknown, which does not "
             f"mean allowed: {sources}."
         )
-    lines += [f"In conflict: {conflict}." for conflict in verdict["conflicts"]]
+    lines += [f"In conflict: {conflict}." for conflict in blend["conflicts"]]
     return lines
 
 
@@ -223,7 +222,7 @@ def _by(sources: Sequence[str]) -> str:
 
 
 def _facts(title: str, facts: Mapping[str, Any]) -> str:
-    """Facts as a list, and those that are mappings themselves as one table of their keys."""
+    """Facts as a list; those that are mappings as one table, with a column for each of their keys."""
     lines = [f"- {_words(name)}: {cell(value)}" for name, value in facts.items() if not isinstance(value, Mapping)]
     tables = {name: value for name, value in facts.items() if isinstance(value, Mapping)}
     names = list(dict.fromkeys(key for value in tables.values() for key in value))
@@ -293,8 +292,8 @@ def _files(lock: Lock) -> report.Table:
 
 
 def _limits(lock: Lock) -> list[str]:
-    """What this mix is not, as far as its lock can tell."""
-    origins, verdict = lock["origins"], lock["licenses"]["verdict"]
+    """The limits of this mix that its lock shows."""
+    origins, blend = lock["origins"], lock["licenses"]["verdict"]
     figures = lock["summary"]["all"]
     repeats = lock["rows"] - sum(facts["selected"] for facts in lock["funnel"].values())
     searched = {name for name in RESULTS if lock.get(name)} | set(dict(lock["recipe"]["steps"]))
@@ -303,7 +302,7 @@ def _limits(lock: Lock) -> list[str]:
     found = {
         f"The commit is not recorded of {', '.join(unpinned)}: upstream may have changed since.": unpinned,
         f"Who judged the pairs of {', '.join(judged)} is not stated upstream.": judged,
-        f"The terms of {verdict['unknown_pairs']:,} pairs are unknown.": verdict["unknown"],
+        f"The terms of {blend['unknown_pairs']:,} pairs are unknown.": blend["unknown"],
         f"{repeats:,} rows repeat a pair that stands in the mix already.": repeats,
         "Nothing was compared with benchmarks: the mix may contain their items.": not any(
             name.startswith("decontaminat") for name in searched

@@ -1,4 +1,4 @@
-"""A recipe as a lock has it -> YAML as people write it, defaults left out; reading it gives an equal recipe."""
+"""Writes the recipe in a lock as YAML, without defaults; reading it gives an equal recipe."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

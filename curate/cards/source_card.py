@@ -1,4 +1,4 @@
-"""The card of a source: a head made from its facts, a body that somebody wrote, and how to cite it."""
+"""The card of a source: a head made from its facts, a body written by people, and its citation."""
 
 import dataclasses
 import typing
@@ -16,13 +16,13 @@ END = "<!-- the facts above are written by `curate card`; the words below by peo
 
 def head(name: str, source: Source) -> str:
     """Title, facts and options of a source, as its adapter declares them."""
-    said = terms(source.license)
+    grants = terms(source.license)
     facts = {
         "dataset": f"[{source.repo}](https://huggingface.co/datasets/{source.repo})",
         "paper": _paper(source.paper),
         "modality": source.modality,
         "languages": ", ".join(source.languages),
-        "licence": f"{known_id(source.license)}: commercial use {said.commercial}, changes {said.derivatives}",
+        "licence": f"{known_id(source.license)}: commercial use {grants.commercial}, changes {grants.derivatives}",
         "judged by": source.annotator or "not stated",
         "rows, as published": source.rows,
         "pairs, as published or derived": source.pairs,
@@ -56,7 +56,7 @@ def source_card(name: str, source: Source, cards: Path) -> str:
 
 
 def _body(text: str) -> str:
-    """What stands between the generated head and the generated citation."""
+    """The text between the generated head and the generated citation."""
     return text.partition(END)[2].rpartition("## Citation")[0].strip()
 
 

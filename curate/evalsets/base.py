@@ -1,7 +1,7 @@
-"""What an eval set is: one row becomes one item, and scores of its replies become named numbers with counts.
+"""What an eval set is: a row becomes an item, and scores of its replies become named numbers with counts.
 
 Every official metric is written in two parts. `trials` compares scores and gives credits, each counted under a
-subset; formulas then say which shares of credits the benchmark reports. Formulas are linear in the subsets' means,
+subset; formulas then say which shares of credits the eval set reports. Formulas are linear in the subsets' means,
 so that a bootstrap can evaluate them on thousands of resamples at once.
 """
 
@@ -18,12 +18,12 @@ from curate.sources.base import MediaSource, Row, number, reply, text, user, wit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One question of a benchmark with its candidate replies.
+    """One item of an eval set: a prompt with its candidate replies.
 
     id        upstream's own, which may repeat; `key` is the handle that tells items apart
     correct   positions of the replies that are right; scores are given in the order of `replies`
     category  upstream's word for the kind of question; `subset` is what the metric counts the item under
-    cluster   items of one cluster stand and fall together, so the bootstrap draws whole clusters
+    cluster   items of one cluster are not independent, so the bootstrap draws whole clusters
     """
 
     id: str
@@ -64,7 +64,7 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
-    """A number that a benchmark reports, from subsets' means and from formulas before it.
+    """A number that an eval set reports, from subsets' means and from formulas before it.
 
     pooled    mean over all trials of the named subsets; those without trials add nothing
     weighted  weighted mean of the named values; unknown where one of them is
@@ -81,9 +81,9 @@ class Formula:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Where published numbers of one benchmark were computed in more than one way.
+    """Which of several ways to compute the published numbers of an eval set is used.
 
-    split       one of the benchmark's `splits`; None for its first
+    split       one of the eval set's `splits`; None for its first
     prior_sets  RewardBench: a Prior Sets score (0 to 1), to get the overall of the older leaderboard as well
     """
 
@@ -93,10 +93,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalSet:
-    """One reward benchmark: where it lies, what it is, its items and its metric.
+    """One reward benchmark: its files, its facts, its items and its metric.
 
-    files     glob patterns relative to the raw directory; the first that matches names the files, since one
-              benchmark is shipped as Parquet by some and as JSON by others. `{split}` is the name of a data split
+    files     glob patterns relative to the raw directory; the first that matches gives the files, since the
+              same eval set is shipped as Parquet by some and as JSON by others. `{split}` is a data split's name
     splits    what `Options.split` may name, the first by default: ways to sort the items into categories, or data
               splits that are files of their own
     rows      items as published, of the first split
@@ -122,7 +122,7 @@ class EvalSet:
     rows_of: Mapping[str, int] = field(default_factory=dict)
 
     def split_of(self, options: Options) -> str:
-        """The split that the options name; the first where they name none, or one of another benchmark."""
+        """The split that the options name; the first where they name none, or one of another eval set."""
         return options.split if options.split in self.splits else self.splits[0]
 
     @property
@@ -183,12 +183,12 @@ def question(row: Row, column: str) -> tuple[Message, ...]:
     return tuple(user(text(row, column)))
 
 
-def seen(
+def with_its_media(
     prompt: Sequence[Message], media: Sequence[MediaSource]
 ) -> tuple[tuple[Message, ...], tuple[MediaSource, ...]]:
-    """A prompt of one user turn with its media where its placeholders stand.
+    """A prompt of one user turn with its media in place of its placeholders.
 
-    A benchmark loses no item: where placeholders and media do not match, the text stays as it is, after the media.
+    No item is lost: where placeholders and media do not match, the text stays as it is, after the media.
     """
     try:
         turns, ordered = with_media(prompt, media)

@@ -1,4 +1,4 @@
-"""The items of a benchmark as one Parquet file with their media: what a scorer reads that knows no raw format."""
+"""The items of an eval set with their media as one Parquet file, for a scorer that knows no raw format."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,12 +26,12 @@ ITEMS = pa.schema(
 
 
 class Question(NamedTuple):
-    """One item as a scorer gets it.
+    """One item as a scorer reads it.
 
     item     its key in a score file
     replies  the candidates, in order
     media    bytes of each image, or of each frame of a video, in the order of the prompt's blocks
-    problem  why there are no media where blocks ask for them; such an item can not be scored
+    problem  why media of the prompt are missing; such an item cannot be scored
     """
 
     item: str
@@ -80,7 +80,7 @@ def _messages(turns: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
 
 
 class ItemFile:
-    """A written file; its items are streamed. Raises RawError for a file that is none."""
+    """An items file; its items are streamed. Raises RawError for any other file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -3,8 +3,9 @@
 The replies are GPT-4o's in the split `gpt` (350 pairs, the published leaderboard) and Claude 3.5 Sonnet's in
 `claude` (270); 91 questions are in both.
 
-A reward model plays a single game: the higher score is its decision. Equal scores decide nothing: wrong, and named
-as ties (upstream's reward judge breaks them in its own way, which moves 3 of 350 rows for the model it shows).
+A reward model plays a single game: the higher score is its decision. Equal scores decide nothing: they are wrong,
+and reported as ties (upstream's reward judge breaks them in its own way, which changes 3 of 350 rows for the model
+that it reports).
 """
 
 from curate.errors import SkipRow

@@ -14,10 +14,10 @@ from curate.evalsets.base import Formula, Trial
 
 
 class Measure(NamedTuple):
-    """A reported number: its value, and the counts it rests on.
+    """A reported number: its value, and the counts that it is computed from.
 
     `right` (the sum of credits), `trials` and `ties` are None for weighted means, which are no share of a count.
-    A value is None where the benchmark's parts that it needs have no items.
+    A value is None where parts of the eval set that it needs have no items.
     """
 
     name: str
@@ -108,7 +108,7 @@ def measures(found: Tally, formulas: Sequence[Formula]) -> list[Measure]:
 
 
 def _leaves(formula: Formula, terms: Mapping[str, Formula]) -> set[str]:
-    """The subsets that a formula rests on; a pooled formula's terms are always subsets."""
+    """The subsets that a formula is computed from; a pooled formula's terms are always subsets."""
     if formula.kind == "pooled":
         return set(formula.terms)
     named = {name for name in formula.terms if name in terms and name != formula.name}

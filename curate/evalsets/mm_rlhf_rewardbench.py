@@ -20,7 +20,7 @@ from curate.evalsets.base import (
     pair_trials,
     pooled,
     question,
-    seen,
+    with_its_media,
 )
 from curate.sources.base import MediaSource, Row, text
 from curate.sources.images import media_of
@@ -31,14 +31,14 @@ KINDS = ("mcq", "long", "short", "safety", "video")
 def to_item(row: Row) -> Item:
     """The item of a row; the chosen reply is the first. Skips: `no_media`, `unknown_kind`."""
     video = row.get("video")
-    shown = [MediaSource(kind="video", path=text(row, "video"))] if video else media_of(row.get("image"))
-    if not shown:
+    pictures = [MediaSource(kind="video", path=text(row, "video"))] if video else media_of(row.get("image"))
+    if not pictures:
         raise SkipRow("no_media")
-    kind = next((kind for kind in KINDS if kind in shown[0].path), None)
+    kind = next((kind for kind in KINDS if kind in pictures[0].path), None)
     if kind is None:
-        raise SkipRow("unknown_kind", shown[0].path[:80])
+        raise SkipRow("unknown_kind", pictures[0].path[:80])
     name = name_of(row, "id")
-    prompt, media = seen(question(row, "prompt"), shown)
+    prompt, media = with_its_media(question(row, "prompt"), pictures)
     return Item(
         id=name, prompt=prompt, replies=answers(text(row, "chosen"), text(row, "rejected")), correct=(0,),
         category=kind, subset=kind, cluster=name, media=media,

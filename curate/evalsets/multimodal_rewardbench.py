@@ -21,7 +21,7 @@ from curate.evalsets.base import (
     pair_trials,
     pooled,
     question,
-    seen,
+    with_its_media,
 )
 from curate.sources.base import Row, text
 from curate.sources.images import media_of
@@ -49,7 +49,7 @@ def to_item(row: Row) -> Item:
     if better not in BETTER:
         raise SkipRow("better_not_an_output", repr(better)[:80])
     name, category = name_of(row, "ID"), text(row, "Category")
-    prompt, media = seen(question(row, "Text"), media_of(row.get("Image")))
+    prompt, media = with_its_media(question(row, "Text"), media_of(row.get("Image")))
     return Item(
         id=name, prompt=prompt, replies=answers(text(row, "Output1"), text(row, "Output2")),
         correct=(BETTER[better],), category=category, subset=subset_of(category, name), cluster=name,

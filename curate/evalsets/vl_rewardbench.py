@@ -6,8 +6,8 @@ test that misses the ids RLAIF and RLHF, which then count as general (484, 448, 
 `unified_reward` takes the ids that begin with "hallucination" for general (631, 301, 318). Overall is the same in
 all of them; category columns and macro are comparable only within one.
 
-The official script judges by sampled verdicts and drops unparsable ones. A scalar reward always says something: an
-equal score is counted as wrong, and named as a tie.
+The official script judges by sampled verdicts and drops unparsable ones. A scalar reward always decides: an
+equal score is counted as wrong, and reported as a tie.
 """
 
 import re
@@ -25,8 +25,8 @@ from curate.evalsets.base import (
     pair_trials,
     pooled,
     question,
-    seen,
     texts,
+    with_its_media,
 )
 from curate.sources.base import Row
 from curate.sources.images import media_of
@@ -34,7 +34,7 @@ from curate.sources.images import media_of
 SUBSETS = {
     "hallucination": "povid", "RLAIF": "rlaif_v", "RLHF": "rlhf_v", "mathverse": "mathverse", "mmmu": "mmmu",
 }  # fmt: skip
-"""What stands before the first `_` or `-` of an id, and the set it comes from; any other is `other`."""
+"""The first word of an id, up to `_` or `-`, and the dataset of that item; any other is `other`."""
 
 REASONING = ("mathverse", "mmmu")
 SPLITS: dict[str, dict[str, Sequence[str]]] = {
@@ -53,7 +53,7 @@ def to_item(row: Row) -> Item:
     if not isinstance(ranking, list | tuple) or sorted(ranking) != [0, 1]:
         raise SkipRow("human_ranking_not_a_ranking", repr(ranking)[:80])
     name = name_of(row, "id")
-    prompt, media = seen(question(row, "query"), media_of(row.get("image")))
+    prompt, media = with_its_media(question(row, "query"), media_of(row.get("image")))
     prefix = re.split("[_-]", name, maxsplit=1)[0]
     return Item(
         id=name, prompt=prompt, replies=answers(*replies), correct=(list(ranking).index(0),),

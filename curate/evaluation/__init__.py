@@ -1,1 +1,1 @@
-"""Reward benchmarks applied: items, metrics, score files, models scored."""
+"""Evaluates reward models on eval sets: items, metrics, score files, scoring of models."""

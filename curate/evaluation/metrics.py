@@ -1,4 +1,4 @@
-"""Scores on the reward benchmarks: official metrics with intervals, and paired tests between two score files."""
+"""Official metrics of eval sets with intervals, and paired tests between two sets of scores."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ SEED_VERSION = 1
 
 
 class Line(NamedTuple):
-    """A measure with its intervals: Wilson's where it is a share, the clustered bootstrap's everywhere."""
+    """A measure with its intervals: Wilson's if it is a share of a count, and the clustered bootstrap's."""
 
     measure: Measure
     wilson: Interval | None
@@ -26,11 +26,11 @@ class Line(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """B less A on one measure of one benchmark.
+    """B less A on one measure of one eval set.
 
     `gained` and `lost` are trials that only B, or only A, got right, and `mcnemar` their exact p; None for
-    weighted means. McNemar takes trials for independent: where trials outnumber clusters, the bootstrap's p is the
-    one to trust. The p values with `holm` are corrected for all measures that are compared in one call.
+    weighted means. McNemar's test assumes independent trials: where trials outnumber clusters, use the bootstrap's
+    p. The p values with `holm` are corrected for all measures that are compared in one call.
     """
 
     benchmark: str
@@ -49,7 +49,7 @@ class Delta(NamedTuple):
 def evaluate(
     evalset: EvalSet, items: KeyedItems, scores: Scores, options: Options, resamples: int = statistics.RESAMPLES
 ) -> list[Line]:
-    """The official metric of a benchmark, every number with its intervals."""
+    """The official metric of an eval set, every number with its intervals."""
     found = tally(evalset.trials(items.items, scores))
     formulas = evalset.formulas(found.subsets, options)
 
@@ -70,7 +70,7 @@ def _wilson(measure: Measure) -> Interval | None:
 
 
 def seed_of(name: str) -> int:
-    """The bootstrap's seed: the same for every model, so that two runs on a benchmark draw the same clusters."""
+    """The bootstrap's seed: the same for every model, so that two runs on an eval set draw the same clusters."""
     return int(xxhash.xxh3_64_intdigest(f"{SEED_VERSION}:{name}".encode()))
 
 
@@ -82,7 +82,7 @@ def compare(
     options: Options,
     resamples: int = statistics.RESAMPLES,
 ) -> list[Delta]:
-    """B against A on every measure that has a value; `corrected` is for all benchmarks together."""
+    """B against A on every measure that has a value; `corrected` is for all eval sets together."""
     trials_a, trials_b = evalset.trials(items.items, a), evalset.trials(items.items, b)
     left, right = tally(trials_a), tally(trials_b)
     formulas = evalset.formulas(left.subsets, options)
@@ -146,7 +146,7 @@ def lines_table(title: str, lines: Sequence[Line]) -> Table:
 
 
 def deltas_tables(deltas: Sequence[Delta]) -> list[Table]:
-    """A table for each benchmark with one line per compared measure, in percent and points."""
+    """A table for each eval set with one line per compared measure, in percent and points."""
     columns = ("measure", "A", "B", "B-A", "bootstrap 95 %", "only B", "only A", "McNemar", "bootstrap")
     tables = []
     for name in dict.fromkeys(delta.benchmark for delta in deltas):

@@ -1,8 +1,8 @@
-"""Anyone's scores as a file: JSONL, CSV or Parquet, one score a line.
+"""Reads score files, anyone's: JSONL, CSV or Parquet, one score a line.
 
-benchmark   name of the benchmark, such as vl_rewardbench
+benchmark   name of the eval set, such as vl_rewardbench
 item        key of the item (`Item.key`), or
-row         number of its row, from 1, counted over the benchmark's row files in order
+row         number of its row, from 1, counted over the eval set's row files in order
 candidate   position of the reply, from 0, in the order of `Item.replies`
 score       a finite number; higher is better
 unscored    instead of candidate and score: why the item has no score, such as `too_long`
@@ -24,9 +24,9 @@ SHOWN = 3
 
 
 class Scored(NamedTuple):
-    """Scores by benchmark, aligned with its items and replies, and how many lines were of other benchmarks.
+    """Scores by eval set, aligned with its items and replies, and the number of lines of other eval sets.
 
-    `unscored` says by benchmark which items, by position, have no score and why. In `scores` their wrong replies
+    `unscored` is by eval set which items, by position, have no score and why. In `scores` their wrong replies
     beat the right ones, so that every metric counts them as wrong and none as a tie.
     """
 
@@ -36,11 +36,11 @@ class Scored(NamedTuple):
 
 
 def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool = False) -> Scored:
-    """The scores of a file for the wanted benchmarks.
+    """The scores of a file for the wanted eval sets.
 
     Raises RawError, naming the first lines or items, for a file that cannot be read, a line that fits no reply, a
-    score that is no finite number or given twice, for replies without a line, and, unless `allow_unscored`, for
-    items of which the file says that they have no score.
+    score that is not a finite number or is given twice, for replies without a line, and, unless `allow_unscored`,
+    for items of which the file says that they have no score.
     """
     sheets = {name: _Sheet(items) for name, items in wanted.items()}
     other: Counter[str] = Counter()
@@ -57,7 +57,7 @@ def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool =
 
 
 class _Sheet:
-    """What a file says about one benchmark."""
+    """The scores of one eval set that were read so far."""
 
     def __init__(self, items: KeyedItems) -> None:
         self.items = items
@@ -88,11 +88,11 @@ def _refuse(path: Path, unscored: Mapping[str, Mapping[int, str]], wanted: Mappi
     for name, reasons in unscored.items():
         if not reasons:
             continue
-        shown = [
+        named = [
             f"row {wanted[name].numbers[at]} ({wanted[name].keys[at]}): {why}"
             for at, why in list(reasons.items())[:SHOWN]
         ]
-        first = "; ".join(shown) + ("; ..." if len(reasons) > SHOWN else "")
+        first = "; ".join(named) + ("; ..." if len(reasons) > SHOWN else "")
         found = f"{name}: {len(reasons):,} of {len(wanted[name].items):,} items could not be scored: {first}"
         raise RawError(path.name, found, "a score for each", "--allow-unscored counts them as wrong")
 
@@ -116,7 +116,7 @@ def _cell(row: Row, column: str, where: str) -> str:
 
 
 def _place(row: Row, where: str, keys: Mapping[str, int], numbers: Mapping[str, int]) -> int:
-    """Which item a line is about. A key wins over a row number: it says more."""
+    """The position of a line's item. A key wins over a row number: it is unique."""
     by_key = row.get("item") not in (None, "")
     column = "item" if by_key else "row"
     value = _cell(row, column, where)

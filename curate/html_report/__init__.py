@@ -1,1 +1,1 @@
-"""A mix as one HTML file that opens offline: facts, plots, findings and sampled pairs with their pictures."""
+"""A mix as one HTML file that opens offline: facts, plots, decisions and sampled pairs with pictures."""

@@ -1,4 +1,4 @@
-"""What needs a pass over the pairs: rulers and faults of the mix, overlap and agreement of its sources."""
+"""The sections that need a pass over the pairs: rulers and faults of the mix, overlap and agreement of sources."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,10 +41,10 @@ class Examined:
 
 
 def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None = None) -> Examined:
-    """All of it. What is computed of texts is cached beside the pairs; the caller holds the workspace.
+    """Examine the pairs of a mix. Results are cached beside the pairs; the caller holds the workspace.
 
-    Near-duplicates are looked for as the recipe says, and eval sets are those that it decontaminates against.
-    Raises ConfigError where the raw files of these are not there.
+    Near-duplicates are found with the recipe's settings; eval sets are those that it decontaminates against.
+    Raises ConfigError where their raw files are missing.
     """
     targets = find([str(mix.directory)], inputs)
     whole = [dataclasses.replace(target, rows=None) for target in targets]
@@ -64,7 +64,7 @@ def _evalsets(against: Sequence[str] | str) -> list[str]:
 
 
 def sections(known: Examined | None) -> list[Section]:
-    """Rulers, faults, overlap and agreement; where they are not known, how to get them."""
+    """The sections rulers, faults, overlap and agreement; where these were not computed, how to compute them."""
     titles = {"rulers": "Rulers", "faults": "Faults", "overlap": "Overlap", "agreement": "Agreement"}
     if known is None:
         missing = paragraph("Not computed: run curate report without --quick.")
@@ -81,12 +81,12 @@ def _rulers(found: Mapping[str, Any]) -> Iterator[str]:
     every: Mapping[str, Any] = sources.get(ALL) or next(iter(sources.values()), {"rulers": {}})
     differing = {name: ruler for name, ruler in every["rulers"].items() if ruler["differs"]["hits"]}
     if not differing:
-        yield paragraph("On no pair of the mix do the replies differ in anything that a ruler measures.")
+        yield paragraph("No pair of the mix has replies that differ in anything that a ruler measures.")
         return
     yield paragraph(
-        "A ruler is one number of a reply. If it alone tells the chosen reply from the rejected one, a reward "
-        "model will learn the ruler. AUC is the chance that it is larger on a chosen reply than on a rejected "
-        "one: 0.5 is a coin. Intervals are of 95 %."
+        "A ruler is one number of a reply. If it alone separates chosen from rejected replies, a reward model "
+        "will learn the ruler. AUC is the chance that it is larger for a chosen reply than for a rejected one; "
+        "0.5 is chance level. Intervals are 95 % intervals."
     )
     drawn = [Dot(name, **ruler["auc"]) for name, ruler in differing.items()]
     yield figure(dots("AUC of each ruler over the whole mix", drawn))
@@ -109,11 +109,11 @@ def _faults(found: Mapping[str, Any]) -> Iterator[str]:
     labels = [label for label in sources if label != ALL]
     names = dict.fromkeys(x for label in labels for x, fault in sources[label]["faults"].items() if fault["hits"])
     if names:
-        yield paragraph("The share of the pairs in the mix that have each fault; some may be meant.")
+        yield paragraph("The share of the pairs in the mix that have each fault; some may be intended.")
         rows = [(name, [_fault(sources[label]["faults"].get(name)) for label in labels]) for name in names]
         yield heat("Faults by source", "fault", labels, rows)
     else:
-        yield paragraph("None was found in the pairs of the mix.")
+        yield paragraph("No fault was found in the pairs of the mix.")
     yield from _folded(found, lambda title: title.endswith(": faults"), "Faults with their intervals")
     rest = ("numbers", "categories", "languages", "images")
     yield from _folded(found, lambda title: title in rest, "Scores, categories and images")
@@ -136,8 +136,7 @@ def _folded(found: Mapping[str, Any], wanted: Any, title: str) -> Iterator[str]:
 
 def _overlap(found: overlap.Overlap) -> Iterator[str]:
     yield paragraph(
-        "Of the pairs of each source (row), as they were before anything was dropped, the share that each other "
-        "set (column) has too."
+        "The share of the pairs of each source (row) that another set (column) has too, before any were dropped."
     )
     for kind, meaning in KINDS.items():
         rows = [
@@ -159,11 +158,11 @@ def _share(found: overlap.Overlap, kind: str, row: int, column: int) -> Shade:
 
 def _agreement(found: pl.DataFrame) -> Iterator[str]:
     yield paragraph(
-        "Where two sources judge the same two replies to the same prompt, before anything was dropped: how often "
-        "they prefer the same one. A source beside itself: how often it judges a comparison always the same way."
+        "How often two sources prefer the same of two replies to the same prompt, where both have labels, before "
+        "any pairs were dropped. A source with itself: how often all its labels of a comparison are the same."
     )
     if not found.height:
-        yield paragraph("No two sources judge the same replies, and none judges any twice.")
+        yield paragraph("No two sources label the same replies, and none labels any twice.")
         return
     known = {(row["left"], row["right"]): row for row in found.to_dicts()}
     names = list(dict.fromkeys(name for pair in known for name in pair))

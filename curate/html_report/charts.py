@@ -1,4 +1,4 @@
-"""The plots that only a report has, as SVG in the manner of curate.cards.plots."""
+"""The plots that only a report has, as SVG drawn with curate.svg."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,7 +8,7 @@ from curate.svg import CHOSEN, FAINT, NEITHER, REJECTED, ROW, WIDTH, beside, box
 
 HELD = "#3aa39a"
 COLOURS = {"in the mix": CHOSEN, "held out": HELD, "unused": NEITHER}
-"""Of the ends of a flow; every other one is a loss."""
+"""Colours of the ends of a flow; every other end is a loss."""
 
 TALL, TOP, SLOT, GAP = 380, 46, 15, 5
 FROM, TO, NODE = 190, 510, 10
@@ -22,7 +22,7 @@ class Band(NamedTuple):
 
 
 def flow(title: str, sources: Mapping[str, Mapping[str, int]]) -> str:
-    """How the pairs of each source (left) come to their ends (right): a ribbon as tall as they are many."""
+    """The flow of each source's pairs (left) to their ends (right); a ribbon is as high as its number of pairs."""
     sources = {label: ends for label, ends in sources.items() if sum(ends.values())}
     ends = _ends(sources)
     scale = TALL / (sum(ends.values()) or 1)
@@ -40,7 +40,7 @@ def flow(title: str, sources: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _ends(sources: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """All that comes to each end: the known ones first, then the losses, the largest first."""
+    """The total of each end: the ends in COLOURS first, then the losses, the largest first."""
     totals: dict[str, int] = {}
     for counts in sources.values():
         for end, count in counts.items():
@@ -51,7 +51,7 @@ def _ends(sources: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def _stacked(counts: Mapping[str, int], scale: float) -> dict[str, Band]:
-    """Nodes one below the other, with room for a label each."""
+    """Nodes one below the other, each with room for a label."""
     out, top = {}, float(TOP)
     for name, count in counts.items():
         tall = count * scale
@@ -71,33 +71,33 @@ def _ribbons(
         for label, counts in sources.items():
             if count := counts.get(end, 0):
                 tall = count * scale
-                said = f"{label}, {end}: {count:,}"
-                out.append(_ribbon(used_left[label], used_right[end], tall, COLOURS.get(end, REJECTED), said))
+                title = f"{label}, {end}: {count:,}"
+                out.append(_ribbon(used_left[label], used_right[end], tall, COLOURS.get(end, REJECTED), title))
                 used_left[label] += tall
                 used_right[end] += tall
     return out
 
 
-def _ribbon(start: float, end: float, tall: float, colour: str, said: str) -> str:
+def _ribbon(start: float, end: float, tall: float, colour: str, title: str) -> str:
     x, y, middle, tall = FROM + NODE, TO - NODE, (FROM + TO) / 2, max(tall, 0.6)
     path = (
         f"M{x} {start:.1f}C{middle:.0f} {start:.1f} {middle:.0f} {end:.1f} {y} {end:.1f}"
         f"V{end + tall:.1f}C{middle:.0f} {end + tall:.1f} {middle:.0f} {start + tall:.1f} {x} {start + tall:.1f}Z"
     )
-    return f'<path d="{path}" fill="{colour}" fill-opacity=".45"><title>{escape(said)}</title></path>'
+    return f'<path d="{path}" fill="{colour}" fill-opacity=".45"><title>{escape(title)}</title></path>'
 
 
 def _middle(band: Band) -> float:
-    """Where a label beside it stands."""
+    """The height of a label beside it."""
     return band.top + band.tall / 2 + 4
 
 
 class Bar(NamedTuple):
-    """One bar: its label, how long it is, and what stands at its end."""
+    """One bar: its label, its value, and the text at its end."""
 
     label: str
     value: float
-    said: str
+    text: str
 
 
 def bars(title: str, rows: Sequence[Bar], colour: str = CHOSEN) -> str:
@@ -112,7 +112,7 @@ def bars(title: str, rows: Sequence[Bar], colour: str = CHOSEN) -> str:
             beside(left - 10, y + 12, row.label),
             box(left, y, max(wide, 1), pitch - 8, colour),
         ]
-        body.append(text(left + wide + 8, y + 12, row.said))
+        body.append(text(left + wide + 8, y + 12, row.text))
     return svg(title, TOP + pitch * len(rows) + 8, body)
 
 
@@ -126,7 +126,7 @@ class Dot(NamedTuple):
 
 
 def dots(title: str, rows: Sequence[Dot], middle: float = 0.5) -> str:
-    """Values with their intervals on a scale from 0 to 1; a line stands where a coin would be."""
+    """Values with their intervals on a scale from 0 to 1; a darker line marks `middle`."""
     left, right = 170, 150
     bottom = TOP + ROW * len(rows)
 

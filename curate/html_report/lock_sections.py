@@ -1,4 +1,4 @@
-"""What the lock of a mix says: the funnel, what is in it, licences, lengths and margins."""
+"""The sections made from the lock of a mix: funnel, composition, licences, lengths and margins."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ Lock = Mapping[str, Any]
 
 
 def contents(lock: Lock) -> list[Section]:
-    """The sections. Raises WorkspaceError for a lock that was written before locks had a summary."""
+    """The sections made from a lock. Raises WorkspaceError for a lock without a summary, of an older version."""
     if "summary" not in lock:
         where, hint = f"lock of {lock['name']}", "delete the directory of the mix and run curate mix again"
         raise WorkspaceError(where, "it has no summary", "a lock of this version", hint)
@@ -23,7 +23,7 @@ def contents(lock: Lock) -> list[Section]:
 
 
 def opening(lock: Lock) -> str:
-    """The heads of the page: its name, what it is about, and the figures that matter most."""
+    """The head of the page: the mix's name, its description, and its main figures."""
     funnel = lock["funnel"].values()
     figures = {
         "pairs in the mix": lock["rows"],
@@ -61,7 +61,7 @@ def _funnel(lock: Lock) -> Section:
 
 
 def _ends(account: Mapping[str, Any]) -> dict[str, int]:
-    """What became of the pairs of a source; what was dropped by step."""
+    """The number of a source's pairs at each end of the funnel; those that were dropped, by step."""
     ends = {"in the mix": account["selected"], "held out": account["held_out"], "unused": account["unused"]}
     for reason, count in account["dropped"].items():
         step = f"dropped: {reason.partition('/')[0]}"
@@ -99,26 +99,26 @@ def _licenses(lock: Lock) -> Section:
          line["pairs"], line["held_out"], percent(line["share"]))
         for line in found["table"]
     ]  # fmt: skip
-    verdict = found["verdict"]
+    blend = found["verdict"]
     lines = {
-        "commercial use": _with(verdict["commercial"], verdict["forbids_commercial"]),
-        "parts not for commercial use": ", ".join(verdict.get("parts_not_commercial", ())) or "none",
-        "sharing a changed copy": _with(verdict["redistribution"], verdict["forbids_redistribution"]),
-        "attribution required": verdict["attribution"],
-        "same licence for what is made of it": verdict["share_alike"],
-        "terms unknown": f"{verdict['unknown_pairs']:,} of {verdict['pairs']:,} pairs; that does not mean allowed",
-        "in conflict": "; ".join(verdict["conflicts"]) or "nothing",
+        "commercial use": _with(blend["commercial"], blend["forbids_commercial"]),
+        "parts not for commercial use": ", ".join(blend.get("parts_not_commercial", ())) or "none",
+        "sharing a changed copy": _with(blend["redistribution"], blend["forbids_redistribution"]),
+        "attribution required": blend["attribution"],
+        "same licence for what is made of it": blend["share_alike"],
+        "terms unknown": f"{blend['unknown_pairs']:,} of {blend['pairs']:,} pairs; that does not mean allowed",
+        "in conflict": "; ".join(blend["conflicts"]) or "nothing",
     }
     body = [
         table(Table("Licences by source", ("source", "licence", "commit", "pairs", "held out", "share"), rows)),
-        table(Table("The most restrictive terms of the blend", ("terms", "verdict"), list(lines.items()))),
+        table(Table("The most restrictive terms of the blend", ("terms", "of the blend"), list(lines.items()))),
         f'<p class="note">{words(NO_ADVICE)}</p>',
     ]
     return Section("licences", "Licences", "\n".join(body))
 
 
-def _with(verdict: str, sources: list[str]) -> str:
-    return f"{verdict}, by {', '.join(sources)}" if sources else verdict
+def _with(blend: str, sources: list[str]) -> str:
+    return f"{blend}, by {', '.join(sources)}" if sources else blend
 
 
 def _lengths(lock: Lock) -> Section:
@@ -134,7 +134,7 @@ def _lengths(lock: Lock) -> Section:
     body = [
         paragraph(
             "Lengths are in bytes of UTF-8. In the plots by source a thick line goes from 25 to 75 %, a thin one "
-            "from 5 to 95 %, and a dot stands at 50 %. Margins are on each source's own scale."
+            "from 5 to 95 %, and a dot is at 50 %. Margins are on each source's own scale."
         ),
         *(figure(drawing) for drawing in plot(lock).values()),
         fold("Lengths, in numbers", table(Table("Bytes that so many % of the pairs do not exceed",

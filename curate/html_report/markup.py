@@ -1,4 +1,4 @@
-"""Pieces of HTML. Every text goes through `words`, so that none is taken for markup or turns the page around."""
+"""Pieces of HTML. Every text goes through `words`: none becomes markup or changes the direction of text."""
 
 from collections.abc import Sequence
 from html import escape
@@ -9,7 +9,7 @@ from curate.tables import Table
 
 
 def words(text: str) -> str:
-    """The text for a page: escaped, with a visible sign for control characters and those that turn text."""
+    """The text for a page: escaped, with visible signs for control characters and for changes of direction."""
     return escape(visible(text))
 
 
@@ -23,14 +23,14 @@ def cell(value: Any) -> str:
 
 
 def percent(share: float | None) -> str:
-    """One decimal: 11.8 %; `<0.1 %` of little, a dash of nothing known."""
+    """One decimal: 11.8 %; `<0.1 %` for a small share, a dash for None."""
     if share is None:
         return "–"
     return "<0.1 %" if 0 < share < 0.001 else f"{100 * share:.1f} %"
 
 
 def table(table: Table) -> str:
-    """A table under its title; numbers stand to the right. Where it is too wide it scrolls by itself."""
+    """A table under its title; numbers are aligned right. A table wider than the page scrolls."""
     right = [_is_number([row[i] for row in table.rows]) for i in range(len(table.columns))]
     rows = "".join(f"<tr>{_cells(row, right)}</tr>" for row in table.rows)
     foot = f"<tfoot><tr>{_cells(table.footer, right)}</tr></tfoot>" if table.footer else ""
@@ -40,9 +40,9 @@ def table(table: Table) -> str:
 
 
 def _scrolling(caption: str, inside: str) -> str:
-    said = words(caption)
+    label = words(caption)
     return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{said}"><table><caption>{said}</caption>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{label}"><table><caption>{label}</caption>'
         f"{inside}</table></div>"
     )
 
@@ -70,7 +70,7 @@ def _is_number(values: Sequence[Any]) -> bool:
 
 
 class Shade(NamedTuple):
-    """A cell of a heat map: what it says, its colour from -1 (orange) over 0 to 1 (blue), and more about it."""
+    """A cell of a heat map: its text, its colour from -1 (orange) over 0 to 1 (blue), and a tooltip."""
 
     text: str
     depth: float = 0.0
@@ -78,7 +78,7 @@ class Shade(NamedTuple):
 
 
 def heat(title: str, corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[Shade]]]) -> str:
-    """A table whose cells are coloured by what they say."""
+    """A table whose cells are coloured by their depth."""
     heads = "".join(f'<th scope="col"><span>{words(name)}</span></th>' for name in columns)
     body = "".join(
         f'<tr><th scope="row">{words(label)}</th>{"".join(map(_shade, shades))}</tr>' for label, shades in rows
@@ -96,12 +96,12 @@ def _shade(shade: Shade) -> str:
 
 
 def fold(title: str, body: str) -> str:
-    """What is shown on request; also without a script."""
+    """A part that opens on a click, also without a script."""
     return f"<details><summary>{words(title)}</summary>\n{body}\n</details>"
 
 
 def figure(drawing: str) -> str:
-    """An SVG that scrolls by itself where the page is narrow."""
+    """An SVG that scrolls where it is wider than the page."""
     return f'<figure class="wide" tabindex="0">\n{drawing}</figure>'
 
 
@@ -111,7 +111,7 @@ def paragraph(text: str) -> str:
 
 
 class Section(NamedTuple):
-    """A part of the page under a heading: `name` is its address on the page."""
+    """A part of the page under a heading; `name` is its anchor."""
 
     name: str
     title: str
@@ -119,6 +119,6 @@ class Section(NamedTuple):
 
     @property
     def html(self) -> str:
-        """Itself."""
+        """The section as HTML."""
         head = f'<h2 id="{self.name}-head">{words(self.title)}</h2>'
         return f'<section id="{self.name}" aria-labelledby="{self.name}-head">\n{head}\n{self.body}\n</section>'

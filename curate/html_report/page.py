@@ -10,7 +10,7 @@ from curate.html_report.analysis_sections import Examined, sections
 from curate.html_report.lock_sections import contents, opening
 from curate.html_report.markup import Section, paragraph, words
 from curate.html_report.pair_cards import Pictures, cards, every_item
-from curate.html_report.review_sections import findings
+from curate.html_report.review_sections import review_sections
 from curate.images.store import ImageStore
 from curate.inspect import render
 from curate.inspect.artefacts import Mix
@@ -23,13 +23,13 @@ def page(mix: Mix, workspace: Workspace, known: Examined | None, *, pairs: int, 
     """The HTML of a mix: at most `pairs` sampled pairs, and half as many dropped ones.
 
     It refers to nothing outside itself, and is the same for one mix and seed. Raises WorkspaceError where the
-    mix's pairs are gone or damaged.
+    mix's pairs are missing or damaged.
     """
     lock = mix.lock
     parts = [
         *contents(lock),
         *sections(known),
-        *findings(mix, max(pairs, 1)),
+        *review_sections(mix, max(pairs, 1)),
         *_samples(mix, workspace, pairs, seed),
     ]
     links = "".join(f'<li><a href="#{part.name}">{words(part.title)}</a></li>' for part in parts)
@@ -48,22 +48,24 @@ def _samples(mix: Mix, workspace: Workspace, pairs: int, seed: int) -> Sequence[
     labels = render.media_labels(every_item([*kept, *lost]), workspace.images)
     pictures = Pictures(ImageStore(workspace.images), labels)
     kept_cards, lost_cards = cards(kept, pictures, labels, "pair"), cards(lost, pictures, labels, "lost")
-    told = (
+    about_kept = (
         f"{len(kept):,} of {mix.lock['rows']:,} rows, as evenly over the sources as there are. {SHOWN} shows all."
     )
     dropped = sum(sum(account["dropped"].values()) for account in mix.lock["funnel"].values())
-    why = f"{len(lost):,} of {dropped:,} dropped pairs, as evenly over the reasons as there are."
-    beside = " Where a pair lost to another one, its winner stands beside it."
+    about_lost = f"{len(lost):,} of {dropped:,} dropped pairs, as evenly over the reasons as there are."
+    beside = " Where a pair lost to another one, its winner is shown beside it."
     return [
-        Section("pairs", "Sampled pairs", f'{paragraph(told)}\n<div class="pairs">\n{kept_cards}\n</div>'),
+        Section("pairs", "Sampled pairs", f'{paragraph(about_kept)}\n<div class="pairs">\n{kept_cards}\n</div>'),
         Section(
-            "dropped", "Dropped pairs", f'{paragraph(why + beside)}\n<div class="pairs">\n{lost_cards}\n</div>'
+            "dropped",
+            "Dropped pairs",
+            f'{paragraph(about_lost + beside)}\n<div class="pairs">\n{lost_cards}\n</div>',
         ),
     ]
 
 
 def _document(title: str, body: str) -> str:
-    """The document. Its policy lets nothing run or load but what stands in it, whatever a text may hold."""
+    """The document. Its policy lets nothing run or load that is not part of it, whatever a text may contain."""
     style, script = (
         files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
     )

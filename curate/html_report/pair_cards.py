@@ -16,7 +16,7 @@ SIDE = 224
 """Pixels of a thumbnail's longer side."""
 
 PICTURES = 3
-"""Pictures of a pair that are shown: images, and of a video its first frames."""
+"""The most pictures of a pair that are shown: images, and of a video its first frames."""
 
 TAGS = {"added": "ins", "removed": "del", "note": "i"}
 BESIDE = ("chosen", "rejected")
@@ -29,7 +29,7 @@ class Pictures:
         self._store, self._labels = store, labels
 
     def of(self, pair: Item) -> str:
-        """The first PICTURES of a pair, and how many more there are; nothing of a pair without media."""
+        """The first PICTURES of a pair, and how many more there are; empty for a pair without media."""
         every = [(media["kind"], key) for media in pair["media"] for key in media["keys"]]
         if not every:
             return ""
@@ -68,15 +68,15 @@ def _card(item: Item, pictures: Pictures, labels: Mapping[str, str], name: str) 
 
 
 def _page(item: Item, pictures: Pictures, labels: Mapping[str, str]) -> str:
-    """The pair as `curate show` tells it."""
+    """The pair as `curate show` prints it."""
     lines = list(render.page(item, labels))[1:]
     facts = [line.spans[0].text for line in lines if line.kind == "fact" and line.spans]
     texts = [line for line in lines if line.kind != "fact"]
     blocks = [_block(head.spans[0].text, text.spans) for head, text in zip(texts[::2], texts[1::2], strict=True)]
-    asked = len(item["pair"]["prompt"])
-    sides = [f'<div class="side">{block}</div>' for block in blocks[asked:]]
+    turns = len(item["pair"]["prompt"])
+    sides = [f'<div class="side">{block}</div>' for block in blocks[turns:]]
     return "\n".join(
-        [_facts(facts + _evidence(item)), pictures.of(item["pair"]), *blocks[:asked],
+        [_facts(facts + _evidence(item)), pictures.of(item["pair"]), *blocks[:turns],
          f'<div class="sides">{"".join(sides)}</div>']
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def _spans(spans: Sequence[Span]) -> str:
 
 
 def _beside_winner(item: Item, pictures: Pictures) -> str:
-    """The lost pair at the left, its winner at the right, and where they differ."""
+    """The dropped pair at the left, its winner at the right, with their differences."""
     pair, won, lost = item["pair"], item["won"], item["dropped"]
     score = "" if lost["score"] is None else f", score {lost['score']:.4g}"
     facts = [
@@ -116,7 +116,7 @@ def _beside_winner(item: Item, pictures: Pictures) -> str:
     ]
     same = pair["media"] == won["media"]
     shown = pictures.of(pair) if same else ""
-    sides = zip(_told(pair, won), ("dropped", "winner"), (pair, won), strict=True)
+    sides = zip(_marked(pair, won), ("dropped", "winner"), (pair, won), strict=True)
     columns = [
         f'<div class="side"><h4 class="role">{name}</h4>'
         f'<p class="facts">{words(one["source"])}, {words(one["row"])}</p>'
@@ -126,8 +126,8 @@ def _beside_winner(item: Item, pictures: Pictures) -> str:
     return "\n".join([_facts(facts), shown, f'<div class="sides">{"".join(columns)}</div>'])
 
 
-def _told(pair: Item, won: Item) -> tuple[str, str]:
-    """The texts of both, what only the winner says and what only the loser says marked."""
+def _marked(pair: Item, won: Item) -> tuple[str, str]:
+    """The texts of the dropped pair and of its winner, with the words that only one of them has marked."""
     lost_blocks, won_blocks = [], []
     for name in ("prompt", *BESIDE):
         winner, loser = differences(visible(text_of(won[name])), visible(text_of(pair[name])))
@@ -137,7 +137,7 @@ def _told(pair: Item, won: Item) -> tuple[str, str]:
 
 
 def every_item(items: Sequence[Item]) -> Iterator[Item]:
-    """The items, and as items the winners of those that lost."""
+    """The items, and the winners of those that lost to another pair, as items too."""
     for item in items:
         yield item
         if item.get("won"):

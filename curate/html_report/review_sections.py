@@ -1,4 +1,4 @@
-"""What steps found with evidence: leaks of eval sets, and pairs that were flagged and stay."""
+"""The sections on decisions with evidence: leaks of eval sets, and flagged pairs, which stay in the pool."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,17 +12,17 @@ from curate.tables import Table
 
 DECONTAMINATE = "decontaminate"
 COLUMNS = ("fate", "pool", "row", "pair_id", "step", "reason", "score", "evidence")
-VERDICTS = {
+REASONS = {
     "prompt_media": "the prompt and the image of one item",
     "prompt": "the prompt of an item",
     "response": "a reply of an item",
     "media_only": "an image of an item, under another question",
 }
-"""What the verdicts of decontaminate mean, the surest first."""
+"""The meaning of the reasons of decontaminate, from the surest to the least sure."""
 
 
-def findings(mix: Mix, most: int) -> list[Section]:
-    """Sections on decontamination and on other flagged pairs; of each verdict and step the surest are listed."""
+def review_sections(mix: Mix, most: int) -> list[Section]:
+    """Sections on decontamination and other flagged pairs; `most` of each reason are listed, the surest first."""
     found = pl.DataFrame(column(mix.review, *COLUMNS)) if mix.review.exists() else None
     return [_decontamination(mix.lock, found, most), _flagged(found, most)]
 
@@ -30,24 +30,26 @@ def findings(mix: Mix, most: int) -> list[Section]:
 def _decontamination(lock: Mapping[str, Any], found: pl.DataFrame | None, most: int) -> Section:
     name, title = "decontamination", "Decontamination"
     if DECONTAMINATE not in dict(lock["recipe"]["steps"]) or found is None:
-        missing = (
-            "Not looked for: the recipe has no step decontaminate, so the mix may contain items of benchmarks."
-        )
+        missing = "Not done: the recipe has no step decontaminate, so the mix may contain items of eval sets."
         return Section(name, title, paragraph(missing))
     leaks = found.filter(pl.col("step") == DECONTAMINATE)
     if not leaks.height:
-        return Section(name, title, paragraph("Looked for, and nothing was found."))
+        return Section(name, title, paragraph("No item of an eval set was found."))
     counts = leaks.group_by("reason", "fate").len()
-    said = {(reason, fate): n for reason, fate, n in counts.iter_rows()}
+    number = {(reason, fate): n for reason, fate, n in counts.iter_rows()}
     rows = [
-        (verdict, meaning, *(said.get((verdict, fate), 0) for fate in ("dropped", "flagged")))
-        for verdict, meaning in VERDICTS.items()
+        (reason, meaning, *(number.get((reason, fate), 0) for fate in ("dropped", "flagged")))
+        for reason, meaning in REASONS.items()
     ]
-    sets = [(name, fates["dropped"], fates["flagged"]) for name, fates in lock.get("decontamination", {}).items()]
+    sets = [
+        (name, counts["dropped"], counts["flagged"]) for name, counts in lock.get("decontamination", {}).items()
+    ]
     body = [
-        table(Table("Verdicts", ("verdict", "what the pair has", "pairs dropped", "flagged"), rows)),
-        table(Table("Eval sets, by the surest finding of a pair", ("eval set", "pairs dropped", "flagged"), sets)),
-        *(_listed(verdict, leaks.filter(pl.col("reason") == verdict), most) for verdict in VERDICTS),
+        table(Table("Reasons", ("reason", "what the pair has", "pairs dropped", "flagged"), rows)),
+        table(
+            Table("Eval sets, by the surest decision about a pair", ("eval set", "pairs dropped", "flagged"), sets)
+        ),
+        *(_listed(reason, leaks.filter(pl.col("reason") == reason), most) for reason in REASONS),
     ]
     return Section(name, title, "\n".join(filter(None, body)))
 
@@ -63,12 +65,14 @@ def _flagged(found: pl.DataFrame | None, most: int) -> Section:
         for step, reason in kinds
     ]
     return Section(
-        name, title, "\n".join([paragraph("They are in the pool of the mix; a person may look."), *lists])
+        name,
+        title,
+        "\n".join([paragraph("These pairs stay in the pool of the mix; they are listed for review."), *lists]),
     )
 
 
 def _listed(title: str, found: pl.DataFrame, most: int) -> str:
-    """The surest findings of one kind, with what was found."""
+    """The surest decisions of one kind, with their evidence."""
     if not found.height:
         return ""
     shown = found.select("pair_id", "pool", "row", "fate", "score", "evidence").head(most)

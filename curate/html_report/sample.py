@@ -1,4 +1,4 @@
-"""Which pairs of a mix are shown: as many of every source, or of every reason, as there is room for."""
+"""Samples the pairs of a mix that a page shows: evenly over sources, or over reasons."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from curate.workspace import Workspace
 
 DRAWN = {"kind": pl.String, "key": pl.UInt64, "file": pl.Int64, "position": pl.Int64}
 COPIES = 2
-"""Places of a winner that are looked at: the loser may be one of them, where both are the same pair."""
+"""Places of a winner that are read: one of them may be the dropped pair, where both are the same pair."""
 
 
 def mixed(mix: Mix, most: int, seed: int) -> list[Item]:
@@ -38,30 +38,30 @@ def dropped(mix: Mix, most: int, seed: int, workspace: Workspace) -> list[Item]:
     labels = {mix.decisions(label): label for label in of}
     places = draw(list(labels), ("step", "reason"), most, seed)
     decisions = _rows(places)
-    stood = {place: _stood(of[labels[place[0]]], decisions[place]) for place in places}
-    pairs = _rows(stood.values())
+    origins = {place: _origin(of[labels[place[0]]], decisions[place]) for place in places}
+    pairs = _rows(origins.values())
     winners = _winners({decisions[place]["winner"] for place in places} - {None}, list(of.values()))
     out = []
     for place in places:
         decision = decisions[place]
-        won = next((x for x in winners.get(decision["winner"], ()) if not _is_loser(x, decision)), None)
+        won = next((x for x in winners.get(decision["winner"], ()) if not _is_dropped(x, decision)), None)
         lost = {name: decision[name] for name in ("step", "reason", "score", "evidence")}
-        told = {**lost, "label": labels[place[0]], "winner": _told(decision["winner"], won)}
-        out.append({"pair": pairs[stood[place]], "at": _at(stood[place]), "dropped": told, "won": won})
+        details = {**lost, "label": labels[place[0]], "winner": _winner_facts(decision["winner"], won)}
+        out.append({"pair": pairs[origins[place]], "at": _at(origins[place]), "dropped": details, "won": won})
     return out
 
 
-def _is_loser(pair: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
-    """Whether a pair with the winner's id is the loser: they are copies of each other."""
+def _is_dropped(pair: Mapping[str, Any], decision: Mapping[str, Any]) -> bool:
+    """Whether a pair with the winner's id is the dropped one: they are copies of each other."""
     return bool(pair["pair_id"] == decision["pair_id"] and pair["row"] == decision["row"])
 
 
-def _stood(pairs: Pairs, decision: Mapping[str, Any]) -> Place:
+def _origin(pairs: Pairs, decision: Mapping[str, Any]) -> Place:
     return pairs.parts[decision["part"]], decision["position"]
 
 
-def _told(pair_id: str | None, won: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The winner as curate.inspect.why.winner says it."""
+def _winner_facts(pair_id: str | None, won: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The winner in the form of curate.inspect.why.winner."""
     if pair_id is None:
         return None
     if won is None:
