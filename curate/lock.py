@@ -56,6 +56,7 @@ def _lock(
             for label, artefact in artefacts.items()
         },
         **summary(recipe, artefacts, chosen),
+        **({"message_fields": True} if _has_fields(chosen) else {}),
         "files": [dataclasses.asdict(shard) for shard in written],
     }
 
@@ -85,3 +86,8 @@ def funnel(
             "mixed": len(rows),
         }
     return out
+
+
+def _has_fields(chosen: select.Selection) -> bool:
+    """Whether the shards have message fields (`curate.mixing.shard_schema.columns`)."""
+    return any(bool(rows["has_fields"].any()) for rows in (chosen.mix, chosen.holdout))

@@ -5,22 +5,33 @@ Identity is by content, as it survives a Parquet round trip: equal text, media a
 give the same id twice; `curate.mixing.select` tells such copies apart by their number.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import orjson
 import pyarrow as pa
 import xxhash
 
-VERSION = 1
+VERSION = 2
+"""2: blocks of tool calls and reasoning, the column `tools`, media in replies. A pair that has none of them keeps
+the `pair_id` and the keys that it had under 1."""
 
 MediaKind = Literal["image", "video"]
+BlockType = Literal["text", "image", "video", "reasoning", "tool_call", "tool_call_id", "tool_name"]
+MEDIA_BLOCKS = ("image", "video")
+FIELD_BLOCKS = ("reasoning", "tool_call", "tool_call_id", "tool_name")
+"""Blocks that a chat template reads from fields of the message and not from its content (`to_fields`)."""
 
 
 class Block(NamedTuple):
-    """One part of a message; a media block has no text and stands for the next of the pair's media."""
+    """One part of a message.
 
-    type: Literal["text", "image", "video"]
+    A media block has no text and refers to the next of the pair's media. The text of a `tool_call` is a JSON
+    object with `name`, `arguments` and, where upstream has one, `id`; `tool_name` and `tool_call_id` say which
+    call a turn of the role `tool` answers; `reasoning` precedes what an assistant says.
+    """
+
+    type: BlockType
     text: str | None
 
 
@@ -61,10 +72,14 @@ PAIR = pa.schema(
         pa.field("annotator", pa.string()),
         pa.field("license", pa.string()),
         pa.field("revision", pa.string()),
+        pa.field("tools", pa.string()),
         pa.field("extra", pa.string()),
     ]
 )
-"""The columns of a pair (design 4). `extra` is JSON."""
+"""The columns of a pair (design 4). `tools` (the functions that the assistant may call) and `extra` are JSON.
+
+Media blocks of the prompt, then of chosen, then of rejected refer to `media` in order.
+"""
 
 KEYS = pa.schema(
     [
@@ -75,12 +90,17 @@ KEYS = pa.schema(
         pa.field("chosen_bytes", pa.uint32(), nullable=False),
         pa.field("rejected_bytes", pa.uint32(), nullable=False),
         pa.field("media_bytes", pa.uint64(), nullable=False),
+        pa.field("reply_media", pa.uint16(), nullable=False),
+        pa.field("has_fields", pa.bool_(), nullable=False),
+        pa.field("known", pa.uint8(), nullable=False),
     ]
 )
-"""Key columns that stand beside the pair in a pairs file, so that corpus passes never read text.
+"""Key columns beside the pair in a pairs file, so that corpus passes never read text.
 
-`prompt_key` covers the prompt and its media; `text_bytes` is the UTF-8 size of all text, `chosen_bytes` and
-`rejected_bytes` that of the replies; `media_bytes` is the size of the media as received.
+`prompt_key` covers the prompt, its media and `tools`, the keys of the replies cover theirs; `text_bytes` is the
+UTF-8 size of all text, `chosen_bytes` and `rejected_bytes` that of the replies; `media_bytes` is the size of the
+media as received; `reply_media` is how many of the media belong to the replies; `has_fields` is whether there are
+tools or FIELD_BLOCKS; `known` counts margin, scores and critiques that are not null.
 """
 
 PAIRS_FILE = pa.schema([*PAIR, *KEYS])
@@ -124,3 +144,54 @@ def key64(*digests: bytes) -> int:
     for digest in digests:
         key ^= int.from_bytes(digest[:8], "little")
     return key
+
+
+def to_fields(message: Message) -> dict[str, Any]:
+    """A message as chat templates take it; an absent field has no key.
+
+    FIELD_BLOCKS become `reasoning_content`, `tool_calls`, `tool_call_id` and `name`, all other blocks stay
+    content.
+    """
+    fields: dict[str, Any] = {"role": message.role, "content": []}
+    for kind, text in message.content:
+        if kind == "tool_call":
+            call = orjson.loads(text or "{}")
+            function = {"name": call["name"], "arguments": call["arguments"]}
+            one = {"type": "function", "function": function} | ({"id": call["id"]} if "id" in call else {})
+            fields.setdefault("tool_calls", []).append(one)
+        elif kind in FIELD_BLOCKS:
+            fields[FIELD_NAMES[kind]] = text
+        else:
+            fields["content"].append({"type": kind, "text": text})
+    return fields
+
+
+NAMED: tuple[BlockType, ...] = ("reasoning", "tool_call_id", "tool_name")
+FIELD_NAMES = {"reasoning": "reasoning_content", "tool_call_id": "tool_call_id", "tool_name": "name"}
+
+
+def from_fields(fields: Mapping[str, Any]) -> Message:
+    """The message whose `to_fields` this is; keys that are null count as absent, `arguments` may be JSON text."""
+    named = [(kind, fields.get(FIELD_NAMES[kind])) for kind in NAMED]
+    blocks = [Block(kind, text) for kind, text in named if text is not None]
+    blocks += [Block(block["type"], block["text"]) for block in fields["content"]]
+    for call in fields.get("tool_calls") or ():
+        blocks.append(tool_call(call["function"]["name"], call["function"]["arguments"], call.get("id")))
+    return Message(fields["role"], tuple(blocks))
+
+
+def tool_call(name: str, arguments: Any, call_id: str | None = None) -> Block:
+    """The block of one call; `arguments` as an object or as its JSON text, keys in the order of upstream."""
+    if isinstance(arguments, str):
+        arguments = _object(arguments)
+    call = {"name": name, "arguments": arguments} | ({"id": call_id} if call_id is not None else {})
+    return Block("tool_call", orjson.dumps(call).decode())
+
+
+def _object(text: str) -> Any:
+    """The JSON object that the text is, or the text where it is none."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value if isinstance(value, dict) else text

@@ -21,7 +21,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.utils import cached_file
 
 from curate.errors import TrainError
-from curate.schema import Message
+from curate.schema import FIELD_BLOCKS, FIELD_NAMES, Message, to_fields
 from trainer.batch import Tree
 from trainer.media import BadMedia, Grids, ImageLayout, Medium, Picture, Tiles, Unusable, read_header
 from trainer.packing import make_tree
@@ -59,6 +59,7 @@ class Row:
     rejected: tuple[Message, ...]
     media: tuple[Medium, ...] = ()
     margin: float | None = None
+    tools: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +155,21 @@ class Encoder:
         prompt: Sequence[Message],
         replies: Sequence[Sequence[Message]],
         media: Sequence[bytes | Sequence[bytes]],
+        tools: str | None = None,
     ) -> tuple[Tree, ...]:
         """Encode replies to one prompt: one tree with a branch for each, or a tree for each if they cannot share.
 
         `media` holds the bytes of each image, or of each frame of a video, in the order of the blocks of the
-        prompt and then of the replies. Raises Unusable.
+        prompt and then of the replies, `tools` the JSON of the functions that the assistant may call. Raises
+        Unusable.
         """
-        trees, pictures = self._trees(prompt, replies, media)
+        trees, pictures = self._trees(prompt, replies, media, tools)
         return self._with_pixels(trees, pictures)
 
     def measure(self, row: Row) -> Measured:
         """Encode a pair without its pixels. Raises Unusable."""
         media = [medium.read() for medium in row.media]
-        trees, pictures = self._trees(row.prompt, (row.chosen, row.rejected), media)
+        trees, pictures = self._trees(row.prompt, (row.chosen, row.rejected), media, row.tools)
         chosen, rejected = (len(self._encode(_text(reply))) for reply in (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
         return Measured(pair, pictures)
@@ -193,6 +196,7 @@ class Encoder:
         prompt: Sequence[Message],
         replies: Sequence[Sequence[Message]],
         media: Sequence[bytes | Sequence[bytes]],
+        tools: str | None = None,
     ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
         """Trees without media, and the pictures of each."""
         rest = iter(media)
@@ -200,7 +204,7 @@ class Encoder:
         answers = [self._turns(reply, rest) for reply in replies]
         if next(rest, None) is not None:
             raise BadMedia("media_mismatch", "more media than blocks")
-        branches, ends = zip(*(self._branch(question, answer) for answer in answers), strict=True)
+        branches, ends = zip(*(self._branch(question, answer, tools) for answer in answers), strict=True)
         longest = max(map(len, branches))
         if longest > self.max_length:
             raise TooLong(longest)
@@ -220,14 +224,23 @@ class Encoder:
                 if kind == "text":
                     blocks.append(_plain(text))
                     continue
+                if kind in FIELD_BLOCKS:
+                    self._check_support("tool_calls" if kind == "tool_call" else FIELD_NAMES[kind])
+                    continue
                 if self.layout is None:
                     raise BadMedia(f"{kind}_unsupported", "the backbone reads text only")
                 data = next(media, None)
                 if data is None:
                     raise BadMedia("media_mismatch", "more blocks than media")
                 blocks += self._media_blocks(kind, data, pictures)
-            turns.append({"role": role, "content": blocks if self.layout else _joined(blocks)})
+            fields = to_fields(Message(role, content))
+            turns.append(fields | {"content": blocks if self.layout else _joined(blocks)})
         return _Turns(turns, tuple(pictures))
+
+    def _check_support(self, field: str) -> None:
+        """Raise Refused where the chat template would pass over a field of a message, or the tools."""
+        if field in ("tool_calls", "reasoning_content", "tools") and field not in self.template:
+            raise Refused(f"{field}_unsupported: the chat template does not read {field}")
 
     def _media_blocks(
         self, kind: str, data: bytes | Sequence[bytes], pictures: list[Picture]
@@ -246,10 +259,10 @@ class Encoder:
             blocks += [_plain(label), {"type": "image"}] if label else [{"type": "image"}]
         return blocks
 
-    def _branch(self, question: _Turns, answer: _Turns) -> tuple[Tensor, int]:
+    def _branch(self, question: _Turns, answer: _Turns, tools: str | None) -> tuple[Tensor, int]:
         """The tokens of prompt and reply, and how many there are up to the last media token."""
         pictures = question.pictures + answer.pictures
-        rendered = self._encode(self._render([*question.messages, *answer.messages]))
+        rendered = self._encode(self._render([*question.messages, *answer.messages], tools))
         if self.layout is None:
             return torch.tensor(rendered), 0
         places = [i for i, token in enumerate(rendered) if token in self._media_ids]
@@ -262,11 +275,17 @@ class Encoder:
             start, end = place + 1, len(ids)
         return torch.tensor(ids + rendered[start:]), end
 
-    def _render(self, messages: list[dict[str, Any]]) -> str:
+    def _render(self, messages: list[dict[str, Any]], tools: str | None) -> str:
         """Render the dialogue as text up to the end of its last turn. Raises Refused."""
+        if tools is not None:
+            self._check_support("tools")
         try:
             text: str = self.tokenizer.apply_chat_template(
-                messages, chat_template=self.template, tokenize=False, date_string=DATE
+                messages,
+                tools=None if tools is None else json.loads(tools),
+                chat_template=self.template,
+                tokenize=False,
+                date_string=DATE,
             )
         except (TemplateError, TypeError, ValueError) as error:
             raise Refused(str(error)) from None

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from curate.errors import WorkspaceError
 from curate.images.packs import Packs
-from curate.mixing.shard_schema import REFERENCE
-from curate.schema import VERSION, Block, Message
+from curate.mixing.shard_schema import REFERENCE, WITH_FIELDS
+from curate.schema import VERSION, Message, from_fields
 from trainer.encode import Row
 from trainer.media import Medium
 
@@ -55,7 +55,8 @@ class PairsReader:
             with pq.ParquetFile(path) as file:
                 _check_columns(path, file, rows)
                 embedded = "images" in file.schema_arrow.names
-                for batch in _batches(file, start, [*COLUMNS, *(["images"] if embedded else [])]):
+                optional = [name for name in ("images", "tools") if name in file.schema_arrow.names]
+                for batch in _batches(file, start, [*COLUMNS, *optional]):
                     for row in batch.to_pylist():
                         yield self._row(row, embedded)
         except (pa.ArrowInvalid, OSError) as error:
@@ -78,7 +79,10 @@ class PairsReader:
             for item in row["media"]
         )
         sides = {side: _messages(row[side]) for side in ("prompt", "chosen", "rejected")}
-        return Row(pair_id=row["pair_id"], source=row["source"], media=media, margin=row["margin"], **sides)
+        return Row(
+            pair_id=row["pair_id"], source=row["source"], media=media, margin=row["margin"],
+            tools=row.get("tools"), **sides,
+        )  # fmt: skip
 
     @cached_property
     def _store(self) -> Packs:
@@ -145,7 +149,10 @@ def _checked_lock(directory: Path) -> dict[str, Any]:
 
 def _check_columns(path: Path, file: pq.ParquetFile, rows: int) -> None:
     types = {field.name: field.type for field in file.schema_arrow}
-    wrong = [name for name in COLUMNS if types.get(name) != REFERENCE.field(name).type]
+    wrong = [
+        name for name in COLUMNS
+        if types.get(name) not in (REFERENCE.field(name).type, WITH_FIELDS.field(name).type)
+    ]  # fmt: skip
     if wrong:
         raise WorkspaceError(str(path), f"no column {wrong[0]} as in a shard", f"schema {VERSION}")
     if file.metadata.num_rows != rows:
@@ -169,7 +176,4 @@ def _batches(file: pq.ParquetFile, start: int, columns: list[str]) -> Iterator[p
 
 
 def _messages(turns: list[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple(
-        Message(turn["role"], tuple(Block(block["type"], block["text"]) for block in turn["content"]))
-        for turn in turns
-    )
+    return tuple(from_fields(turn) for turn in turns)

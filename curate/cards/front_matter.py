@@ -50,7 +50,7 @@ def has_media(lock: Lock) -> bool:
 def columns(lock: Lock) -> pa.Schema:
     """The Arrow schema of the shards."""
     embedded = lock["recipe"]["shards"]["media"] == "embed" and has_media(lock)
-    return shard_schema.SHARD if embedded else shard_schema.REFERENCE
+    return shard_schema.columns(embed=embedded, fields=lock.get("message_fields", False))
 
 
 def splits(lock: Lock) -> dict[str, list[Mapping[str, Any]]]:

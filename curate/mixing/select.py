@@ -26,6 +26,7 @@ SELECTION = {
     "repeat": pl.Int32,
     "text_bytes": pl.UInt32,
     "media_bytes": pl.UInt64,
+    "has_fields": pl.Boolean,
     "entry": pl.UInt16,
 }
 """The columns of a selection, in global order.
@@ -109,7 +110,7 @@ def left_out(recipe: Recipe) -> pl.Expr:
 def _numbered(keys: pl.DataFrame, pool: int) -> pl.DataFrame:
     """The columns that selection needs; copies of a pair numbered by their group, not by their place in files."""
     frame = keys.select(
-        "part", "position", "id_hi", "id_lo", "group", "copy", "text_bytes", "media_bytes",
+        "part", "position", "id_hi", "id_lo", "group", "copy", "text_bytes", "media_bytes", "has_fields",
         pl.lit(pool, pl.UInt16).alias("pool"),
     )  # fmt: skip
     doubled = frame.with_row_index("at").join(frame.filter(pl.col("copy") > 0), on=["id_hi", "id_lo"], how="semi")

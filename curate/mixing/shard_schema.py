@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from curate.schema import PAIR
+from curate.schema import MESSAGES, PAIR
 
 IMAGES = pa.field("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])))
 """Embedded media in the order of their blocks, a video as its frames; `path` is the key in the image store.
@@ -14,13 +14,52 @@ IMAGES = pa.field("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path",
 Nullable, though never null: `datasets` heeds the feature of a column only where it could be null.
 """
 
-REFERENCE = pa.schema([*(field for field in PAIR if field.name != "row"), pa.field("repeat", pa.int32(), False)])
-"""The columns of a shard without images: a pair without `row` (upstream file names), and `repeat`."""
+BARE = frozenset({"row", "tools"})
+"""Columns of a pair that a shard leaves out: `row` has upstream's file names, `tools` is there where a pair has
+some."""
+
+REFERENCE = pa.schema(
+    [*(field for field in PAIR if field.name not in BARE), pa.field("repeat", pa.int32(), False)]
+)
+"""The columns of a shard without images: a pair without BARE, and `repeat`."""
+
+SIDES = ("prompt", "chosen", "rejected")
+CALL = pa.struct([
+    ("type", pa.string()), ("id", pa.string()),
+    ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())])),
+])  # fmt: skip
+FIELDS = pa.list_(pa.struct([
+    *MESSAGES.value_type, ("reasoning_content", pa.string()), ("tool_calls", pa.list_(CALL)),
+    ("tool_call_id", pa.string()), ("name", pa.string()),
+]))  # fmt: skip
+"""Messages of a mix in which any pair has tools, calls or reasoning (`schema.to_fields`); `arguments` are JSON
+text.
+
+All messages of such a mix have these fields, null where a message has none: `trl.trainer.utils.remove_none_values`
+drops them before a chat template that asks only whether a key is there.
+"""
+
+WITH_FIELDS = pa.schema([
+    *(pa.field(field.name, FIELDS, nullable=False) if field.name in SIDES else field for field in REFERENCE),
+    pa.field("tools", pa.string()),
+])  # fmt: skip
+
+
+def columns(*, embed: bool, fields: bool) -> pa.Schema:
+    """The columns of a shard: with embedded media or without, with FIELDS and `tools` or without.
+
+    With `embed`, the metadata let `datasets` read `images` as a list of Image.
+    """
+    plain = WITH_FIELDS if fields else REFERENCE
+    if not embed:
+        return plain
+    features = {field.name: _feature(field.type) for field in (*plain, IMAGES)}
+    return pa.schema([*plain, IMAGES], {"huggingface": json.dumps({"info": {"features": features}})})
+
 
 FEW_VALUES = (
     "source", "category", "annotator", "license", "revision", "media.list.element.kind",
-    *(f"{side}.list.element.{leaf}" for side in ("prompt", "chosen", "rejected")
-      for leaf in ("role", "content.list.element.type")),
+    *(f"{side}.list.element.{leaf}" for side in SIDES for leaf in ("role", "content.list.element.type")),
 )  # fmt: skip
 
 
@@ -35,13 +74,6 @@ def _leaves(kind: pa.DataType, path: str) -> Iterator[str]:
         yield path
 
 
-CODECS = {
-    leaf: "none" if leaf == "images.list.element.bytes" else "zstd"  # images are compressed as they are
-    for field in [*REFERENCE, IMAGES]
-    for leaf in _leaves(field.type, field.name)
-}
-
-
 def _feature(kind: pa.DataType) -> dict[str, Any]:
     """The Hugging Face feature of an Arrow type, as plain values."""
     if kind == IMAGES.type.value_type:
@@ -53,6 +85,11 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": {"double": "float64"}.get(str(kind), str(kind)), "_type": "Value"}
 
 
-FEATURES = {field.name: _feature(field.type) for field in (*REFERENCE, IMAGES)}
-SHARD = pa.schema([*REFERENCE, IMAGES], {"huggingface": json.dumps({"info": {"features": FEATURES}})})
-"""The columns of a shard with embedded images; `datasets` reads `images` as a list of Image."""
+CODECS = {
+    leaf: "none" if leaf == "images.list.element.bytes" else "zstd"  # images are compressed as they are
+    for field in [*REFERENCE, *WITH_FIELDS, IMAGES]
+    for leaf in _leaves(field.type, field.name)
+}
+
+SHARD = columns(embed=True, fields=False)
+"""The columns of a shard with embedded images and plain messages."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,15 +29,17 @@ from curate.errors import WorkspaceError
 from curate.hashing import digests
 from curate.images.store import ImageStore
 from curate.mixing.select import Selection
-from curate.mixing.shard_schema import CODECS, FEW_VALUES, IMAGES, REFERENCE, SHARD
+from curate.mixing.shard_schema import CODECS, FEW_VALUES, FIELDS, IMAGES, REFERENCE, columns
 from curate.parquet import opened
 from curate.recipe import ShardSettings
+from curate.schema import PAIR, Block, Message, to_fields
 from curate.workspace import atomic, read_json, write_json
 
 VERSION = 1
 """Part of every fingerprint: goes up when equal selections give other bytes."""
 
-SCATTER = pa.schema([*REFERENCE, pa.field("rank", pa.uint32(), False)])
+TAKEN = [field for field in PAIR if field.name != "row"]
+SCATTER = pa.schema([*TAKEN, REFERENCE.field("repeat"), pa.field("rank", pa.uint32(), False)])
 
 SCATTERED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
 """Text shrinks to a third of what a run would write besides its artefacts."""
@@ -99,6 +102,7 @@ class _Gather:
     shards: tuple[_Shard, ...]
     directory: Path
     images: Path | None
+    fields: bool
     digest: str
 
     def __str__(self) -> str:
@@ -116,8 +120,9 @@ def write(
     """Write the mix as `shard-00000.parquet`, ... and the holdout as `holdout-00000.parquet`, ...; their facts.
 
     `pools` gives the directory and the parts of the pairs files of every pool, in the order of `recipe.pools`.
-    With `media: embed` the shards of a mix with media have the columns SHARD, else REFERENCE. The bytes depend on
-    neither the engine nor the order of parts. Raises WorkspaceError where the pairs files lack what was selected.
+    The shards have `shard_schema.columns`: with embedded media under `media: embed` where any pair has media, with
+    message fields where any pair has tools, calls or reasoning. The bytes depend on neither the engine nor the
+    order of parts. Raises WorkspaceError where the pairs files lack what was selected.
     """
     media = sum(int(rows["media_bytes"].sum()) for rows in (selection.mix, selection.holdout))
     embed = settings.media == "embed" and media > 0
@@ -126,9 +131,10 @@ def write(
             str(directory), "the mix has media to embed", "an image store", "set media: reference"
         )
     root = images.root if embed and images is not None else None
+    fields = any(bool(rows["has_fields"].any()) for rows in (selection.mix, selection.holdout))
     facts = []
     for name, rows in (("shard", selection.mix), ("holdout", selection.holdout)):
-        job = _Job(name=name, rows=rows, pools=pools, images=root, limit=int(settings.max_mb * 1e6))
+        job = _Job(name=name, rows=rows, pools=pools, images=root, fields=fields, limit=int(settings.max_mb * 1e6))
         facts += job.run(directory, engine)
     for path in [*directory.glob(".shard-*.tmp"), *directory.glob(".holdout-*.tmp")]:
         path.unlink()  # left by a killed run
@@ -145,6 +151,7 @@ class _Job:
     rows: pl.DataFrame
     pools: Sequence[tuple[Path, Sequence[str]]]
     images: Path | None
+    fields: bool
     limit: int
 
     def run(self, directory: Path, engine: Engine) -> list[ShardFacts]:
@@ -165,6 +172,7 @@ class _Job:
                 shards=tuple(shards[first:last]),
                 directory=directory,
                 images=self.images,
+                fields=self.fields,
                 digest=digest,
             )
             for number, (first, last) in enumerate(pairwise(buckets))
@@ -274,7 +282,7 @@ def _taken_batches(task: _Scatter, taken: pl.DataFrame) -> Iterator[pa.RecordBat
                 continue
             order = first + np.argsort(rank[first:last])
             chosen = batch.take(pa.array(position[order] - start))
-            columns = [chosen.column(name) for name in REFERENCE.names if name != "repeat"]
+            columns = [chosen.column(field.name) for field in TAKEN]
             columns += [pa.array(repeat[order]), pa.array(rank[order])]
             yield pa.RecordBatch.from_arrays(columns, schema=SCATTER)
             tick(rows=len(order))
@@ -282,7 +290,7 @@ def _taken_batches(task: _Scatter, taken: pl.DataFrame) -> Iterator[pa.RecordBat
 
 def _batches(path: Path, position: npt.NDArray[np.uint32]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(position of its first row, batch) of the row groups that hold any of the positions."""
-    columns = [name for name in REFERENCE.names if name != "repeat"]
+    columns = [field.name for field in TAKEN]
     with opened(path) as file:
         start = 0
         for group in range(file.num_row_groups):
@@ -304,8 +312,7 @@ def _gather(task: _Gather) -> list[ShardFacts]:
         images = ImageStore(task.images) if task.images else None
         for shard in task.shards:
             if done[shard] is None:
-                start = task.shards[0].groups[0]
-                facts = _write_shard(task.directory / shard.name, table, order, shard, start, images)
+                facts = _write_shard(task, table, order, shard, images)
                 write_json(receipts[shard], {"digest": task.digest, **asdict(facts)})
                 done[shard] = asdict(facts)
     return [ShardFacts(**facts) for facts in done.values() if facts is not None]
@@ -328,18 +335,14 @@ def _bucket(task: _Gather) -> tuple[pa.RecordBatch, npt.NDArray[np.intp]]:
             "every selected pair once",
             "the pairs files have changed since: run curate normalize again",
         )
-    return pa.concat_batches([piece.select(REFERENCE.names) for piece in pieces]), order
+    return pa.concat_batches([piece.drop_columns(["rank"]) for piece in pieces]), order
 
 
 def _write_shard(
-    path: Path,
-    table: pa.RecordBatch,
-    order: npt.NDArray[np.intp],
-    shard: _Shard,
-    start: int,
-    images: ImageStore | None,
+    task: _Gather, table: pa.RecordBatch, order: npt.NDArray[np.intp], shard: _Shard, images: ImageStore | None
 ) -> ShardFacts:
-    schema = SHARD if images is not None else REFERENCE
+    path, start = task.directory / shard.name, task.shards[0].groups[0]
+    schema = columns(embed=images is not None, fields=task.fields)
     with atomic(path) as temporary:
         with pq.ParquetWriter(
             temporary,
@@ -351,8 +354,8 @@ def _write_shard(
         ) as writer:
             for first, last in pairwise(shard.groups):
                 rows = table.take(pa.array(order[first - start : last - start]))
-                columns = rows.columns if images is None else [*rows.columns, _embedded(rows, images)]
-                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema), row_group_size=last - first)
+                arrays = [_column(rows, field, images) for field in schema]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema), row_group_size=last - first)
                 tick(rows=last - first)
         xxh3, sha256 = digests(temporary, xxhash.xxh3_128(), hashlib.sha256())
         return ShardFacts(
@@ -362,6 +365,29 @@ def _write_shard(
             xxh3=xxh3,
             sha256=sha256,
         )
+
+
+def _column(rows: pa.RecordBatch, field: pa.Field, images: ImageStore | None) -> pa.Array:
+    """One column of a shard."""
+    if images is not None and field.name == IMAGES.name:
+        return _embedded(rows, images)
+    column = rows.column(field.name)
+    return _with_fields(column) if field.type == FIELDS else column
+
+
+def _with_fields(dialogues: pa.Array) -> pa.Array:
+    """Messages of blocks as FIELDS: row by row, since mixes with tool calls are small."""
+    found = [[_fields(turn) for turn in dialogue] for dialogue in dialogues.to_pylist()]
+    return pa.array(found, FIELDS)
+
+
+def _fields(turn: dict[str, Any]) -> dict[str, Any]:
+    message = to_fields(Message(turn["role"], tuple(Block(**block) for block in turn["content"])))
+    for call in message.get("tool_calls", ()):
+        arguments = call["function"]["arguments"]
+        if not isinstance(arguments, str):
+            call["function"]["arguments"] = orjson.dumps(arguments).decode()
+    return message
 
 
 def _embedded(rows: pa.RecordBatch, images: ImageStore) -> pa.Array:

@@ -9,10 +9,13 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from curate.errors import SkipRow
 from curate.schema import (
     BLOCK,
+    FIELD_BLOCKS,
+    MEDIA_BLOCKS,
     MESSAGES,
     PAIRS_FILE,
     Media,
@@ -28,7 +31,7 @@ from curate.sources.base import Draft
 class Finished(NamedTuple):
     """A draft with its media resolved to store keys, ready to become a row of a pairs file.
 
-    `digests` are those of prompt, chosen, rejected and media, for the key columns.
+    `digests` are those of prompt, chosen, rejected and the prompt's media, for the key columns.
     """
 
     pair_id: str
@@ -37,10 +40,13 @@ class Finished(NamedTuple):
     media_bytes: int
     extra: str | None
     digests: tuple[bytes, bytes, bytes, bytes]
+    reply_media: int
+    has_fields: bool
 
 
 NUMBERS = ("margin", "chosen_score", "rejected_score")
 TEXTS = ("chosen_critique", "rejected_critique", "category")
+KNOWN = (*NUMBERS, "chosen_critique", "rejected_critique")
 NO_MEDIA = media_digest(())
 
 
@@ -50,23 +56,46 @@ def finish(source: str, draft: Draft, media: tuple[Media, ...], media_bytes: int
     try:
         extra = orjson.dumps(draft.extra, option=orjson.OPT_SORT_KEYS).decode() if draft.extra else None
         texts = [
-            draft.chosen_critique,
-            draft.rejected_critique,
-            draft.category,
-            draft.annotator,
-            draft.license,
-            extra,
-        ]
-        digests = (
-            messages_digest(draft.prompt),
-            messages_digest(draft.chosen),
-            messages_digest(draft.rejected),
-            media_digest(media) if media else NO_MEDIA,
-        )
-        pair_id = combine(source, *digests, fields_digest(numbers, texts))
+            draft.chosen_critique, draft.rejected_critique, draft.category, draft.annotator, draft.license, extra,
+        ]  # fmt: skip
+        if draft.tools is not None:  # pairs without tools keep the ids that they had before there was the column
+            texts.append(draft.tools)
+        prompt, chosen, rejected = map(messages_digest, (draft.prompt, draft.chosen, draft.rejected))
+        shown = media_digest(media) if media else NO_MEDIA
+        pair_id = combine(source, prompt, chosen, rejected, shown, fields_digest(numbers, texts))
     except (UnicodeEncodeError, orjson.JSONEncodeError):  # the only text that orjson refuses is not Unicode
         raise SkipRow("not_unicode", "the file is not UTF-8 there, or escapes half a character") from None
-    return Finished(pair_id, draft, media, media_bytes, extra, digests)
+    in_replies = 0
+    if media and (in_replies := sum(map(_media_blocks, (draft.chosen, draft.rejected)))):
+        prompt_media, chosen_media, rejected_media = _shares(draft, media)
+        shown = media_digest(prompt_media)
+        chosen, rejected = _with(chosen, chosen_media), _with(rejected, rejected_media)
+    if draft.tools is not None:
+        prompt = xxhash.xxh3_128_digest(prompt + draft.tools.encode())
+    has_fields = draft.tools is not None or any(map(_has_fields, (draft.prompt, draft.chosen, draft.rejected)))
+    digests = (prompt, chosen, rejected, shown)
+    return Finished(pair_id, draft, media, media_bytes, extra, digests, in_replies, has_fields)
+
+
+def _media_blocks(turns: Sequence[Message]) -> int:
+    return sum(block[0] in MEDIA_BLOCKS for turn in turns for block in turn[1])
+
+
+def _has_fields(turns: Sequence[Message]) -> bool:
+    return any(block[0] in FIELD_BLOCKS for turn in turns for block in turn[1])
+
+
+def _shares(draft: Draft, media: tuple[Media, ...]) -> list[tuple[Media, ...]]:
+    """The media of prompt, chosen and rejected. Raises SkipRow where blocks and media do not match."""
+    ends = list(itertools.accumulate(_media_blocks(side) for side in (draft.prompt, draft.chosen, draft.rejected)))
+    if ends[-1] != len(media):
+        raise SkipRow("placeholder_mismatch", f"{ends[-1]} media blocks, {len(media)} media")
+    return [media[first:last] for first, last in itertools.pairwise([0, *ends])]
+
+
+def _with(digest: bytes, media: Sequence[Media]) -> bytes:
+    """A reply's digest with its media; a reply without any keeps its own."""
+    return xxhash.xxh3_128_digest(digest + media_digest(media)) if media else digest
 
 
 def _number(value: float | None) -> float | None:
@@ -114,7 +143,11 @@ class PairColumns:
             "annotator": [draft.annotator or self._annotator for draft in drafts],
             "license": [draft.license or self._license for draft in drafts],
             "revision": [self._revision] * len(pairs),
+            "tools": [draft.tools for draft in drafts],
             "extra": [pair.extra for pair in pairs],
+            "reply_media": [pair.reply_media for pair in pairs],
+            "has_fields": [pair.has_fields for pair in pairs],
+            "known": [sum(getattr(draft, name) is not None for name in KNOWN) for draft in drafts],
             "media_bytes": [pair.media_bytes for pair in pairs],
             **{name: [getattr(draft, name) for draft in drafts] for name in (*NUMBERS, *TEXTS)},
             **_keys(pairs),

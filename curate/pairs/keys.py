@@ -24,15 +24,20 @@ COLUMNS = {
     "rejected_key": pl.UInt64,
     "text_bytes": pl.UInt32,
     "media_bytes": pl.UInt64,
+    "has_fields": pl.Boolean,
+    "known": pl.UInt8,
     "copy": pl.UInt32,
 }
-"""The columns of `load_keys`, 72 bytes a pair.
+"""The columns of `load_keys`, 73 bytes a pair.
 
 `part` counts the files in the order given, `position` the rows of one file. `id_hi` and `id_lo` are the halves
 of the pair id, `group` the first half of the group id. `copy` counts the earlier rows with the same pair id.
 """
 
-READ = ("pair_id", "group_id", "prompt_key", "chosen_key", "rejected_key", "text_bytes", "media_bytes")
+READ = (
+    "pair_id", "group_id", "prompt_key", "chosen_key", "rejected_key", "text_bytes", "media_bytes",
+    "has_fields", "known",
+)  # fmt: skip
 BATCH = 1 << 17
 
 

@@ -11,8 +11,11 @@ import xxhash
 from curate.arrays import integer
 
 KIND = pl.Enum(["image", "video"])
-IMAGE_REFS: dict[str, Any] = {"index": pl.UInt32, "entry": pl.UInt32, "kind": KIND, "key": pl.String}
-"""One row for each image of a pair, in its order: the pair, which of its media it belongs to, and its key."""
+IMAGE_REFS: dict[str, Any] = {
+    "index": pl.UInt32, "entry": pl.UInt32, "kind": KIND, "key": pl.String, "reply": pl.Boolean,
+}  # fmt: skip
+"""One row for each image of a pair, in its order: the pair, which of its media it belongs to, its key, and whether
+a reply shows it."""
 
 PLACE = ("pool", "part", "position")
 
@@ -22,17 +25,20 @@ def image_refs(keys: pl.DataFrame, files: Sequence[Sequence[Path]]) -> pl.DataFr
     found, places = [pl.DataFrame(schema=IMAGE_REFS)], keys.select("index", *PLACE)  # not a copy of all columns
     for (pool, part), some in places.group_by("pool", "part", maintain_order=True):
         path = files[integer(pool)][integer(part)]
-        media = pl.read_parquet(path, columns=["media"]).with_row_index("position")
+        media = pl.read_parquet(path, columns=["media", "reply_media"]).with_row_index("position")
         entries = (
             media.filter(pl.col("media").list.len() > 0)
             .join(some, on="position")
             .sort("position")
-            .select("index", "media", entry=pl.int_ranges(pl.col("media").list.len(), dtype=pl.UInt32))
+            .with_columns(entry=pl.int_ranges(pl.col("media").list.len(), dtype=pl.UInt32))
+            .with_columns(of_prompt=pl.col("media").list.len() - pl.col("reply_media"))
+            .select("index", "media", "entry", "of_prompt")
             .explode("media", "entry")
             .unnest("media")
             .explode("keys")
         )
-        found.append(entries.select("index", "entry", pl.col("kind").cast(KIND), key="keys"))
+        reply = pl.col("entry") >= pl.col("of_prompt")
+        found.append(entries.select("index", "entry", pl.col("kind").cast(KIND), key="keys", reply=reply))
     return pl.concat(found)
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.arrays import I64
+from curate.schema import MEDIA_BLOCKS
 
 
 class Messages:
@@ -18,19 +19,19 @@ class Messages:
         self.turns: I64 = column.offsets.to_numpy().astype(np.int64)
         self.blocks: I64 = blocks.offsets.to_numpy().astype(np.int64)
         self.role = turns.field("role")
-        is_text = pc.equal(blocks.values.field("type"), "text")
+        is_text = pc.invert(pc.is_in(blocks.values.field("type"), pa.array(MEDIA_BLOCKS)))
         self.is_text: npt.NDArray[np.bool_] = is_text.to_numpy(zero_copy_only=False)
-        # media blocks have no text: leave them out, and let the offsets count text blocks only
+        # media blocks have no text: leave them out, and let the offsets count blocks with text only
         every = blocks.values.field("text")
         self.texts = every if self.is_text.all() else every.filter(is_text)
         self.text_offsets: I64 = np.concatenate([[0], np.cumsum(self.is_text)])[self.blocks]
 
     def text(self) -> Any:
-        """Text blocks of all turns of each pair, joined by line breaks."""
+        """Text of all turns of each pair, joined by line breaks."""
         return _join(self.texts, self.text_offsets[self.turns])
 
     def turn_texts(self) -> Any:
-        """Text blocks of each turn of all pairs, joined by line breaks."""
+        """Text of each turn of all pairs, joined by line breaks."""
         first, last = (int(self.turns[at]) for at in (0, -1))
         return _join(self.texts, self.text_offsets).slice(first, last - first)
 
@@ -39,12 +40,12 @@ class Messages:
         return pa.ListArray.from_arrays(pa.array(self.turns, pa.int32()), self.role)
 
     def media_blocks(self) -> I64:
-        """How many blocks of each pair are not text."""
+        """How many blocks of each pair are media."""
         counts: I64 = np.diff(self.blocks[self.turns]) - np.diff(self.text_offsets[self.turns])
         return counts
 
     def question(self) -> Any:
-        """Text blocks of the last user turn of each pair, joined by line breaks; "" where no turn is a user's."""
+        """Text of the last user turn of each pair, joined by line breaks; "" where no turn is a user's."""
         is_user = pc.equal(self.role, "user").to_numpy(zero_copy_only=False)
         latest = np.maximum.accumulate(np.where(is_user, np.arange(len(is_user)), -1))
         # latest[t] is the last user turn up to and including turn t, in this pair or an earlier one

@@ -327,6 +327,7 @@ def _corpus_keys(ledger: _Ledger, pool: int, seed: int) -> pl.DataFrame:
     return ledger.keys.select(
         pl.lit(ledger.pool.priority, pl.UInt16).alias("priority"),
         pl.Series("order", order, pl.UInt64),
+        "known",
         "prompt_key",
         "chosen_key",
         "rejected_key",

@@ -44,7 +44,9 @@ class Draft:
     """The content of one pair; the driver adds ids and provenance.
 
     `group` names what upstream groups by (a post, a ranked question); None: the row itself is the group.
-    `annotator` and `license` override the source's own where upstream has them row by row.
+    `annotator` and `license` override the source's own where upstream has them row by row. `media` are those of
+    the prompt, then of chosen, then of rejected, in the order of their blocks; `tools` the JSON of the functions
+    offered.
     """
 
     prompt: Sequence[Message]
@@ -60,6 +62,7 @@ class Draft:
     annotator: str | None = None
     license: str | None = None
     group: str | None = None
+    tools: str | None = None
     extra: Mapping[str, Any] | None = None
 
 
@@ -154,53 +157,6 @@ def reply(content: str) -> list[Message]:
     return [message("assistant", content)]
 
 
-ROLE_NAMES = {
-    "human": "user", "user": "user", "prompter": "user",
-    "gpt": "assistant", "assistant": "assistant", "bot": "assistant", "model": "assistant",
-    "system": "system", "tool": "tool", "function": "tool", "observation": "tool",
-}  # fmt: skip
-
-
-def turns(messages: Any) -> list[Message]:
-    """A message list as upstream writes it ({role, content} or {from, value}), with our role names.
-
-    Skips: `messages_not_a_list`, `unknown_role`, `content_not_text`.
-    """
-    if not isinstance(messages, list | tuple):
-        raise SkipRow("messages_not_a_list", type(messages).__name__)
-    return [_turn(turn) for turn in messages]
-
-
-def _turn(turn: Any) -> Message:
-    if not isinstance(turn, dict):
-        raise SkipRow("messages_not_a_list", type(turn).__name__)
-    name = turn.get("role") or turn.get("from")
-    role = ROLE_NAMES.get(name.lower()) if isinstance(name, str) else None
-    if role is None:
-        raise SkipRow("unknown_role", repr(name)[:80])
-    content = turn["content"] if "content" in turn else turn.get("value")
-    if not isinstance(content, str):
-        raise SkipRow("content_not_text", type(content).__name__)
-    return Message(role, (Block("text", content),))
-
-
-def split_dialogue(chosen: Any, rejected: Any) -> tuple[list[Message], list[Message], list[Message]]:
-    """(prompt, chosen, rejected) from two whole dialogues that share everything before the last turn.
-
-    Skips: `prompts_differ`, `no_reply` (a side is empty or does not end with the assistant).
-    """
-    left = turns(chosen)
-    # most prompts agree as upstream wrote them: then only the last turn of the other side is read anew
-    same = isinstance(rejected, list) and bool(rejected) and rejected[:-1] == chosen[:-1]
-    right = [*left[:-1], _turn(rejected[-1])] if same else turns(rejected)
-    for side in (left, right):
-        if not side or side[-1].role != "assistant":
-            raise SkipRow("no_reply")
-    if left[:-1] != right[:-1]:
-        raise SkipRow("prompts_differ")
-    return left[:-1], left[-1:], right[-1:]
-
-
 TOKENS = re.compile(r"<(image|video)(?:[_ ](\d+))?>")
 
 
@@ -214,8 +170,10 @@ def with_media(
 
     With no placeholder at all, the media go to the front of the first user turn (`absent="prepend"`). Numbered
     placeholders put the media into the order of their first mention. Skips: `placeholder_mismatch` where the
-    count or the kinds do not match the media.
+    count or the kinds do not match the media, `foreign_placeholder` where another system's stand beside media.
     """
+    if media:
+        _check_foreign(messages)
     found: list[tuple[str, int | None]] = []
     out = [_split_tokens(turn, found) for turn in messages]
     if not found and media and absent == "prepend":
@@ -224,6 +182,20 @@ def with_media(
     if [kind for kind, _ in found] != [item.kind for item in ordered]:
         raise SkipRow("placeholder_mismatch", f"{len(found)} placeholders, {len(media)} media")
     return out, ordered
+
+
+FOREIGN = re.compile(
+    r"<(?:image|img|video)\d+>|<(?:ImageHere|img|Image|IMAGE|image_placeholder|im_patch|IMG_CONTEXT|image_soft_token)>"
+    r"|<\|(?:image|video|vision)\w*\|>|\[IMG\]|<start_of_image>"
+)
+"""Placeholders of other systems; where they stand for a picture their text would be read as words."""
+
+
+def _check_foreign(messages: Sequence[Message]) -> None:
+    for turn in messages:
+        for block in turn.content:
+            if block.text is not None and (tag := FOREIGN.search(block.text)):
+                raise SkipRow("foreign_placeholder", tag[0])
 
 
 def _split_tokens(turn: Message, found: list[tuple[str, int | None]]) -> Message:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from curate.errors import SkipRow
-from curate.sources.base import Draft, Row, Source, number, reply, text, turns, user
+from curate.sources.base import Draft, Row, Source, number, reply, text, user
+from curate.sources.messages import turns
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:

@@ -8,16 +8,15 @@ row. The first are skips; what is left of the others (four and four) are pairs, 
 what follows it may be anything.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from curate.errors import RawError, SkipRow
-from curate.sources.base import Draft, Row, RowFile, Source, split_dialogue, text
-
-MARK = re.compile(r"\n\n(Human|Assistant):")
+from curate.schema import Message
+from curate.sources.base import Draft, Row, RowFile, Source, text
+from curate.sources.messages import split_turns, transcript
 
 Subset = Literal["harmless-base", "helpful-base", "helpful-online", "helpful-rejection-sampled"]
 
@@ -50,19 +49,16 @@ def to_pairs(row: Row, _: Options) -> Iterator[Draft]:
 
     Skips: `not_a_transcript` (no mark at the very start), `no_reply`, `prompts_differ`.
     """
-    prompt, chosen, rejected = split_dialogue(_dialogue(row, "chosen"), _dialogue(row, "rejected"))
+    prompt, chosen, rejected = split_turns(_turns(row, "chosen"), _turns(row, "rejected"))
     yield Draft(prompt=prompt, chosen=chosen, rejected=rejected, category=row.context["subset"])
 
 
-def _dialogue(row: Row, column: str) -> list[dict[str, str]]:
-    """The turns of a transcript; white space around a turn is layout."""
-    before, *parts = MARK.split(text(row, column))
-    if before or not parts:
-        raise SkipRow("not_a_transcript", repr(before)[:80])
-    return [
-        {"role": role.lower(), "content": content.strip()}
-        for role, content in zip(parts[::2], parts[1::2], strict=True)
-    ]
+def _turns(row: Row, column: str) -> list[Message]:
+    """The turns of a side; here the first mark stands after an empty line too."""
+    side = text(row, column)
+    if not side.startswith("\n\n"):
+        raise SkipRow("not_a_transcript", repr(side)[:80])
+    return transcript(side)
 
 
 SOURCE = Source(

@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from curate.errors import SkipRow
-from curate.sources.base import Draft, Row, Source, reply, turns, user, with_media
+from curate.sources.base import Draft, Row, Source, reply, user, with_media
 from curate.sources.images import required_media
+from curate.sources.messages import turns
 
 QUESTION = re.compile(r"Question:[ ]*\[")
 BRACKETS = tuple(

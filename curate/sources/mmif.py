@@ -9,8 +9,9 @@ Evidence: the publisher's README (SYuan03/MM-IFEngine, README.md), and a public 
 from collections.abc import Iterator
 
 from curate.errors import SkipRow
-from curate.sources.base import Draft, Row, Source, turns, with_media
+from curate.sources.base import Draft, Row, Source, with_media
 from curate.sources.images import required_media
+from curate.sources.messages import turns
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from math import isnan
 
 from curate.errors import SkipRow
-from curate.sources.base import Draft, Row, Source, number, split_dialogue
+from curate.sources.base import Draft, Row, Source, number
+from curate.sources.messages import split_dialogue
 
 EXTRA = ("id", "chosen_model", "rejected_model")
 

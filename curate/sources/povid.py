@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from curate.errors import SkipRow
 from curate.schema import Message
-from curate.sources.base import Draft, Row, Source, turns, with_media
+from curate.sources.base import Draft, Row, Source, with_media
 from curate.sources.images import required_media
+from curate.sources.messages import turns
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:

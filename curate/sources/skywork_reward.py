@@ -13,7 +13,8 @@ from typing import Literal
 
 from curate.errors import SkipRow
 from curate.schema import Message
-from curate.sources.base import Draft, Row, Source, split_dialogue, text
+from curate.sources.base import Draft, Row, Source, text
+from curate.sources.messages import split_dialogue
 
 TOKENS = re.compile(r"<\|(?:im_start|im_end|im_sep|eot_id|eom_id|start_header_id|end_header_id|begin_of_text"
                     r"|end_of_text|endoftext)\|>")  # fmt: skip

@@ -15,7 +15,8 @@ from typing import Any
 
 from curate.errors import SkipRow
 from curate.schema import Message
-from curate.sources.base import Draft, Row, Source, turns
+from curate.sources.base import Draft, Row, Source
+from curate.sources.messages import turns
 
 VOTES = {"vote_model_A": "A", "vote_model_B": "B", "vote_tie": "tie", "vote_both_bad": "both_bad"}
 ASPECTS = ("correctness", "efficiency", "explainability", "maintainability", "ui_ux_design")

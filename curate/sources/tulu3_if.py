@@ -6,7 +6,8 @@ read. Unverified: that the judge of every row was GPT-4o [I, from the paper].
 
 from collections.abc import Iterator
 
-from curate.sources.base import Draft, Row, Source, split_dialogue
+from curate.sources.base import Draft, Row, Source
+from curate.sources.messages import split_dialogue
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:

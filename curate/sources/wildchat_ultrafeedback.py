@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from curate.errors import RawError
-from curate.sources.base import Draft, Row, RowFile, Source, split_dialogue
+from curate.sources.base import Draft, Row, RowFile, Source
+from curate.sources.messages import split_dialogue
 
 Split = Literal[
     "wildchat_if",

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from curate.errors import SkipRow
 from curate.schema import Message
-from curate.sources.base import Draft, Row, Source, split_dialogue, turns, with_media
+from curate.sources.base import Draft, Row, Source, with_media
 from curate.sources.images import required_media
+from curate.sources.messages import split_dialogue, turns
 
 TIES = ("tie", "tie (bothbad)")
 FACTS = ("question_id", "language", "turn", "anony", "domain")

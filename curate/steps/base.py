@@ -12,8 +12,9 @@ they have in a recipe, and `version` goes up when a verdict changes. Where a ver
 that changing a threshold costs nothing.
 
 VIEW columns of a row step
-    prompt_text, chosen_text, rejected_text   str   text blocks of all turns, joined by line breaks
-    question                                  str   text blocks of the last user turn of the prompt ("" if none)
+    prompt_text, chosen_text, rejected_text   str   text of all turns (tool calls and reasoning too), by line
+    breaks
+    question                                  str   text of the last user turn of the prompt ("" if none)
     prompt_roles, chosen_roles, rejected_roles  list[str]
     chosen_key, rejected_key                  u64   equal where the replies are: roles, blocks and text
     media_blocks, media                       u32   image and video blocks in the dialogue; entries in `media`
@@ -25,7 +26,8 @@ KEY columns of a corpus step, one row per kept pair
     index                                     u32   position among all pairs of the recipe; unique
     priority                                  u16   0 is the source that wins
     order                                     u64   keyed hash of the pair: larger wins inside one priority
-    prompt_key, chosen_key, rejected_key      u64   content; prompt_key covers the media
+    known                                     u8    how many of margin, scores and critiques the pair has
+    prompt_key, chosen_key, rejected_key      u64   content, with the media and tools that it shows
     pool, part, position                      u16, u32, u32   the pair's row in `corpus.files()[pool][part]`
 """
 

@@ -14,7 +14,10 @@ Sameness = Literal["pair", "unordered", "prompt_chosen"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactDuplicates:
-    """Of pairs that are the same, one stays: the smallest priority number, then the larger order, then the first.
+    """Of pairs that are the same, one stays.
+
+    It is the one that knows more (of margin, scores and critiques), then the one with the smallest priority
+    number, then the one with the larger order, then the first.
 
     on: pair           same prompt and media, chosen and rejected: `duplicate_pair`
     on: unordered      also with the replies swapped; a pair that prefers the reply which the winner rejects is a
@@ -23,7 +26,7 @@ class ExactDuplicates:
                        among those that the other two leave, so its loser may be the winner of an earlier loser
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     on: tuple[Sameness, ...] = ("pair", "unordered")
 
     def __post_init__(self) -> None:
@@ -63,7 +66,12 @@ def losers(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.DataF
     names = ["prompt_key", *(expr.meta.output_name() for expr in same)]
     repeated = keys.filter(pl.col("prompt_key").is_duplicated()).with_columns(same)
     ranked = repeated.sort(
-        *names, "priority", "order", "index", descending=[False] * (len(names) + 1) + [True, False]
+        *names,
+        "known",
+        "priority",
+        "order",
+        "index",
+        descending=[False] * len(names) + [True, False, True, False],
     )
     first = pl.any_horizontal(pl.col(name) != pl.col(name).shift() for name in names).fill_null(True)
     marked = ranked.with_columns(

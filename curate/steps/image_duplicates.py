@@ -34,7 +34,7 @@ class ImageDuplicates:
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Decisions about the losers."""
-        images = image_refs(keys, corpus.files())
+        images = image_refs(keys, corpus.files()).filter(~pl.col("reply"))
         found = find_copies(images["key"].unique(), Packs(corpus.images), corpus.engine)
         affected = pl.concat([found["key"], found["of"]]).unique()
         images = images.join(images.filter(pl.col("key").is_in(affected.implode())), on="index", how="semi")

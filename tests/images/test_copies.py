@@ -270,15 +270,15 @@ def placed(directory: Path, rows: Sequence[dict[str, Any]], priority: int = 0) -
 
 def test_media_keys_are_those_of_the_schema(tmp_path: Path):
     media = [[Media("image", ("a",))], [Media("video", ("a", "b")), Media("image", ("c",))], []]
-    pool = placed(tmp_path / "one", [{"media": some} for some in media])
+    pool = placed(tmp_path / "one", [{"media": some, "reply_media": len(some) // 2} for some in media])
     keys = pl.DataFrame({"index": [5, 6, 7], "pool": [0] * 3, "part": [0] * 3, "position": [0, 1, 2]})
     keys = keys.cast({"index": pl.UInt32, "position": pl.UInt32})
     images = image_refs(keys, [[pool.directory / pool.parts[0]]])
     assert images.rows() == [
-        (5, 0, "image", "a"),
-        (6, 0, "video", "a"),
-        (6, 0, "video", "b"),
-        (6, 1, "image", "c"),
+        (5, 0, "image", "a", False),
+        (6, 0, "video", "a", False),
+        (6, 0, "video", "b", False),
+        (6, 1, "image", "c", True),
     ]
     assert media_keys(images).sort("index").rows() == [
         (5, key64(media_digest(media[0]))),

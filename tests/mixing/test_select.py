@@ -32,6 +32,7 @@ def pool(count, *, salt=0, per_group=1, copies=()):
             "group": order.order_key(groups, groups, salt, 3),
             "text_bytes": pl.Series(np.full(len(numbers), 7), dtype=pl.UInt32),
             "media_bytes": pl.Series(np.zeros(len(numbers)), dtype=pl.UInt64),
+            "has_fields": pl.Series(np.zeros(len(numbers)), dtype=pl.Boolean),
         }
     )
     return frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("id_hi", "id_lo").alias("copy"))

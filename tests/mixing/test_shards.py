@@ -19,6 +19,7 @@ from curate.images.store import ImageStore
 from curate.mixing import select, shard_schema, shards
 from curate.pairs import keys
 from curate.recipe import Recipe
+from curate.schema import Block, Message, from_fields, tool_call
 from tests.support.pairs import write_pairs
 
 
@@ -273,3 +274,31 @@ def test_an_empty_mix_writes_nothing(world, tmp_path):
         assert (
             shards.write(chosen, [(tmp_path / "a", world.a)], None, recipe.shards, tmp_path / "out", engine) == []
         )
+
+
+def without_nulls(value):
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def test_tools_and_calls_are_message_fields_of_the_whole_mix(tmp_path):
+    weather = Message("assistant", (Block("reasoning", "Hm."), tool_call("weather", {"city": "Oslo"}, "c1")))
+    tools = '[{"name":"weather"}]'
+    rows = [
+        {"source": "a", "prompt": "Weather?", "chosen": [weather], "tools": tools, "has_fields": True},
+        {"source": "a", "prompt": "Sky?", "chosen": "Blue"},
+    ]
+    world = World(tmp_path, write_pairs(tmp_path / "a", rows), write_pairs(tmp_path / "b", []), None)
+    world.write(tmp_path / "out", sources={"a": "all"}, holdout=None)
+    (path,) = (tmp_path / "out").glob("shard-*.parquet")
+    assert pq.read_schema(path).equals(shard_schema.WITH_FIELDS)
+    called, plain = sorted(pq.read_table(path).to_pylist(), key=lambda row: row["tools"] or "")[::-1]
+    assert called["tools"] == tools
+    call = {"name": "weather", "arguments": '{"city":"Oslo"}'}
+    assert without_nulls(called["chosen"]) == [
+        {"role": "assistant", "content": [], "reasoning_content": "Hm.",
+         "tool_calls": [{"type": "function", "id": "c1", "function": call}]}
+    ]  # fmt: skip
+    assert without_nulls(plain["chosen"]) == [{"role": "assistant", "content": [{"type": "text", "text": "Blue"}]}]
+    assert from_fields(called["chosen"][0]) == weather

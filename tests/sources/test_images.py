@@ -13,10 +13,25 @@ PNG = draw.image(8, 6)
 CODED = base64.b64encode(PNG).decode()
 
 
-@pytest.mark.parametrize("nothing", [None, "", "  ", [], [None, ""], {"bytes": None, "path": None}, {"path": ""}])
-def test_no_image_in_any_of_its_shapes(nothing):
+@pytest.mark.parametrize("nothing", [None, "", "  ", []])
+def test_no_image(nothing):
     assert media_of(nothing) == []
     assert reason(required_media, nothing) == "no_image"
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [[None], [""], ["  "], [[]], [PNG, None], {"bytes": None, "path": None}, {"path": ""},
+     {"bytes": b"", "path": ""}, [{"bytes": None, "path": None}], b"", {"url": None}, {"bytes": ""}],
+)  # fmt: skip
+def test_an_image_that_is_named_but_empty_is_missing(lost):
+    assert reason(media_of, lost) == "image_missing"
+
+
+def test_a_path_counts_where_the_bytes_are_empty():
+    assert (
+        media_of({"bytes": b"", "path": "a.png"}) == media_of({"bytes": "", "path": "a.png"}) == media_of("a.png")
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +79,7 @@ def test_lists_keep_their_order_and_mixed_shapes():
         (CODED[:-3], "image_not_base64"),
         ("data:image/png;base64,not base64!", "image_not_base64"),
         (7, "image_of_unknown_shape"),
-        ({"url": "a.png"}, "image_of_unknown_shape"),
+        ({"id": "a.png"}, "image_of_unknown_shape"),
         ([PNG, 7], "image_of_unknown_shape"),
     ],
 )

@@ -487,10 +487,11 @@ def test_a_tokenizer_is_identified_by_its_content(words: Path, tmp_path: Path):
 # ---------------------------------------------------------------------------------------------- exact duplicates
 
 
-def decide(rows: list[tuple[int, int, int, int, int]], **value: Any) -> dict[int, tuple[str, int]]:
-    """index -> (reason, winner) for rows of (priority, order, prompt, chosen, rejected)."""
+def decide(rows: list[tuple[int, ...]], **value: Any) -> dict[int, tuple[str, int]]:
+    """index -> (reason, winner) for rows of (priority, order, prompt, chosen, rejected) and, if not 0, known."""
     names = ["priority", "order", "prompt_key", "chosen_key", "rejected_key"]
-    types = {"priority": pl.UInt16, **dict.fromkeys(names[1:], pl.UInt64)}
+    types = {"priority": pl.UInt16, **dict.fromkeys(names[1:], pl.UInt64), "known": pl.UInt8}
+    rows = [row if len(row) == len(types) else (*row, 0) for row in rows]
     step = build("exact_duplicates", value, "$")
     assert is_corpus_step(step)
     nothing = Corpus(pools=(), images=Path("images"), seed=0, engine=Local(), places={})
@@ -505,6 +506,14 @@ def test_a_copy_loses_to_the_smaller_priority_number_then_to_the_larger_order_th
         1: ("duplicate_pair", 2),
         3: ("duplicate_pair", 2),
     }
+
+
+def test_the_copy_that_knows_more_stays():
+    assert decide([(0, 9, 7, 1, 2), (1, 1, 7, 1, 2, 3), (0, 9, 7, 1, 2, 2)]) == {
+        0: ("duplicate_pair", 1),
+        2: ("duplicate_pair", 1),
+    }
+    assert decide([(0, 9, 7, 1, 2), (1, 1, 7, 2, 1, 1)]) == {0: ("label_conflict", 1)}
 
 
 def test_a_swapped_copy_is_a_label_conflict():
@@ -532,18 +541,18 @@ def test_no_pairs_no_decisions():
 
 
 @given(
-    st.lists(st.tuples(*[st.integers(0, n) for n in (2, 99, 1, 2, 2)]), max_size=12),
+    st.lists(st.tuples(*[st.integers(0, n) for n in (2, 99, 1, 2, 2, 2)]), max_size=12),
     st.sampled_from([["pair"], ["unordered"], ["pair", "unordered"]]),
 )
 def test_exact_duplicates_says_what_comparing_all_pairs_would_say(rows: list[Any], on: list[str]):
     best: dict[Any, int] = {}
-    for i, (priority, order, prompt, chosen, rejected) in enumerate(rows):
+    for i, (priority, order, prompt, chosen, rejected, known) in enumerate(rows):
         key = (prompt, *((chosen, rejected) if on == ["pair"] else sorted((chosen, rejected))))
         other = best.setdefault(key, i)
-        if (priority, -order) < (rows[other][0], -rows[other][1]):
+        if (-known, priority, -order) < (-rows[other][5], rows[other][0], -rows[other][1]):
             best[key] = i
     expected = {}
-    for i, (_, _, prompt, chosen, rejected) in enumerate(rows):
+    for i, (_, _, prompt, chosen, rejected, _) in enumerate(rows):
         winner = best[(prompt, *((chosen, rejected) if on == ["pair"] else sorted((chosen, rejected))))]
         if winner != i:
             expected[i] = ("duplicate_pair" if rows[winner][3] == chosen else "label_conflict", winner)

@@ -19,6 +19,7 @@ from curate.schema import (
     messages_digest,
 )
 
+KNOWN = ("margin", "chosen_score", "rejected_score", "chosen_critique", "rejected_critique")
 NUMBERS = ("margin", "chosen_score", "rejected_score")
 TEXTS = ("chosen_critique", "rejected_critique", "category", "annotator", "license", "extra")
 
@@ -63,6 +64,10 @@ def pair(**given: Any) -> dict[str, Any]:
         "chosen_bytes": _size(chosen),
         "rejected_bytes": _size(rejected),
         "media_bytes": given.get("media_bytes", 0),
+        "tools": given.get("tools"),
+        "reply_media": given.get("reply_media", 0),
+        "has_fields": given.get("has_fields", False),
+        "known": sum(given.get(name) is not None for name in KNOWN),
     }
 
 

@@ -1,142 +1,164 @@
 """Prompts, replies and media in every form that trainers' data formats give them."""
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from itertools import takewhile
+from typing import Any, Literal, NamedTuple
 
 from curate.errors import SkipRow
-from curate.schema import Block, Message
-from curate.sources.base import ROLE_NAMES, MediaSource, Row, message, with_media
+from curate.schema import MEDIA_BLOCKS, Block, Message
+from curate.sources.base import MediaSource, Row, message, with_media
 from curate.sources.generic.columns import Reader
 from curate.sources.images import media_of
+from curate.sources.messages import first_difference, is_transcript, read_messages, role_of, transcript, videos_of
+
+Replies = Literal["text", "images", "videos"]
 
 
-class Prompt(NamedTuple):
-    """The turns before a reply, with their media."""
+class Said(NamedTuple):
+    """Turns with their media, in the order of their blocks: a prompt, or a reply."""
 
     messages: list[Message]
     media: list[MediaSource]
 
 
-def messages(value: Any, name: str) -> tuple[list[Message], list[MediaSource]]:
-    """A message list ({role, content} or {from, value}; content is text or a list of blocks) and the media in it.
-
-    Skips: `<name>_not_messages`, `unknown_role`, `content_not_text`, `unknown_block`.
-    """
+def messages(value: Any, name: str) -> Said:
+    """A message list and the media in it. Skips: `<name>_not_messages`, and those of `read_messages`."""
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
-        raise SkipRow(f"{name}_not_messages", type(value).__name__)
+        kinds = {type(turn).__name__ for turn in value} if isinstance(value, list) else {type(value).__name__}
+        raise SkipRow(f"{name}_not_messages", f"list of {', '.join(sorted(kinds))}" if value else "empty")
     media: list[MediaSource] = []
-    return [_turn(turn, media) for turn in value], media
+    return Said(read_messages(value, media, name), media)
 
 
-def _turn(turn: dict[str, Any], media: list[MediaSource]) -> Message:
-    said = turn.get("role", turn.get("from"))
-    role = ROLE_NAMES.get(said.lower()) if isinstance(said, str) else None
-    if role is None:
-        raise SkipRow("unknown_role", repr(said)[:80])
-    content = turn.get("content", turn.get("value"))
-    if isinstance(content, str):
-        return message(role, content)
-    if not isinstance(content, list):
-        raise SkipRow("content_not_text", type(content).__name__)
-    return Message(role, tuple(_block(block, media) for block in content) or (Block("text", ""),))
+MEDIA_PATH = re.compile(r"\S+\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|mp4|webm|mov|avi|mkv|m4v)", re.IGNORECASE)
 
 
-def _block(block: Any, media: list[MediaSource]) -> Block:
-    kind = block.get("type") if isinstance(block, dict) else None
-    if kind == "text" and isinstance(block.get("text"), str):
-        return Block("text", block["text"])
-    if kind == "image":
-        media.extend(media_of(block.get("image")))
-        return Block("image", None)
-    if kind == "video":
-        media.extend(_videos(block.get("video")))
-        return Block("video", None)
-    raise SkipRow("unknown_block", repr(kind)[:80])
-
-
-def _videos(value: Any) -> list[MediaSource]:
-    paths = value if isinstance(value, list) else [] if value in (None, "") else [value]
-    if not all(isinstance(path, str) for path in paths):
-        raise SkipRow("video_not_a_path", type(value).__name__)
-    return [MediaSource(kind="video", path=path) for path in paths]
-
-
-def reply_of(value: Any, name: str) -> list[Message]:
+def reply_of(value: Any, name: str, replies: Replies = "text") -> Said:
     """One side: a text, a message, or a message list that starts and ends with the assistant.
 
-    Skips: `no_reply`, `media_in_reply`, `<name>_not_text`, those of `messages`.
+    With `replies` it is an image or a video instead. Skips: `no_reply`, `reply_is_a_path` (a file name where a
+    text is expected: map it as media), `<name>_not_text`, those of `messages`.
     """
+    if replies != "text":
+        media = media_of(value) if replies == "images" else videos_of(value)
+        if not media:
+            raise SkipRow("image_missing", name)
+        return Said([Message("assistant", tuple(Block(item.kind, None) for item in media))], media)
     if isinstance(value, str):
-        return [message("assistant", value)]
+        if MEDIA_PATH.fullmatch(value.strip()):
+            raise SkipRow("reply_is_a_path", value[:80])
+        return Said([message("assistant", value)], [])
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        raise SkipRow(f"{name}_is_a_list_of_texts", f"{len(value)} texts")
     if not isinstance(value, list | dict):
         raise SkipRow(f"{name}_not_text", type(value).__name__)
-    turns, _ = messages([value] if isinstance(value, dict) else value, name)
+    turns, media = messages([value] if isinstance(value, dict) else value, name)
     if not turns or turns[0].role != "assistant" or turns[-1].role != "assistant":
         raise SkipRow("no_reply", f"{name} has the roles {[turn.role for turn in turns]}"[:80])
-    _only_text(turns)
-    return turns
+    if sum(block.type in MEDIA_BLOCKS for turn in turns for block in turn.content) != len(media):
+        raise SkipRow("placeholder_mismatch", f"{name} has image blocks without images")
+    return Said(turns, media)
 
 
-def _only_text(turns: Sequence[Message]) -> None:
-    if any(block.type != "text" for turn in turns for block in turn.content):
-        raise SkipRow("media_in_reply")
-
-
-def prompt_of(value: Any, reader: Reader, row: Row) -> Prompt:
+def prompt_of(value: Any, reader: Reader, row: Row) -> Said:
     """An explicit prompt, a text or a message list, with the row's system text and media in place.
 
     Skips: `prompt_not_text`, `prompt_ends_with_assistant`, `system_twice`, `placeholder_mismatch`, those of
     `messages`.
     """
     if isinstance(value, str):
-        return _placed([message("user", value)], [], reader, row)
+        if is_transcript(value):
+            turns = transcript(value)
+            return _placed(Said(turns[:-1] if not _text(turns[-1:]) else turns, []), reader, row)
+        return _placed(Said([message("user", value)], []), reader, row)
     if not isinstance(value, list):
         raise SkipRow("prompt_not_text", type(value).__name__)
-    turns, media = messages(value, "prompt")
-    if turns and turns[-1].role == "assistant":
+    said = messages(value, "prompt")
+    if said.messages and said.messages[-1].role == "assistant":
         raise SkipRow("prompt_ends_with_assistant")
-    return _placed(turns, media, reader, row)
+    return _placed(said, reader, row)
 
 
 def is_dialogue(value: Any) -> bool:
-    """A message list that does not start with the assistant holds its prompt itself."""
+    """Whether a message list or a transcript holds its prompt itself: it does not start with the assistant."""
+    if isinstance(value, str):
+        return is_transcript(value)
     if not isinstance(value, list) or not value or not isinstance(value[0], dict):
         return False
-    role = value[0].get("role", value[0].get("from"))
-    return isinstance(role, str) and ROLE_NAMES.get(role.lower()) != "assistant"
+    return role_of(value[0]) not in (None, "assistant")
 
 
-def split(chosen: Any, rejected: Any, reader: Reader, row: Row) -> tuple[Prompt, list[Message], list[Message]]:
-    """(prompt, chosen, rejected) from two whole dialogues that differ in their last turn only.
+def split(chosen: Any, rejected: Any, reader: Reader, row: Row) -> tuple[Said, Said, Said]:
+    """(prompt, chosen, rejected) from two whole dialogues: the prompt is the turns that they share.
 
-    Skips: `no_reply`, `prompts_differ`, `media_in_reply`, `placeholder_mismatch`, those of `messages`.
+    Skips: `no_reply`, `prompts_differ` with the turn where they part, those of `messages`.
     """
-    (left, media), (right, _) = messages(chosen, "chosen"), messages(rejected, "rejected")
-    for side in (left, right):
-        if not side or side[-1].role != "assistant":
-            raise SkipRow("no_reply", f"a side has the roles {[turn.role for turn in side]}"[:80])
-        _only_text(side[-1:])
-    if left[:-1] != right[:-1]:
-        raise SkipRow("prompts_differ")
-    return _placed(left[:-1], media, reader, row), left[-1:], right[-1:]
+    left, right = (_dialogue(value, name) for value, name in ((chosen, "chosen"), (rejected, "rejected")))
+    for turns, _ in (left, right):
+        if not turns or turns[-1].role != "assistant":
+            raise SkipRow("no_reply", f"a side has the roles {[turn.role for turn in turns]}"[:80])
+    same = sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left.messages, right.messages, strict=False))
+    )
+    same = min(
+        same, len(left.messages) - 1, len(right.messages) - 1
+    )  # replies that are equal are replies all the same
+    prompt, first, second = _cut(left, same), _rest(left, same), _rest(right, same)
+    if any(side.messages[0].role != "assistant" for side in (first, second)) or not prompt.messages:
+        raise SkipRow("prompts_differ", first_difference(left.messages, right.messages))
+    if prompt.media != _cut(right, same).media:
+        raise SkipRow("prompts_differ", "their media")
+    return _placed(prompt, reader, row), first, second
 
 
-def _placed(turns: list[Message], inside: list[MediaSource], reader: Reader, row: Row) -> Prompt:
-    beside = [*media_of(reader.maybe(row, "images")), *_videos(reader.maybe(row, "videos"))]
-    if inside and beside and len(inside) != len(beside):
+def _dialogue(value: Any, name: str) -> Said:
+    return Said(transcript(value), []) if isinstance(value, str) else messages(value, name)
+
+
+def _cut(said: Said, turns: int) -> Said:
+    """The first turns with their media."""
+    shown = sum(block.type in MEDIA_BLOCKS for turn in said.messages[:turns] for block in turn.content)
+    return Said(said.messages[:turns], said.media[:shown])
+
+
+def _rest(said: Said, turns: int) -> Said:
+    """The turns after the first ones, with their media."""
+    return Said(said.messages[turns:], said.media[len(_cut(said, turns).media) :])
+
+
+def common_start(chosen: str, rejected: str) -> tuple[str, str, str]:
+    """(prompt, chosen, rejected) of two texts that share their prompt: what they share up to the last white space.
+
+    As TRL's `extract_prompt`, but no word is cut. Skips: `prompt_missing` where they share no whole word.
+    """
+    shared = "".join(
+        first for first, _ in takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False))
+    )
+    ends = [match.end() for match in re.finditer(r"\s", shared)]
+    end = ends[-1] if ends else 0
+    if not shared[:end].strip():
+        raise SkipRow("prompt_missing", "no column prompt, and the two texts do not begin alike")
+    return shared[:end].strip(), chosen[end:].strip(), rejected[end:].strip()
+
+
+def _placed(said: Said, reader: Reader, row: Row) -> Said:
+    """The prompt with the row's system text, and with the media of the row's own columns in their places."""
+    turns, inside, beside = said.messages, said.media, reader.media(row)
+    if inside and beside and inside != beside:
         raise SkipRow("placeholder_mismatch", f"{len(inside)} media in messages, {len(beside)} beside them")
     media = inside or beside
     system = reader.text(row, "system")
     if system:
         turns = _with_system(turns, message("system", system))
-    kinds = [block.type for turn in turns for block in turn.content if block.type != "text"]
+    kinds = [block.type for turn in turns for block in turn.content if block.type in MEDIA_BLOCKS]
     if not kinds:
         # without any media column "<video>" is but text about a web page
         expects = media or reader.knows(row, "images") or reader.knows(row, "videos")
-        return Prompt(*with_media(turns, media)) if expects else Prompt(turns, [])
+        return Said(*with_media(turns, media)) if expects else Said(turns, [])
     if kinds != [item.kind for item in media]:
         raise SkipRow("placeholder_mismatch", f"{len(kinds)} media blocks, {len(media)} media")
-    return Prompt(turns, media)
+    return Said(turns, media)
 
 
 def _with_system(turns: list[Message], system: Message) -> list[Message]:
@@ -145,3 +167,15 @@ def _with_system(turns: list[Message], system: Message) -> list[Message]:
     if turns[0] != system:
         raise SkipRow("system_twice")
     return turns
+
+
+def _text(turns: Sequence[Message]) -> str:
+    return "".join(block.text or "" for turn in turns for block in turn.content)
+
+
+def same_text(dialogue: Any, given: Any) -> bool:
+    """Whether a dialogue holds what the prompt beside it says: all its turns, or the text of one of them."""
+    turns = _dialogue(dialogue, "chosen").messages
+    if isinstance(given, str):
+        return is_transcript(given) or any(given.strip() == _text([turn]).strip() for turn in turns)
+    return isinstance(given, list) and messages(given, "prompt").messages in (turns, turns[:-1])

@@ -3,7 +3,7 @@
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from curate.config import build, check_key, closest, read_yaml
 from curate.errors import ConfigError
@@ -19,12 +19,13 @@ from curate.sources.generic.columns import (
     mapped,
     reads,
 )
+from curate.sources.generic.dialogue import Replies
+from curate.sources.generic.verdicts import KNOWN, Meaning, Verdicts
 from curate.sources.ranking import Pairing
 
 MACHINE_MADE = "# Written by `curate pin`.\n"  # first line of a manifest that is nobody's own
-VERSION = 1  # goes up when an adapter's output changes
+VERSION = 2  # goes up when an adapter's output changes
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-Verdict = Literal["a", "b", "tie"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Manifest:
     ignore: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     media_match: Literal["path", "name"] = "path"
+    replies: Replies = "text"
     modality: Literal["text", "image", "video"] | None = None
     license: str | None = None
     annotator: str | None = None
@@ -64,42 +66,61 @@ class PreferenceManifest(Manifest):
 
     def to_pairs(self) -> Preference:
         """The adapter, bound to the column map."""
-        return Preference(reader=_reader(self))
+        return Preference(reader=_reader(self), replies=self.replies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredManifest(Manifest):
-    """Two responses a row. `verdicts` translates the values of the column `preference`, case aside."""
+class Judged(Manifest):
+    """What manifests with verdicts share: `verdicts` translates values of the columns `preference`, or `threshold`
+    says from which number on the second reply is the better one."""
+
+    lower_is_better: bool = False
+    verdicts: dict[str, Meaning] | None = None
+    threshold: float | None = None
+
+    def judge(self) -> Verdicts:
+        """How the values are read."""
+        table = (
+            KNOWN if self.verdicts is None else {key.strip().lower(): item for key, item in self.verdicts.items()}
+        )
+        return Verdicts(table=tuple(table.items()), threshold=self.threshold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredManifest(Judged):
+    """Two responses a row."""
 
     adapter: Literal["scored"]
     columns: ScoredColumns = field(default_factory=ScoredColumns)
-    lower_is_better: bool = False
-    verdicts: dict[str, Verdict] | None = None
 
     def to_pairs(self) -> Scored:
         """The adapter, bound to the column map."""
-        own = {verdict: verdict for verdict in get_args(Verdict)}
-        verdicts = own if self.verdicts is None else {key.lower(): value for key, value in self.verdicts.items()}
         return Scored(
             reader=_reader(self),
             by_verdict=self.columns.preference is not None,
-            verdicts=tuple(verdicts.items()),
+            verdicts=self.judge(),
             lower_is_better=self.lower_is_better,
+            replies=self.replies,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RankingManifest(Manifest):
+class RankingManifest(Judged):
     """A list of responses a row."""
 
     adapter: Literal["ranking"]
     columns: RankingColumns = field(default_factory=RankingColumns)
     pairing: Pairing = "best_vs_worst"
-    lower_is_better: bool = False
 
     def to_pairs(self) -> Ranking:
         """The adapter, bound to the column map."""
-        return Ranking(reader=_reader(self), pairing=self.pairing, lower_is_better=self.lower_is_better)
+        return Ranking(
+            reader=_reader(self),
+            pairing=self.pairing,
+            lower_is_better=self.lower_is_better,
+            verdicts=self.judge() if self.columns.preference is not None else None,
+            replies=self.replies,
+        )
 
 
 AnyManifest = PreferenceManifest | ScoredManifest | RankingManifest
@@ -155,19 +176,31 @@ def _check(manifest: AnyManifest, where: str) -> None:
         check_key(name, mapped(manifest.columns), f"{where}.optional[{i}]")
     for i, name in enumerate(manifest.json):
         check_key(name, names, f"{where}.json[{i}]")
-    if isinstance(manifest, ScoredManifest):
-        _check_scored(manifest, where)
+    if isinstance(manifest, Judged):
+        _check_judged(manifest, manifest.columns, where)
 
 
-def _check_scored(manifest: ScoredManifest, where: str) -> None:
-    if manifest.columns.preference is None:
-        if manifest.verdicts is not None:
-            raise ConfigError(f"{where}.verdicts", "columns.preference not given", "the column with the verdicts")
+def _check_judged(manifest: Judged, columns: ScoredColumns | RankingColumns, where: str) -> None:
+    if columns.preference is None:
+        for name in ("verdicts", "threshold"):
+            if getattr(manifest, name) is not None:
+                raise ConfigError(
+                    f"{where}.{name}", "columns.preference not given", "the column with the verdicts"
+                )
         return
     if manifest.lower_is_better:
         raise ConfigError(f"{where}.lower_is_better", "the column preference decides", "scores without a verdict")
-    for name in ("score_a", "score_b"):
-        if getattr(manifest.columns, name) is not None:
+    if manifest.verdicts is not None and manifest.threshold is not None:
+        raise ConfigError(f"{where}.threshold", "verdicts given too", "one of the two")
+    for value, meaning in (manifest.verdicts or {}).items():
+        if isinstance(meaning, dict) and (
+            len(meaning) != 1 or not {"a", "b"} >= set(meaning) or min(meaning.values()) <= 0
+        ):
+            raise ConfigError(
+                f"{where}.verdicts.{value}", "no margin", "a, b, tie, skip, or {a: 2.0} with a margin"
+            )
+    for name in ("score_a", "score_b", "scores"):
+        if getattr(columns, name, None) is not None:
             raise ConfigError(f"{where}.columns.{name}", "the column preference decides", "one of the two")
 
 
