@@ -89,7 +89,7 @@ def test_the_quickstart_works_where_only_the_wheel_is(wheel: Path, tmp_path: Pat
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["rows"] == 280
+    assert json.loads(done.stdout)["rows"] == 279
 
 
 # --- an empty environment in an empty directory
