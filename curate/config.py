@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people expect it: a key given twice is an error, 3e-6 is a number, `on` and dates are text."""
+    """YAML in which a key given twice is an error, 3e-6 is a number, and `on` and dates are text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -45,7 +45,7 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> Any:
-    """The parsed file. Raises ConfigError where it is missing or not YAML."""
+    """The parsed file. Raises ConfigError if it is missing or not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -112,7 +112,7 @@ def _is_number(value: str) -> bool:
 
 
 def show(value: Any) -> str:
-    """The value as a user wrote it, short, with its kind where that is the fault."""
+    """The value as a user wrote it, short, with its type if that is the fault."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
@@ -163,7 +163,7 @@ def did_you_mean(name: str, known: typing.Iterable[str], otherwise: str, most: i
 
 
 def _union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:
-    """The first member that takes the value; if none does, the complaint of the one that came nearest."""
+    """The first member that accepts the value; if none does, the error of the one that matched most of it."""
     if value is None and type(None) in kinds:
         return None  # a dataclass among them would take it for an empty mapping
     tables = [kind for kind in kinds if dataclasses.is_dataclass(kind) or get_origin(kind) is dict]

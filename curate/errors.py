@@ -1,24 +1,24 @@
-"""Every exception a user can meet, in one tree.
+"""Every exception that a user can see, in one tree.
 
 CurateError                   one clear line: where, what was found, what was expected, hint
-├── ConfigError               a recipe or manifest says something we cannot read
+├── ConfigError               a recipe, manifest or option is not valid
 ├── RawError                  a raw file is missing, truncated, or not what its name says
-├── GuardError                more of a source would be lost than its max_skip allows
-├── HubError                  the Hub cannot be reached, refuses, or sends what it should not
+├── GuardError                more rows of a source were skipped than its max_skip allows
+├── HubError                  the Hub cannot be reached, refuses, or sends wrong data
 ├── InfeasibleError           the quotas of a recipe cannot be met
-├── EngineError               a worker was lost, or Ray is not there
+├── EngineError               a worker was lost, or Ray is not available
 ├── WorkspaceError            the workspace is busy, full, read-only, or an artefact in it is damaged
-└── TrainError                a model, a checkpoint or a training run cannot go on
+└── TrainError                a model, a checkpoint or a training run cannot be used
 
 SkipRow                       raised by adapters: this row gives no pair, for this reason (never shown to users)
 └── MissingColumn             the row lacks a column that the adapter reads
 
-All of them survive a trip through a process pool.
+All of them can be pickled, so they pass through a process pool.
 """
 
 
 class CurateError(Exception):
-    """What went wrong, said in one line, with a hint for what to do next."""
+    """An error in one line: where, what was found, what was expected; and a hint for what to do next."""
 
     def __init__(self, where: str, found: str, expected: str = "", hint: str = "") -> None:
         super().__init__(where, found, expected, hint)
@@ -30,7 +30,7 @@ class CurateError(Exception):
 
 
 class ConfigError(CurateError):
-    """A recipe or manifest says something we cannot read."""
+    """A recipe, manifest or option is not valid."""
 
 
 class RawError(CurateError):
@@ -38,11 +38,11 @@ class RawError(CurateError):
 
 
 class GuardError(CurateError):
-    """More of a source would be lost than its max_skip allows."""
+    """More rows of a source were skipped than its max_skip allows."""
 
 
 class HubError(CurateError):
-    """The Hub cannot be reached, refuses, or sends what it should not."""
+    """The Hub cannot be reached, refuses, or sends wrong data."""
 
 
 class InfeasibleError(CurateError):
@@ -50,7 +50,7 @@ class InfeasibleError(CurateError):
 
 
 class EngineError(CurateError):
-    """A worker was lost before its task was done, or Ray is not there or not as it must be."""
+    """A worker was lost before its task was done, or Ray is not available or not as required."""
 
 
 class WorkspaceError(CurateError):
@@ -58,10 +58,10 @@ class WorkspaceError(CurateError):
 
 
 class TrainError(CurateError):
-    """A model, a checkpoint or a training run cannot go on."""
+    """A model, a checkpoint or a training run cannot be used."""
 
 
-class SkipRow(Exception):  # noqa: N818 - it is a verdict about a row, not an error
+class SkipRow(Exception):  # noqa: N818 - a result for one row, not an error
     """This row gives no pair, for this reason (a word with underscores, counted and shown)."""
 
     def __init__(self, reason: str, detail: str = "") -> None:

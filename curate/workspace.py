@@ -1,4 +1,4 @@
-"""Every path on disk, the atomic publish of a finished artefact, and the lock that keeps two runs apart."""
+"""The paths of a workspace, the atomic write of a finished file, and the lock against a second run."""
 
 import fcntl
 import json
@@ -36,7 +36,7 @@ class Workspace:
 
     @property
     def cache(self) -> Path:
-        """What can be deleted at any time: file hashes, archive indexes."""
+        """Files that can be deleted at any time: file hashes, archive indexes."""
         return self.root / "cache"
 
     @property
@@ -50,7 +50,7 @@ class Workspace:
 
     @contextmanager
     def hold(self, *, wait: bool = False) -> Iterator[None]:
-        """Keep every other run out until the block ends (also when this process is killed).
+        """Lock the workspace against other runs until the block ends or this process is killed.
 
         Raises WorkspaceError if another run holds the workspace and `wait` is false.
         """
@@ -65,7 +65,7 @@ class Workspace:
             yield
 
     def _sweep(self) -> None:
-        """Remove what a killed run left half-written; only the holder of the lock may."""
+        """Remove half-written files of a killed run; only the holder of the lock may do so."""
         for name in ("pairs", "mixes", "cache"):
             for path in (self.root / name).rglob(".*.tmp"):
                 path.unlink()
@@ -77,15 +77,18 @@ def _lock(handle: int, path: Path, *, wait: bool) -> None:
     except BlockingIOError:
         holder = path.read_text(encoding="utf-8") or "another run"
         raise WorkspaceError(
-            str(path.parent), f"in use by {holder}", "a workspace of one's own", "add --wait, or --workspace DIR"
+            str(path.parent),
+            f"in use by {holder}",
+            "a workspace that no other run uses",
+            "add --wait, or --workspace DIR",
         ) from None
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well it is synced and takes the name.
+    """Yield a temporary path beside `path`; if the block succeeds, it is synced and renamed to `path`.
 
-    A reader sees the old file or the new one, whole; after an error or a kill, only the old one.
+    A reader sees either the whole old file or the whole new one; after an error or a kill, the old one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # no process id: two machines that share the workspace may both have it
@@ -109,13 +112,13 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Publish `value` as readable JSON, keys in the order given."""
+    """Write `value` as indented JSON, keys in the order given."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """The file's value. Raises WorkspaceError when it is damaged."""
+    """The value of a JSON file. Raises WorkspaceError if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, show. `main` is the only place that catches errors."""
+"""The command line: parse, call one function, print. `main` is the only place that catches errors."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def version(
-    show: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and leave."),
+    show: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and exit."),
 ) -> None:
     """Options before the command."""
     if show:
@@ -36,7 +36,7 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def from_os(error: OSError) -> CurateError | None:
-    """The error of a full disk or a missing permission, said our way; None for any other."""
+    """The CurateError for a full disk or a missing permission; None for any other OSError."""
     where = str(error.filename or "the disk")
     if error.errno in FULL:
         hint = "free some space and run the same command again: it continues from what is finished"

@@ -1,4 +1,4 @@
-"""Which module has which command. A module is imported when its command is called: `curate --help` needs none."""
+"""The commands and their modules. A module is imported when its command is called, so `curate --help` is fast."""
 
 from importlib import import_module
 from typing import Any
@@ -115,12 +115,12 @@ def load(name: str) -> TyperCommand:
     assert isinstance(found, TyperCommand)
     for parameter in found.params:
         if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
-            parameter.help = escape(parameter.help)  # [default: all] is meant as it stands, and is no markup
+            parameter.help = escape(parameter.help)  # [default: all] is text, not markup
     return found
 
 
 class Commands(TyperGroup):
-    """All commands by their help, and the one that is called."""
+    """All commands with their help; the one that is called is loaded."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -131,6 +131,6 @@ class Commands(TyperGroup):
         return [_readable(parameter, ctx) for parameter in super().get_params(ctx)]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command that the words begin with, loaded."""
+        """The command that `args` begins with, loaded."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load(name), rest

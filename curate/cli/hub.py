@@ -13,7 +13,7 @@ from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
-from curate.cli.output import PLAIN_EVERY, data, say, show_table, talk
+from curate.cli.output import PLAIN_EVERY, data, messages, say, show_table
 from curate.config import did_you_mean
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
@@ -226,7 +226,7 @@ class Terminal:
         self._name, self._last = order.manifest.source, time.monotonic()
         self._sizes = {download.file.path: download.file.bytes for download in order.downloads}
         self._arrived, self._tasks = {}, {}
-        if not talk().is_terminal:
+        if not messages().is_terminal:
             say(f"{self._name}: {_files(self._sizes)}, {sum(self._sizes.values()):,} bytes to fetch")
             yield
             return
@@ -234,7 +234,7 @@ class Terminal:
             TextColumn("{task.description}"), BarColumn(bar_width=18), DownloadColumn(), SpeedColumn(),
             TimeRemainingColumn(compact=True),
         )  # fmt: skip
-        with Progress(*columns, console=talk(), transient=True) as self._bar:
+        with Progress(*columns, console=messages(), transient=True) as self._bar:
             self._tasks[""] = self._bar.add_task(self._name, total=sum(self._sizes.values()))
             try:
                 yield

@@ -1,4 +1,4 @@
-"""How commands speak: data on stdout, talk on stderr, progress bars on a terminal and plain lines in a pipe."""
+"""Output of commands: data on stdout, messages on stderr, progress as bars on a terminal and lines in a pipe."""
 
 import json
 import time
@@ -20,19 +20,19 @@ if TYPE_CHECKING:  # `curate --help` needs no engines
 PLAIN_EVERY = 5.0  # seconds between progress lines in a pipe
 
 
-def talk() -> Console:
-    """The console for people, on stderr; it honours NO_COLOR."""
+def messages() -> Console:
+    """The console for messages, on stderr; it respects NO_COLOR."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """One line for people."""
-    talk().print(text, markup=False)
+    """Print one line on stderr."""
+    messages().print(text, markup=False)
 
 
 def fail(error: CurateError) -> None:
-    """The error in one line, then what to do next."""
-    console = talk()
+    """Print the error in one line on stderr, then its hint."""
+    console = messages()
     console.print("[bold red]error:[/] ", end="")
     console.print(str(error), markup=False)
     if error.hint:
@@ -41,18 +41,18 @@ def fail(error: CurateError) -> None:
 
 
 def data(value: Any) -> None:
-    """JSON on stdout."""
+    """Print JSON on stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def show_table(table: Table) -> None:
-    """A table on stdout."""
+    """Print a table on stdout, unless it has no rows."""
     if table.rows:
         _print(Console(highlight=False), table)
 
 
 def say_table(table: Table) -> None:
-    """A table on stderr, where it is news and no answer."""
+    """Print a table on stderr, as a message."""
     _print(Console(stderr=True, highlight=False), table)
 
 
@@ -62,7 +62,7 @@ def _print(console: Console, table: Table) -> None:
 
 
 def _grid(table: Table) -> Grid:
-    """Numbers stand to the right, with thousands marked."""
+    """A table with numbers aligned to the right, and with thousands separators."""
     grid = Grid(box=None, pad_edge=False)
     grid.show_footer = bool(table.footer)
     for i, name in enumerate(table.columns):
@@ -87,8 +87,8 @@ def _cell(value: Any) -> str:
 
 @contextmanager
 def progress(stage: str, total_bytes: int) -> Iterator[Callable[["Tick"], None]]:
-    """Show how a stage goes: rows, rows/s, skipped, and the time left by bytes read if there is a total."""
-    if talk().is_terminal:
+    """Show the progress of a stage: rows, rows/s, skipped, and with a total the time left by bytes read."""
+    if messages().is_terminal:
         yield from _bar(stage, total_bytes)
     else:
         yield from _lines(stage, total_bytes)
@@ -101,7 +101,7 @@ def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
         TextColumn("{task.fields[rows]:,} rows  {task.fields[speed]:,.0f}/s  {task.fields[skipped]:,} skipped"),
         *([TimeRemainingColumn(compact=True)] if total else []),
     )
-    with Progress(*columns, console=talk(), transient=True) as bar:
+    with Progress(*columns, console=messages(), transient=True) as bar:
         task: TaskID = bar.add_task(stage, total=total or None, rows=0, skipped=0, speed=0.0)
         state = _State()
 
