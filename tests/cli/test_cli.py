@@ -41,7 +41,7 @@ def test_help_names_values_in_plain_words(name):
         ("pin", "[OPTIONS] [SOURCE...]"),
         ("fetch", "[OPTIONS] SOURCE|RECIPE..."),
         ("show", "[OPTIONS] TARGET [REASON]"),
-        ("train", "[OPTIONS] MIX|RECIPE [KEY=VALUE...]"),
+        ("train", "[OPTIONS] [MIX|RECIPE] [KEY=VALUE...]"),
     ],
 )
 def test_usage_names_each_argument_once(name, usage):

@@ -9,7 +9,7 @@ from curate.cli import commands
 from tests.support.paths import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+BLOCKS = [text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) if not kind]
 LINES = [line for block in BLOCKS for line in block.splitlines() if line.startswith("curate ")]
 
 
