@@ -234,7 +234,7 @@ class Encoder:
                     raise BadMedia("media_mismatch", "more blocks than media")
                 blocks += self._media_blocks(kind, data, pictures)
             fields = to_fields(Message(role, content))
-            turns.append(fields | {"content": blocks if self.layout else _joined(blocks)})
+            turns.append(fields | {"content": blocks if self.layout else _as_string(blocks)})
         return _Turns(turns, tuple(pictures))
 
     def _check_support(self, field: str) -> None:
@@ -301,7 +301,7 @@ def _plain(text: str | None) -> dict[str, str]:
     return {"type": "text", "text": text or ""}
 
 
-def _joined(blocks: list[dict[str, str]]) -> str:
+def _as_string(blocks: list[dict[str, str]]) -> str:
     """Join blocks of text: templates of text models take a message as one string."""
     return "".join(block["text"] for block in blocks)
 
@@ -315,14 +315,14 @@ def _tokenizer(model_dir: str | Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainError(
-            str(model_dir), f"no tokenizer ({_line(error)})", "a checkpoint's directory with tokenizer.json"
+            str(model_dir), f"no tokenizer ({_first_line(error)})", "a checkpoint's directory with tokenizer.json"
         ) from None
     if not tokenizer.is_fast:
         raise TrainError(str(model_dir), f"a slow tokenizer, {type(tokenizer).__name__}", "tokenizer.json")
     return tokenizer
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 

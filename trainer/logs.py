@@ -54,7 +54,7 @@ class Metrics:
         self._write(row, "train")
         if self._active and (done >= 1 or time.monotonic() - self._logged_at > LOG_SECONDS):
             self._logged_at = time.monotonic()
-            numbers = " ".join(f"{name} {_short(row[name])}" for name in LOGGED if row[name] is not None)
+            numbers = " ".join(f"{name} {_number(row[name])}" for name in LOGGED if row[name] is not None)
             say(f"step {row['step']:,} ({done:.0%}): {numbers}")
 
     def evaluation(self, row: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ class Metrics:
             self._board.flush()
 
 
-def _short(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.4f}" if 0.01 <= abs(value) < 1000 else f"{value:,.0f}" if abs(value) >= 1 else f"{value:.2e}"
 
 

@@ -19,7 +19,7 @@ from trainer.logs import fail, say
 from trainer.model import RewardModel, adapter_base, read_facts
 
 
-def merge(directory: Path, out: Path) -> None:
+def merge_model(directory: Path, out: Path) -> None:
     """Merge the LoRA model in `directory` and publish the result as `out`.
 
     Raises TrainError if `directory` holds no LoRA model or `out` exists, and WorkspaceError if the disk is full.
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("model", type=Path, help="directory of a reward model trained with LoRA")
     parser.add_argument("--out", type=Path, required=True, help="directory of the merged model")
     options = parser.parse_args(arguments)
-    merge(options.model, options.out)
+    merge_model(options.model, options.out)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ class ScoreWriter:
     def __init__(self, path: Path, benchmark: str, settings: dict[str, Any]) -> None:
         self.path, self._benchmark = path, benchmark
         self._part = path.with_name(f"{path.name}.part")
-        self._head = _line({"settings": settings})
+        self._head = _json_line({"settings": settings})
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self._part, "a+b")  # noqa: SIM115 - closed by __exit__
         try:
@@ -127,7 +127,7 @@ class ScoreWriter:
         rows = [{**about, "candidate": i, "score": value} for i, value in enumerate(scored.scores)]
         if scored.problem is not None:
             rows = [{**about, "unscored": scored.problem}]
-        self._file.write(b"".join(map(_line, rows)))
+        self._file.write(b"".join(map(_json_line, rows)))
         self._file.flush()
 
     def publish(self) -> None:
@@ -146,7 +146,7 @@ class ScoreWriter:
         self._file.close()
 
 
-def _line(row: dict[str, Any]) -> bytes:
+def _json_line(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 

@@ -92,8 +92,8 @@ class Steps:
     so it may be smaller. The pairs of a step are the same for any `world`.
 
     A step is dealt out over the fewest rounds of micro-batches that hold it. Micro-batches have at most
-    `max_tokens` tokens each and are about equally large; an empty one gets a filler of weight 0. `share` tells
-    whether prefixes will be shared, since that changes how many tokens a pair takes.
+    `max_tokens` tokens each and are about equally large; an empty one gets a filler of weight 0. `share` is
+    true if prefixes will be shared, which changes how many tokens a pair takes.
 
     With `workers` threads, pairs are measured one step ahead and micro-batches decoded a few ahead, in the same
     order. Raises TrainError if no pair at all can be used.

@@ -73,7 +73,7 @@ def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, laye
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer(kind)
-    config = _config(kind, tokenizer, hidden, layers)
+    config = _model_config(kind, tokenizer, hidden, layers)
     model_class: Any = AutoModelForCausalLM if kind == "text" else AutoModelForImageTextToText
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -131,7 +131,7 @@ def _image_processor(kind: str) -> Any:
     )
 
 
-def _config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> PreTrainedConfig:
+def _model_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int) -> PreTrainedConfig:
     text = _text_config(kind, tokenizer, hidden, layers)
     if kind == "text":
         return AutoConfig.for_model("qwen2", **text)

@@ -200,7 +200,7 @@ def evaluate(run: Run, state: State, metrics: Metrics) -> None:
         metrics.evaluation(row)
         if number == 0 and counts.accuracy > state.best_accuracy:
             state.best_accuracy, state.best_step = counts.accuracy, state.step
-            save_model(run, "best")
+            save_run_model(run, "best")
 
 
 def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
@@ -212,7 +212,7 @@ def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
             continue
 
 
-def save_model(run: Run, name: str) -> None:
+def save_run_model(run: Run, name: str) -> None:
     """Publish RUN/name, a model directory that can score."""
     encoder = {key: getattr(run.config, key) for key in ("max_length", "min_pixels", "max_pixels")}
     checkpoint.save_model(run.model, run.config.zero, run.directory / name, run.world, encoder)
@@ -222,7 +222,7 @@ def finish(run: Run, state: State, metrics: Metrics) -> None:
     """Make the last evaluation, checkpoint and model; then result.json, which means that the run is finished."""
     if any(row["step"] != state.step for row in state.evals.values()) or not state.evals:
         evaluate(run, state, metrics)
-    save_model(run, "final")
+    save_run_model(run, "final")
     checkpoint.save(run.engine, run.directory, state, run.world, keep=run.config.keep_checkpoints)
     if run.world.chief:
         mix = {key: run.mix.lock[key] for key in ("name", "fingerprint")}

@@ -16,6 +16,7 @@ from curate.workspace import Workspace
 from tests.support import planted, tiny_models
 from trainer.config import HeadConfig, LossConfig, TrainConfig
 from trainer.features import FeatureCache, PairFeatures
+from trainer.model import RewardHead
 from trainer.packing import pad
 from trainer.probe import train_head
 from trainer.readers import MixReader
@@ -112,7 +113,17 @@ def test_limits_are_the_trainers():
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
 
 
-def test_a_loss_that_is_none_is_told():
+def test_a_rate_of_zero_trains_nothing():
+    still, moved = (
+        train_head(asked(head_lr=rate, max_steps=2), separable(), torch.arange(200)) for rate in (0.0, None)
+    )
+    torch.manual_seed(0)
+    drawn = RewardHead(separable().chosen.shape[1], asked().head)
+    assert all(torch.equal(a, b) for a, b in zip(still.parameters(), drawn.parameters(), strict=True))
+    assert not torch.equal(moved.layers[0].weight, drawn.layers[0].weight)
+
+
+def test_a_loss_that_is_not_finite_is_an_error():
     pairs = separable()
     pairs.chosen[3] = float("nan")
     with pytest.raises(TrainError, match="step 1: the loss is nan"):

@@ -82,7 +82,7 @@ def test_a_merged_model_has_the_dtype_of_its_base(tmp_path):
         (half / path.name).write_bytes(path.read_bytes())
     facts = json.loads((half / "config.json").read_text())
     (half / "config.json").write_text(json.dumps(facts | {"dtype": "bfloat16"}))
-    merge.merge(with_adapter("text", tmp_path / "final", half), tmp_path / "merged")
+    merge.merge_model(with_adapter("text", tmp_path / "final", half), tmp_path / "merged")
     assert AutoConfig.from_pretrained(tmp_path / "merged").dtype == torch.bfloat16
     model = RewardModel.from_pretrained(tmp_path / "merged", torch.bfloat16)
     assert {parameter.dtype for parameter in model.base.parameters()} == {torch.bfloat16}
@@ -92,14 +92,14 @@ def test_a_merged_model_has_the_dtype_of_its_base(tmp_path):
 
 def test_what_cannot_be_merged_is_one_line(tmp_path):
     with pytest.raises(TrainError, match="no adapter to merge; expected a model trained with LoRA"):
-        merge.merge(saved("text"), tmp_path / "merged")
+        merge.merge_model(saved("text"), tmp_path / "merged")
     adapter = with_adapter("text", tmp_path / "run/final")
     with pytest.raises(TrainError, match=f"{adapter}: exists already; expected the name of a new directory"):
-        merge.merge(adapter, adapter)
+        merge.merge_model(adapter, adapter)
     with pytest.raises(TrainError, match=r"run: no reward_config\.json; expected a reward model") as caught:
-        merge.merge(tmp_path / "run", tmp_path / "merged")
+        merge.merge_model(tmp_path / "run", tmp_path / "merged")
     assert caught.value.hint == f"did you mean {adapter}?"
-    merge.merge(adapter, tmp_path / "merged")  # the hint works
+    merge.merge_model(adapter, tmp_path / "merged")  # the hint works
 
 
 @pytest.mark.parametrize(

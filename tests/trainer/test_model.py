@@ -135,6 +135,7 @@ def test_weights_are_drawn_as_the_config_says():
     assert head.layers[0].weight.std().item() == pytest.approx(401**-0.5, rel=0.02)
     assert head.layers[1].weight.std().item() == pytest.approx(101**-0.5, rel=0.2)
     assert not head.layers[0].bias.any()
+    assert not RewardHead(4, HeadConfig(init_std=0.0)).layers[0].weight.any(), "0 is 0, not the default"
     wide = RewardHead(400, HeadConfig(init_std=0.5, bias=False))
     assert wide.layers[0].weight.std().item() == pytest.approx(0.5, rel=0.02)
     assert wide.layers[0].bias is None
