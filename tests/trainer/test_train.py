@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
-from curate import trainer_process
+from curate import schema, trainer_process
 from curate.errors import TrainError, WorkspaceError
 from curate.installation import install_command
 from tests.support.training import curve, rows, settings, small_mix, trained
@@ -266,7 +266,7 @@ def test_a_mix_of_another_schema(mix, tmp_path, capsys):
     (other / "lock.json").write_text(json.dumps(lock | {"schema": 99}))
     path = config.write(config.resolve("tiny_cpu", settings(other, tmp_path / "run")))
     assert error_lines(capsys, path) == (1, [
-        f"error: {other}/lock.json: a mix of schema 99; expected schema 1",
+        f"error: {other}/lock.json: a mix of schema 99; expected schema {schema.VERSION}",
         "hint: build the mix again with curate mix",
     ])  # fmt: skip
 
