@@ -11,7 +11,7 @@ from curate.contamination.eval_sets import EvalSetLibrary
 from curate.errors import ConfigError
 from curate.evaluation.items import EvalSetFolders
 from curate.hashing import Hashes
-from curate.hub import manifests as pins
+from curate.hub import manifests
 from curate.hub.receipts import fetched
 from curate.mixing.pool_sizes import PoolSize
 from curate.pairs.normalize import Artefact, Job, locate
@@ -59,7 +59,7 @@ class Inputs:
             return dataclasses.replace(job, raw=self.raw / name)
         if self.of_recipe is not None and (self.of_recipe / name).is_dir():
             return dataclasses.replace(job, raw=self.of_recipe / name)
-        pinned = pins.read(name, self.manifests).commit if self.manifests is not None else None
+        pinned = manifests.read(name, self.manifests).commit if self.manifests is not None else None
         there = fetched(self.workspace, name, pinned)
         if there is None:
             return job

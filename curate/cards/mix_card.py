@@ -12,7 +12,6 @@ import pyarrow as pa
 import yaml
 
 from curate import lock_tables
-from curate import tables as report
 from curate.cards.croissant import croissant
 from curate.cards.figures import plot
 from curate.cards.front_matter import columns, front_matter, splits
@@ -21,6 +20,7 @@ from curate.cards.recipe_text import recipe_text
 from curate.errors import WorkspaceError
 from curate.licenses import NO_ADVICE, known_id, terms
 from curate.mixing import shard_schema
+from curate.tables import Table
 from curate.workspace import atomic, write_json
 
 Lock = Mapping[str, Any]
@@ -135,8 +135,8 @@ def _contents(lock: Lock) -> str:
         link = f"[{origin['repo']}](https://huggingface.co/datasets/{origin['repo']})"
         rows.append((label, link, facts["mixed"], share, facts["held_out"], kinds, origin["annotator"]))
     names = ("source", "dataset", "pairs", "share", "held out", "modality", "judged by")
-    table = report.Table("", names, rows, ("all", "", lock["rows"], "", lock["held_out"], "", ""))
-    fields = report.Table(
+    table = Table("", names, rows, ("all", "", lock["rows"], "", lock["held_out"], "", ""))
+    fields = Table(
         "", ("column", "type", "meaning"), [(f"`{f.name}`", _type(f.type), COLUMNS[f.name]) for f in columns(lock)]
     )
     return f"## What is in it\n\n{markdown(table)}{_below_caps(lock)}\n\n### Columns\n\n{markdown(fields)}"
@@ -177,7 +177,7 @@ def _licenses(lock: Lock) -> str:
          line["held_out"], percent(line["share"]))
         for line in lock["licenses"]["table"]
     ]  # fmt: skip
-    table = report.Table("", ("source", "licence", "commit", "pairs", "held out", "share"), rows)
+    table = Table("", ("source", "licence", "commit", "pairs", "held out", "share"), rows)
     lines = "\n".join(f"- {line}" for line in _terms(lock["licenses"]["verdict"]))
     return (
         f"## Licences\n\n{markdown(table)}\n\nThe most restrictive terms of the blend, held out pairs included. "
@@ -227,7 +227,7 @@ def _facts(title: str, facts: Mapping[str, Any]) -> str:
     tables = {name: value for name, value in facts.items() if isinstance(value, Mapping)}
     names = list(dict.fromkeys(key for value in tables.values() for key in value))
     rows = [(name, *(value.get(key) for key in names)) for name, value in tables.items()]
-    table = markdown(report.Table("", ("", *map(_words, names)), rows)) if rows else ""
+    table = markdown(Table("", ("", *map(_words, names)), rows)) if rows else ""
     return "\n\n".join(part for part in (f"## {title}", "\n".join(lines), table) if part)
 
 
@@ -251,22 +251,20 @@ def _lengths(lock: Lock) -> str:
         "exceed; in the plots by source a thick line goes from 25 to 75 %, a thin one from 5 to 95 %, and a dot "
         "stands at 50 %.",
         "![Lengths of replies](plots/lengths.svg)\n\n![Lengths of replies by source](plots/sources.svg)",
-        _folded("Lengths by source", report.Table("", ("source", "part", *quantiles), shown)),
+        _folded("Lengths by source", Table("", ("source", "part", *quantiles), shown)),
         "![Which reply is longer](plots/longer.svg)",
-        _folded(
-            "Which reply is longer", report.Table("", ("source", "pairs", "chosen", "rejected", "neither"), longer)
-        ),
+        _folded("Which reply is longer", Table("", ("source", "pairs", "chosen", "rejected", "neither"), longer)),
     ]
     if margins:
         parts += [
             "Margins stand on each source's own scale and cannot be compared between sources.",
             "![Margins](plots/margins.svg)",
-            _folded("Margins by source", report.Table("", ("source", "pairs", *quantiles), margins)),
+            _folded("Margins by source", Table("", ("source", "pairs", *quantiles), margins)),
         ]
     return "\n\n".join(parts)
 
 
-def _folded(title: str, table: report.Table) -> str:
+def _folded(title: str, table: Table) -> str:
     return f"<details><summary>{title}, in numbers</summary>\n\n{markdown(table)}\n\n</details>"
 
 
@@ -286,9 +284,9 @@ curate verify {name}@{short}
 {markdown(_files(lock))}"""
 
 
-def _files(lock: Lock) -> report.Table:
+def _files(lock: Lock) -> Table:
     rows = [(f"`{file['name']}`", file["rows"], file["bytes"], f"`{file['xxh3']}`") for file in lock["files"]]
-    return report.Table("", ("file", "pairs", "bytes", "xxh3-128"), rows)
+    return Table("", ("file", "pairs", "bytes", "xxh3-128"), rows)
 
 
 def _limits(lock: Lock) -> list[str]:

@@ -1,7 +1,7 @@
 """curate pin, curate fetch."""
 
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ from curate.cli.output import PLAIN_EVERY, data, messages, say, show_table
 from curate.config import did_you_mean
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
+from curate.inspect.text import count
 from curate.licenses import with_condition
 from curate.workspace import Workspace
 
@@ -177,11 +178,7 @@ def fetch(
     for name, one in done.items():
         size = sum(file.bytes for file in one.files)
         notes = ("" if one.pinned else ", not pinned") + ("" if one.complete else ", not all files")
-        say(f"{name}: {place.raw(name) / one.commit} ({_files(one.files)}, {size:,} bytes{notes})")
-
-
-def _files(files: Sized) -> str:
-    return "1 file" if len(files) == 1 else f"{len(files):,} files"
+        say(f"{name}: {place.raw(name) / one.commit} ({count(len(one.files), 'file')}, {size:,} bytes{notes})")
 
 
 def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
@@ -227,7 +224,7 @@ class Terminal:
         self._sizes = {download.file.path: download.file.bytes for download in order.downloads}
         self._arrived, self._tasks = {}, {}
         if not messages().is_terminal:
-            say(f"{self._name}: {_files(self._sizes)}, {sum(self._sizes.values()):,} bytes to fetch")
+            say(f"{self._name}: {count(len(self._sizes), 'file')}, {sum(self._sizes.values()):,} bytes to fetch")
             yield
             return
         columns = (

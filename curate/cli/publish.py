@@ -36,16 +36,16 @@ def publish(
     Files gather on a branch of their own and are promoted in one commit when all of them read back with the right
     hashes. A stopped run continues; a mix that is there already makes no commit.
     """
-    from curate.publishing import publish as work
+    from curate.publishing.publish import PublishRequest, publish_mix
 
     place, policy = Workspace(workspace), RetryPolicy.from_env()
-    request = work.PublishRequest(
+    request = PublishRequest(
         mix=find_mix(mix, place), repo=repo, branch=revision, private=private, rights=rights, wait=wait
     )
     if dry_run:
         _preview(request, place, policy, as_json=as_json)
         return
-    done = work.publish(request, place, policy, say)
+    done = publish_mix(request, place, policy, say)
     if as_json:
         data({"repo": repo, "revision": revision, "commit": done.commit, "fresh": done.fresh})
     words = "published" if done.fresh else "already there, no commit made"

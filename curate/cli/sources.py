@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+import curate.sources
 from curate import evalsets, tables
-from curate import sources as catalog
 from curate.cli.options import MANIFESTS, JsonOption, ManifestsOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
@@ -23,7 +23,7 @@ def sources(
     if of_evalsets:
         _evalsets(as_json=as_json)
         return
-    facts = [_facts(name, manifests) for name in sorted({*catalog.names(), *catalog.own(manifests)})]
+    facts = [_facts(name, manifests) for name in sorted({*curate.sources.names(), *curate.sources.own(manifests)})]
     if as_json:
         data(facts)
         return
@@ -53,7 +53,7 @@ def _evalset_facts(one: EvalSet) -> dict[str, Any]:
 
 
 def _facts(name: str, manifests: Any) -> dict[str, Any]:
-    source = catalog.get(name, manifests)
+    source = curate.sources.get(name, manifests)
     return {
         "source": name,
         "repo": source.repo,

@@ -43,11 +43,6 @@ class SourceDownloads:
     files: tuple[File, ...]
     downloads: tuple[Download, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Size of all files to download."""
-        return sum(download.file.bytes for download in self.downloads)
-
 
 class Display(ProgressListener, Protocol):
     """Shows the progress of a fetch."""

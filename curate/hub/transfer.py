@@ -18,6 +18,7 @@ from curate.errors import HubError
 from curate.hub import client
 from curate.hub.manifests import File
 from curate.hub.retry import Attempts, RetryPolicy, TransientError
+from curate.workspace import sync
 
 CHUNK = 1 << 20
 WRONG = 3  # downloads of one file with the wrong hash before it is an error
@@ -160,9 +161,9 @@ class _Downloader:
         )
 
     def _publish(self) -> None:
-        _sync(self._part)
+        sync(self._part)
         self._part.replace(self._download.target)
-        _sync(self._download.target.parent)
+        sync(self._download.target.parent)
 
     def _receive(self) -> str:
         """Fill the part file up to its size, continuing what is there; the hash of all of it."""
@@ -236,14 +237,6 @@ class Digest:
     def value(self) -> str:
         """The hash as `File.hash` writes it."""
         return f"{self._kind} {self._digest.hexdigest()}"
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def hash_of(path: Path, file: File, check: Callable[[], None] = lambda: None) -> str:

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.arrays import U64
-from curate.mixing.quotas import Plan as Plan
-from curate.mixing.quotas import plan as plan
+from curate.mixing.quotas import Plan, plan
 from curate.order import descending, order_key
 from curate.recipe import Entry, Holdout, Recipe
 

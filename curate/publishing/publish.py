@@ -117,7 +117,7 @@ def receipt(request: PublishRequest, workspace: Workspace) -> Receipt:
 def preview(
     request: PublishRequest, workspace: Workspace, policy: RetryPolicy, say: Callable[[str], None]
 ) -> Preview:
-    """What `publish` would do; nothing is written, and no token is needed.
+    """What `publish_mix` would do; nothing is written, and no token is needed.
 
     Raises CurateError for faults of the mix itself, not for its licences.
     """
@@ -137,7 +137,7 @@ def preview(
     return Preview(items=tuple(items), sharing=found, delete=tuple(gone), fresh=fresh)
 
 
-def publish(
+def publish_mix(
     request: PublishRequest, workspace: Workspace, policy: RetryPolicy, say: Callable[[str], None]
 ) -> Published:
     """Publish a mix on a branch of a dataset repository, with at most one commit there.

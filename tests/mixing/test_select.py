@@ -143,7 +143,7 @@ def test_water_filling(total, shares, data):
 
 def test_what_a_cap_cuts_off_goes_to_the_others():
     read = recipe({"a": {"share": 0.5}, "b": {"share": 0.25}, "c": {"share": 0.25, "cap": 100}}, rows=1000)
-    planned = select.plan(read, {"a": 5000, "b": 5000, "c": 5000})
+    planned = quotas.plan(read, {"a": 5000, "b": 5000, "c": 5000})
     assert [line.rows for line in planned.lines] == [600, 300, 100]
 
 
@@ -153,13 +153,13 @@ POOLS = {"a": 1_600_000, "b": 900_000, "c": 250_000, "d": 40_000, "e": 10_000}
 
 def test_the_common_mixer_case():
     sources = {label: {"share": share} for label, share in COMMON.items()}
-    planned = select.plan(recipe(sources, rows=500_000), POOLS)
+    planned = quotas.plan(recipe(sources, rows=500_000), POOLS)
     assert [line.rows for line in planned.lines] == [250_000, 150_000, 60_000, 30_000, 10_000]
     assert planned.to_dict()["sources"][4] == {
         "label": "e", "pool": 10_000, "rows": 10_000, "share": 0.02, "epochs": 1.0,
     }  # fmt: skip
     with pytest.raises(InfeasibleError) as caught:
-        select.plan(recipe(sources, rows=2_800_000), POOLS)
+        quotas.plan(recipe(sources, rows=2_800_000), POOLS)
     assert str(caught.value) == (
         "$.sources.e: 56,000 rows wanted of a pool of 10,000 pairs; expected at most 10,000 (max_repeats 1)"
     )
@@ -178,13 +178,13 @@ def test_the_total_of_the_hint_is_feasible_and_the_largest(parts, sizes):
     exact = {label: Fraction(str(quota["share"])) for label, quota in sources.items()}
     assume(any(int(1000 * exact[label]) > size for label, size in pools.items()))
     with pytest.raises(InfeasibleError) as caught:
-        select.plan(recipe(sources, rows=1000), pools)
+        quotas.plan(recipe(sources, rows=1000), pools)
     if min(pools.values()) == 0:
         assert caught.value.hint.startswith("leave ")
     else:
         largest = int(min(size / exact[label] for label, size in pools.items()))
         assert caught.value.hint.startswith(f"rows: {largest} is the largest feasible total, or max_repeats: ")
-        assert select.plan(recipe(sources, rows=largest), pools).rows == largest
+        assert quotas.plan(recipe(sources, rows=largest), pools).rows == largest
 
 
 @pytest.mark.parametrize(
@@ -230,13 +230,13 @@ def test_the_total_of_the_hint_is_feasible_and_the_largest(parts, sizes):
 )
 def test_infeasible_recipes_name_what_binds(sources, fields, pools, message, hint):
     with pytest.raises(InfeasibleError) as caught:
-        select.plan(recipe(sources, **fields), pools)
+        quotas.plan(recipe(sources, **fields), pools)
     assert (str(caught.value), caught.value.hint) == (message, hint)
 
 
 def test_unknown_pools_stay_unknown():
     read = recipe({"a": "all", "b": {"share": 0.5}}, rows=100)
-    planned = select.plan(read, {"a": None, "b": 500})
+    planned = quotas.plan(read, {"a": None, "b": 500})
     assert planned.to_dict() == {
         "rows": 100,
         "sources": [
@@ -245,18 +245,18 @@ def test_unknown_pools_stay_unknown():
         ],
     }
     with pytest.raises(ConfigError, match=r"the shares sum to 0.5, the other quotas to 40 of 100 rows"):
-        select.plan(read, {"a": 40, "b": 500})
-    assert [line.rows for line in select.plan(read, {"a": 50, "b": 500}).lines] == [50, 50]
+        quotas.plan(read, {"a": 40, "b": 500})
+    assert [line.rows for line in quotas.plan(read, {"a": 50, "b": 500}).lines] == [50, 50]
 
 
 def test_rows_must_not_contradict_what_all_gives():
     with pytest.raises(ConfigError, match=r"^\$\.rows: found 100; expected 40, the sum of the quotas$"):
-        select.plan(recipe({"a": "all"}, rows=100), {"a": 40})
+        quotas.plan(recipe({"a": "all"}, rows=100), {"a": 40})
 
 
 def test_epochs_round_half_up_and_caps_bound_all():
     read = recipe({"a": {"epochs": 1.5, "max_repeats": 2}, "b": {"all": True, "cap": 5}})
-    assert [line.rows for line in select.plan(read, {"a": 3, "b": 9}).lines] == [5, 5]
+    assert [line.rows for line in quotas.plan(read, {"a": 3, "b": 9}).lines] == [5, 5]
 
 
 # --- selection
