@@ -85,6 +85,8 @@ def funnel(
             "unused": unused,
             "mixed": len(rows),
         }
+        if passed_over := artefacts[pool.label].columns.get("not_used"):
+            out[pool.label]["columns_not_used"] = passed_over
     return out
 
 

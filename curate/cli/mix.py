@@ -16,6 +16,7 @@ from curate.mixing import quotas
 from curate.mixing.pool_sizes import doubts, pools_table
 from curate.mixing.quotas import Plan
 from curate.near_duplicates.banding import curve_table
+from curate.pairs.column_account import not_used
 from curate.pairs.normalize import locate
 from curate.recipe import load
 
@@ -91,6 +92,9 @@ def mix(
     show_table(lock_tables.reasons_table(built.lock["funnel"]))
     show_table(lock_tables.funnel_table(built.lock["funnel"]))
     show_table(lock_tables.shards_table(built.lock["files"]))
+    for label, account in built.lock["funnel"].items():
+        if line := not_used(account.get("columns_not_used", ())):
+            say(f"{label}: {line}")
     say(f"{'built' if built.fresh else 'up to date'}: {built.directory}")
     if not built.lock["rows"]:
         say("nothing is in this mix: the funnel above says where all pairs went")

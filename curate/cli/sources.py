@@ -11,6 +11,7 @@ from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 from curate.hashing import Hashes
+from curate.pairs.column_account import not_used
 from curate.pairs.normalize import locate, normalize_all
 
 
@@ -106,6 +107,8 @@ def _show(done: list[Any]) -> None:
     ]
     show_table(tables.Table("pairs", ("source", "rows", "skipped", "pairs"), rows))
     for item in done:
+        if line := not_used(item.columns.get("not_used", ())):
+            say(f"{item.job.name}: {line}")
         say(f"{item.job.name}: {item.directory}")
 
 

@@ -214,7 +214,11 @@ def archive(pattern: str) -> str:
 
 def matches(path: str, pattern: str) -> bool:
     """Whether Path.glob would find the file at `path` with this pattern."""
-    return _match(path.split("/"), archive(pattern).split("/"))
+    return _match(_components(path), _components(archive(pattern)))
+
+
+def _components(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def _match(path: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -237,7 +241,7 @@ def needed(files: Iterable[File], patterns: Patterns) -> tuple[File, ...]:
         if is_row_file(path, patterns):
             return True
         parts = path.split("/")
-        heads = ["/".join(parts[:i]) for i in range(1, len(parts) + 1)]
+        heads = ["/".join(parts[:i]) for i in range(len(parts) + 1)]
         return any(matches(head, pattern) for pattern in patterns.media for head in heads)
 
     return tuple(sorted((file for file in files if wanted(file.path)), key=lambda file: file.path))

@@ -42,9 +42,14 @@ def check_columns(source: Source, use: ColumnUse, rows: int) -> None:
 def check_finished(source: Source, columns: Mapping[str, Sequence[str]]) -> None:
     """Raise ConfigError where a column that was ignored when the pairs were made is ignored no more."""
     known = {*source.ignores, *(source.reads or ())}
-    found = [name for name in columns["ignored"] if matters(name) and name not in known]
+    found = [name for name in columns.get("ignored", ()) if matters(name) and name not in known]
     if source.manifest and found:
         raise _passed_over(source, found, ", ".join(map(repr, found)))
+
+
+def not_used(names: Sequence[str]) -> str:
+    """One line that names the columns that nothing reads; "" where there are none."""
+    return f"columns not used: {', '.join(names)}" if names else ""
 
 
 def _passed_over(source: Source, names: Sequence[str], found: str) -> ConfigError:

@@ -59,6 +59,12 @@ class Artefact:
         """Names of the parts that hold pairs, in order."""
         return tuple(part["file"] for part in self.manifest["parts"])
 
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """The account of its columns (`column_account.account`); empty where an earlier version made the pairs."""
+        found: dict[str, list[str]] = self.manifest.get("columns", {})
+        return found
+
 
 def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
     """Locate the artefact of a job, finished or not. Hashes the raw files (remembered), reads no row."""
@@ -108,7 +114,7 @@ def normalize_all(
     for at, artefact in enumerate(artefacts):
         if artefact.manifest:
             check_guard(artefact.job.name, _limit(artefact.job), artefact.manifest["parts"])
-            check_finished(artefact.job.source, artefact.manifest["columns"])
+            check_finished(artefact.job.source, artefact.columns)
             continue
         waiting[at] = {}
         tasks += [(at, task) for task in _tasks(artefact, workspace)]

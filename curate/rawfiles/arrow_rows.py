@@ -21,7 +21,7 @@ from curate.errors import RawError
 from curate.rawfiles.bad_rows import CELL_UNREADABLE, BadRow
 from curate.rawfiles.column_use import ColumnUse
 from curate.rawfiles.foreign import refuse_foreign
-from curate.rawfiles.streams import HEAD_BYTES, head_of, unpacked
+from curate.rawfiles.streams import HEAD_BYTES, as_stream, head_of, unpacked
 from curate.sources.base import RowFile
 
 BATCH_ROWS = 256  # a batch may hold images, so it stays small
@@ -53,8 +53,8 @@ def opened(name: str, file: RowFile, packed: str) -> Iterator[Any]:
         refuse_foreign(name, head_of(file.path), "rows")
         yield file.path
         return
-    with unpacked(file, packed) as stream:
-        data = stream.read(PACKED_BYTES + 1)
+    with unpacked(file, packed) as pieces:
+        data = as_stream(pieces).read(PACKED_BYTES + 1)
     if len(data) > PACKED_BYTES:
         raise RawError(name, "too large to be held in memory", f"at most {PACKED_BYTES >> 30} GB", "unpack it")
     refuse_foreign(name, data[:HEAD_BYTES], "rows")

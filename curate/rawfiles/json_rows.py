@@ -11,7 +11,7 @@
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import orjson
@@ -86,21 +86,22 @@ def _whole_number(digits: str) -> int | float:
 _decoder = json.JSONDecoder(parse_int=_whole_number)
 
 
-def json_lines(name: str, stream: BinaryIO) -> Iterator[Any]:
+def json_lines(name: str, pieces: Iterable[bytes]) -> Iterator[Any]:
     """The value of each line, as `value_of`. Raises RawError where the last line is cut, or one is too long."""
-    pieces: list[bytes] = []
+    begun: list[bytes] = []  # the line that goes on in the next piece
     length, lines = 0, 0
-    while chunk := stream.read(CHUNK):
-        first, *others = chunk.split(b"\n")
-        pieces.append(first)
+    for piece in pieces:
+        first, *others = piece.split(b"\n")
+        begun.append(first)
         length += len(first)
         if others:
-            yield value_of(b"".join(pieces))
-            for line in others[:-1]:
+            last = others.pop()
+            yield value_of(b"".join(begun))
+            for line in others:
                 yield value_of(line)
-            pieces, length, lines = [others[-1]], len(others[-1]), lines + len(others)
+            begun, length, lines = [last], len(last), lines + len(others) + 1
         _check_length(name, length)
-    last = b"".join(pieces)
+    last = b"".join(begun)
     if last.strip():
         yield _last(name, value_of(last), last, alone=lines == 0)
 

@@ -72,7 +72,9 @@ def matching(raw: Path, pattern: str) -> list[Path]:
     pattern = "/".join(part for part in pattern.split("/") if part not in ("", "."))
     if not pattern:
         return [raw]
-    found = set(raw.glob(pattern)) | (set() if pattern.isascii() else set(_same_name(raw, pattern)))
+    found = {*raw.glob(pattern), *_links(raw, pattern)} | (
+        set() if pattern.isascii() else set(_same_name(raw, pattern))
+    )
     if not hides(pattern):
         found = {path for path in found if not hides(path.relative_to(raw).as_posix())}
     for path in found:
@@ -82,6 +84,14 @@ def matching(raw: Path, pattern: str) -> list[Path]:
                 str(path), f"a link to {target}, which is not there", "a file", "fetch the source again"
             )
     return sorted(found)
+
+
+def _links(raw: Path, pattern: str) -> list[Path]:
+    """The links that the pattern names without a wildcard: `glob` leaves those without a target out."""
+    head, _, name = pattern.rpartition("/")
+    if any(mark in name for mark in "*?["):
+        return []
+    return [folder / name for folder in (raw.glob(head) if head else [raw]) if (folder / name).is_symlink()]
 
 
 def hides(name: str) -> bool:

@@ -18,7 +18,7 @@ from curate.rawfiles.column_use import ColumnUse
 from curate.rawfiles.csv_rows import csv_rows
 from curate.rawfiles.foreign import refuse_foreign
 from curate.rawfiles.json_rows import BLANK, is_lines, is_list, json_lines, json_values
-from curate.rawfiles.streams import CHUNK, DAMAGED, HEAD_BYTES, encoding_of, head_of, utf8
+from curate.rawfiles.streams import CHUNK, DAMAGED, as_stream, encoding_of, head_of, utf8
 from curate.sources.base import Row, RowFile
 
 SLICE_BYTES = 64 << 20
@@ -126,12 +126,12 @@ def rows(part: Slice, use: ColumnUse | None = None) -> Iterator[tuple[int, Row |
     use = use or ColumnUse()
     try:
         for number, value in enumerate(_values(part, use), part.first_row):
-            if value is BLANK:
-                continue
-            if isinstance(value, dict):
+            if type(value) is dict:
                 row = Row(value)
                 row.file, row.context = part.name, part.file.context
                 yield number, row
+            elif value is BLANK:
+                continue
             elif isinstance(value, BadRow):
                 yield number, value
             else:
@@ -152,19 +152,17 @@ def _values(part: Slice, use: ColumnUse) -> Iterator[Any]:
         yield from arrow_rows(part.name, part.file, packed, part.bytes, use)
     else:
         for value in _text_values(part, kind, packed):
-            if isinstance(value, dict):
+            if type(value) is dict:
                 use.row(value)
             yield value
 
 
 def _text_values(part: Slice, kind: str, packed: str) -> Iterator[Any]:
     length = None if part.stop is None else part.stop - part.start
-    with utf8(part.name, part.file, packed, part.start, length) as stream:
+    with utf8(part.name, part.file, packed, part.start, length) as (head, pieces):
         if kind == "csv":
-            yield from csv_rows(part.name, stream, "\t" if ".tsv" in part.name.lower() else ",")
-            return
-        head = b"" if part.start else stream.peek()[:HEAD_BYTES]
-        if is_lines(head) if kind == "json" else not is_list(head):
-            yield from json_lines(part.name, stream)
+            yield from csv_rows(part.name, as_stream(pieces), "\t" if ".tsv" in part.name.lower() else ",")
+        elif is_lines(head) if kind == "json" else (part.start or not is_list(head)):
+            yield from json_lines(part.name, pieces)
         else:
-            yield from json_values(part.name, stream)
+            yield from json_values(part.name, as_stream(pieces))

@@ -57,8 +57,8 @@ def head_of(path: Path) -> bytes:
 
 
 @contextmanager
-def unpacked(file: RowFile, packed: str, start: int = 0, length: int | None = None) -> Iterator[BinaryIO]:
-    """The file's bytes, decompressed where `packed` is gz or zst; or `length` of its bytes on disk from `start`.
+def unpacked(file: RowFile, packed: str, start: int = 0, length: int | None = None) -> Iterator[Iterator[bytes]]:
+    """The file's bytes piece by piece, decompressed where `packed` is gz or zst; or `length` of them from `start`.
 
     What is read from disk is ticked, before any decompression. Reading raises EOFError where compressed data end
     too early, and one of DAMAGED where they are damaged.
@@ -67,38 +67,40 @@ def unpacked(file: RowFile, packed: str, start: int = 0, length: int | None = No
     with raw:
         if start:
             raw.seek(start)
-        counted = _buffered(_counted(raw, length))
+        pieces = _counted(raw, length)
         if packed == "gz":
-            yield cast(BinaryIO, igzip.IGzipFile(fileobj=counted))
-        else:
-            yield _buffered(_frames(counted)) if packed == "zst" else counted
+            pieces = _chunks(cast(BinaryIO, igzip.IGzipFile(fileobj=as_stream(pieces))))
+        yield _frames(as_stream(pieces)) if packed == "zst" else pieces
 
 
 @contextmanager
 def utf8(
     name: str, file: RowFile, packed: str, start: int = 0, length: int | None = None
-) -> Iterator[io.BufferedReader]:
-    """The file's text as UTF-8 without a byte-order mark. Raises RawError for a file that holds no rows."""
-    with unpacked(file, packed, start, length) as stream:
-        if start:
-            yield _buffered(_pieces(b"", stream))
-            return
-        head = stream.read(HEAD_BYTES)
-        refuse_foreign(name, head, "rows")
-        encoding = encoding_of(name, head)
-        if encoding == "utf-8":
-            yield _buffered(_pieces(head.removeprefix(codecs.BOM_UTF8), stream))
-        else:
-            yield _buffered(_recoded(_pieces(head[2:], stream), encoding))
+) -> Iterator[tuple[bytes, Iterator[bytes]]]:
+    """(the first bytes, all bytes piece by piece) of the file's text as UTF-8 without a byte-order mark.
+
+    The first bytes are those of the file, or of the part from `start`. Raises RawError for a file without rows.
+    """
+    with unpacked(file, packed, start, length) as pieces:
+        head = b""
+        while len(head) < HEAD_BYTES and (piece := next(pieces, b"")):
+            head += piece
+        if not start:
+            refuse_foreign(name, head[:HEAD_BYTES], "rows")
+            encoding = encoding_of(name, head)
+            if encoding != "utf-8":
+                recoded = _recoded(itertools.chain([head[2:]], pieces), encoding)
+                head, pieces = next(recoded, b""), recoded
+            head = head.removeprefix(codecs.BOM_UTF8)
+        yield head[:HEAD_BYTES], itertools.chain([head] if head else [], pieces)
 
 
-def _buffered(pieces: Iterator[bytes]) -> io.BufferedReader:
+def as_stream(pieces: Iterator[bytes]) -> BinaryIO:
+    """Pieces, none of which is empty, as a stream."""
     return io.BufferedReader(_Pieces(pieces), CHUNK)
 
 
 class _Pieces(io.RawIOBase):
-    """The bytes of an iterator, none of which is empty, as a stream."""
-
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._left = pieces, memoryview(b"")
 
@@ -122,10 +124,7 @@ def _counted(stream: BinaryIO, length: int | None) -> Iterator[bytes]:
         yield data
 
 
-def _pieces(head: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    """What was read already, and the rest of its stream."""
-    if head:
-        yield head
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK):
         yield chunk
 

@@ -161,6 +161,12 @@ def test_only_what_a_source_reads_is_needed():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("pattern", "kept"), [(".", 3), ("./", 3), ("./pics", 1), ("pics/", 1), ("other", 0)])
+def test_a_media_pattern_may_mean_the_raw_directory(pattern, kept):
+    repo = ["README.md", "pics/a.png", "x/b.png"]
+    assert len(manifests.needed(map(file, repo), Patterns(files=("*.jsonl",), media=(pattern,)))) == kept
+
+
 SHARDS = (file("a.parquet", 50, 500), file("b.parquet", 90, 900), file("c.parquet", 20, 200))
 
 
