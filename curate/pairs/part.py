@@ -272,7 +272,7 @@ def check_guard(source: str, max_skip: float, receipts: Iterable[dict[str, Any]]
         return
     reason, count = skipped.most_common(1)[0]
     missing = reason.removeprefix("missing_column_") if reason.startswith("missing_column_") else ""
-    columns = dict.fromkeys(name for receipt in done for name in receipt["columns"])
+    columns = next(receipt["columns"] for receipt in done if receipt["skipped"].get(reason))
     detail = next((f", e.g. {r['details'][reason]}" for r in done if r.get("details", {}).get(reason)), "")
     cause = (
         f"missing column {missing!r}, the rows have {', '.join(columns)}"
