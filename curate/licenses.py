@@ -33,8 +33,11 @@ class Terms:
     share_alike: Duty = "no"
 
 
-CONDITIONED = {"odc-by-parts-nc": "odc-by"}
-"""Ids of this project for a Hub id with a condition on the card: ODC-BY, some portions non-commercial."""
+CONDITIONED = {"odc-by-parts-nc": "odc-by", "cc-by-4.0-prompts-only": "cc-by-4.0"}
+"""Ids of this project for a Hub id with a condition on the card.
+
+ODC-BY, some portions non-commercial; CC-BY-4.0 for the prompts, the replies under the terms of their models.
+"""
 
 FREE = Terms(attribution="no")
 NOTICE = Terms()
@@ -81,7 +84,8 @@ TERMS: dict[str, Terms] = {
          "bigscience-openrail-m", "bigscience-bloom-rail-1.0", "creativeml-openrail-m", "bigcode-openrail-m"),
         DEPENDS,
     ),
-    **dict.fromkeys(CONDITIONED, PARTS_NOT),
+    "odc-by-parts-nc": PARTS_NOT,
+    "cc-by-4.0-prompts-only": DEPENDS,
     **dict.fromkeys((UNKNOWN, "other"), NOTHING_KNOWN),
 }  # fmt: skip
 

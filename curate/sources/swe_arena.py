@@ -15,6 +15,7 @@ from typing import Any
 
 from curate.errors import SkipRow
 from curate.schema import Message
+from curate.sources.arena import share
 from curate.sources.base import Draft, Row, Source
 from curate.sources.messages import turns
 
@@ -65,24 +66,6 @@ def _named(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, list) or len(entry) != 2:
         raise SkipRow("dialogue_not_readable", "a message is not a [role, text] couple")
     return {"role": entry[0], "content": entry[1]}
-
-
-def share(left: list[Message], right: list[Message]) -> tuple[list[Message], list[Message], list[Message]]:
-    """(prompt, one side's rest, the other's) of two dialogues whose user turns are the same.
-
-    Skips: `no_reply`, `prompts_differ`.
-    """
-    for side in (left, right):
-        if not side or side[-1].role != "assistant":
-            raise SkipRow("no_reply")
-    questions = [[turn for turn in side if turn.role != "assistant"] for side in (left, right)]
-    if questions[0] != questions[1]:
-        raise SkipRow("prompts_differ")
-    shorter = min(len(left), len(right)) - 1
-    start = next((i for i in range(shorter) if left[i] != right[i]), shorter)
-    if left[start].role != "assistant" or right[start].role != "assistant":
-        raise SkipRow("prompts_differ")
-    return left[:start], left[start:], right[start:]
 
 
 def _extra(row: Row, feedback: Row, best: str, worst: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from curate.errors import SkipRow
 from curate.schema import Message
+from curate.sources.arena import facts, read_vote
 from curate.sources.base import Draft, Row, Source, with_media
 from curate.sources.images import required_media
 from curate.sources.messages import split_dialogue, turns
@@ -20,26 +21,19 @@ FACTS = ("question_id", "language", "turn", "anony", "domain")
 
 def to_pairs(row: Row) -> Iterator[Draft]:
     """One pair a row; the side of a tie that is called chosen is model_a."""
-    winner = row["winner"]
-    if winner not in ("model_a", "model_b", *TIES):
-        raise SkipRow("winner_unreadable", repr(winner)[:80])
+    vote = read_vote(row, TIES)
     left, right = turns(row["conversation_a"]), turns(row["conversation_b"])
     if user_turns(left) == user_turns(right) and len(left) == len(right) and left[:-1] != right[:-1]:
         raise SkipRow("histories_differ")
-    best, worst = ("b", "a") if winner == "model_b" else ("a", "b")
-    prompt, chosen, rejected = split_dialogue(row[f"conversation_{best}"], row[f"conversation_{worst}"])
+    prompt, chosen, rejected = split_dialogue(row[f"conversation_{vote.best}"], row[f"conversation_{vote.worst}"])
     prompt, media = with_media(prompt, required_media(row["image"]))
-    extra = {key: row[key] for key in FACTS if row.get(key) is not None}
-    extra |= {"chosen_model": row[f"model_{best}"], "rejected_model": row[f"model_{worst}"]}
-    if winner in TIES:
-        extra["winner"] = winner
     yield Draft(
         prompt=prompt,
         chosen=chosen,
         rejected=rejected,
         media=media,
-        margin=0.0 if winner in TIES else None,
-        extra=extra,
+        margin=0.0 if vote.tie else None,
+        extra=facts(row, FACTS, vote),
     )
 
 
