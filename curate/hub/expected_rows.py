@@ -15,6 +15,11 @@ ORIGINS: Mapping[str, str] = {
     "rewardbench2": "dataset card, split test",
     "rm_bench": "count of the publications; the rows themselves were not all seen",
     "vl_rewardbench": "counted in the published rows; papers say 1,247 or 1,250",
+    "dolci_instruct": "public data tables: 259,922 rows, the number that a training script of the publisher takes",
+    "dolci_think": "public data tables and the paper",
+    "edit_reward": "front matter of the dataset card",
+    "ultrainteract": "front matter of the dataset card",
+    "vision_arena": "a public inspection of the set; the publisher says 30k",
     "helpsteer2": "preference rows as published, 6,766 train and 352 validation in one file",
     "helpsteer3": "dataset card: 40,476 rows, of which 38,459 train",
     "llava_critic": "dataset viewer, split train: 40,154 rows of config pairwise, 72,782 of pointwise",
@@ -42,6 +47,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     ),
     "mm_rlhf": ("dpo_pairs.jsonl", "data.jsonl"),
     "mmpr": ("meta.json", "annotations.zip", "annotations/**/*.jsonl"),
+    "omni_preference": ("dataset_jsonl/image/final_rl_data.jsonl", "dataset_jsonl/video/final_rl_data.jsonl"),
+    "omni_reward_data": ("**/train-*.parquet", "**/*.tar"),
+    "vilreward": ("vilreward_73k_train.json",),
     "wildchat_ultrafeedback": ("data/*.parquet",),
 }
 """Patterns of all files that a source with `row_files` may choose from, whatever its options."""

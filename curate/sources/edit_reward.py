@@ -41,7 +41,7 @@ def to_pairs(row: Row) -> Iterator[Draft]:
         chosen=image,
         rejected=image,
         media=[*source, *edited],
-        margin=0.0 if vote == "tie" else high - low,
+        margin=0.0 if vote == "tie" else high - low or None,  # equal scores do not undo a vote
         chosen_score=high,
         rejected_score=low,
         extra={name: row[name] for name in EXTRA if row.get(name) is not None}

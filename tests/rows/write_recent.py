@@ -51,7 +51,7 @@ DOLCI = [
 
 def dolci_instruct(raw: Path) -> None:
     def row(chosen: Any, rejected: Any, kind: str | None = "delta_learning") -> dict[str, Any]:
-        return {"chosen": chosen, "rejected": rejected, "chosen_model": "Qwen3-32B", "rejected_model": "Qwen3-0.6B",
+        return {"chosen": chosen, "rejected": rejected, "chosen_model": "Qwen3-32B", "rejected_model": "Qwen3-0B",
                 "prompt_id": "p1", "preference_type": kind}  # fmt: skip
 
     ask = "Name a prime."
@@ -73,7 +73,8 @@ def dolci_think(raw: Path) -> None:
 
 BLOCKS = pa.list_(
     pa.struct([
-        ("role", TEXT), ("content", pa.list_(pa.struct([(name, TEXT) for name in ("type", "text", "image", "mimeType")])))
+        ("role", TEXT),
+        ("content", pa.list_(pa.struct([(name, TEXT) for name in ("type", "text", "image", "mimeType")]))),
     ])
 )  # fmt: skip
 
@@ -87,9 +88,9 @@ def _blocks(*said: str, kind: str = "text") -> list[dict[str, Any]]:
 
 def arena_140k(raw: Path) -> None:
     def row(number: int, winner: str | None, a: Any, b: Any, **given: Any) -> dict[str, Any]:
-        return {"id": f"r{number}", "model_a": "alpha", "model_b": "beta", "winner": winner, "evaluation_session_id": "s",
-                "evaluation_order": number, "conversation_a": a, "conversation_b": b, "language": "en",
-                "is_code": False} | given  # fmt: skip
+        return {"id": f"r{number}", "model_a": "alpha", "model_b": "beta", "winner": winner,
+                "evaluation_session_id": "s", "evaluation_order": number, "conversation_a": a, "conversation_b": b,
+                "language": "en", "is_code": False} | given  # fmt: skip
 
     a, b = _blocks("Sort it.", "a, b"), _blocks("Sort it.", "b, a")
     long_a, long_b = _blocks("Hi", "Hey", "Sort it.", "a, b"), _blocks("Hi", "Hello", "Sort it.", "b, a")
@@ -116,9 +117,10 @@ def arena_140k(raw: Path) -> None:
 
 def vision_arena(raw: Path) -> None:
     def row(width: int, winner: str, a: Any, b: Any, **given: Any) -> dict[str, Any]:
-        return {"question_id": f"q{width}", "model_a": "gpt-4o", "model_b": "qwen-vl", "winner": winner, "judge": "u1",
-                "conversation_a": a, "conversation_b": b, "num_turns": len(a) // 2, "language": "English",
-                "images": [embedded(image(width, 6))], "categories": {"ocr": width % 2 == 0, "humor": False}} | given  # fmt: skip
+        return {"question_id": f"q{width}", "model_a": "gpt-4o", "model_b": "qwen-vl", "winner": winner,
+                "judge": "u1", "conversation_a": a, "conversation_b": b, "num_turns": len(a) // 2,
+                "language": "English", "images": [embedded(image(width, 6))],
+                "categories": {"ocr": width % 2 == 0, "humor": False}} | given  # fmt: skip
 
     a, b = users("Read it.", "STOP"), users("Read it.", "GO")
     long_a, long_b = users("Hi", "Hey", "Read it.", "STOP"), users("Hi", "Hello", "Read it.", "GO")
@@ -146,7 +148,7 @@ def pku_safe_rlhf(raw: Path) -> None:
     def row(better: Any, safer: Any, **given: Any) -> dict[str, Any]:
         harms = {"Violence": False, "Privacy Violation": True}
         return {"prompt": "Where does she live?", "response_0": "I cannot say.", "response_1": "At number 7.",
-                "prompt_source": "Alpaca3-8B", "response_0_source": "Alpaca3-8B", "response_1_source": "Alpaca3-8B",
+                "prompt_source": "Alpaca3-8B", "response_0_source": "Alpaca3", "response_1_source": "Alpaca3",
                 "is_response_0_safe": True, "is_response_1_safe": False,
                 "response_0_harm_category": dict.fromkeys(harms, False), "response_1_harm_category": harms,
                 "response_0_severity_level": 0, "response_1_severity_level": 2, "better_response_id": better,
@@ -172,14 +174,14 @@ def ultrainteract(raw: Path) -> None:
         row([]),
         row(["2 + 2?"], chosen=None),
     ]
-    schema = [("task", TEXT), ("dataset", TEXT), ("trajectory", SAID), ("chosen", TEXT), ("rejected", TEXT), ("id", TEXT),
-              ("parent_id", TEXT)]  # fmt: skip
+    schema = [("task", TEXT), ("dataset", TEXT), ("trajectory", SAID), ("chosen", TEXT), ("rejected", TEXT),
+              ("id", TEXT),              ("parent_id", TEXT)]  # fmt: skip
     put_parquet(raw / "0000_pair.parquet", schema, rows)
 
 
 def omni_preference(raw: Path) -> None:
     def context(part: str, path: str, a: str = "A red bus.", b: str = "A tram.") -> str:
-        return (f"You judge two answers. Be fair.\n\n### Context\n{part} file: {path}\nQuestion: What drives here?\n"
+        return (f"You judge two answers.\n\n### Context\n{part} file: {path}\nQuestion: What drives here?\n"
                 f"Candidate A: {a}\nCandidate B: {b}\n")  # fmt: skip
 
     def row(part: str, path: Any, solution: Any, prompt: str | None = None) -> dict[str, Any]:
@@ -275,9 +277,32 @@ def vilreward(raw: Path) -> None:
     put(raw / "images.zip", zipped({"images/geo/1.png": image(8, 6), "images/geo/2.png": image(9, 6)}))
 
 
+def edit_reward(raw: Path) -> None:
+    def row(width: int, vote: str | None, left: float, right: float, **given: Any) -> dict[str, Any]:
+        return {"key": "k", "unique_key": f"k_{width}", "pair_index": 1, "instruction": "Make the car red.",
+                "source_img": embedded(image(width, 6)), "left_output_image": embedded(image(width, 7)),
+                "right_output_image": embedded(image(width, 8)), "left_model": "flux", "right_model": "step",
+                "left_overall_score": left, "right_overall_score": right, "vote_type": vote} | given  # fmt: skip
+
+    rows = [
+        row(8, "leftvote", 7.0, 4.0),
+        row(9, "rightvote", 3.0, 8.0),
+        row(10, "tie", 5.0, 5.0),
+        row(11, "leftvote", 4.0, 6.0),
+        row(12, "bothbad_vote", 2.0, 2.0),
+        row(13, "leftvote", 7.0, 4.0, right_output_image=None),
+        row(14, "rightvote", 5.0, 5.0),
+    ]
+    text = ("key", "unique_key", "instruction", "left_model", "right_model", "vote_type")
+    schema = [*((name, TEXT) for name in text), ("pair_index", pa.int32()), ("left_overall_score", pa.float32()),
+              ("right_overall_score", pa.float32()),
+              *((name, IMAGE) for name in ("source_img", "left_output_image", "right_output_image"))]  # fmt: skip
+    put_parquet(raw / "data/train-00000-of-00002.parquet", schema, rows)
+
+
 WRITERS = [
     dolci_instruct, dolci_think, arena_140k, vision_arena, pku_safe_rlhf, ultrainteract, omni_preference,
-    omni_reward_data, vilreward,
+    omni_reward_data, vilreward, edit_reward,
 ]  # fmt: skip
 
 

@@ -124,12 +124,12 @@ def test_every_source_states_its_facts():
         assert source.repo.count("/") == 1, name
         assert source.files or source.row_files, name
         assert 0 <= source.max_skip < 1, name
-        assert (source.modality == "text") == (not source.media and not embeds(name)), name
+        shown = source.media or source.local_media or name in EMBEDDED
+        assert (source.modality == "text") == (not shown), name
 
 
-def embeds(name: str) -> bool:
-    """Sources whose images lie inside their rows."""
-    return name in {"rlaif_v", "rlhf_v", "spa_vl", "llava_critic", "wildvision_battle", "r1_reward", "vlfeedback"}
+EMBEDDED = {"rlaif_v", "rlhf_v", "llava_critic", "wildvision_battle", "r1_reward", "vision_arena", "edit_reward"}
+"""Sources whose images are inside their rows."""
 
 
 def test_an_unknown_source_names_the_closest():
