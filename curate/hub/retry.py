@@ -70,20 +70,26 @@ def _positive(name: str, default: float) -> float:
 class Attempts:
     """The attempts of one request. `key` seeds the jitter: requests retry at different times."""
 
-    def __init__(self, policy: RetryPolicy, key: str, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._policy, self._key, self._sleep = policy, key, sleep
-        self._failed, self._since, self._best = 0, time.monotonic(), 0
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        key: str,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy, self._key, self._sleep, self._clock = policy, key, sleep, clock
+        self._failed, self._since, self._best = 0, clock(), 0
 
     def progress(self, position: int) -> None:
         """Record that bytes up to `position` arrived; more than ever before resets the limits."""
         if position > self._best:
-            self._failed, self._since, self._best = 0, time.monotonic(), position
+            self._failed, self._since, self._best = 0, self._clock(), position
 
     def sleep_after(self, error: TransientError, where: str) -> None:
         """Sleep before the next attempt. Raises HubError when the policy gives up."""
         self._failed += 1
         wait = self.wait(error)
-        gone = time.monotonic() - self._since
+        gone = self._clock() - self._since
         spent = self._failed >= self._policy.attempts
         if not error.reached and (spent or gone + wait > CONNECT_SECONDS):
             hint = "check the network, proxy and HF_ENDPOINT; files in the Hub cache work with HF_HUB_OFFLINE=1"

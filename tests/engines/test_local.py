@@ -69,7 +69,7 @@ def test_the_first_failure_propagates_with_its_parts(workers):
     with pytest.raises(GuardError) as caught, Local(workers) as engine:
         list(engine.map(fail, [1, 2, 3]))
     assert (caught.value.where, caught.value.hint) == ("here", "try three")
-    deadline = time.monotonic() + 10  # the pool's own thread may still be reaping what was ended
+    deadline = time.monotonic() + 300  # the pool's own thread may still be reaping what was ended
     while multiprocessing.active_children() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert multiprocessing.active_children() == []

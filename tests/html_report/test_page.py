@@ -384,6 +384,6 @@ def opened(path: Path, scratch: Path) -> str:
     """The document after a browser has run it; nothing may have been said on its console."""
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom")
     command = [str(CHROMIUM), *flags, f"--user-data-dir={scratch}/profile", f"file://{path}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     return done.stdout

@@ -30,6 +30,7 @@ from curate.recipe import load
 from curate.workspace import Workspace
 from tests.support.command import Command
 from tests.support.hub import Hub, Plan
+from tests.support.hub_commands import without_seconds
 from tests.support.samples import SAMPLES, Silent
 
 REPO, TOKEN = "me/mix", "hf_writer"
@@ -233,10 +234,11 @@ def test_a_race_lost_to_the_same_files_makes_no_commit(hub, root, mixes):
 
 
 def test_another_mix_that_lands_between_look_and_commit_is_replaced_whole(hub, root, mixes):
-    hub.fail("stall", on="preupload", path="*/preupload/main", seconds=1.5)
+    hub.fail("stall", on="preupload", path="*/preupload/main", seconds=600)
     process = start(hub, root, title(mixes.second), REPO, "--private")
     until(lambda: hub.log)
     hub.commit(REPO, files(root, mixes.first))  # it has more shards
+    hub.end_stalls()
     talk = process.communicate()[1]
     assert process.returncode == 0, talk
     is_published_once(hub, root, mixes.second, commits=3)
@@ -272,8 +274,8 @@ def test_every_passing_fault_passes(hub, root, mixes):
 def test_patience_ends_with_one_line_and_main_as_it_was(hub, root, mixes):
     hub.fail("503", on="commit", path="*/main", times=3)
     done = publish(hub, root, mixes.first, code=1, CURATE_HUB_ATTEMPTS="3")
-    assert error(done) == [
-        "error: me/mix: the Hub answers 503 (3 times in 0 s); expected an answer",
+    assert [without_seconds(line) for line in error(done)] == [
+        "error: me/mix: the Hub answers 503 (3 times in N s); expected an answer",
         "hint: run the same command again later: it continues from what is there",
     ]
     assert held(hub) == {}
@@ -286,11 +288,12 @@ def test_patience_ends_with_one_line_and_main_as_it_was(hub, root, mixes):
 def test_a_file_that_reads_back_wrong_is_not_promoted(hub, root, mixes):
     """Somebody changes a file on the branch between our commit and our look."""
     other = {"shard-00000.parquet": b"PAR1 but not ours"}
-    hub.fail("stall", on="commit", path="*/commit/curate-*", seconds=1.5)
+    hub.fail("stall", on="commit", path="*/commit/curate-*", seconds=600)
     process = start(hub, root, title(mixes.first), REPO, "--private")
     ours = files(root, mixes.first)
     until(lambda: staged(hub, mixes.first) == ours)
     hub.commit(REPO, other, branch=f"curate-{mixes.first['fingerprint']}")
+    hub.end_stalls()
     talk = process.communicate()[1]
     assert process.returncode == 1
     assert f"error: me/mix@curate-{mixes.first['fingerprint']}: shard-00000.parquet did not read back" in talk
@@ -307,7 +310,7 @@ def staged(hub: Hub, lock: dict) -> dict[str, bytes]:
 
 
 def until(holds) -> None:
-    for _ in range(3000):
+    for _ in range(30_000):
         if holds():
             return
         time.sleep(0.01)
@@ -538,11 +541,10 @@ def test_who_may_not_is_told_what_to_do(hub, root, mixes):
 
 def test_no_network_is_one_line(hub, root, mixes):
     hub.stop()
-    began = time.monotonic()
     found = error(publish(hub, root, mixes.first, code=1))
-    assert time.monotonic() - began < 15
     assert len(found) == 2
     assert found[0].startswith("error: me/mix: no connection to 127.0.0.1")
+    assert " times in " not in found[0], "given up after CONNECT_SECONDS, not after all the attempts"
     found = error(publish(hub, root, mixes.first, code=1, HF_HUB_OFFLINE="1"))
     assert found[0] == "error: me/mix: HF_HUB_OFFLINE is set; expected a network"
 

@@ -142,7 +142,7 @@ def files(workspace: Path) -> dict[str, str]:
 
 def writer(process: "subprocess.Popen[str]", workspace: Path, spare: int = 0) -> int:
     """The id of a process, no child of `spare`, that has a part half-written when another is finished."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
         if not list(workspace.glob("pairs/*/*/part-*.json")):

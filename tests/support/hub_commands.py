@@ -1,6 +1,7 @@
 """`curate` commands against the Hub on loopback."""
 
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,3 +22,8 @@ def parquet(rows: int, *, start: int = 0) -> bytes:
 def curate(hub: Hub, root: Path, *args: str, **env: str) -> SimpleNamespace:
     fast = {"CURATE_HUB_FIRST_WAIT": "0.01", "COLUMNS": "200", **env}
     return command.curate(*args, env=hub.env(root / "home", **fast), cwd=root)
+
+
+def without_seconds(error: str) -> str:
+    """The line with N for how long something took: that depends on how busy the machine is."""
+    return re.sub(r"\bin [\d,]+ s\b", "in N s", error)

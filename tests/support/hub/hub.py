@@ -111,6 +111,10 @@ class Hub:
         """Plan a fault; the arguments are those of `Fault`."""
         self._server.plan.add(Fault(kind=kind, on=on, path=path, **more))
 
+    def end_stalls(self) -> None:
+        """Let every request go on that is stalled now."""
+        self._server.end_stalls()
+
     # what a test asks
 
     def repo(self, repo_id: str, type: str = "dataset") -> Repo:  # noqa: A002

@@ -54,6 +54,7 @@ class Server(ThreadingHTTPServer):
         self.requests: list[Seen] = []
         self.crashes: list[BaseException] = []
         self.stopping = threading.Event()
+        self._stall = threading.Event()  # set: the stalls of now are over
         self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
 
@@ -64,6 +65,7 @@ class Server(ThreadingHTTPServer):
     def stop(self) -> None:
         """Stop listening, end every connection, wait (at most 5 s) for the threads that hold them."""
         self.stopping.set()
+        self.end_stalls()
         self.shutdown()
         self.server_close()
         with self._changed:
@@ -71,6 +73,15 @@ class Server(ThreadingHTTPServer):
                 with contextlib.suppress(OSError):  # the client was faster
                     connection.shutdown(socket.SHUT_RDWR)
             self._changed.wait_for(lambda: not self._open, timeout=5)
+
+    def stall(self, seconds: float) -> None:
+        """Wait, until `end_stalls` at most."""
+        self._stall.wait(seconds)
+
+    def end_stalls(self) -> None:
+        """Let every request go on that is stalled now; later ones stall again."""
+        now, self._stall = self._stall, threading.Event()
+        now.set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
@@ -221,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
         kind, size = (fault.kind if fault else None), reply.size
         silent = self.command == "HEAD" or reply.status in (204, 304)
         if fault is not None and kind == "stall" and (silent or size == 0):
-            self.server.stopping.wait(fault.seconds)
+            self.server.stall(fault.seconds)
         cuts = kind == "fin" or (kind == "reset" and seen.endpoint not in WRITES)
         if cuts and size == 0:
             return self._cut(reset=kind == "reset")
@@ -235,7 +246,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if silent:
             return None
-        for piece in struck(reply, fault, self.server.stopping) if fault else reply.pieces():
+        for piece in struck(reply, fault, self.server) if fault else reply.pieces():
             seen.sent += len(piece)
             self.wfile.write(piece)
         return self._cut(reset=kind == "reset") if cuts else None
@@ -249,7 +260,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
 
-def struck(reply: Reply, fault: Fault, stopping: threading.Event) -> Iterator[bytes]:
+def struck(reply: Reply, fault: Fault, server: Server) -> Iterator[bytes]:
     """The body's bytes as the fault lets them through."""
     size = reply.size
     half = size // 2
@@ -265,10 +276,10 @@ def struck(reply: Reply, fault: Fault, stopping: threading.Event) -> Iterator[by
     elif fault.kind == "trickle":
         for piece in reply.pieces(max(size // 8, 1)):
             yield piece
-            stopping.wait(fault.seconds / 8)
+            server.stopping.wait(fault.seconds / 8)
     elif fault.kind == "stall":
         yield from Reply(200, reply.body, {}, reply.start, half).pieces()
-        stopping.wait(fault.seconds)
+        server.stall(fault.seconds)
         yield from Reply(200, reply.body, {}, reply.start + half, size - half).pieces()
     else:
         yield from reply.pieces()
