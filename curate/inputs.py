@@ -79,6 +79,14 @@ def jobs(recipe: Recipe, inputs: Inputs) -> dict[str, Job]:
     return {pool.label: job(pool) for pool in recipe.pools}
 
 
+def located_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, Artefact | Job]:
+    """The pairs artefact of every pool whose raw files are there, finished or not; of the others the job."""
+    return {
+        label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job
+        for label, job in jobs(recipe, inputs).items()
+    }
+
+
 def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, Artefact]:
     """The pairs artefact of every pool, by label. Raises ConfigError for one that is not finished."""
     found = {label: locate(job, inputs.workspace, hashes) for label, job in jobs(recipe, inputs).items()}

@@ -10,3 +10,12 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     footer: tuple[Any, ...] = ()
+
+
+def value_text(value: Any, null: str = "–") -> str:
+    """A value as text for a table: floats with three decimals, whole numbers with thousands separators."""
+    if value is None:
+        return null
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

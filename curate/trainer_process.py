@@ -1,4 +1,4 @@
-"""Starts the trainer, which `curate` never imports: its config written, its command, its process watched."""
+"""Starts the programs of the trainer, which `curate` never imports: writes configs, runs commands."""
 
 import ctypes
 import importlib.util
@@ -13,10 +13,12 @@ from pathlib import Path
 from curate.errors import ConfigError, TrainError
 from curate.installation import install_command
 
-LIBRARIES = ("trainer", "torch", "transformers", "deepspeed", "accelerate", "peft", "tensorboard")
+LIBRARIES = ("trainer", "torch", "transformers", "deepspeed", "accelerate", "peft", "safetensors", "tensorboard")
+"""The trainer and what its extra installs: training, scoring and probing have the same requirements."""
+
 LIBC = ctypes.CDLL(None)
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",  # as torchrun sets it; on a busy machine, two threads of tiny kernels wait and wait
+    "OMP_NUM_THREADS": "1",  # as torchrun sets it; on a busy machine, tiny kernels on two threads mostly wait
     "PYTHONWARNINGS": "ignore",
     "TOKENIZERS_PARALLELISM": "false",
 }
@@ -26,7 +28,7 @@ FAILED_RANK = re.compile(r"\s+rank\s+: (\d+)")
 
 
 def check_installed() -> None:
-    """Raise TrainError with the command that installs what the trainer needs and is not here."""
+    """Raise TrainError, with the command that installs them, for libraries of the trainer that are missing."""
     missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
     if missing:
         found = f"{', '.join(missing)} not installed"
@@ -50,7 +52,7 @@ def prepare(preset: str | None, settings: Sequence[str]) -> None:
 
 
 def command(run: Path, processes: int) -> list[str]:
-    """What trains the run: plain python for one process, torchrun for more."""
+    """The command that trains the run: python for one process, torchrun for more."""
     config = str(run / "config.yaml")
     if processes == 1:
         return [sys.executable, "-m", "trainer.train", config]
@@ -93,7 +95,7 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
     """Run `python -m module arguments` with our own output streams.
 
     Raises TrainError where the trainer is not installed or the program was killed, and SystemExit where it ended
-    by itself with an error, since then it has printed what was wrong.
+    by itself with an error, since it has then printed what was wrong.
     """
     check_installed()
     code = subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode
@@ -105,15 +107,15 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
 
 
 def _end_with_us() -> None:
-    """In the child: Linux ends it when we are killed, or it would go on unseen and in the way of the next run."""
+    """Runs in the child: Linux ends it when we are killed, or it would go on and disturb the next run."""
     if sys.platform == "linux":
         LIBC.prctl(1, signal.SIGTERM)
 
 
 class _Watch:
-    """Reads the lines of a trainer: passes on what people want to see, keeps its error and torchrun's report.
+    """Reads the output of a trainer: passes on all but log noise, keeps its error and torchrun's report.
 
-    Each process may tell the same error; torchrun then reports the whole group in forty lines.
+    Each process may print the same error; torchrun then reports the whole group in forty lines.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -123,7 +125,7 @@ class _Watch:
         self._report: list[str] | None = None
 
     def take(self, line: str) -> None:
-        """The next line."""
+        """Read the next line."""
         if self._report is not None:
             self._report.append(line)
         elif line.startswith("error: "):
@@ -145,7 +147,7 @@ class _Watch:
         self.flush()
 
     def flush(self) -> None:
-        """Pass on a traceback, which is a fault of ours and to be seen."""
+        """Pass on a traceback, which is a defect of ours and has to be visible."""
         for line in self._trace:
             self._say(line)
         self._trace = []

@@ -26,6 +26,7 @@ from curate.ablation import t_distribution
 from curate.arrays import F64
 from curate.evalsets.base import Formula, Trial
 from curate.evalsets.measures import Tally, evaluate_formulas, tally
+from curate.evaluation.metrics import differences, discordant
 from curate.statistics import Interval
 
 ALPHA, POWER = 0.05, 0.8
@@ -80,10 +81,12 @@ def effects(
     left, right = [tally(trials) for trials in arm], [tally(trials) for trials in other]
 
     def values(weights: F64) -> F64:
-        return np.asarray(np.mean([_gaps(a, b, formulas, weights) for a, b in zip(left, right, strict=True)], 0))
+        return np.asarray(
+            np.mean([differences(b, a, formulas, weights) for a, b in zip(left, right, strict=True)], 0)
+        )
 
     draws = statistics.bootstrap(len(left[0].clusters), values, seed)
-    by_seed = np.concatenate([_gaps(a, b, formulas) for a, b in zip(left, right, strict=True)])
+    by_seed = np.concatenate([differences(b, a, formulas) for a, b in zip(left, right, strict=True)])
     means = [_mean(side, formulas) for side in (left, right)]
     out = []
     for i, formula in enumerate(formulas):
@@ -136,12 +139,6 @@ def _quantile(share: float, freedom: float) -> float:
     return t_distribution.quantile(share, freedom) if math.isfinite(freedom) else NormalDist().inv_cdf(share)
 
 
-def _gaps(a: Tally, b: Tally, formulas: Sequence[Formula], weights: F64 | None = None) -> F64:
-    """Arm less other for each formula, [R, formulas]."""
-    over, under = evaluate_formulas(a, formulas, weights), evaluate_formulas(b, formulas, weights)
-    return np.stack([over[formula.name] - under[formula.name] for formula in formulas], axis=1)
-
-
 def _mean(side: Sequence[Tally], formulas: Sequence[Formula]) -> list[float]:
     found = [evaluate_formulas(one, formulas) for one in side]
     return [float(np.mean([values[formula.name][0] for values in found])) for formula in formulas]
@@ -163,12 +160,8 @@ class _Counts:
         if formula.kind != "pooled":
             return None
         counted = [trial for trial in arm[0] if trial.subset in formula.terms]
-        gained = lost = 0
-        for mine, theirs in zip(arm, other, strict=True):
-            for a, b in zip(mine, theirs, strict=True):
-                if a.subset in formula.terms:
-                    gained += b.credit < 1 <= a.credit
-                    lost += a.credit < 1 <= b.credit
+        by_seed = [discordant(theirs, mine, formula.terms) for mine, theirs in zip(arm, other, strict=True)]
+        gained, lost = map(sum, zip(*by_seed, strict=True))
         return cls(len(counted), len({trial.cluster for trial in counted}), gained, lost)
 
 

@@ -10,8 +10,7 @@ from curate import build, trainer_process
 from curate.ablation.arms import Arm
 from curate.ablation.study import Study, folder
 from curate.hashing import Hashes
-from curate.inputs import Inputs, jobs, sizes
-from curate.pairs.normalize import locate
+from curate.inputs import Inputs, located_pairs, sizes
 from curate.recipe import Recipe
 from curate.tables import Table
 from curate.workspace import read_json
@@ -27,11 +26,7 @@ def planned_rows(study: Study, inputs: Inputs) -> Rows:
     if all(arm.name in known for arm in study.arms):
         return {arm.name: known[arm.name]["entries"] for arm in study.arms}
     hashes = Hashes(inputs.workspace.cache)
-    located = {
-        label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job
-        for label, job in jobs(study.recipe, inputs).items()
-    }
-    plan = build.plan(study.recipe, sizes(located))
+    plan = build.plan(study.recipe, sizes(located_pairs(study.recipe, inputs, hashes)))
     whole = {line.label: line.rows for line in plan.lines}
     return {arm.name: _left(study.recipe, arm, whole) for arm in study.arms}
 

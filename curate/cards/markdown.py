@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from curate.tables import Table
+from curate.tables import Table, value_text
 
 
 def markdown(table: Table) -> str:
@@ -22,12 +22,8 @@ def _all_numbers(values: Sequence[Any]) -> bool:
 
 
 def cell(value: Any) -> str:
-    """A value as text for a table: three decimals, thousands separators, a dash for None."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+    """A value as text for a cell of a Markdown table."""
+    return value_text(value).replace("|", "\\|").replace("\n", " ")
 
 
 def percent(share: float) -> str:

@@ -11,13 +11,12 @@ from curate.cli.options import InputOptions, JsonOption, RecipeArgument, WorkOpt
 from curate.cli.output import data, progress, say, say_table, show_table
 from curate.engines.base import Tick
 from curate.hashing import Hashes
-from curate.inputs import jobs, pool_sizes
+from curate.inputs import located_pairs, pool_sizes
 from curate.mixing import quotas
 from curate.mixing.pool_sizes import doubts, pools_table
 from curate.mixing.quotas import Plan
 from curate.near_duplicates.banding import curve_table
 from curate.pairs.column_account import not_used
-from curate.pairs.normalize import locate
 from curate.recipe import load
 
 
@@ -52,11 +51,7 @@ def plan(
     hashes = Hashes(inputs.workspace.cache)
     # eval sets need not be there yet: a plan reads no text
     bandings = steps.bandings(steps.build_all(read.steps, read.where))
-    found = jobs(read, inputs)
-    located = {
-        label: locate(job, inputs.workspace, hashes) if job.raw.is_dir() else job for label, job in found.items()
-    }
-    known = pool_sizes(located)
+    known = pool_sizes(located_pairs(read, inputs, hashes))
     planned = make_plan(read, {label: size.pairs for label, size in known.items()})
     warnings = doubts(read, planned, known)
     if as_json:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table as Grid
 
 from curate.errors import CurateError
-from curate.tables import Table
+from curate.tables import Table, value_text
 
 if TYPE_CHECKING:  # `curate --help` needs no engines
     from curate.engines.base import Tick
@@ -78,11 +78,7 @@ def _grid(table: Table) -> Grid:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return value_text(value, null="-")
 
 
 @contextmanager

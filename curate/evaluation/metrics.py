@@ -1,14 +1,14 @@
 """Official metrics of eval sets with intervals, and paired tests between two sets of scores."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
 
 from curate import statistics
 from curate.arrays import F64
-from curate.evalsets.base import EvalSet, Options, Scores, Trial
+from curate.evalsets.base import EvalSet, Formula, Options, Scores, Trial
 from curate.evalsets.measures import Measure, Tally, evaluate_formulas, measures, tally
 from curate.evaluation.items import KeyedItems
 from curate.statistics import Interval
@@ -88,7 +88,7 @@ def compare(
     formulas = evalset.formulas(left.subsets, options)
 
     def values(weights: F64) -> F64:
-        return np.stack([*_differences(left, right, formulas, weights).values()], axis=1)
+        return differences(left, right, formulas, weights)
 
     draws = statistics.bootstrap(len(left.clusters), values, seed_of(evalset.name), resamples)
     out = []
@@ -99,20 +99,21 @@ def compare(
             continue
         gained = lost = chance = None
         if formula.kind == "pooled":
-            gained, lost = _discordant(trials_a, trials_b, set(formula.terms))
+            gained, lost = discordant(trials_a, trials_b, formula.terms)
             chance = statistics.mcnemar(gained, lost)
         interval, p = statistics.percentile(draws[:, i]), statistics.bootstrap_chance(draws[:, i])
         out.append(Delta(evalset.name, formula.name, one.value, two.value, interval, gained, lost, chance, p))
     return out
 
 
-def _differences(left: Tally, right: Tally, formulas: Any, weights: F64) -> dict[str, F64]:
-    a, b = evaluate_formulas(left, formulas, weights), evaluate_formulas(right, formulas, weights)
-    return {name: b[name] - a[name] for name in a}
+def differences(a: Tally, b: Tally, formulas: Sequence[Formula], weights: F64 | None = None) -> F64:
+    """B less A for each formula, [R, formulas]; `weights` as for `evaluate_formulas`."""
+    left, right = evaluate_formulas(a, formulas, weights), evaluate_formulas(b, formulas, weights)
+    return np.stack([right[formula.name] - left[formula.name] for formula in formulas], axis=1)
 
 
-def _discordant(a: Sequence[Trial], b: Sequence[Trial], subsets: set[str]) -> tuple[int, int]:
-    """Trials that only B, and only A, got right; part of a credit is not right."""
+def discordant(a: Sequence[Trial], b: Sequence[Trial], subsets: Container[str]) -> tuple[int, int]:
+    """How many trials of the subsets only B, and only A, got right; part of a credit is not right."""
     gained = lost = 0
     for one, two in zip(a, b, strict=True):
         if one.subset in subsets:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from curate.inspect.text import visible
-from curate.tables import Table
+from curate.tables import Table, value_text
 
 
 def words(text: str) -> str:
@@ -14,12 +14,8 @@ def words(text: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value in a table: three decimals, thousands marked, a dash for null."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else words(str(value))
+    """A value as text for a cell of an HTML table."""
+    return words(value_text(value))
 
 
 def percent(share: float | None) -> str:
