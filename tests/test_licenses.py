@@ -166,7 +166,7 @@ def test_the_step_excludes_what_is_listed() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "$: neither allow nor exclude is given; a list of licence ids makes sense"),
+        ({}, "$: neither allow nor exclude is given; give one as a list of licence ids"),
         ({"exclude": ["cc-by-nc"]}, "$: no licence has the id 'cc-by-nc'; did you mean 'cc-by-nc-4.0'?"),
         ({"allow": ["MIT"]}, "$: found 'MIT'; licence ids are in lower case: 'mit'"),
         ({"allow": ["mit"], "exclude": ["mit"]}, "$: mit is both allowed and excluded"),

@@ -185,13 +185,13 @@ def test_a_quota_must_be_typed(quota, message):
         ({"max_skip": {"mmp": 0.1}}, "$.max_skip.mmp: unknown key", "did you mean mmpr?"),
         ({"max_skip": {"shp": 2.0}}, "$.max_skip.shp: found 2.0; expected a share from 0 to 1", ""),
         ({"holdout": {}}, "$.holdout: a holdout is either {rows_per_source: 20} or {share: 0.01}", ""),
-        ({"holdout": {"share": 1.0}}, "$.holdout: share is 1.0, it must lie between 0 and 1", ""),
+        ({"holdout": {"share": 1.0}}, "$.holdout: share is 1.0, but must be between 0 and 1", ""),
         (
             {"holdout": {"rows_per_source": 0}},
-            "$.holdout: rows_per_source is 0, at least 1 makes sense",
+            "$.holdout: rows_per_source is 0, but must be at least 1",
             "",
         ),
-        ({"shards": {"max_mb": 0}}, "$.shards: max_mb is 0, it must lie between 0 and 1000", ""),
+        ({"shards": {"max_mb": 0}}, "$.shards: max_mb is 0, but must be between 0 and 1000", ""),
         (
             {"shards": {"media": "embedded"}},
             "$.shards.media: found text 'embedded'; expected embed or reference",
@@ -241,7 +241,7 @@ def test_a_source_reached_twice_needs_repeats():
     sources = {"povid": "all", "r1": {"of": ["vlfeedback", "povid"], "rows": 5}}
     assert refusal(sources) == (
         "$.sources.r1: povid is already reached through povid; expected each source once",
-        "set max_repeats: 2 on r1 if its pairs may stand in the mix twice",
+        "set max_repeats: 2 on r1 if its pairs may occur in the mix twice",
     )
     sources["r1"]["max_repeats"] = 2
     assert [pool.label for pool in recipe(sources).pools] == ["povid", "vlfeedback"]

@@ -62,7 +62,7 @@ class _File:
         if bool(self.arms) == bool(self.grid):
             raise ValueError("arms or grid: one of them")
         if self.seeds < 1:
-            raise ValueError(f"seeds is {self.seeds}, at least 1 makes sense")
+            raise ValueError(f"seeds is {self.seeds}, but must be at least 1")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
             raise ValueError(f"name is {self.name!r}: letters, digits, _ and -")
 

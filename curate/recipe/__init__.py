@@ -3,9 +3,9 @@
 name: quickstart              letters, digits, _ and -
 about: One line
 seed: 0
-rows: 400                     total of the mix; due when a quota is a share
-max_repeats: 1                how often one pair may stand in the mix; an entry may set its own
-priority: [label, ...]        who wins a collision; those not named follow in the order of sources
+rows: 400                     total of the mix; required when a quota is a share
+max_repeats: 1                how often one pair may occur in the mix; an entry may set its own
+priority: [label, ...]        whose pair is kept when two collide; those not named follow in the order of sources
 sources:
   rlaif_v: all                                      the label is the source's name
   mmpr: {rows: 2000000}
@@ -14,7 +14,7 @@ sources:
   r1: {of: [vlfeedback, povid], rows: 100000}       several sources, one quota
   tulu3_if: {epochs: 1.5, max_repeats: 2}
 holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, never in the mix
-without: [mmpr]                                     judged and held out as ever, but not in the mix (curate ablate)
+without: [mmpr]                                     screened and held out as usual, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
 steps:
   - reply_length: {min_chars: 2}                    `ties` comes first unless named; `- ties: false`: off
@@ -51,9 +51,9 @@ class Holdout:
         if (self.rows_per_source is None) == (self.share is None):
             raise ValueError("a holdout is either {rows_per_source: 20} or {share: 0.01}")
         if self.rows_per_source is not None and self.rows_per_source < 1:
-            raise ValueError(f"rows_per_source is {self.rows_per_source}, at least 1 makes sense")
+            raise ValueError(f"rows_per_source is {self.rows_per_source}, but must be at least 1")
         if self.share is not None and not 0 < self.share < 1:
-            raise ValueError(f"share is {self.share}, it must lie between 0 and 1")
+            raise ValueError(f"share is {self.share}, but must be between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class ShardSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_mb <= 1000:  # a shard's text is held at once, under 32-bit offsets
-            raise ValueError(f"max_mb is {self.max_mb:g}, it must lie between 0 and 1000")
+            raise ValueError(f"max_mb is {self.max_mb:g}, but must be between 0 and 1000")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,7 +188,7 @@ def _check_reached_once(entries: Sequence[Entry], where: str) -> None:
         for pool in entry.pools:
             if pool in first and entry.max_repeats < 2:
                 found = f"{pool} is already reached through {first[pool]}"
-                hint = f"set max_repeats: 2 on {entry.label} if its pairs may stand in the mix twice"
+                hint = f"set max_repeats: 2 on {entry.label} if its pairs may occur in the mix twice"
                 raise ConfigError(f"{where}.sources.{entry.label}", found, "each source once", hint)
             first.setdefault(pool, entry.label)
 

@@ -25,7 +25,7 @@ class Licenses:
 
     def __post_init__(self) -> None:
         if self.allow is None and not self.exclude:
-            raise ValueError("neither allow nor exclude is given; a list of licence ids makes sense")
+            raise ValueError("neither allow nor exclude is given; give one as a list of licence ids")
         for name in (*(self.allow or ()), *self.exclude):
             if name != known_id(name):
                 raise ValueError(f"found {name!r}; licence ids are in lower case: {known_id(name)!r}")

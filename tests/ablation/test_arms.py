@@ -189,7 +189,7 @@ def test_a_grid_is_every_combination(tmp_path):
     ("old", "new", "message"),
     [
         ("seeds: 2", "seed: 2", "$.seed: unknown key"),
-        ("seeds: 2", "seeds: 0", "seeds is 0, at least 1 makes sense"),
+        ("seeds: 2", "seeds: 0", "seeds is 0, but must be at least 1"),
         ("[mmpr]", "[mmrp]", "unknown key"),
         ("grid:", "arms: {a: {}}\ngrid:", "arms or grid: one of them"),
         ("steps=10", "step=10", "--budget: found 'step=10'; expected pairs=N or steps=N"),
