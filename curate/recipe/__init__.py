@@ -14,7 +14,7 @@ sources:
   r1: {of: [vlfeedback, povid], rows: 100000}       several sources, one quota
   tulu3_if: {epochs: 1.5, max_repeats: 2}
 holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, never in the mix
-without: [mmpr]                                     screened and held out as usual, but not in the mix (curate ablate)
+without: [mmpr]                                     screened and held out, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
 steps:
   - reply_length: {min_chars: 2}                    `ties` comes first unless named; `- ties: false`: off
