@@ -33,7 +33,7 @@ def mix(raw: Path, workspace: Path, workers: int) -> tuple[blend_stages.Run, dic
     """`curate mix` of the recipe; its run and its lock."""
     where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--workers", str(workers)]
     run = blend_stages.curate("mix", RECIPE, *where, "--json")
-    lock: dict[str, Any] = json.loads(run.output)
+    lock: dict[str, Any] = json.loads(run.done.output)
     return run, lock
 
 
@@ -54,16 +54,16 @@ def cost(run: blend_stages.Run, lock: dict[str, Any], workspace: Path) -> dict[s
         "pairs": pairs,
         "mixed": lock["rows"],
         "images": images,
-        "wall_s": round(run.wall, 1),
-        "cpu_s": round(run.cpu, 1),
-        "ms_per_pair": round(run.wall * 1000 / pairs, 4),
-        "peak_largest_process_mb": round(run.largest / 1e6),
+        "wall_s": round(run.done.wall, 1),
+        "cpu_s": round(run.done.cpu, 1),
+        "ms_per_pair": round(run.done.wall * 1000 / pairs, 4),
+        "peak_largest_process_mb": round(run.done.largest / 1e6),
         "peak_all_processes_mb": round(run.resident / 1e6),
         "peak_all_private_mb": round(run.private / 1e6),
-        "read_from_disk_mb": round(run.read / 1e6),
-        "written_to_disk_mb": round(run.written / 1e6),
+        "read_from_disk_mb": round(run.done.read / 1e6),
+        "written_to_disk_mb": round(run.done.written / 1e6),
         "artefacts_mb": {name: round(size / 1e6, 1) for name, size in artefacts.items()},
-        "written_per_byte_of_artefacts": round(run.written / total, 3),
+        "written_per_byte_of_artefacts": round(run.done.written / total, 3),
         "stages": [_stage(stage, rows, pairs, images) for stage in run.stages],
     }
 

@@ -1,15 +1,13 @@
-"""Runs a curate command and says what each of its stages took, by what it says on stderr."""
+"""Runs a curate command and measures each of its stages, told apart by its lines on stderr."""
 
-import os
 import re
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import measure
 
@@ -43,22 +41,16 @@ class Stage:
         return {"seconds": round(self.seconds, 2), **memory, **mb}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """A finished command: wall and CPU seconds, peak of its largest process (bytes), IO, output, talk, stages."""
+    """A finished command and its stages."""
 
-    wall: float
-    cpu: float
-    largest: int
-    read: int
-    written: int
-    output: str
-    talk: list[str]
+    done: measure.Finished
     stages: list[Stage]
 
     @property
     def resident(self) -> int:
-        """The peak of the sum over all processes; shared pages count once for each of them."""
+        """The peak of the sum over all processes, in bytes; shared pages count once for each of them."""
         return max(stage.resident for stage in self.stages)
 
     @property
@@ -67,57 +59,47 @@ class Run:
         return max(stage.private for stage in self.stages)
 
 
-class _Watch:
-    """Follows a process tree and its stderr."""
+class _Stages:
+    """The observer that tells stages apart."""
 
-    def __init__(self, root: int) -> None:
-        self.root = root
+    def __init__(self) -> None:
         self.stages = [Stage("normalize")]
-        self.talk: list[str] = []
         self._seen = dict.fromkeys(IO_NAMES, 0)
         self._begun = time.perf_counter()
-        self._over, self._lock = threading.Event(), threading.Lock()
+        self._lock = threading.Lock()
 
-    def listen(self, stream: IO[str]) -> None:
-        for line in stream:
-            self.talk.append(line.rstrip())
-            self._enter(line)
-
-    def _enter(self, line: str) -> None:
+    def line(self, text: str) -> None:
+        """Begin the stage that the line announces, if it announces one."""
         for pattern, name in STAGES:
-            found = pattern.match(line)
+            found = pattern.match(text)
             if found is None:
                 continue
             if name is not None:
+                self.close()
                 with self._lock:
-                    self._close()
                     self.stages.append(Stage(found.expand(name)))
             return
 
-    def _close(self) -> None:
-        now = time.perf_counter()
-        self.stages[-1].seconds = now - self._begun
-        self._begun = now
-
-    def look(self) -> None:
-        while not self._over.wait(INTERVAL):
-            pids = measure._tree(self.root)
-            found = [measure.memory(pid) for pid in pids]
-            used = [_io(pid) for pid in pids]
-            with self._lock:
-                stage = self.stages[-1]
-                stage.resident = max(stage.resident, sum(total for total, _ in found))
-                stage.private = max(stage.private, sum(own for _, own in found))
-                for name in IO_NAMES:
-                    # what a child has done becomes its parent's when it ends: the sum over all only grows
-                    now = sum(one.get(name, 0) for one in used)
-                    stage.io[name] += max(0, now - self._seen[name])
-                    self._seen[name] = max(now, self._seen[name])
-
-    def stop(self) -> None:
-        self._over.set()
+    def close(self) -> None:
+        """End the last stage."""
         with self._lock:
-            self._close()
+            now = time.perf_counter()
+            self.stages[-1].seconds = now - self._begun
+            self._begun = now
+
+    def look(self, pids: Sequence[int]) -> None:
+        """Add a sample to the last stage."""
+        found = [measure.memory(pid) for pid in pids]
+        used = [_io(pid) for pid in pids]
+        with self._lock:
+            stage = self.stages[-1]
+            stage.resident = max(stage.resident, sum(total for total, _ in found))
+            stage.private = max(stage.private, sum(own for _, own in found))
+            for name in IO_NAMES:
+                # what a child has done becomes its parent's when it ends: the sum over all only grows
+                now = sum(one.get(name, 0) for one in used)
+                stage.io[name] += max(0, now - self._seen[name])
+                self._seen[name] = max(now, self._seen[name])
 
 
 def _io(pid: int) -> dict[str, int]:
@@ -129,49 +111,10 @@ def _io(pid: int) -> dict[str, int]:
     return {name: int(values[name]) for name in IO_NAMES}
 
 
-def run(command: Sequence[str | Path]) -> Run:
-    """Run the command to its end. Raises RuntimeError with its last words when it fails."""
-    os.sync()
-    started = time.perf_counter()
-    child = subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    watch = _Watch(child.pid)
-    assert child.stdout is not None
-    assert child.stderr is not None
-    threads = [
-        threading.Thread(target=watch.listen, args=(child.stderr,), daemon=True),
-        threading.Thread(target=watch.look, daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    output = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    wall = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    watch.stop()
-    for thread in threads:
-        thread.join()
-    if child.returncode:
-        raise RuntimeError(
-            f"{' '.join(map(str, command))} ended with {child.returncode}:\n" + "\n".join(watch.talk[-30:])
-        )
-    return Run(
-        wall=wall,
-        cpu=usage.ru_utime + usage.ru_stime,
-        largest=usage.ru_maxrss * 1024,
-        read=usage.ru_inblock * 512,
-        written=usage.ru_oublock * 512,
-        output=output,
-        talk=watch.talk,
-        stages=watch.stages,
-    )
-
-
 def curate(command: str, *words: str | Path) -> Run:
-    """Run a command of curate."""
-    return run([sys.executable, "-m", "curate", command, *words])
+    """Run a command of curate. Raises RuntimeError with its last lines when it fails."""
+    stages = _Stages()
+    whole = [sys.executable, "-m", "curate", command, *words]
+    done = measure.follow(whole, stages, {"PYTHONUNBUFFERED": "1"}, INTERVAL)
+    stages.close()
+    return Run(done, stages.stages)

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 RESULTS = Path(__file__).parent / "results"
 INTERVAL = 0.05  # seconds between two looks at the memory of the process tree
@@ -47,8 +48,56 @@ class Cost:
         return {name: round(value, 2) for name, value in asdict(self).items() if name != "output"}
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
-    """Run the command to its end and measure it. Raises RuntimeError with its last words when it fails."""
+class Observer(Protocol):
+    """What follows a running command."""
+
+    def line(self, text: str) -> None:
+        """Take a line that the command wrote to stderr."""
+        ...
+
+    def look(self, pids: Sequence[int]) -> None:
+        """Take a sample of the command's processes, `pids`."""
+        ...
+
+
+class Memory:
+    """Peaks of the sums over all processes, in bytes: resident memory, and that without mapped files."""
+
+    def __init__(self) -> None:
+        self.resident = self.private = 0
+
+    def line(self, text: str) -> None:
+        """Ignore it."""
+
+    def look(self, pids: Sequence[int]) -> None:
+        """Raise the peaks to what the processes have now."""
+        found = [memory(pid) for pid in pids]
+        self.resident = max(self.resident, sum(total for total, _ in found))
+        self.private = max(self.private, sum(own for _, own in found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A finished command: wall and CPU seconds, peak memory of its largest process and IO in bytes, its output."""
+
+    wall: float
+    cpu: float
+    largest: int
+    read: int
+    written: int
+    output: str
+
+
+def follow(
+    command: Sequence[str | Path],
+    observer: Observer,
+    environment: Mapping[str, str] | None = None,
+    interval: float = INTERVAL,
+) -> Finished:
+    """Run the command to its end; the observer looks every `interval` seconds, from a thread of its own.
+
+    Raises RuntimeError with the command's last lines when it fails.
+    """
     os.sync()  # what earlier stages wrote must not be written at this one's expense
     started = time.perf_counter()
     child = subprocess.Popen(
@@ -58,26 +107,55 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
         text=True,
         env={**os.environ, **(environment or {})},
     )
-    sampler = _Sampler(child.pid)
-    errors: list[str] = []
-    talk = threading.Thread(target=lambda: errors.append(child.stderr.read() if child.stderr else ""))
-    talk.start()
-    printed = child.stdout.read() if child.stdout else ""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    over, lines = threading.Event(), deque[str](maxlen=30)
+
+    def listen(stream: IO[str]) -> None:
+        for line in stream:
+            lines.append(line.rstrip())
+            observer.line(line)
+
+    def watch() -> None:
+        while not over.wait(interval):
+            observer.look(_tree(child.pid))
+
+    threads = [threading.Thread(target=listen, args=(child.stderr,), daemon=True)]
+    threads.append(threading.Thread(target=watch, daemon=True))
+    for thread in threads:
+        thread.start()
+    output = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     wall = time.perf_counter() - started
     child.returncode = os.waitstatus_to_exitcode(status)
-    sampler.stop()
-    talk.join()
+    over.set()
+    for thread in threads:
+        thread.join()
     if child.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {child.returncode}:\n{errors[0][-3000:]}")
-    return Cost(
+        words = " ".join(map(str, command))
+        raise RuntimeError(f"{words} ended with {child.returncode}:\n" + "\n".join(lines))
+    return Finished(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
-        process_mb=usage.ru_maxrss * 1024 / 1e6,
-        tree_mb=sampler.resident / 1e6,
-        private_mb=sampler.private / 1e6,
-        written_mb=usage.ru_oublock * 512 / 1e6,
-        output=_json(printed),
+        largest=usage.ru_maxrss * 1024,
+        read=usage.ru_inblock * 512,
+        written=usage.ru_oublock * 512,
+        output=output,
+    )
+
+
+def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
+    """Run the command to its end and measure it. Raises RuntimeError with its last lines when it fails."""
+    peaks = Memory()
+    done = follow(command, peaks, environment)
+    return Cost(
+        wall=done.wall,
+        cpu=done.cpu,
+        process_mb=done.largest / 1e6,
+        tree_mb=peaks.resident / 1e6,
+        private_mb=peaks.private / 1e6,
+        written_mb=done.written / 1e6,
+        output=_json(done.output),
     )
 
 
@@ -88,28 +166,8 @@ def _json(text: str) -> Any:
         return None
 
 
-class _Sampler:
-    """Looks at a process and its descendants until stopped; `resident` and `private` are peaks of sums, bytes."""
-
-    def __init__(self, root: int) -> None:
-        self.resident = self.private = 0
-        self._root, self._over = root, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._over.wait(INTERVAL):
-            found = [memory(pid) for pid in _tree(self._root)]
-            self.resident = max(self.resident, sum(total for total, _ in found))
-            self.private = max(self.private, sum(own for _, own in found))
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join()
-
-
 def _tree(root: int) -> list[int]:
-    """The process and all its descendants that are alive."""
+    """The process and all its descendants that still run."""
     pids, found = [root], [root]
     while pids:
         pid = pids.pop()

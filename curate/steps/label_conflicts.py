@@ -19,12 +19,12 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConflicts:
-    """Of pairs with one prompt and media whose preferences contradict each other, those go that `policy` says.
+    """Of pairs with one prompt and media whose preferences contradict each other, `policy` says which go.
 
     All pairs that prefer one reply to another are one *edge* of a graph of the replies to a prompt. Reasons:
     `reversed` where the opposite edge contradicts the pair, `cycle` where only a longer way does (A > B > C > A).
 
-    policy: drop_both      every edge that lies on a cycle goes, and nobody wins
+    policy: drop_both      every edge of a cycle goes, and nobody wins
     policy: keep_priority  edges are taken one by one, the one with the best pair (the smallest priority number,
                            then the larger order) first; an edge that would close a cycle with those taken goes,
                            and the best pair of that cycle is named as the winner
@@ -34,7 +34,7 @@ class LabelConflicts:
     The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.label_conflict_kernels`
     says how long that may take).
 
-    Every pair that it sees is a vote, so for keep_majority it must stand before `exact_duplicates`, which leaves
+    Every pair that it sees is a vote, so for keep_majority it must come before `exact_duplicates`, which leaves
     one vote each; by default that also settles opposite pairs by priority (its reason `label_conflict`), and what
     comes later only finds longer cycles. After this step, `exact_duplicates` finds no conflict any more.
     """
@@ -44,18 +44,20 @@ class LabelConflicts:
     cycles: bool = True
 
     def sketches(self) -> tuple[Sketch, ...]:
-        """None: keys say it all."""
+        """None: key columns are enough."""
         return ()
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
-        """Decisions about the losers."""
+        """Return decisions about the pairs whose edge goes."""
         pairs = _trimmed(keys) if self.cycles else _opposed(keys)
         edges = _edges(pairs, [pool.label for pool in corpus.pools], by_votes=self.policy == "keep_majority")
         rows = [_Edge(*row) for row in edges.select(_Edge._fields).iter_rows()]
-        lost = [one for graph in _graphs(rows, cycles=self.cycles) for one in _judged(graph, self.policy)]
-        losers = pl.DataFrame(lost, schema={"edge": pl.UInt32, **LOST}, orient="row")
+        lost = [one for graph in _graphs(rows, cycles=self.cycles) for one in _contradicted(graph, self.policy)]
+        edges_lost = pl.DataFrame(lost, schema={"edge": pl.UInt32, **LOST}, orient="row")
         numbered = pairs.join(edges.select("edge", *EDGE), on=EDGE)
-        return numbered.join(losers, on="edge").select(pl.col(name).cast(kind) for name, kind in DECIDED.items())
+        return numbered.join(edges_lost, on="edge").select(
+            pl.col(name).cast(kind) for name, kind in DECIDED.items()
+        )
 
 
 EDGE = ["prompt_key", "chosen_key", "rejected_key"]
@@ -71,7 +73,7 @@ class _Edge(NamedTuple):
     rejected_key: int
     best: int
     best_rank: int
-    said: str
+    sources: str
 
 
 # ----------------------------------------------------------------------------------------------- all pairs at once
@@ -91,9 +93,9 @@ def _nodes(pairs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _trimmed(keys: pl.DataFrame) -> pl.DataFrame:
-    """The pairs that may lie on a cycle: those whose reply never loses, or never wins, fall away again and again.
+    """The pairs that may be on a cycle: those whose reply never loses, or never wins, are removed, round by round.
 
-    What is left after so many rounds is not wrong, only more.
+    After ROUNDS there may be more left than need be, which is not wrong.
     """
     pairs = _nodes(keys)
     for _ in range(ROUNDS):
@@ -113,23 +115,23 @@ def _opposed(keys: pl.DataFrame) -> pl.DataFrame:
 
 
 def _edges(pairs: pl.DataFrame, labels: list[str], *, by_votes: bool) -> pl.DataFrame:
-    """The edges of these pairs, the strongest first; `said` lists the sources that say so, and how often."""
+    """The edges of these pairs, the strongest first; `sources` lists who prefers so, and how often."""
     ranked = pairs.sort("priority", "order", "index", descending=[False, True, False]).with_row_index("best_rank")
     names = pl.DataFrame(list(enumerate(labels)), schema={"pool": pl.UInt16, "label": pl.String}, orient="row")
     often = pl.when(pl.col("pairs") > 1).then(pl.format(" {}", "pairs")).otherwise(pl.lit(""))
-    said = (
+    sources = (
         pairs.group_by(*EDGE, "pool")
         .agg(pairs=pl.len())
         .join(names, on="pool")
         .sort("pool")
         .group_by(EDGE, maintain_order=True)
-        .agg(said=(pl.col("label") + often).str.join(", "))
+        .agg(sources=(pl.col("label") + often).str.join(", "))
     )
     edges = ranked.group_by(EDGE, maintain_order=True).agg(
         pl.len().alias("votes"), pl.first("index").alias("best"), pl.first("best_rank")
     )
     order = ["votes", "best_rank"] if by_votes else ["best_rank"]
-    ordered = edges.join(said, on=EDGE).sort(order, descending=[name == "votes" for name in order])
+    ordered = edges.join(sources, on=EDGE).sort(order, descending=[name == "votes" for name in order])
     return ordered.with_row_index("edge")
 
 
@@ -190,7 +192,7 @@ def _finished(after: Mapping[int, list[int]]) -> list[int]:
     return order
 
 
-def _judged(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str, int | None, str]]:
+def _contradicted(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str, int | None, str]]:
     """(edge, reason, winner, evidence) of the edges that go: those with a way back."""
     from curate.steps.label_conflict_kernels import ways_back  # numba
 
@@ -198,20 +200,20 @@ def _judged(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str, int 
     better = np.array([numbers.setdefault(edge.chosen_key, len(numbers)) for edge in graph])
     worse = np.array([numbers.setdefault(edge.rejected_key, len(numbers)) for edge in graph])
     ranks = np.array([edge.best_rank for edge in graph])
-    lengths, best, shown = ways_back(better, worse, ranks, len(numbers), policy == "drop_both")
+    lengths, best, named = ways_back(better, worse, ranks, len(numbers), policy == "drop_both")
     for at in np.flatnonzero(lengths).tolist():
         winner = None if policy == "drop_both" else graph[best[at]].best
-        cycle = [graph[at], *(graph[i] for i in shown[at].tolist() if i >= 0)]
+        cycle = [graph[at], *(graph[i] for i in named[at].tolist() if i >= 0)]
         reason = "reversed" if lengths[at] == 1 else "cycle"
-        yield graph[at].edge, reason, winner, _shown(cycle, whole=len(cycle) > lengths[at])
+        yield graph[at].edge, reason, winner, _in_words(cycle, whole=len(cycle) > lengths[at])
 
 
-def _shown(cycle: list[_Edge], *, whole: bool) -> str:
-    """The cycle for people, from the loser's on: `prompt 00c0ffee00c0ffee: A > B (shp 2), B > A (hh_rlhf)`.
+def _in_words(cycle: list[_Edge], *, whole: bool) -> str:
+    """The cycle as text, from the lost edge on: `prompt 00c0ffee00c0ffee: A > B (shp 2), B > A (hh_rlhf)`.
 
     Of a cycle that is not whole, the first edges.
     """
     names = ascii_uppercase[: len(cycle)]
     steps = zip(names, names[1:] + ("A" if whole else ascii_uppercase[len(cycle)]), cycle, strict=True)
-    said = ", ".join(f"{better} > {worse} ({edge.said})" for better, worse, edge in steps)
-    return f"prompt {cycle[0].prompt_key:016x}: {said}" + ("" if whole else " and more")
+    edges = ", ".join(f"{better} > {worse} ({edge.sources})" for better, worse, edge in steps)
+    return f"prompt {cycle[0].prompt_key:016x}: {edges}" + ("" if whole else " and more")
