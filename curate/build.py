@@ -13,43 +13,42 @@ import polars as pl
 
 from curate import steps
 from curate.cards import mix_card
-from curate.contamination.decisions import by_set
 from curate.engines.base import Engine, Tick
 from curate.errors import InfeasibleError
-from curate.hashing import Hashes, fingerprint, hash_file
+from curate.hashing import Hashes, fingerprint
 from curate.images.store import ImageStore
 from curate.inputs import Inputs, jobs, pools_of, sizes
-from curate.lock import _lock, identity
+from curate.lock import Results, identity, make_lock
 from curate.mixing import quotas, select, shards
 from curate.mixing.quotas import Plan
 from curate.pairs.normalize import Artefact, locate, normalize_all
 from curate.recipe import Recipe
-from curate.screening.screen import Screened, review, screen, write_decisions
+from curate.screening.screen import Screened, screen, write_decisions
 from curate.steps.base import Step
-from curate.workspace import Workspace, read_json, write_json
+from curate.workspace import read_json, write_json
 
 PUBLISHED = "pools as published, before anything is read"
 COUNTED = "pools before screening"
 
 
 class Watcher(Protocol):
-    """Who is told how a build goes."""
+    """Follows a build: gets its messages, its plan and its progress."""
 
     def say(self, text: str) -> None:
-        """One line for people."""
+        """Show a line of text."""
         ...
 
     def plan(self, plan: Plan, basis: str) -> None:
-        """The plan, before the work that it describes; `basis` says where its pool sizes come from."""
+        """Show the plan, before the work that it describes; `basis` says where its pool sizes come from."""
         ...
 
     def progress(self, stage: str, total_bytes: int) -> AbstractContextManager[Callable[[Tick], None]]:
-        """Listen to a stage."""
+        """Open a stage, and yield a function that takes its ticks."""
         ...
 
 
 def plan(recipe: Recipe, pools: Mapping[str, int | None]) -> Plan:
-    """The plan of a recipe from the pairs per pool; an `of` entry's pool is the sum of its members."""
+    """Return the plan of a recipe from the pairs per pool; the pool of an `of` entry is the sum of its members."""
 
     def united(labels: Sequence[str]) -> int | None:
         known = [pools[label] for label in labels]
@@ -68,7 +67,7 @@ class Built:
 
 
 def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Built:
-    """Make the mix of a recipe, running every missing stage; a finished mix is given back as it is.
+    """Make the mix of a recipe, running every missing stage; return a finished mix as it is.
 
     Raises InfeasibleError before any text is read if the quotas cannot be met, GuardError and RawError from
     normalizing. The caller holds the workspace.
@@ -77,9 +76,9 @@ def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Bui
 
 
 def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watch: Watcher) -> list[Built]:
-    """The mixes of recipes that differ in nothing but names, shards and what they are `without`: screened once."""
-    first, workspace = recipes[0], inputs.workspace
-    assert len({_pools_and_judges(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
+    """Make the mixes of recipes that differ only in names, shards and what they are `without`; screen once."""
+    first, workspace, work = recipes[0], inputs.workspace, _Work(inputs, engine, watch)
+    assert len({_screening_key(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
     hashes = Hashes(workspace.cache)
     listed = inputs.steps(first, hashes)
     artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
@@ -91,53 +90,77 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         known = all(artefact.manifest for artefact in artefacts.values())
         _show_plan(first, sizes(artefacts), COUNTED if known else PUBLISHED, watch)
         ImageStore(workspace.images).sweep()
-        artefacts = _normalized(artefacts, inputs, engine, watch)
-        screened = _screened(first, listed, artefacts, workspace.images, engine, watch)
+        artefacts = work.normalize(artefacts)
+        screened = work.screen(first, listed, artefacts)
         for at in fresh:
-            built[at] = _publish(recipes[at], facts[at], places[at], artefacts, screened, workspace, engine, watch)
+            built[at] = work.publish(recipes[at], facts[at], places[at], artefacts, screened)
     return [Built(directory=place, lock=built[at], fresh=at in fresh) for at, place in enumerate(places)]
 
 
-def _pools_and_judges(recipe: Recipe) -> str:
-    """What normalizing, screening and selecting depend on."""
+def _screening_key(recipe: Recipe) -> str:
+    """Identifies what normalizing, screening and selecting depend on."""
     idle = ("shards", "without")
     return fingerprint({name: value for name, value in recipe.material().items() if name not in idle})
 
 
-def _publish(
-    recipe: Recipe,
-    facts: dict[str, Any],
-    directory: Path,
-    artefacts: Mapping[str, Artefact],
-    screened: Screened,
-    workspace: Workspace,
-    engine: Engine,
-    watch: Watcher,
-) -> dict[str, Any]:
-    """Select, write the shards and, last, the lock; which is returned."""
-    kept = {one.pool.label: one.keys.filter(pl.Series(one.kept)) for one in screened.pools}
-    chosen = select.select(recipe, kept)
-    watch.plan(chosen.plan, "pools as kept")
-    watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")
-    write_decisions(screened, directory / "decisions")
-    written = shards.write(
-        chosen, _files(recipe, artefacts), ImageStore(workspace.images), recipe.shards, directory, engine
-    )
-    lock = _lock(recipe, facts, artefacts, screened, chosen, written)
-    lock["decisions"] = [
-        {"name": f"decisions/{path.name}", "xxh3": hash_file(path)}
-        for path in sorted((directory / "decisions").glob("*.parquet"))
-    ]
-    lock["review"] = {"name": "review.parquet", "xxh3": hash_file(directory / "review.parquet")}
-    if "decontaminate" in dict(recipe.steps):
-        lock["decontamination"] = by_set(review(screened).filter(pl.col("step") == "decontaminate"))
-    mix_card.write(lock, directory)
-    write_json(directory / "lock.json", lock)
-    return lock
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The stages of a build, with what all of them need."""
+
+    inputs: Inputs
+    engine: Engine
+    watch: Watcher
+
+    def normalize(self, artefacts: Mapping[str, Artefact]) -> dict[str, Artefact]:
+        """Return the artefacts, finished."""
+        labels = {artefact.directory: label for label, artefact in artefacts.items()}
+
+        def finished(artefact: Artefact) -> None:
+            facts, lost = artefact.manifest, sum(artefact.manifest["skipped"].values())
+            label = labels[artefact.directory]
+            self.watch.say(f"{label}: {facts['rows']:,} rows, {facts['pairs']:,} pairs, {lost:,} skipped")
+
+        files = [file.path for artefact in artefacts.values() if not artefact.manifest for file in artefact.files]
+        with self.watch.progress("normalize", sum(path.stat().st_size for path in files)) as listen:
+            done = normalize_all(list(artefacts.values()), self.inputs.workspace, self.engine, listen, finished)
+        return dict(zip(artefacts, done, strict=True))
+
+    def screen(
+        self, recipe: Recipe, listed: Sequence[tuple[str, Step]], artefacts: Mapping[str, Artefact]
+    ) -> Screened:
+        """Run the steps over all pools."""
+        watch, images = self.watch, self.inputs.workspace.images
+        watch.say(f"screen: {', '.join(name for name, _ in listed) or 'no steps'}")
+        for name, banding in steps.bandings(listed).items():
+            watch.say(f"{name}: {banding}")
+        with watch.progress("screen", 0) as listen:
+            return screen(pools_of(recipe, artefacts), listed, recipe.seed, self.engine, listen, images, watch.say)
+
+    def publish(
+        self,
+        recipe: Recipe,
+        facts: dict[str, Any],
+        directory: Path,
+        artefacts: Mapping[str, Artefact],
+        screened: Screened,
+    ) -> dict[str, Any]:
+        """Select, write decisions, shards, card and, last, the lock; return the lock."""
+        kept = {one.pool.label: one.keys.filter(pl.Series(one.kept)) for one in screened.pools}
+        chosen = select.select(recipe, kept)
+        self.watch.plan(chosen.plan, "pools as kept")
+        self.watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")
+        write_decisions(screened, directory / "decisions")
+        pools = [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]
+        images = ImageStore(self.inputs.workspace.images)
+        written = shards.write(chosen, pools, images, recipe.shards, directory, self.engine)
+        lock = make_lock(recipe, facts, Results(artefacts, screened, chosen, written), directory)
+        mix_card.write(lock, directory)
+        write_json(directory / "lock.json", lock)
+        return lock
 
 
 def _finished(directory: Path, watch: Watcher) -> dict[str, Any] | None:
-    """The lock of a mix whose files are all there, in their sizes; what they hold is for `curate verify`."""
+    """The lock of a mix whose files are all there with their sizes; `curate verify` checks their content."""
     path = directory / "lock.json"
     if not path.exists():
         return None
@@ -145,7 +168,7 @@ def _finished(directory: Path, watch: Watcher) -> dict[str, Any] | None:
     for file in lock["files"]:
         there = directory / file["name"]
         if not there.is_file() or there.stat().st_size != file["bytes"]:
-            watch.say(f"{there} is not there as the lock says: building again")
+            watch.say(f"{there} is missing or has another size than its lock says: building again")
             path.unlink()
             return None
     return lock
@@ -156,41 +179,6 @@ def _show_plan(recipe: Recipe, pools: Mapping[str, int | None], basis: str, watc
         watch.plan(plan(recipe, pools), basis)
     except InfeasibleError:
         if basis == PUBLISHED:  # raw files may hold more or less than was published: a sample, a subset
-            watch.say("the published sizes do not fit this recipe; the raw files will tell")
+            watch.say("the published sizes do not fit this recipe; the raw files decide")
             return
         raise
-
-
-def _normalized(
-    artefacts: Mapping[str, Artefact], inputs: Inputs, engine: Engine, watch: Watcher
-) -> dict[str, Artefact]:
-    labels = {artefact.directory: label for label, artefact in artefacts.items()}
-
-    def finished(artefact: Artefact) -> None:
-        facts, lost = artefact.manifest, sum(artefact.manifest["skipped"].values())
-        label = labels[artefact.directory]
-        watch.say(f"{label}: {facts['rows']:,} rows, {facts['pairs']:,} pairs, {lost:,} skipped")
-
-    files = [file.path for artefact in artefacts.values() if not artefact.manifest for file in artefact.files]
-    with watch.progress("normalize", sum(path.stat().st_size for path in files)) as listen:
-        done = normalize_all(list(artefacts.values()), inputs.workspace, engine, listen, finished)
-    return dict(zip(artefacts, done, strict=True))
-
-
-def _screened(
-    recipe: Recipe,
-    listed: Sequence[tuple[str, Step]],
-    artefacts: Mapping[str, Artefact],
-    images: Path,
-    engine: Engine,
-    watch: Watcher,
-) -> Screened:
-    watch.say(f"screen: {', '.join(name for name, _ in listed) or 'no steps'}")
-    for name, banding in steps.bandings(listed).items():
-        watch.say(f"{name}: {banding}")
-    with watch.progress("screen", 0) as listen:
-        return screen(pools_of(recipe, artefacts), listed, recipe.seed, engine, listen, images, watch.say)
-
-
-def _files(recipe: Recipe, artefacts: Mapping[str, Artefact]) -> list[tuple[Path, tuple[str, ...]]]:
-    return [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]

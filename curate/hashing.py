@@ -67,15 +67,15 @@ class Hashes:
         return self._known[key]
 
     def save(self) -> None:
-        """Remember what was computed."""
+        """Write what was computed to the cache."""
         if self._new:
             write_json(self._path, self._known)
 
 
-def inputs(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[str, Any]]:
-    """One entry per input, sorted by path: {path, bytes, xxh3}.
+def input_facts(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[str, Any]]:
+    """Return an entry per input, sorted by path: {path, bytes, xxh3}.
 
-    A directory stands for the files under it; a long one is known by its names and sizes alone (`listing`),
+    A directory is replaced by the files under it; a long one is known by its names and sizes alone (`listing`),
     since the images themselves are hashed when they enter the store.
     """
     out: list[dict[str, Any]] = []
@@ -101,7 +101,7 @@ def _directory(raw: Path, path: Path, hashes: Hashes) -> list[dict[str, Any]]:
 
 
 def differing(raw: Path, recorded: Sequence[dict[str, Any]], hashes: Hashes) -> list[str]:
-    """What no longer agrees with the recorded inputs, one line each; empty when all do."""
+    """Return a line for each recorded input that has changed since."""
     faults = []
     for entry in recorded:
         path = raw / entry["path"]

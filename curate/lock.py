@@ -2,27 +2,30 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 import curate
 from curate import order, schema, steps
-from curate.hashing import fingerprint
+from curate.contamination.decisions import by_set
+from curate.hashing import fingerprint, hash_file
 from curate.mixing import select, shards
 from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
-from curate.screening.screen import Screened
+from curate.screening.screen import Screened, review
 from curate.steps.base import Step
 
 
 def identity(
     recipe: Recipe, listed: Sequence[tuple[str, Step]], artefacts: Mapping[str, Artefact]
 ) -> dict[str, Any]:
-    """The literals that define a mix: its recipe, its pairs, and the versions of all that judged them."""
+    """Return the literals that define a mix: its recipe, its pairs, and the versions of all code that decides."""
     return {
-        # steps enter by what their verdicts depend on: a tokenizer by its content, not by where it lies
+        # steps enter by what their decisions depend on: a tokenizer by its content, not by its path
         "recipe": {name: value for name, value in recipe.material().items() if name != "steps"},
         "pairs": {label: fingerprint(artefact.facts) for label, artefact in artefacts.items()},
         "steps": [[name, steps.identity(step)] for name, step in listed],
@@ -32,39 +35,51 @@ def identity(
     }
 
 
-def _lock(
-    recipe: Recipe,
-    facts: dict[str, Any],
-    artefacts: Mapping[str, Artefact],
-    screened: Screened,
-    chosen: select.Selection,
-    written: Sequence[shards.ShardFacts],
-) -> dict[str, Any]:
-    return {
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the stages of a build made."""
+
+    artefacts: Mapping[str, Artefact]
+    screened: Screened
+    chosen: select.Selection
+    shards: Sequence[shards.ShardFacts]
+
+
+def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: Path) -> dict[str, Any]:
+    """Return the lock of a mix; `facts` is its `identity`, and its shards and decisions are in the directory."""
+    lock = {
         "name": recipe.name,
         "fingerprint": fingerprint(facts),
         "curate": curate.__version__,
         **{name: facts[name] for name in ("schema", "order", "shards")},
         "recipe": recipe.to_dict(),
         "steps": facts["steps"],
-        "rows": len(chosen.mix),
-        "held_out": len(chosen.holdout),
-        "plan": chosen.plan.to_dict(),
-        "funnel": funnel(recipe, artefacts, screened, chosen),
+        "rows": len(made.chosen.mix),
+        "held_out": len(made.chosen.holdout),
+        "plan": made.chosen.plan.to_dict(),
+        "funnel": funnel(recipe, made.artefacts, made.screened, made.chosen),
         "sources": {
             label: {**artefact.facts, "pinned": artefact.job.pinned, "fingerprint": facts["pairs"][label]}
-            for label, artefact in artefacts.items()
+            for label, artefact in made.artefacts.items()
         },
-        **summary(recipe, artefacts, chosen),
-        **({"message_fields": True} if _has_fields(chosen) else {}),
-        "files": [dataclasses.asdict(shard) for shard in written],
+        **summary(recipe, made.artefacts, made.chosen),
+        **({"message_fields": True} if _has_fields(made.chosen) else {}),
+        "files": [dataclasses.asdict(shard) for shard in made.shards],
+        "decisions": [
+            {"name": f"decisions/{path.name}", "xxh3": hash_file(path)}
+            for path in sorted((directory / "decisions").glob("*.parquet"))
+        ],
+        "review": {"name": "review.parquet", "xxh3": hash_file(directory / "review.parquet")},
     }
+    if "decontaminate" in dict(recipe.steps):
+        lock["decontamination"] = by_set(review(made.screened).filter(pl.col("step") == "decontaminate"))
+    return lock
 
 
 def funnel(
     recipe: Recipe, artefacts: Mapping[str, Artefact], screened: Screened, chosen: select.Selection
 ) -> dict[str, dict[str, Any]]:
-    """Where every row and pair of every pool went; the conservation law is asserted (design 6)."""
+    """Return where every row and pair of every pool went, after asserting the conservation law (design 6)."""
     out: dict[str, dict[str, Any]] = {}
     accounts = {one.pool.label: dataclasses.asdict(one.funnel) for one in screened.pools}
     for number, pool in enumerate(recipe.pools):

@@ -60,7 +60,7 @@ class Overlap:
         return {"pairs": dict(self.pairs), "columns": self.columns, "counts": counts}
 
 
-def overlap(
+def compare_targets(
     targets: Sequence[Target],
     evalsets: Sequence[str],
     near: NearDedup,

@@ -87,7 +87,7 @@ class Thresholds:
         return {"recipe": self.recipe, "jaccard": self.own, "pairs": dict(self.pairs), "thresholds": found}
 
 
-def rethreshold(
+def try_thresholds(
     recipe: Recipe,
     inputs: Inputs,
     jaccards: Sequence[float],
@@ -95,10 +95,10 @@ def rethreshold(
     listen: Listener | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Thresholds:
-    """What the recipe's `near_dedup` drops with its own threshold and with each of these.
+    """Return what the recipe's `near_dedup` drops with its own threshold and with each of these.
 
-    The steps before it have dropped what they drop; what follows it is not asked. Verdicts and sketches that no
-    mix has made yet are made and cached. Raises ConfigError without the step, for a threshold that cannot be, and
+    The steps before it run as in a mix, those after it do not run. Reasons and sketches are made and cached where
+    they are not yet. Raises ConfigError without the step, for a threshold that cannot be, and
     for a source that is not normalized.
     """
     hashes = Hashes(inputs.workspace.cache)

@@ -8,8 +8,7 @@ import typer
 from curate import evalsets
 from curate.analysis.baseline import LEAST, checked, uncompared, worse
 from curate.analysis.doctor import Examination, Settings, examine
-from curate.analysis.overlap import KINDS, heat_map, overlap_table
-from curate.analysis.overlap import overlap as compare
+from curate.analysis.overlap import KINDS, compare_targets, heat_map, overlap_table
 from curate.analysis.tables import tables
 from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table
@@ -126,7 +125,7 @@ def overlap(
         compared = find(targets, inputs)
         if len(compared) < 2 and not names:
             raise ConfigError("overlap", f"only {compared[0].label}", "two sources, or an eval set with --against")
-        found = compare(compared, names, near, inputs, engine, listen, copies=copies)
+        found = compare_targets(compared, names, near, inputs, engine, listen, copies=copies)
     if as_json:
         data(found.to_dict())
     else:

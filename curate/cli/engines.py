@@ -2,15 +2,15 @@
 
 from dataclasses import asdict
 
-from curate import engines as all_engines
 from curate.cli.options import AddressOption, JsonOption
 from curate.cli.output import data, show_table
+from curate.engines import survey
 from curate.tables import Table
 
 
 def engines(address: AddressOption = None, as_json: JsonOption = False) -> None:
     """List the engines, and whether they can be used here; with --address, how large that cluster is."""
-    found = [asdict(facts) for facts in all_engines.survey(address)]
+    found = [asdict(facts) for facts in survey(address)]
     if as_json:
         data(found)
         return

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from curate.analysis.rethreshold import USUAL, tables
-from curate.analysis.rethreshold import rethreshold as decide
+from curate.analysis.rethreshold import USUAL, tables, try_thresholds
 from curate.cli.options import JsonOption, RecipeArgument, WorkOptions
 from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
@@ -25,23 +24,21 @@ def rethreshold(
 
     The pairs that the next stricter threshold keeps are counted as new, those that only it drops as spared.
 
-    A pair may be spared because what it is near to goes; the recipe's own threshold is always among them.
+    A pair may be spared because the pair that it is near to is dropped. The recipe's own threshold is always among
+    them.
     """
     read = load(recipe)
     jaccards = [_number(text) for given in jaccard or () for text in given.split(",")] or USUAL
     inputs = work.inputs
-    with (
-        work.open_engine() as engine,
-        progress("rethreshold", 0) as listen,
-    ):
-        found = decide(read, inputs, jaccards, engine, listen, say)
+    with work.open_engine() as engine, progress("rethreshold", 0) as listen:
+        found = try_thresholds(read, inputs, jaccards, engine, listen, say)
     if as_json:
         data(found.to_dict())
         return
     for table in tables(found):
         show_table(table)
     if any(one.samples for one in found.found):
-        say("curate why PAIR tells of a pair, curate show SOURCE --pair PAIR has its texts")
+        say("curate why PAIR explains a pair, curate show SOURCE --pair PAIR shows its texts")
 
 
 def _number(text: str) -> float:

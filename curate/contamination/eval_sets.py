@@ -10,7 +10,7 @@ from curate.contamination.protected import ProtectedItem
 from curate.errors import SkipRow
 from curate.evalsets.base import Item, Options
 from curate.evaluation.items import EvalSetFolders, files_of, has_rows, media_bytes, media_finder, read_items
-from curate.hashing import Hashes, inputs
+from curate.hashing import Hashes, input_facts
 from curate.rawfiles.media_finder import MediaFinder
 from curate.schema import Message
 from curate.sources.base import MediaSource
@@ -32,7 +32,7 @@ class ProtectedEvalSet:
     def facts(self, hashes: Hashes) -> Any:
         """Its files with their hashes. Raises RawError, with a hint how to get them, where there are none."""
         files = files_of(evalsets.get(self.name), self.folder, self._splits())
-        return {"version": VERSION, "name": self.name, "inputs": inputs(self.folder, files, hashes)}
+        return {"version": VERSION, "name": self.name, "inputs": input_facts(self.folder, files, hashes)}
 
     def items(self) -> Iterator[ProtectedItem]:
         """Every item of every split, with those of its images that are there."""

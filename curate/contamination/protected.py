@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from curate.errors import ConfigError, RawError
-from curate.hashing import Hashes, inputs
+from curate.hashing import Hashes, input_facts
 from curate.rawfiles import rows
 from curate.sources.base import Row, RowFile
 
@@ -107,7 +107,7 @@ class TextFile:
         """The file with its hash. Raises ConfigError where it is missing."""
         if not self.path.is_file():
             raise ConfigError(str(self.path), "no such file", "a .txt, JSONL, CSV or Parquet file of texts")
-        return inputs(self.path.parent, [self.path], hashes)
+        return input_facts(self.path.parent, [self.path], hashes)
 
     def items(self) -> Iterator[ProtectedItem]:
         """One of each line or row that has text. Raises RawError for a row without a known column."""
@@ -155,7 +155,7 @@ class ImageFolder:
         """Every file with its hash. Raises ConfigError where the directory is missing."""
         if not self.path.is_dir():
             raise ConfigError(str(self.path), "no such directory", "a directory of images")
-        return [entry for file in self._files() for entry in inputs(self.path, [file], hashes)]
+        return [entry for file in self._files() for entry in input_facts(self.path, [file], hashes)]
 
     def items(self) -> Iterator[ProtectedItem]:
         """One of each file."""

@@ -17,10 +17,10 @@ Name = Literal["local", "ray"]
 def open_engine(
     name: Name, workspace: Path, workers: int | None = None, address: str | None = None
 ) -> AbstractContextManager[Engine]:
-    """The engine of that name for work in a workspace; `workers` is how many tasks are at work at once.
+    """Return the engine of that name for work in a workspace; `workers` is how many tasks run at once.
 
-    Without `workers` there is one for each CPU. Raises ConfigError for an address that the engine has no use for,
-    EngineError where it is not installed.
+    Without `workers` as many run as there are CPUs. Raises ConfigError for an address that the engine does not
+    use, EngineError where it is not installed.
     """
     if name == "local":
         if address is not None:
@@ -34,7 +34,7 @@ def open_engine(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """Whether an engine can be used here; `nodes` and `cpus` are null where nobody was asked."""
+    """Whether an engine can be used here; `nodes` and `cpus` are null where no cluster was named."""
 
     engine: Name
     usable: bool
@@ -45,7 +45,7 @@ class EngineFacts:
 
 
 def survey(address: str | None = None) -> list[EngineFacts]:
-    """All engines; the cluster at the address is asked for its size."""
+    """Return facts of all engines, with the size of the cluster at the address."""
     here = EngineFacts(
         engine="local", usable=True, version=None, nodes=1, cpus=cpus(), note="processes of this machine"
     )

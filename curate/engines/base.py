@@ -1,4 +1,4 @@
-"""What an engine promises, and how a task tells how far it is."""
+"""What an engine promises, and how a task reports its progress."""
 
 import os
 import threading
@@ -25,7 +25,7 @@ class Tick:
         return Tick(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     def beyond(self, other: "Tick") -> "Tick":
-        """What this has more than the other, nowhere less than 0."""
+        """Return what this has more than the other, nowhere less than 0."""
         return Tick(*(max(0, mine - its) for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
 
@@ -36,8 +36,8 @@ class Engine(Protocol):
     """Maps a module-level function over small picklable tasks; data moves through files.
 
     A function must give the same result, and leave the same files, when it is run again: also after a run that
-    was killed half way, or beside one that is about to be. A task's `__str__`, where its class has one, says in
-    messages what was being done.
+    was killed half way, or beside one that is about to be. A task's `__str__`, where its class has one, names the
+    work in messages.
     """
 
     workers: int
@@ -46,10 +46,10 @@ class Engine(Protocol):
     def map(
         self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None, *, threads: bool = False
     ) -> Iterator[R]:
-        """Results in the order of the tasks; the first failure propagates. `listen` hears every tick.
+        """Yield results in the order of the tasks; the first failure propagates. `listen` gets every tick.
 
         `threads` says that the function works outside the interpreter's lock nearly always: on this machine
-        threads will do, which neither start an interpreter nor load anything again.
+        threads are enough then, which neither start an interpreter nor load anything again.
         """
         ...
 
@@ -67,18 +67,18 @@ _here = _Here()
 
 
 def tick(rows: int = 0, skipped: int = 0, bytes: int = 0) -> None:  # noqa: A002 - the field's name
-    """Tell whoever listens to this thread that work was done."""
+    """Report work done to the listener of this thread, if there is one."""
     if _here.listener is not None:
         _here.listener(Tick(rows, skipped, bytes))
 
 
 def listen_here(listener: Listener | None) -> None:
-    """Make `listener` hear the ticks of this thread."""
+    """Make `listener` the listener of this thread."""
     _here.listener = listener
 
 
 def attempt(fn: Callable[[T], R], task: T) -> tuple[bool, Any]:
-    """(True, the result), or (False, the exception) with this process's traceback as a note."""
+    """Return (True, the result), or (False, the exception) with this process's traceback as a note."""
     try:
         return True, fn(task)
     except CurateError as error:
@@ -89,6 +89,6 @@ def attempt(fn: Callable[[T], R], task: T) -> tuple[bool, Any]:
 
 
 def doing(fn: Callable[[T], R], task: T) -> str:
-    """What a worker does, for messages."""
+    """Return what a worker does, for messages."""
     named = type(task).__str__ is not object.__str__  # a dataclass has only a repr, and that is long
     return str(task) if named else f"running {fn.__name__.strip('_')}"

@@ -1,4 +1,4 @@
-"""Local processes: in this one, or a crew of spawned workers."""
+"""Local work: in this process, in threads of it, or in spawned workers."""
 
 import functools
 import multiprocessing
@@ -32,15 +32,15 @@ class Local:
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
-        self._crew: _Crew | None = None
+        self._spawned: _Workers | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        if self._crew is not None:
-            self._crew.end(at_once=kind is not None)
-            self._crew = None
+        if self._spawned is not None:
+            self._spawned.end(at_once=kind is not None)
+            self._spawned = None
 
     def map(
         self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None, *, threads: bool = False
@@ -48,7 +48,7 @@ class Local:
         """Results in the order of the tasks; the first failure propagates."""
         if self.workers == 1 or len(tasks) == 1:
             return self._map_here(fn, tasks, listen)
-        return self._map_threads(fn, tasks, listen) if threads else self._map_crew(fn, tasks, listen)
+        return self._map_threads(fn, tasks, listen) if threads else self._map_spawned(fn, tasks, listen)
 
     def _map_here(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
         for task in tasks:
@@ -60,18 +60,18 @@ class Local:
             yield result
 
     def _map_threads(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
-        hear = _one_at_a_time(listen)
+        locked = _locked(listen)
         pool = ThreadPoolExecutor(self.workers)
         try:
-            yield from pool.map(functools.partial(_do_here, fn, hear), tasks)
+            yield from pool.map(functools.partial(_do_here, fn, locked), tasks)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _map_crew(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
-        if self._crew is None:
-            self._crew = _Crew(self.workers)
-        hear = _one_at_a_time(listen)
-        futures: list[Future[R]] = [self._crew.submit(fn, task, hear) for task in tasks]
+    def _map_spawned(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
+        if self._spawned is None:
+            self._spawned = _Workers(self.workers)
+        locked = _locked(listen)
+        futures: list[Future[R]] = [self._spawned.submit(fn, task, locked) for task in tasks]
         try:
             for future in futures:
                 yield future.result()
@@ -85,19 +85,20 @@ def _do_here(fn: Callable[[T], R], listen: Listener, task: T) -> R:
     return fn(task)
 
 
-def _one_at_a_time(listen: Listener | None) -> Listener:
+def _locked(listen: Listener | None) -> Listener:
+    """The listener, called by one thread at a time."""
     lock = threading.Lock()
 
-    def hear(tick: Tick) -> None:
+    def locked(tick: Tick) -> None:
         if listen is not None:
             with lock:
                 listen(tick)
 
-    return hear
+    return locked
 
 
-class _Crew:
-    """Workers, and as many threads of this process that hand them tasks and hear them."""
+class _Workers:
+    """Spawned workers, and as many threads of this process, which send them tasks and receive what comes back."""
 
     def __init__(self, workers: int) -> None:
         self._workers = [_Worker() for _ in range(workers)]
@@ -107,15 +108,15 @@ class _Crew:
         self._threads = ThreadPoolExecutor(workers)
         self._lost: EngineError | None = None
 
-    def submit(self, fn: Callable[[T], R], task: T, hear: Listener) -> Future[R]:
-        return self._threads.submit(self._do, fn, task, hear)
+    def submit(self, fn: Callable[[T], R], task: T, listen: Listener) -> Future[R]:
+        return self._threads.submit(self._do, fn, task, listen)
 
-    def _do(self, fn: Callable[[T], R], task: T, hear: Listener) -> R:
+    def _do(self, fn: Callable[[T], R], task: T, listen: Listener) -> R:
         worker = self._idle.get()
         try:
             if self._lost is not None:
                 raise self._lost
-            return worker.do(fn, task, hear)
+            return worker.do(fn, task, listen)
         except EngineError as error:
             self._lost = error
             raise
@@ -144,12 +145,12 @@ class _Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
 
-    def do(self, fn: Callable[[T], R], task: T, hear: Listener) -> R:
-        """The result. Raises what the function raises, EngineError where the process ends before."""
+    def do(self, fn: Callable[[T], R], task: T, listen: Listener) -> R:
+        """Return the result. Raises what the function raises, EngineError where the process ends before."""
         self._send((fn, task), doing(fn, task))
-        while isinstance(said := self._receive(doing(fn, task)), Tick):
-            hear(said)
-        well, value = said
+        while isinstance(message := self._receive(doing(fn, task)), Tick):
+            listen(message)
+        well, value = message
         if not well:
             raise value
         result: R = value
@@ -172,7 +173,7 @@ class _Worker:
         code = self._process.exitcode or 0
         again = "run the same command again: it continues"
         if code == -signal.SIGKILL:
-            found = f"was killed from outside while {what}, most often for want of memory"
+            found = f"was killed from outside while {what}, most often for lack of memory"
             return EngineError(
                 f"worker {self._process.pid}", found, "", f"{again}; --workers 1 needs least memory"
             )
@@ -197,7 +198,7 @@ def _work(pipe: "Connection[Any, Any]") -> None:
             return
         try:
             pipe.send(attempt(fn, task))
-        except Exception as error:  # noqa: BLE001 - a result that does not travel; the reason does
+        except Exception as error:  # noqa: BLE001 - a result that cannot be sent; the reason can
             pipe.send((False, error))
 
 

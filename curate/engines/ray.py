@@ -1,7 +1,7 @@
 """Ray: the same functions as tasks on the nodes of a cluster that share the workspace. The only import of Ray.
 
 Nothing but tasks and results travels through Ray. A task that was lost with its node or its worker is run again by
-Ray, elsewhere; that its files come out the same is the promise of every task (curate.engines.base).
+Ray, elsewhere; that its files come out the same is promised by every task (curate.engines.base).
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from curate.errors import EngineError
 
 RETRIES = 3
 os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's default is for ever; read when it is loaded
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ask nothing, report nothing
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # send no statistics
 
 import ray  # noqa: E402
 import ray._private.worker  # noqa: E402
@@ -77,7 +77,7 @@ class Ray:
         self._address = address
         self._mark = workspace / "cache" / f".ray-{uuid.uuid4().hex}.tmp"  # swept away after a kill
         self._run: _Run | None = None
-        self._board: Any = None
+        self._progress: Any = None
 
     def __enter__(self) -> Self:
         connect(self._address, self._limit)
@@ -101,10 +101,10 @@ class Ray:
         threads: bool = False,  # noqa: ARG002 - a task of Ray's is a process in any case
     ) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates, one of a node's own at once."""
-        if listen is not None and self._board is None and tasks:
-            self._board = _start_board()
+        if listen is not None and self._progress is None and tasks:
+            self._progress = _start_progress()
         place = _Place(str(Path.cwd()), str(self._mark), curate.__version__)
-        run = self._run = _Run(fn, tasks, place, listen, self._board)
+        run = self._run = _Run(fn, tasks, place, listen, self._progress)
         try:
             for number in range(len(tasks)):
                 while number not in run.done:
@@ -122,45 +122,45 @@ class _Run:
     """One map: the tasks that Ray has now by the objects that they will give, and what came of others."""
 
     def __init__(
-        self, fn: Callable[..., Any], tasks: Sequence[Any], place: _Place, listen: Listener | None, board: Any
+        self, fn: Callable[..., Any], tasks: Sequence[Any], place: _Place, listen: Listener | None, progress: Any
     ) -> None:
         self.done: dict[int, _Outcome] = {}
-        self._fn, self._tasks, self._place, self._listen, self._board = fn, tasks, place, listen, board
+        self._fn, self._tasks, self._place, self._listen, self._progress = fn, tasks, place, listen, progress
         self._next = 0
         self._running: dict[Any, int] = {}
-        self._heard: dict[str, Tick] = {}
+        self._reported_so_far: dict[str, Tick] = {}
         self._work = ray.remote(_work).options(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")
 
     def submit(self, limit: int) -> None:
         """Hand Ray the next tasks, so that it has this many."""
         while self._next < len(self._tasks) and len(self._running) < limit:
-            ref = self._work.remote(self._fn, self._tasks[self._next], self._place, self._board)
+            ref = self._work.remote(self._fn, self._tasks[self._next], self._place, self._progress)
             self._running[ref] = self._next
             self._next += 1
 
     def wait(self) -> None:
-        """Wait until some task is done, or a moment. Raises EngineError where a node cannot work for us."""
+        """Wait until a task is done, EVERY seconds at most. Raises EngineError where a node cannot work for us."""
         ready, _ = ray.wait(list(self._running), timeout=EVERY)
         for ref in ready:
             number = self._running.pop(ref)
             outcome = self.done[number] = _outcome(ref, doing(self._fn, self._tasks[number]))
-            self._hear(ref.task_id().hex(), outcome.ticks)
+            self._report(ref.task_id().hex(), outcome.ticks)
             if isinstance(outcome.value, _NotHereError):
                 raise outcome.value
-        if not ready and self._board is not None:
-            for task, ticks in _read(self._board).items():
-                self._hear(task, ticks)
+        if not ready and self._progress is not None:
+            for task, ticks in _read(self._progress).items():
+                self._report(task, ticks)
 
-    def _hear(self, task: str, ticks: Tick) -> None:
-        """Pass on what is new in all the ticks of a task so far: fewer, once it has begun again elsewhere."""
-        heard = self._heard.get(task, Tick())
-        new = ticks.beyond(heard)
+    def _report(self, task: str, ticks: Tick) -> None:
+        """Pass on what is new in the ticks of a task so far, which are fewer once it has begun again elsewhere."""
+        before = self._reported_so_far.get(task, Tick())
+        new = ticks.beyond(before)
         if self._listen is not None and new != Tick():
-            self._heard[task] = heard + new
+            self._reported_so_far[task] = before + new
             self._listen(new)
 
     def cancel(self) -> None:
-        """End what is still at work: the workspace is about to be let go."""
+        """Cancel running tasks: the workspace is about to be released."""
         for ref in self._running:
             ray.cancel(ref, force=True)
         if self._running:
@@ -175,41 +175,41 @@ def _outcome(ref: Any, what: str) -> _Outcome:
         return outcome
     except ray.exceptions.OutOfMemoryError as error:
         node = re.search(r"IP: ([^,)]+)", str(error))
-        found = f"was killed for want of memory again and again, at last while {what}"
+        found = f"was killed for lack of memory again and again, at last while {what}"
         hint = f"fewer --workers leave more memory to each; {AGAIN}"
         where = f"a Ray worker on {node[1]}" if node else "a Ray worker"
         return _Outcome(False, EngineError(where, found, "", hint), Tick())
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
-        found = f"was lost {1 + RETRIES} times while {what}, most often for want of memory or with its node"
+        found = f"was lost {1 + RETRIES} times while {what}, most often for lack of memory or with its node"
         return _Outcome(False, EngineError("a Ray worker", found, "", f"{AGAIN}; try fewer --workers"), Tick())
     except ray.exceptions.RayError as error:
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         hint = "every node needs this version of curate and of Python"
-        return _Outcome(False, _NotHereError("a Ray worker", f"cannot begin: {said[-1]}", "", hint), Tick())
+        return _Outcome(False, _NotHereError("a Ray worker", f"cannot begin: {lines[-1]}", "", hint), Tick())
 
 
 # ------------------------------------------------------------------------------------------------ on the nodes
 
 
-def _work(fn: Callable[[T], R], task: T, place: _Place, board: Any) -> _Outcome:
+def _work(fn: Callable[[T], R], task: T, place: _Place, progress: Any) -> _Outcome:
     """Carry out one task; runs on a node."""
     try:
         _settle(place)
     except EngineError as error:
         return _Outcome(False, error, Tick())
-    teller = _Teller(board)
-    listen_here(teller.hear)
+    reporter = _Reporter(progress)
+    listen_here(reporter.add)
     try:
         well, value = attempt(fn, task)
     finally:
         listen_here(None)
-    return _Outcome(well, value, teller.ticks)
+    return _Outcome(well, value, reporter.ticks)
 
 
 @functools.cache
 def _settle(place: _Place) -> None:
-    """Stand where the command stands: its paths may be relative. Raises EngineError where that is elsewhere."""
-    with contextlib.suppress(OSError):  # absolute paths may lie on a file system that this directory does not
+    """Change to the directory of the command: paths may be relative. Raises EngineError where it is missing."""
+    with contextlib.suppress(OSError):  # absolute paths may be on another file system than this directory
         os.chdir(place.folder)
     node = socket.gethostname()
     if curate.__version__ != place.version:
@@ -225,27 +225,27 @@ def _settle(place: _Place) -> None:
         )
 
 
-class _Teller:
-    """Sums the ticks of a task, and tells the board how far it is."""
+class _Reporter:
+    """Sums the ticks of a task, and reports the sum to the progress actor every so often."""
 
-    def __init__(self, board: Any) -> None:
+    def __init__(self, progress: Any) -> None:
         self.ticks = Tick()
-        self._board, self._told = board, time.monotonic()
+        self._progress, self._reported = progress, time.monotonic()
 
-    def hear(self, tick: Tick) -> None:
+    def add(self, tick: Tick) -> None:
         self.ticks += tick
-        if self._board is not None and time.monotonic() - self._told >= EVERY:
-            self._told = time.monotonic()
-            self._board.tell.remote(ray.get_runtime_context().get_task_id(), self.ticks)
+        if self._progress is not None and time.monotonic() - self._reported >= EVERY:
+            self._reported = time.monotonic()
+            self._progress.add.remote(ray.get_runtime_context().get_task_id(), self.ticks)
 
 
-class _Board:
-    """An actor beside the command: how far every task is that has told since the last look."""
+class _Progress:
+    """An actor beside the command: the ticks of every task that has reported since the last read."""
 
     def __init__(self) -> None:
         self._ticks: dict[str, Tick] = {}
 
-    def tell(self, task: str, ticks: Tick) -> None:
+    def add(self, task: str, ticks: Tick) -> None:
         self._ticks[task] = ticks
 
     def read(self) -> dict[str, Tick]:
@@ -253,15 +253,15 @@ class _Board:
         return ticks
 
 
-def _start_board() -> Any:
+def _start_progress() -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(_Progress).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
-def _read(board: Any) -> dict[str, Tick]:
-    """What the board says; nothing where it was killed: a result brings all ticks of its task."""
+def _read(progress: Any) -> dict[str, Tick]:
+    """What the actor has; nothing where it was killed: a result brings all ticks of its task."""
     try:
-        ticks: dict[str, Tick] = ray.get(board.read.remote())
+        ticks: dict[str, Tick] = ray.get(progress.read.remote())
     except ray.exceptions.RayError:
         return {}
     return ticks
@@ -298,15 +298,15 @@ def connect(address: str | None, workers: int | None = None) -> None:
     address = address or os.environ.get("RAY_ADDRESS") or None
     own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    # what Ray says of lost workers would go to stdout, which is data
+    # Ray prints lines about lost workers to stdout, which is for data
     ray._private.worker._worker_logs_enabled = False
     if address is not None and address != "auto":
         _probe(address)
     try:
         ray.init(address or "local", log_to_driver=False, configure_logging=False, **({} if address else own))
     except (OSError, RuntimeError, ValueError, AssertionError, ray.exceptions.RayError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise EngineError(_where(address), said, "a running cluster of this node", START) from None
+        reason = str(error).strip().splitlines()[0]
+        raise EngineError(_where(address), reason, "a running cluster of this node", START) from None
 
 
 START = "start Ray on every node, this one too: ray start --head, then ray start --address HOST:6379"

@@ -16,7 +16,7 @@ from curate.evalsets import itemfile
 from curate.evalsets.base import Item
 from curate.evalsets.itemfile import Question
 from curate.evaluation.items import LoadedEvalSet, files_of, media_bytes, media_finder, read_items
-from curate.hashing import Hashes, fingerprint, inputs
+from curate.hashing import Hashes, fingerprint, input_facts
 from curate.rawfiles.media_finder import MediaFinder
 from curate.workspace import Workspace, atomic
 
@@ -30,7 +30,7 @@ def model_id(model: Path, hashes: Hashes) -> str:
         hint = f"did you mean {' or '.join(map(str, near))}?" if near else "curate train writes one"
         raise ConfigError(str(model), f"no {MODEL_FILE}", "the directory of a reward model", hint)
     files = [path for path in model.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    found = fingerprint([*((entry["path"], entry["xxh3"]) for entry in inputs(model, files, hashes))])
+    found = fingerprint([*((entry["path"], entry["xxh3"]) for entry in input_facts(model, files, hashes))])
     hashes.save()
     return found
 
@@ -40,7 +40,7 @@ def items_file(loaded: LoadedEvalSet, workspace: Workspace, hashes: Hashes) -> P
     facts = {
         "items": itemfile.VERSION,
         "keys": list(loaded.items.keys),
-        "inputs": inputs(loaded.folder, files_of(loaded.evalset, loaded.folder, [loaded.options]), hashes),
+        "inputs": input_facts(loaded.folder, files_of(loaded.evalset, loaded.folder, [loaded.options]), hashes),
     }
     hashes.save()
     path = workspace.cache / "items" / f"{loaded.evalset.name}-{fingerprint(facts)}.parquet"

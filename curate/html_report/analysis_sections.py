@@ -54,7 +54,7 @@ def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None =
     against = _evalsets((listed.get("decontaminate") or {}).get("against", ()))
     return Examined(
         found=examine(targets, Settings(), engine, listen),
-        overlap=overlap.overlap(whole, against, near, inputs, engine, listen),
+        overlap=overlap.compare_targets(whole, against, near, inputs, engine, listen),
         agreement=agreement({x.label: keys.load_keys(x.pool.directory, x.pool.parts) for x in targets}),
     )
 

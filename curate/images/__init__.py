@@ -1,1 +1,1 @@
-"""Images: judged, kept by content, packed, compared. The only package that imports PIL."""
+"""Images: checked, stored by content, packed, compared. The only package that imports PIL."""

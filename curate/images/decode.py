@@ -42,7 +42,7 @@ class ImageFacts:
 
     key           32 hex digits, xxh3-128 of the bytes as received; `bytes` is their number
     width, height pixels as stored: an EXIF rotation is not applied
-    format, mode  PIL's words: JPEG, PNG, ...; RGB, L, CMYK, P, ...
+    format, mode  PIL's names: JPEG, PNG, ...; RGB, L, CMYK, P, ...
     """
 
     key: str
@@ -54,7 +54,7 @@ class ImageFacts:
 
 
 def check(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
-    """Decode the whole image, at reduced scale where the format allows, and say what it is.
+    """Decode the whole image, at reduced scale where the format allows, and return its facts.
 
     The size is judged from the header before anything is decoded. Raises BadImage.
     """
@@ -156,7 +156,7 @@ def _check_png_chunks(data: bytes) -> None:
 
 
 def _unidentified(data: bytes) -> BadImage:
-    """The verdict on bytes that PIL knows nothing about: the start of a known format, or no image at all."""
+    """What is wrong with bytes that PIL does not recognise: they begin as a known format, or are no image."""
     begins = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
     if not data.startswith(begins) and data[8:12] not in (b"WEBP", b"avif"):
         return BadImage("not_an_image", f"{len(data)} bytes that begin with {data[:8].hex(' ') or 'nothing'}")

@@ -3,7 +3,7 @@
 A *grid* is an image as n x n mean grey values, whatever its shape. Copies, encoded or scaled anew, differ a little
 in all places; look-alikes (a chart with another value, a page with another word) agree in nearly all places and
 differ much in one. So grids are compared block by block, and the worst block decides. All arithmetic before the
-final quotients is in integers: the verdict is the same on every machine.
+final quotients is in integers: the outcome is the same on every machine.
 """
 
 from typing import Any
@@ -118,7 +118,7 @@ def unlike(left: Any, right: Any, most: float, shift: float) -> float:
 def features(grids: Any) -> tuple[Any, Any]:
     """(means, cells): of each 32 x 32 grid 8 x 8 means, and three numbers that copies nearly share, in cells.
 
-    The numbers are mean brightness, left against right and top against bottom. Copies stand in the same cell of
+    The numbers are mean brightness, left against right and top against bottom. Copies are in the same cell of
     the three, or in a neighbour of it.
     """
     means, cells = np.empty((len(grids), 8, 8), np.int32), np.empty((len(grids), 3), np.int64)

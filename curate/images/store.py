@@ -105,7 +105,7 @@ class PackWriter:
     def put(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts | KnownImage:
         """Keep the image. One that the store or this writer has already is not decoded again. Raises BadImage.
 
-        The verdict does not depend on what is in the store: a known image must be within `max_pixels` too.
+        The outcome does not depend on what is in the store: a known image must be within `max_pixels` too.
         """
         key = xxhash.xxh3_128_hexdigest(data)
         pixels = self._pixels.get(key) or self._store.pixels(key)

@@ -1,6 +1,6 @@
 """Quotas -> selected pairs -> global order: pure functions over key columns.
 
-There is no random state anywhere. Whether and where a pair stands in a mix follows from its id, the seed and the
+There is no random state anywhere. Whether a pair is in a mix, and where, follows from its id, the seed and the
 number of its repeat, so a larger quota contains the smaller one and a removed source moves nobody else.
 """
 
@@ -30,8 +30,8 @@ SELECTION = {
 }
 """The columns of a selection, in global order.
 
-`pool` and `entry` are positions in `recipe.pools` and `recipe.entries`; `part` and `position` say where the pair
-stands in the pool's files; `repeat` counts the earlier times that this pair was taken.
+`pool` and `entry` are positions in `recipe.pools` and `recipe.entries`; `part` and `position` are the pair's
+place in the pool's files; `repeat` counts the earlier times that this pair was taken.
 """
 
 COPY = np.uint64(1 << 32)

@@ -240,14 +240,14 @@ def cut(costs: npt.NDArray[Any], most: int, rows: int = 1 << 62) -> list[int]:
 
 
 def _remove_others(directory: Path, name: str, known: set[str]) -> None:
-    """Shards of an earlier, other selection must not stand beside those of this one."""
+    """Remove shards of an earlier, other selection."""
     for path in directory.glob(f"{name}-*.parquet"):
         if path.name not in known:
             path.unlink()
 
 
 def _receipt(path: Path, digest: str, finished: Path) -> dict[str, Any] | None:
-    """What is said of a finished file, if it is there as it was and belongs to this selection."""
+    """The facts of a finished file, if it has its size and belongs to this selection."""
     if not path.exists() or not finished.exists():
         return None
     facts: dict[str, Any] = read_json(path)

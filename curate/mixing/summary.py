@@ -1,7 +1,7 @@
-"""What a mix is like, in numbers for its lock: licences, lengths, margins, modalities, and where sources are from.
+"""Figures of a mix for its lock: licences, lengths, margins, modalities, and the origin of its sources.
 
-Read are a few scalar columns of the selected parts, never text. Rows of the mix count as often as they stand
-in it.
+Read are a few scalar columns of the selected parts, never text. A row that is in the mix twice counts
+twice.
 """
 
 from collections import Counter

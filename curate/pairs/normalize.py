@@ -13,7 +13,7 @@ from typing import Any
 
 from curate import schema
 from curate.engines.base import Engine, Listener
-from curate.hashing import Hashes, fingerprint, inputs
+from curate.hashing import Hashes, fingerprint, input_facts
 from curate.images.decode import MAX_PIXELS
 from curate.licenses import with_condition
 from curate.pairs.column_account import account, check_finished
@@ -80,7 +80,7 @@ def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
         "annotator": job.source.annotator,
         "revision": job.revision,
         "max_pixels": job.max_pixels,
-        "inputs": inputs(job.raw, [*(file.path for file in files), *media, *index], hashes),
+        "inputs": input_facts(job.raw, [*(file.path for file in files), *media, *index], hashes),
     }
     hashes.save()
     directory = workspace.pairs(job.name, fingerprint(facts))

@@ -1,4 +1,4 @@
-"""The steps a recipe may name: one file per step."""
+"""The steps that a recipe may name: one file per step."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -97,9 +97,9 @@ def is_corpus_step(step: Step) -> TypeGuard[CorpusStep]:
 
 
 def identity(part: Any) -> dict[str, Any]:
-    """All that a step's verdicts or a scorer's scores depend on, as JSON values: version, fields, scorer.
+    """Return all that a step's decisions or a scorer's scores depend on, as JSON values: version, fields, scorer.
 
-    Fields that say where something lies are left out; the scorer identifies it by content.
+    Fields that hold a place are left out; the scorer identifies what is there by content.
     """
     kept = [field.name for field in dataclasses.fields(part) if "place" not in field.metadata]
     values = {"version": part.version, **{name: getattr(part, name) for name in kept}}

@@ -1,4 +1,4 @@
-"""What a step sees and says.
+"""What a step reads and returns.
 
 A *row step* looks at one pair at a time and returns an expression over the VIEW columns: null keeps the pair,
 a text is the reason. A *corpus step* looks at key columns of all kept pairs at once and returns decisions; where
@@ -7,7 +7,7 @@ those and the pairs files. Neither filters, counts or writes; `curate.screening.
 them.
 
 Steps are frozen dataclasses: their fields are what a recipe may set, their class name in snake_case is the name
-they have in a recipe, and `version` goes up when a verdict changes. Where a verdict rests on something expensive
+they have in a recipe, and `version` goes up when a decision changes. Where it rests on something expensive
 (a language, token counts), the step names a *scorer*; its columns are computed once per pairs file and cached, so
 that changing a threshold costs nothing.
 
@@ -47,8 +47,8 @@ DECISION = {
 }
 """Columns of a corpus step's answer; winner is an `index`, null where there is none. The last four may be absent.
 
-`evidence` is a short text for people: what was found where. A pair with a `flag` is not lost: it stays, and what
-was found is listed for people to look at.
+`evidence` is a short text for people: what was found where. A pair with a `flag` is kept, and what was found
+is listed for review.
 """
 
 
@@ -64,30 +64,30 @@ class Scorer(Protocol):
 
 
 class RowStep(Protocol):
-    """Judges one pair at a time."""
+    """A step that judges one pair at a time."""
 
     version: ClassVar[int]
 
     def scorer(self) -> Scorer | None:
-        """What must be computed before `reason` can be asked, if anything."""
+        """Return what computes the columns that `reason` needs beyond the VIEW, if any."""
         ...
 
     def reason(self) -> pl.Expr:
-        """Null keeps; a text is the reason. Over VIEW columns and the scorer's."""
+        """Return an expression over the columns of VIEW and scorer: null keeps, a text is the reason."""
         ...
 
 
 class CorpusStep(Protocol):
-    """Judges pairs against each other."""
+    """A step that judges pairs against each other."""
 
     version: ClassVar[int]
 
     def sketches(self) -> tuple[Sketch, ...]:
-        """What must be computed of every pairs file before `decide` can be asked."""
+        """Return what must be computed of every pairs file before `decide` is called."""
         ...
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
-        """Decisions (columns DECISION) about the losers, in any order."""
+        """Return decisions (columns DECISION), in any order."""
         ...
 
 
@@ -95,5 +95,5 @@ Step = RowStep | CorpusStep
 
 
 def drop_if(condition: pl.Expr, reason: str) -> pl.Expr:
-    """The reason where the condition holds, null elsewhere (also where the condition is null)."""
+    """Return the reason where the condition holds, null elsewhere (also where the condition is null)."""
     return pl.when(condition).then(pl.lit(reason))

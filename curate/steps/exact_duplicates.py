@@ -21,9 +21,9 @@ class ExactDuplicates:
 
     on: pair           same prompt and media, chosen and rejected: `duplicate_pair`
     on: unordered      also with the replies swapped; a pair that prefers the reply which the winner rejects is a
-                       `label_conflict`, its other losers are `duplicate_pair`
-    on: prompt_chosen  same prompt and media and chosen, whatever was rejected: `duplicate_prompt_chosen`; judged
-                       among those that the other two leave, so its loser may be the winner of an earlier loser
+                       `label_conflict`, its other repeats are `duplicate_pair`
+    on: prompt_chosen  same prompt and media and chosen, whatever was rejected: `duplicate_prompt_chosen`; decided
+                       among those that the other two leave, so a pair dropped here may have won before
     """
 
     version: ClassVar[int] = 2
@@ -34,34 +34,34 @@ class ExactDuplicates:
             raise ValueError("on is empty; name pair, unordered or prompt_chosen")
 
     def sketches(self) -> tuple[Sketch, ...]:
-        """None: keys say it all."""
+        """None: key columns are enough."""
         return ()
 
-    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:  # noqa: ARG002 - keys say it all
-        """Decisions about the losers."""
+    def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:  # noqa: ARG002 - key columns are enough
+        """Return decisions about the pairs that repeat another."""
         decided = [pl.DataFrame(schema=LOST)]
         if "unordered" in self.on or "pair" in self.on:
             decided.append(_by_pair(keys, swapped="unordered" in self.on))
         if "prompt_chosen" in self.on:
             left = keys.join(decided[-1], on="index", how="anti")
-            decided.append(losers(left, [pl.col("chosen_key")], pl.lit("duplicate_prompt_chosen")))
+            decided.append(repeats(left, [pl.col("chosen_key")], pl.lit("duplicate_prompt_chosen")))
         return pl.concat(decided)
 
 
 def _by_pair(keys: pl.DataFrame, *, swapped: bool) -> pl.DataFrame:
     chosen, rejected = pl.col("chosen_key"), pl.col("rejected_key")
     if not swapped:
-        return losers(keys, [chosen, rejected], pl.lit("duplicate_pair"))
+        return repeats(keys, [chosen, rejected], pl.lit("duplicate_pair"))
     replies = [pl.min_horizontal(chosen, rejected).alias("low"), pl.max_horizontal(chosen, rejected).alias("high")]
     opposed = pl.when(chosen != pl.col("winner_chosen")).then(pl.lit("label_conflict"))
-    return losers(keys, replies, opposed.otherwise(pl.lit("duplicate_pair")))
+    return repeats(keys, replies, opposed.otherwise(pl.lit("duplicate_pair")))
 
 
-def losers(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.DataFrame:
-    """All but the winner of every set of pairs that agree on prompt and `same`.
+def repeats(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.DataFrame:
+    """Return all but the winner of every set of pairs that agree on prompt and `same`.
 
-    One sort, in which a set is a run and its winner stands first: nothing is compared pair by pair, however
-    large a set is.
+    One sort makes each set a run whose first is its winner: nothing is compared pair by pair, however large the
+    set.
     """
     names = ["prompt_key", *(expr.meta.output_name() for expr in same)]
     repeated = keys.filter(pl.col("prompt_key").is_duplicated()).with_columns(same)
@@ -78,5 +78,5 @@ def losers(keys: pl.DataFrame, same: list[pl.Expr], reason: pl.Expr) -> pl.DataF
         winner=pl.when(first).then("index").forward_fill(),
         winner_chosen=pl.when(first).then("chosen_key").forward_fill(),
     )
-    losers = marked.filter(pl.col("winner") != pl.col("index"))
-    return losers.select("index", reason.alias("reason"), "winner")
+    repeated = marked.filter(pl.col("winner") != pl.col("index"))
+    return repeated.select("index", reason.alias("reason"), "winner")

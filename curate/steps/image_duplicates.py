@@ -11,7 +11,7 @@ from curate.images.packs import Packs
 from curate.pairs.media_refs import image_refs, media_keys
 from curate.steps.base import DECISION
 from curate.steps.corpus import Corpus, Sketch
-from curate.steps.exact_duplicates import losers
+from curate.steps.exact_duplicates import repeats
 
 DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "score", "evidence")}
 
@@ -33,14 +33,14 @@ class ImageDuplicates:
         return ()
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
-        """Decisions about the losers."""
+        """Return decisions about the pairs that repeat another."""
         images = image_refs(keys, corpus.files()).filter(~pl.col("reply"))
         found = find_copies(images["key"].unique(), Packs(corpus.images), corpus.engine)
         affected = pl.concat([found["key"], found["of"]]).unique()
         images = images.join(images.filter(pl.col("key").is_in(affected.implode())), on="index", how="semi")
         pairs = _with_canonical_media(keys, images, found)
         before = pairs.select("index", "media_key")
-        lost = losers(pairs, [pl.col("chosen_key"), pl.col("rejected_key")], pl.lit("near_image"))
+        lost = repeats(pairs, [pl.col("chosen_key"), pl.col("rejected_key")], pl.lit("near_image"))
         lost = lost.join(before, on="index").join(before, left_on="winner", right_on="index", suffix="_winner")
         lost = lost.filter(pl.col("media_key") != pl.col("media_key_winner")).select("index", "reason", "winner")
         return pl.DataFrame(_explained(lost, images, found), schema=DECIDED, orient="row")

@@ -47,8 +47,8 @@ def ways_back(better: Any, worse: Any, ranks: Any, replies: int, whole: bool) ->
     Else a search visits each edge once at most, so there may be n * n visits where cycles are long: about ten
     seconds for 50,000 pairs of one prompt that are a chain and its shortcuts back, less for other shapes tried.
 
-    Lengths [n] are 0 where there is no way, NAMED + 1 where the search ended before; best [n] is the edge of the way
-    with the smallest of `ranks` [n], else -1; named [n, NAMED] has its first edges, then -1.
+    Lengths [n] are 0 where there is no way, NAMED + 1 where the search ended before; best [n] is the edge of the
+    way with the smallest of `ranks` [n], else -1; named [n, NAMED] has its first edges, then -1.
     """
     n = len(better)
     lengths, best, named = np.zeros(n, np.int64), np.full(n, -1), np.full((n, NAMED), -1)

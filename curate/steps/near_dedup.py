@@ -24,8 +24,8 @@ class NearDedup:
     """Of pairs whose texts are nearly the same, one stays: reason `near_duplicate`.
 
     In the order of priority (the pool's priority, then the larger order), a pair is dropped if it is a
-    near-duplicate of a pair that is kept; the best of these is the winner. Every verdict is verified on the texts.
-    The score is the similarity, the evidence says it for each side.
+    near-duplicate of a pair that is kept; the best of these is the winner. Texts verify every decision.
+    The score is the similarity, the evidence has it for each side.
 
     jaccard   near means at least this Jaccard similarity of the sets of word n-grams, in *each* of the sides `on`:
               two pairs with one long prompt are no near-duplicates if their replies differ
@@ -59,7 +59,7 @@ class NearDedup:
 
     @property
     def banding(self) -> Banding:
-        """How near-duplicates are looked for. Raises ValueError where the recall cannot be reached."""
+        """How near-duplicates are found. Raises ValueError where the recall cannot be reached."""
         return choose(self.jaccard, self.recall)
 
     def sketches(self) -> tuple[Sketch, ...]:
@@ -112,8 +112,8 @@ class NearDedup:
 
 
 def _evidence(on: tuple[Side, ...], shares: list[float]) -> str:
-    said = ", ".join(f"{side} {share:.3f}" for side, share in zip(on, shares, strict=True))
-    return f"jaccard {said}"
+    shares_text = ", ".join(f"{side} {share:.3f}" for side, share in zip(on, shares, strict=True))
+    return f"jaccard {shares_text}"
 
 
 def _numbers(labels: tuple[str, ...], corpus: Corpus) -> list[int]:

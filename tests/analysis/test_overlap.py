@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from curate.analysis.overlap import KINDS, Overlap, heat_map, overlap, overlap_table
+from curate.analysis.overlap import KINDS, Overlap, compare_targets, heat_map, overlap_table
 from curate.engines.local import Local
 from curate.images.store import ImageStore
 from curate.inputs import Inputs
@@ -50,7 +50,7 @@ def artefact(home: Path, label: str, rows: Rows, part_rows: int = 1000) -> Path:
 def compared(home: Path, labels: Sequence[str], *against: str, **near: Any) -> Overlap:
     inputs = Inputs(workspace=Workspace(home / "data"), raw=home / "raw")
     with Local() as engine:
-        return overlap(find(labels, inputs), against, NearDedup(**near), inputs, engine)
+        return compare_targets(find(labels, inputs), against, NearDedup(**near), inputs, engine)
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_only_the_selected_pairs_of_a_mix_count(three: Path):
     a, b = find(["a", "b"], inputs)
     with Local() as engine:
         some = Target(pool=a.pool, rows=pl.Series([1, 1, 3]))
-        found = overlap([some, b], (), NearDedup(), inputs, engine)
+        found = compare_targets([some, b], (), NearDedup(), inputs, engine)
     assert found.pairs == {"a": 2, "b": 5}
     assert found.counts["exact"] == [[0, 0], [0, 0]]
     assert found.counts["near"] == [[0, 1], [2, 0]]
@@ -179,7 +179,7 @@ def test_a_copy_of_an_image_is_the_same_where_asked_for(tmp_path: Path):
     inputs = Inputs(workspace=Workspace(tmp_path / "data"))
     with Local() as engine:
         for copies, count in ((False, 0), (True, 1)):
-            found = overlap(find(["a", "b"], inputs), (), NearDedup(), inputs, engine, copies=copies)
+            found = compare_targets(find(["a", "b"], inputs), (), NearDedup(), inputs, engine, copies=copies)
             assert found.counts["image"] == [[0, count], [count, 0]]
 
 

@@ -157,7 +157,7 @@ def test_a_lower_threshold_may_drop_less():
         "near_dedup at 0.85: among 7 pairs",
         "near_dedup at 0.8: among 7 pairs",
         "near_dedup at 0.75: among 7 pairs",
-        "curate why PAIR tells of a pair, curate show SOURCE --pair PAIR has its texts",
+        "curate why PAIR explains a pair, curate show SOURCE --pair PAIR shows its texts",
     ]
 
 

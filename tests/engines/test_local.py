@@ -78,7 +78,7 @@ def test_the_first_failure_propagates_with_its_parts(workers):
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        (signal.SIGKILL, "was killed from outside while ending by 9, most often for want of memory"),
+        (signal.SIGKILL, "was killed from outside while ending by 9, most often for lack of memory"),
         (signal.SIGBUS, "died of SIGBUS while ending by 7"),
         (0, "ended with exit code 3 while ending by 0"),
     ],
@@ -124,7 +124,7 @@ def test_a_worker_killed_in_the_middle_of_a_part(tmp_path):
     error, hint = talk.splitlines()[-2:]
     assert re.fullmatch(
         f"error: worker {worker}: was killed from outside while normalizing (alpha|beta), [01].jsonl from row 1, "
-        "most often for want of memory",
+        "most often for lack of memory",
         error,
     )
     assert hint == "hint: run the same command again: it continues; --workers 1 needs least memory"

@@ -71,7 +71,7 @@ def test_a_task_that_is_lost_again_and_again(engine, capfd):
     with pytest.raises(EngineError) as caught:
         list(engine.map(die, [Named(1)]))
     assert str(caught.value) == (
-        "a Ray worker: was lost 4 times while doing number 1, most often for want of memory or with its node"
+        "a Ray worker: was lost 4 times while doing number 1, most often for lack of memory or with its node"
     )
     assert "it continues" in caught.value.hint
     assert capfd.readouterr() == ("", "")
@@ -259,5 +259,5 @@ def test_a_task_that_is_killed_for_memory_is_one_line(tmp_path):
     assert done.stderr == ""
     error, _, rest = done.stdout.partition("\n")
     assert error.startswith("a Ray worker on ")
-    assert error.endswith(": was killed for want of memory again and again, at last while running hog")
+    assert error.endswith(": was killed for lack of memory again and again, at last while running hog")
     assert rest == ""
