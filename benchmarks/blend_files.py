@@ -35,7 +35,8 @@ SUBSETS = {
     "chartqa_extracted_pairs_vqa_correctness_rules": 0.14, "M3CoT_extracted_pairs_vqa_correctness_rules": 0.12,
     "docvqa_extracted_pairs_vqa_correctness_rules": 0.12, "geo170k_extracted_pairs_vqa_format_rules": 0.1,
     "ai2d_extracted_pairs_vqa_correctness_rules": 0.1, "dvqa_direct_rules": 0.1, "gqa_direct_rules": 0.08,
-    "sharegpt4v_prefix_pair_sr0.5_wo_image": 0.14, "coco_prefix_pair_sr0.5_with_image": 0.1,
+    "sharegpt4v_extracted_prefix_pair_sr0.5_wo_image": 0.14, "coco_extracted_prefix_pair_sr0.5_with_image": 0.05,
+    "vqav2_extracted_prefix_pair_sr0.0_with_image": 0.05,
 }  # fmt: skip
 """Of MMPR; the rest of its rows is in one more."""
 

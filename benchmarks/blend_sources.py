@@ -170,16 +170,26 @@ def wildvision_battle(pair: Pair, voice: Voice, read: Read) -> dict[str, Any]:
 
 
 def swe_arena(pair: Pair, voice: Voice, _: Read) -> dict[str, Any]:
-    """States of two models, and a vote."""
+    """Feedback on a battle, the two models and their states."""
     left = voice.draw() % 2 == 0
-    said = {"A": pair.chosen if left else pair.rejected, "B": pair.rejected if left else pair.chosen}
-    states = {
-        f"model_{side}": {"messages": [[turn["role"], turn["content"]] for turn in _dialogue(pair, reply)]}
-        for side, reply in said.items()
-    }
+    vote = f"vote_model_{'A' if left else 'B'}"
+    replies = {"A": pair.chosen if left else pair.rejected, "B": pair.rejected if left else pair.chosen}
+    names = {"A": MODELS[2], "B": MODELS[3]}
+    session = f"{voice.draw():x}"
     return {
-        "chat_session_id": f"{voice.draw():x}", "human_vote": f"vote_model_{'A' if left else 'B'}",
-        "model_A": MODELS[2], "model_B": MODELS[3], "category_name": "web", "states": states,
+        "type": "vote", "feedback": {"correctness": vote, "efficiency": None, "vote_type": vote},
+        "models": {f"model_{side}": name for side, name in names.items()}, "chat_session_id": session,
+        "instruction": pair.question,
+        "states": {f"model_{side}": _state(pair, names[side], reply, session) for side, reply in replies.items()},
+    }  # fmt: skip
+
+
+def _state(pair: Pair, model: str, reply: str, session: str) -> dict[str, Any]:
+    roles = {"user": "Human", "assistant": "Assistant"}
+    return {
+        "chat_mode": "battle_anony", "chat_session_id": session, "conv_id": f"{session}-{model}",
+        "messages": [[roles[turn["role"]], turn["content"]] for turn in _dialogue(pair, reply)],
+        "model_name": model, "offset": 0, "roles": list(roles.values()),
     }  # fmt: skip
 
 
