@@ -43,5 +43,17 @@ SOURCE = Source(
     files=("data/train-*.parquet",),
     license="cc-by-4.0-prompts-only",
     annotator="human",
+    reads=(
+        "id",
+        "evaluation_session_id",
+        "evaluation_order",
+        "model_a",
+        "model_b",
+        "winner",
+        "conversation_a",
+        "conversation_b",
+        "language",
+        "is_code",
+    ),
     to_pairs=to_pairs,
 )

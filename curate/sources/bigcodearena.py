@@ -14,5 +14,6 @@ SOURCE = Source(
     license="bigcode-openrail-m",
     annotator="human",
     paper="arXiv:2510.08697",
+    reads=("feedback", "models", "states", "chat_session_id"),
     to_pairs=to_pairs,
 )

@@ -38,5 +38,6 @@ SOURCE = Source(
     paper="arXiv:2512.13961",
     rows=259_922,
     pairs=259_922,
+    reads=("chosen", "rejected", "chosen_model", "rejected_model", "prompt_id", "preference_type"),
     to_pairs=to_pairs,
 )

@@ -15,5 +15,6 @@ SOURCE = Source(
     paper="arXiv:2512.13961",
     rows=150_000,
     pairs=150_000,
+    reads=("chosen", "rejected", "chosen_model", "rejected_model", "prompt_id", "preference_type"),
     to_pairs=to_pairs,
 )

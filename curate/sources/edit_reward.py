@@ -58,5 +58,18 @@ SOURCE = Source(
     paper="arXiv:2509.26346",
     rows=170_772,
     pairs=170_772,
+    reads=(
+        "unique_key",
+        "pair_index",
+        "instruction",
+        "source_img",
+        "left_output_image",
+        "right_output_image",
+        "left_model",
+        "right_model",
+        "left_overall_score",
+        "right_overall_score",
+        "vote_type",
+    ),
     to_pairs=to_pairs,
 )

@@ -3,6 +3,9 @@
 Negative means response_1 is better. The subset is one file; the column `split` separates its train and
 validation rows. Unverified: the `<extra_id_1>` markup of multi-turn prompts [U], and that rows of another split
 than train are the validation prompts of the ratings set [U].
+
+Evidence: the publisher's tree and loader (NVIDIA/NeMo-Aligner, examples/nlp/data/steerlm/
+preprocess_helpsteer2_data.py) for the file, the column `split` and the sign of the strength.
 """
 
 import re
@@ -65,5 +68,6 @@ SOURCE = Source(
     rows=7_118,
     pairs=6_766,
     max_skip=0.1,  # the validation rows are one in twenty
+    reads=("split", "prompt", "response_1", "response_2", "preference_strength"),
     to_pairs=to_pairs,
 )

@@ -3,6 +3,10 @@
 Negative means response1 is better. Each of up to three annotators wrote feedback on either response; a reply's
 critique is all of it, in upstream's order. Unverified: that order (of `individual_preference`), and its columns
 [D].
+
+Evidence: the publisher's card and loader (NVIDIA-NeMo/RL, nemo_rl/data/datasets/preference_datasets/
+helpsteer3.py, which makes a tie an identical pair: not here), and the columns of a derived copy
+(hub: davidanugraha/HelpSteer3).
 """
 
 from collections.abc import Iterator
@@ -48,5 +52,14 @@ SOURCE = Source(
     paper="arXiv:2505.11475",
     rows=38_459,
     pairs=38_459,
+    reads=(
+        "domain",
+        "language",
+        "context",
+        "response1",
+        "response2",
+        "overall_preference",
+        "individual_preference",
+    ),
     to_pairs=to_pairs,
 )

@@ -6,6 +6,9 @@ harmless-base test: 5 rows whose prompts differ, 4 empty last replies, 9 rows wi
 row. The first are skips; what is left of the others (four and four) are pairs, for the steps to judge.
 `red-team-attempts` holds no preferences and is never read. The malformed mark "\\n\\nHum:" is left in the text:
 what follows it may be anything.
+
+Evidence: the files themselves (anthropics/hh-rlhf), and allenai/open-instruct
+(scripts/data/preferences/hh-harmless.py), which drops what is a skip or a step's business here.
 """
 
 from collections.abc import Iterator
@@ -68,5 +71,6 @@ SOURCE = Source(
     license="mit",
     annotator="human",
     paper="arXiv:2204.05862",
+    reads=("chosen", "rejected"),
     to_pairs=to_pairs,
 )

@@ -168,5 +168,6 @@ SOURCE = Source(
     rows=112_936,
     max_skip=0.75,  # most rows of pointwise judge one reply
     version=2,
+    reads=("id", "source", "conversations", "image"),
     to_pairs=to_pairs,
 )

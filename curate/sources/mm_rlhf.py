@@ -6,6 +6,10 @@ makes the pairs by `pairing`. A video is a folder of frames.
 Media are found by path, not by name: an extra top directory inside a zip is covered by comparing paths from their
 end, whereas names repeat (frames are numbered, and long/1.jpg is not short/1.jpg).
 
+Evidence: the publisher's own converters (Kwai-YuanQi/MM-RLHF, scripts/convert_to_swift.py and
+llava/train/train_dpo.py) for dpo_pairs.jsonl, and a public adapter that finds its images in short, long, mcq and
+safety.zip by the path's first folder. Nothing was found for the direction of `final_ranking`.
+
 Unverified upstream: the columns of data.jsonl [T], and the direction of `final_ranking` [?]. It is an option, and
 1 is the best by default. Every item of MM-RLHF-RewardBench is a sample of this set.
 """
@@ -133,5 +137,18 @@ SOURCE = Source(
     paper="arXiv:2502.10391",
     rows=62_545,
     pairs=62_545,
+    reads=(
+        "id",
+        "image",
+        "video",
+        "prompt",
+        "chosen",
+        "rejected",
+        "chosen_reason",
+        "rejected_reason",
+        "question",
+        "models_output",
+        "final_ranking",
+    ),
     to_pairs=to_pairs,
 )

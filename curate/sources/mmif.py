@@ -32,5 +32,6 @@ SOURCE = Source(
     annotator="gpt-4o",
     modality="image",
     paper="arXiv:2504.07957",
+    reads=("id", "images", "conversations", "chosen", "rejected"),
     to_pairs=to_pairs,
 )

@@ -137,5 +137,6 @@ SOURCE = Source(
     modality="image",
     paper="arXiv:2411.10442",
     version=2,
+    reads=("image", "video", "question", "chosen", "rejected", "answer_gt", "chosen_meta", "rejected_meta"),
     to_pairs=to_pairs,
 )

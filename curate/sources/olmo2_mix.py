@@ -1,9 +1,13 @@
 """OLMo 2 1B preference mix: a mixture of on- and off-policy sets; BaseReward's "Olmo-2".
 
-Whole dialogues in `chosen` and `rejected`; ratings, models, `source` and `id` are read where they exist. All of
-it is known from the siblings' cards only [S, U]: columns, rows (the 7B sibling has 378,341) and the licence
-(ODC-BY there, none recorded here). The mix contains prompts of UltraFeedback, so it overlaps with
-`ultrafeedback`.
+Whole dialogues in `chosen` and `rejected`; ratings, models, `source` and `id` are read where they exist. Columns
+and rows are known from siblings only: 378,341 rows for 7B, 377,809 for 32B. The mix contains prompts of
+UltraFeedback, so it overlaps with `ultrafeedback`.
+
+Evidence: a public table with commit c6454f3d of this repository: five files
+`data/train-0000?-of-00005.parquet`, ODC-BY with some subsets non-commercial; a public builder reads `chosen` and
+`rejected` as dialogues. A training script with the paths of BaseReward's
+first author calls its copy 378k.
 """
 
 from collections.abc import Iterator
@@ -49,5 +53,15 @@ SOURCE = Source(
     files=("data/train-*.parquet",),
     license="odc-by-parts-nc",
     paper="arXiv:2501.00656",
+    reads=(
+        "id",
+        "source",
+        "chosen",
+        "rejected",
+        "chosen_rating",
+        "rejected_rating",
+        "chosen_model",
+        "rejected_model",
+    ),
     to_pairs=to_pairs,
 )

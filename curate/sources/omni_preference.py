@@ -135,5 +135,6 @@ SOURCE = Source(
     annotator="two judge models",
     modality="video",
     paper="arXiv:2602.00846",
+    reads=("images", "videos", "messages", "solution"),
     to_pairs=to_pairs,
 )

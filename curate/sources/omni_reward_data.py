@@ -114,5 +114,6 @@ SOURCE = Source(
     modality="image",
     paper="arXiv:2510.23451",
     derived_pairs=derived_pairs,
+    reads=("conversations", "chosen", "rejected", "images"),
     to_pairs=to_pairs,
 )

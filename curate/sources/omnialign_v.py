@@ -3,6 +3,9 @@
 One JSONL file for each kind of question (chart, knowledge, ...); the kind is the pair's category. The licence is
 not stated. Unverified upstream: the file names and the column `id` [I], the rejected side's provenance, and the
 total: 133,341 rows by the authors' own list against 150 k in the card's prose.
+
+Evidence: the publisher's training configuration (PhoenixZ810/OmniAlign-V, playground/meta_json/
+ominialign_v_dpo.json) for files and counts, and its train_dpo.py for columns and placeholders.
 """
 
 from collections.abc import Iterator
@@ -34,5 +37,6 @@ SOURCE = Source(
     paper="arXiv:2502.18411",
     rows=133_341,
     pairs=133_341,
+    reads=("id", "image", "prompt", "chosen", "rejected"),
     to_pairs=to_pairs,
 )

@@ -3,6 +3,8 @@
 The images are COCO train2014 and not in the repository: put the directory or its zip into the raw directory. COCO
 file names are unique, so the name alone finds an image. Both dialogues have the same human turns; where an earlier
 reply differs too, the pair's replies are all that follows the common beginning.
+
+Evidence: a row in the publisher's README (YiyangZhou/POVID, README.md): paths, both dialogues, the placeholder.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,5 +53,6 @@ SOURCE = Source(
     paper="arXiv:2402.11411",
     rows=17_184,
     pairs=17_184,
+    reads=("id", "image", "conversations", "rejected_conversations"),
     to_pairs=to_pairs,
 )

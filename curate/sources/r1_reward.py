@@ -3,6 +3,9 @@
 Both replies exist only inside the judge's prompt, the JSON text `message`; the preferred one is a number in
 `answer`. The image path in `message` is one of the author's machine, so the column `image` alone counts.
 
+Evidence: the template and a row in the publisher's README (yfzhang114/r1_reward, README.md), and the card: 48,296
+rows of 245 kB each on average, so images are inside.
+
 Unverified upstream: the encoding of `image` (base64 presumed [I]), the licence, how the prompt ends [T]. The
 replies are cut at headings, and white space at their end cannot be distinguished from the template's.
 """
@@ -102,5 +105,6 @@ SOURCE = Source(
     modality="image",
     paper="arXiv:2505.02835",
     rows=48_296,
+    reads=("question", "message", "answer", "image"),
     to_pairs=to_pairs,
 )

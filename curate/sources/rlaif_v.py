@@ -3,6 +3,9 @@
 Several rows may have the same image and question with other replies [I]: they are one group, named by image path
 and question, so that no question of the holdout is in training. A row without `image_path` is its own group.
 Unverified upstream: which model judged a row, so `annotator` stays null.
+
+Evidence: the card's features; huggingface/trl (examples/datasets/rlaif-v.py) and hiyouga/LLaMA-Factory
+(data/dataset_info.json) read `question`, `chosen`, `rejected` and `image`.
 """
 
 import json
@@ -46,5 +49,16 @@ SOURCE = Source(
     paper="arXiv:2405.17220",
     rows=83_132,
     pairs=83_132,
+    reads=(
+        "ds_name",
+        "image",
+        "question",
+        "chosen",
+        "rejected",
+        "origin_dataset",
+        "origin_split",
+        "idx",
+        "image_path",
+    ),
     to_pairs=to_pairs,
 )

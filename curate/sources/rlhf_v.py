@@ -2,6 +2,9 @@
 
 Question and both replies are JSON inside the column `text`. At least one correction upstream is empty [T]: it is a
 pair all the same, for the step `empty_reply` to judge.
+
+Evidence: the card's features (revision 5b59b49), and a public adapter of commit 1d8e9804 that reads
+`text.question`, `text.chosen` and `text.rejected`; an older revision had JSON rows and is not read.
 """
 
 import json
@@ -46,5 +49,6 @@ SOURCE = Source(
     paper="arXiv:2312.00849",
     rows=5_733,
     pairs=5_733,
+    reads=("ds_name", "image", "text", "origin_dataset", "origin_split", "idx", "image_path"),
     to_pairs=to_pairs,
 )

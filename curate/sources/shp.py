@@ -4,6 +4,9 @@
 label that contradicts the scores is a skip and not a pair. `score_ratio` is not trusted: the ratio is computed
 from the two scores. Unverified: that scores are positive and never equal [I], the split suffix on `domain` [U],
 and the licence [U]: the card mentions only Reddit's terms.
+
+Evidence: the card (commit 534d9861) and the authors' loader (ContextualAI/HALOs, train/data.py, get_shp) for the
+meaning of `labels`; HALOs computes the ratio from the scores too.
 """
 
 from collections.abc import Iterator
@@ -67,5 +70,6 @@ SOURCE = Source(
     rows=348_718,
     pairs=348_718,
     max_skip=0.9,  # min_ratio 2 alone leaves out more than half
+    reads=("post_id", "domain", "history", "score_A", "score_B", "human_ref_A", "human_ref_B", "labels"),
     to_pairs=to_pairs,
 )

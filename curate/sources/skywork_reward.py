@@ -4,6 +4,9 @@ v0.2 leaves out the Magpie pairs of v0.1 that overlap with RewardBench. Rows of 
 chat-template tokens into their text [third-party code]; a reward model could learn the leak instead of the
 answer, and what such a text would be without it is not known, so a dialogue with any such token is a skip by
 default. Unverified: how many rows that is, which side it favours, and the licence [U].
+
+Evidence: the card of v0.2 (columns, counts, what was removed); a public training script replaces the tokens in
+`magpie_ultra` rows, and others read the two dialogues as they are.
 """
 
 import re
@@ -50,5 +53,6 @@ SOURCE = Source(
     rows=77_016,
     pairs=77_016,
     max_skip=0.35,  # magpie_ultra, where the tokens leak, is about three rows in ten
+    reads=("chosen", "rejected", "source"),
     to_pairs=to_pairs,
 )

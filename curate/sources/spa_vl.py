@@ -2,6 +2,9 @@
 
 The Parquet files embed the images; the training JSON names them by paths with spaces and `&`, inside train.zip.
 Some questions are statements and some replies echo them: both become pairs unchanged.
+
+Evidence: the card (columns, configs, counts) and the publisher's README (EchoseChen/SPA-VL-RLHF) for the JSON form
+and its paths.
 """
 
 from collections.abc import Iterator
@@ -33,5 +36,6 @@ SOURCE = Source(
     paper="arXiv:2406.12030",
     rows=93_258,
     pairs=93_258,
+    reads=("id", "image", "question", "chosen", "rejected", "class1", "class2", "class3"),
     to_pairs=to_pairs,
 )

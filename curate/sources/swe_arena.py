@@ -88,5 +88,6 @@ SOURCE = Source(
     annotator="human",
     paper="arXiv:2510.08697",
     version=2,
+    reads=("feedback", "models", "states", "chat_session_id"),
     to_pairs=to_pairs,
 )

@@ -2,6 +2,9 @@
 
 `chosen` and `rejected` are whole dialogues that share their prompt; the column `prompt` repeats it and is not
 read. Unverified: that the judge of every row was GPT-4o [I, from the paper].
+
+Evidence: the tree and a public table of the Tülu 3 sets, which counts 65,551 rows here and 65,530 in the sibling
+for 8B; NVIDIA-NeMo/RL reads the sibling mixtures in this layout and asserts that the prompts agree.
 """
 
 from collections.abc import Iterator
@@ -24,5 +27,6 @@ SOURCE = Source(
     paper="arXiv:2411.15124",
     rows=65_551,
     pairs=65_551,
+    reads=("id", "chosen", "rejected"),
     to_pairs=to_pairs,
 )

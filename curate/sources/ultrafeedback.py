@@ -10,6 +10,10 @@ part of the question: they never enter the prompt. Before commit 40b4365 about 2
 `overall_score` of 10 where the critique gave 1: the aspect ratings show it, and the publisher's repair
 (OpenBMB/UltraFeedback, src/data_annotation/fix_overall_score_issue.py) is applied here too, see `overall`.
 truthful_qa rows are an eval set; decontaminate against it.
+
+Evidence: the publisher's README and repair script, huggingface/trl (examples/datasets/ultrafeedback.py), and a
+training script with the paths of BaseReward's first author, whose file is called
+ultra_headest_63k.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -138,5 +142,6 @@ SOURCE = Source(
     rows=ROWS,
     derived_pairs=derived_pairs,
     version=2,
+    reads=("source", "instruction", "completions"),
     to_pairs=to_pairs,
 )

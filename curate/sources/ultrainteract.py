@@ -38,5 +38,6 @@ SOURCE = Source(
     paper="arXiv:2404.02078",
     rows=219_522,
     pairs=219_522,
+    reads=("id", "parent_id", "task", "dataset", "trajectory", "chosen", "rejected"),
     to_pairs=to_pairs,
 )

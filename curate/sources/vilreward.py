@@ -115,5 +115,6 @@ SOURCE = Source(
     modality="image",
     paper="arXiv:2503.20271",
     max_skip=0.98,
+    reads=("index", "image_path", "question", "process", "value"),
     to_pairs=to_pairs,
 )

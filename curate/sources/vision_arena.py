@@ -64,5 +64,17 @@ SOURCE = Source(
     rows=29_849,
     pairs=29_849,
     max_skip=0.15,
+    reads=(
+        "question_id",
+        "model_a",
+        "model_b",
+        "winner",
+        "conversation_a",
+        "conversation_b",
+        "language",
+        "num_turns",
+        "images",
+        "categories",
+    ),
     to_pairs=to_pairs,
 )

@@ -124,5 +124,6 @@ SOURCE = Source(
     rows=ROWS,
     derived_pairs=derived_pairs,
     max_skip=0.1,
+    reads=("id", "prompt", "completions", "img_path", "image"),
     to_pairs=to_pairs,
 )

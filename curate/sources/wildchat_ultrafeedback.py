@@ -4,6 +4,10 @@ Five splits, each a set of files. Which of them BaseReward used is unknown; the 
 make 56,034 rows and fit its 63k together with swe_arena [inference], so they are the default. The `_if` splits
 share prompts with each other, and so do the `_reused` ones. Unverified: that the judge was GPT-4o [I, from the
 paper].
+
+Evidence: the card's splits and counts. A training script in a public repository, by its paths of
+BaseReward's first author, has a file chat-5k, ultra-41k and wildchat-17k, together 63k: they may be swe_arena, the
+set tulu-3-ultrafeedback-cleaned-on-policy-8b and the split wildchat_reused_on_policy_8b.
 """
 
 from collections.abc import Iterator
@@ -72,5 +76,6 @@ SOURCE = Source(
     paper="arXiv:2411.15124",
     rows=56_034,
     pairs=56_034,
+    reads=("id", "chosen", "rejected"),
     to_pairs=to_pairs,
 )

@@ -4,6 +4,8 @@ Verdicts are `model_a`, `model_b`, `tie` and `tie (bothbad)`; about a third are 
 dialogue of several turns each model answered its own history; such rows have no common prompt and are skipped
 (`histories_differ`), hence the high max_skip. Unverified upstream: columns and splits [T], and that the image
 belongs to the first user turn [I].
+
+Evidence: the card of a sibling (WildVision/wildvision-internal-data, config battle) for columns and types.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,5 +52,18 @@ SOURCE = Source(
     modality="image",
     paper="arXiv:2406.11069",
     max_skip=0.3,
+    reads=(
+        "question_id",
+        "model_a",
+        "model_b",
+        "conversation_a",
+        "conversation_b",
+        "language",
+        "image",
+        "turn",
+        "anony",
+        "winner",
+        "domain",
+    ),
     to_pairs=to_pairs,
 )

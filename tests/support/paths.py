@@ -5,3 +5,4 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "tests" / "rows"
 REAL = ROOT.parent / "shared" / "real"
+CASES = ROOT.parent / "shared" / "cases"
