@@ -60,7 +60,9 @@ class SplitFile(io.RawIOBase):
     """One seekable read-only file over the parts of a split one (or over a whole one: one part)."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
-        self._handles = [os.open(part, os.O_RDONLY) for part in parts]
+        self._handles: list[int] = []
+        for part in parts:
+            self._handles.append(os.open(part, os.O_RDONLY))
         sizes = [os.fstat(handle).st_size for handle in self._handles]
         self._starts = [sum(sizes[:i]) for i in range(len(sizes) + 1)]
         self.size, self._position = sum(sizes), 0
