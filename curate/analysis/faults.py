@@ -38,7 +38,8 @@ LANGUAGE, TOKENS = "language", "truncation"
 REPEATED, CONTRADICTED, OVERUSED = "repeated", "contradicted", "image_reused"
 
 KNOWN = (
-    "identical/identical", "formatting_only/whitespace", "formatting_only/markdown", "empty_reply/empty",
+    "identical/identical", "formatting_only/invisible", "formatting_only/whitespace", "formatting_only/markdown",
+    "empty_reply/empty",
     "empty_reply/placeholder", "prompt_echo/echo_chosen", "prompt_echo/echo_rejected", "refusal/refusal_chosen",
     "turn_structure/prompt_empty", "turn_structure/system_not_first", "turn_structure/roles_do_not_alternate",
     "turn_structure/prompt_not_ending_with_user", "turn_structure/reply_not_assistant",

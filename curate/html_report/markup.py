@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from curate.inspect.text import visible
 from curate.tables import Table, value_text
+from curate.text.invisible import visible
 
 
 def words(text: str) -> str:
-    """The text for a page: escaped, with visible signs for control characters and for changes of direction."""
+    """The text for a page: escaped, with signs for the characters that do not show."""
     return escape(visible(text))
 
 

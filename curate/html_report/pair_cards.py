@@ -8,9 +8,10 @@ from curate.images.decode import preview
 from curate.images.packs import Packs
 from curate.inspect import render
 from curate.inspect.show import Item
-from curate.inspect.text import text_of, visible
+from curate.inspect.text import text_of
 from curate.inspect.text_diff import Span, cut, differences
 from curate.inspect.why import winner_lines
+from curate.text.invisible import visible
 
 SIDE = 224
 """Pixels of a thumbnail's longer side."""

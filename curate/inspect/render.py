@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.images.packs import Packs
-from curate.inspect.text import visible
 from curate.inspect.text_diff import Span, cut, differences, plain
 from curate.inspect.why import winner_lines
+from curate.text.invisible import visible
 
 LONG = 800  # characters of one text that are shown unless all is wanted
 

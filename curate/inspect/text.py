@@ -1,7 +1,9 @@
-"""Text of pairs for terminals: beginnings, counts, and control characters made visible."""
+"""Text of pairs for terminals: beginnings and counts, in which every character is visible."""
 
 from collections.abc import Iterable
 from typing import Any
+
+from curate.text.invisible import visible
 
 
 def question(pair: dict[str, Any]) -> str:
@@ -29,14 +31,3 @@ def shorten(text: str, most: int) -> str:
     """The text in one line of at most `most` characters."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
-
-
-# characters that a terminal would act on: control characters, and those that change the direction of text
-_VISIBLE = {n: 0x2400 + n for n in range(32) if n not in (9, 10)} | {127: 0x2421} | {
-    n: f"\\u{n:04x}" for n in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}  # fmt: skip
-
-
-def visible(text: str) -> str:
-    """The text with a visible sign for each character that a terminal would act on."""
-    return text.translate(_VISIBLE)

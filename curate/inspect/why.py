@@ -7,8 +7,9 @@ from typing import Any
 from curate import sources
 from curate.errors import ConfigError
 from curate.inspect.artefacts import Location, Mix, Pairs, artefacts, find_pair, mixes, pairs_at
-from curate.inspect.text import beginning, count, visible
+from curate.inspect.text import beginning, count
 from curate.pairs.files import column, places, rows_at
+from curate.text.invisible import visible
 from curate.workspace import Workspace
 
 History = dict[str, Any]

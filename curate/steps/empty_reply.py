@@ -7,26 +7,39 @@ from typing import ClassVar
 import polars as pl
 
 from curate.steps.base import Scorer, drop_if
+from curate.text.invisible import INVISIBLE
 
 PLACEHOLDERS = (
-    "n/a", "na", "none", "null", "nan", "tbd", "todo", "placeholder", "...", "…", "-", "--", "—", ".",
-    "[deleted]", "[removed]", "[empty]", "[blank]", "[none]", "[n/a]", "[no response]",
-    "<empty>", "<none>", "<null>", "no response", "no response.",
+    "n/a", "n/a.", "n.a.", "na", "none", "null", "nan", "tbd", "todo", "placeholder",
+    "not applicable", "no response", "no response.", "no output", "no reply",
 )  # fmt: skip
-"""Replies that stand for no reply."""
+"""Replies that stand for no reply; case does not matter."""
 
-EMPTY = r"^\s*$"
-PLACEHOLDER = rf"(?i)^\s*(?:{'|'.join(map(re.escape, PLACEHOLDERS))})\s*$"
+IN_BRACKETS = (
+    "deleted", "removed", "redacted", "empty", "blank", "none", "null", "nan", "n/a", "no content", "no data",
+    "no input", "no output", "no response", "no answer", "no reply", "no text", "unk", "eos", "pad",
+    "s", "|endoftext|", "|im_end|", "|eot_id|",
+)  # fmt: skip
+"""The same in any brackets, with or without spaces between the words; case does not matter."""
+
+DOTS, DASHES = r"[.…。．・·⋯]+", r"[-–—―_]+"
+NOTHING = rf"[\s{INVISIBLE}]*"
+EMPTY = f"^{NOTHING}$"
+PLACEHOLDER = (
+    rf"(?i)^{NOTHING}(?:{'|'.join(map(re.escape, PLACEHOLDERS))}"
+    rf"|[\[<({{【（]/?(?:{'|'.join(map(re.escape, IN_BRACKETS))})[\]>)}}】）]".replace(r"\ ", "[ _-]?")
+    + f"|(?:{DOTS}|{DASHES})(?:{NOTHING}(?:{DOTS}|{DASHES}))*){NOTHING}$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmptyReply:
-    """Reasons `empty` (nothing but white space) and `placeholder` ("N/A", "[deleted]" and the like, nothing else).
+    """Reasons `empty` (nothing that shows) and `placeholder` ("N/A", "[deleted]", "....." and the like, no more).
 
-    Case does not matter, nor does white space around. Replies with media are kept.
+    White space and invisible characters (see curate.text.invisible) show nothing. Replies with media are kept.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def scorer(self) -> Scorer | None:
         """Nothing expensive."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import polars as pl
 
 from curate.steps.base import Scorer, drop_if
+from curate.text.invisible import bare, plain
 
 SPACE = r"\s+"
 MARKS = (
@@ -18,25 +19,29 @@ MARKS = (
 
 LOOKS = (16, 256)  # characters at the ends that rule most pairs out before a whole text is rewritten
 EDGE = "".join(char for char in map(chr, range(0x3001)) if char.isspace()) + "*-_=#`>+•"  # all that ever goes
-NOT_WORD = r"[\W_]+"  # neither white space nor any mark is a word character, so words must agree
+NOT_WORD = r"\W_"  # neither white space nor any mark is a word character, so words must agree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormattingOnly:
-    """Reasons `whitespace` and `markdown`: the replies are equal once white space, or that and marks, is removed.
+    """Reasons `invisible`, `whitespace`, `markdown`: the replies are equal but for their layout.
+
+    invisible    characters that do not show (see curate.text.invisible), and accents composed or not
+    whitespace   these and white space
+    markdown     these and marks
 
     Marks are emphasis by asterisks, back-ticks, and at line starts headings, bullets, quotes and rules. Replies
     that are equal already in every character and block are for `identical`; replies with media are kept.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def scorer(self) -> Scorer | None:
         """Nothing expensive."""
         return None
 
     def reason(self) -> pl.Expr:
-        """`whitespace`, `markdown`."""
+        """`invisible`, `whitespace`, `markdown`."""
         # an expression would rewrite every reply; map_batches lets the few candidates be picked out first
         replies = pl.struct("chosen_text", "rejected_text")
         same = replies.map_batches(_reasons, return_dtype=pl.String)
@@ -53,11 +58,13 @@ def _reasons(replies: pl.Series) -> pl.Series:
     for look in LOOKS:
         alike = alike.filter(_agree(_words(chosen.str.head(look)), _words(rejected.str.head(look))))
         alike = alike.filter(_agree(_words(chosen.str.tail(look)), _words(rejected.str.tail(look)), at_end=True))
-    judged = alike.select(
+    left, right = pl.col("left"), pl.col("right")
+    judged = alike.with_columns(left=plain(chosen), right=plain(rejected)).select(
         "at",
         pl.coalesce(
-            drop_if(_squeeze(chosen) == _squeeze(rejected), "whitespace"),
-            drop_if(_squeeze(_plain(chosen)) == _squeeze(_plain(rejected)), "markdown"),
+            drop_if((left == right) & (chosen != rejected), "invisible"),  # else the blocks differ
+            drop_if(_squeeze(left) == _squeeze(right), "whitespace"),
+            drop_if(_squeeze(_unmarked(left)) == _squeeze(_unmarked(right)), "markdown"),
         ).alias("reason"),
     )
     return texts.select("at").join(judged, on="at", how="left", maintain_order="left")["reason"]
@@ -67,7 +74,7 @@ def _squeeze(text: pl.Expr) -> pl.Expr:
     return text.str.replace_all(SPACE, "")
 
 
-def _plain(text: pl.Expr) -> pl.Expr:
+def _unmarked(text: pl.Expr) -> pl.Expr:
     for pattern, kept in MARKS:
         text = text.str.replace_all(pattern, kept)
     return text
@@ -77,14 +84,14 @@ def _same_edge(left: pl.Expr, right: pl.Expr, *, at_end: bool) -> pl.Expr:
     """Whether the first (last) characters that are never removed agree, or lie too deep to be seen."""
     look = LOOKS[0]
     if at_end:
-        edges = [text.str.tail(look).str.strip_chars_end(EDGE).str.tail(1) for text in (left, right)]
+        edges = [bare(text.str.tail(look)).str.strip_chars_end(EDGE).str.tail(1) for text in (left, right)]
     else:
-        edges = [text.str.head(look).str.strip_chars_start(EDGE).str.head(1) for text in (left, right)]
+        edges = [bare(text.str.head(look)).str.strip_chars_start(EDGE).str.head(1) for text in (left, right)]
     return (edges[0] == edges[1]) | (edges[0] == "") | (edges[1] == "")
 
 
 def _words(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_all(NOT_WORD, "")
+    return bare(text, NOT_WORD)
 
 
 def _agree(left: pl.Expr, right: pl.Expr, *, at_end: bool = False) -> pl.Expr:

@@ -21,8 +21,8 @@ from curate.html_report.pair_cards import SIDE, Pictures, cards
 from curate.images.decode import preview
 from curate.images.store import ImageStore
 from curate.inspect.artefacts import find_mix
-from curate.inspect.text import visible
 from curate.tables import Table
+from curate.text.invisible import visible
 from curate.workspace import Workspace
 from tests.support.finished_work import ids, mix, run, write_rows
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import polars as pl
 import pytest
@@ -14,8 +15,9 @@ from curate.errors import ConfigError
 from curate.schema import Media
 from curate.steps import STEPS, build, identity, is_corpus_step, is_row_step
 from curate.steps.corpus import Corpus
-from curate.steps.formatting_only import FormattingOnly, _plain, _squeeze
+from curate.steps.formatting_only import FormattingOnly, _squeeze, _unmarked
 from curate.steps.view import READS, TEXTS, make_view
+from curate.text.invisible import plain
 from tests.support.pairs import table, turn
 
 
@@ -110,6 +112,8 @@ def test_every_view_column_is_the_same_alone():
     [
         ("identical", {"chosen": "Yes.", "rejected": "Yes."}),
         ("identical", {"chosen": "", "rejected": ""}),
+        (None, {"chosen": "caf\u00e9", "rejected": "cafe\u0301"}),
+        (None, {"chosen": "Yes.", "rejected": "Yes.\u200b"}),
         (None, {"chosen": "Yes.", "rejected": "Yes"}),
         (None, {"chosen": [turn("assistant", "a", "b")], "rejected": "a\nb"}),
         (
@@ -125,6 +129,21 @@ def test_identical(reason: str | None, pair: dict[str, Any]):
 @pytest.mark.parametrize(
     ("reason", "chosen", "rejected"),
     [
+        ("invisible", "same text", "same\u200b text"),
+        ("invisible", "caf\u00e9 cr\u00e8me", "cafe\u0301 cre\u0300me"),
+        ("invisible", "\u1112\u1161\u11ab\uae00", "\ud55c\uae00"),
+        ("invisible", "co\u00adop", "coop"),
+        ("invisible", "\u202eabc\u202c", "abc"),
+        ("invisible", "\ufeffabc\u2060", "abc"),
+        ("invisible", "I \u2764\ufe0f it", "I \u2764 it"),
+        ("invisible", "a\u200db", "ab"),
+        ("invisible", "\u200c" * 40 + "abc", "abc" + "\u00ad" * 300),
+        ("whitespace", "same\u200b text", "same  text"),
+        ("markdown", "**caf\u00e9**", "cafe\u0301\u200b"),
+        (None, "\U0001f469\u200d\U0001f467", "\U0001f469\U0001f467"),
+        (None, "\U0001f3f4\U000e0067\U000e0062\U000e007f", "\U0001f3f4"),
+        (None, "resume", "r\u00e9sum\u00e9"),
+        (None, "\uff21\uff22", "AB"),
         ("whitespace", "Yes, it is.", " Yes,  it is.\n"),
         ("whitespace", "one\ntwo", "onetwo"),
         ("markdown", "**Yes**, it is.", "Yes, it is."),
@@ -154,19 +173,43 @@ def test_formatting_only_where_the_blocks_differ_or_the_replies_have_media():
     assert why("formatting_only", chosen=image, rejected=two, media="ab") is None
 
 
+HIDDEN = ["\u200b", "\u00ad", "\u200d", "\ufe0f", "\u3164", "\u0301", "\u0338", "\u0327", "\U000e0067", "\u1fef"]
 LAYOUT = st.lists(
-    st.sampled_from([*"ab1é-*_#`>=•+.", "\n", " ", "\t", "\u00a0", "\u3000", "**", "- ", "word " * 60])
+    st.sampled_from(
+        [
+            *"ab1é-*_#`>=•+.👩🏴",
+            "\n",
+            " ",
+            "\t",
+            "\u00a0",
+            "\u3000",
+            "**",
+            "- ",
+            "word " * 60,
+            "\u00ad" * 20,
+            *HIDDEN,
+        ]
+    )
 )
 
 
-@given(LAYOUT.map("".join), LAYOUT.map("".join), st.booleans())
-def test_formatting_only_overlooks_nothing_by_its_shortcuts(left: str, right: str, related: bool):
+REASONS = ("invisible", "whitespace", "markdown")
+
+
+@given(LAYOUT.map("".join), LAYOUT.map("".join), st.sampled_from(["", "NFC", "NFD"]))
+def test_formatting_only_overlooks_nothing_by_its_shortcuts(left: str, right: str, related: str):
     if related:
-        right = left.replace("**", "").replace(" ", "\n").replace("\n- ", "\n")
+        right = normalize(related, left.replace("**", "").replace(" ", "\n").replace("\n- ", "\n"))  # type: ignore[arg-type]
+        right = right.replace("\u200b", "").replace("\u00ad", "")
+    one, other = plain(pl.lit(left)), plain(pl.lit(right))
     squeezed = pl.select(
-        a=_squeeze(pl.lit(left)), b=_squeeze(pl.lit(right)),
-        c=_squeeze(_plain(pl.lit(left))), d=_squeeze(_plain(pl.lit(right))),
-    ).row(0)  # fmt: skip
+        a=_squeeze(one),
+        b=_squeeze(other),
+        c=_squeeze(_unmarked(one)),
+        d=_squeeze(_unmarked(other)),
+        e=one,
+        f=other,
+    ).row(0)
     frame = pl.DataFrame(
         {
             "chosen_text": [left],
@@ -176,7 +219,8 @@ def test_formatting_only_overlooks_nothing_by_its_shortcuts(left: str, right: st
             "reply_media": [0],
         }
     )
-    expected = "whitespace" if squeezed[0] == squeezed[1] else "markdown" if squeezed[2] == squeezed[3] else None
+    equal = [squeezed[4] == squeezed[5] and left != right, squeezed[0] == squeezed[1], squeezed[2] == squeezed[3]]
+    expected = next((name for name, same in zip(REASONS, equal, strict=True) if same), None)
     assert frame.select(FormattingOnly().reason().alias("reason")).item() == expected
 
 
@@ -200,6 +244,19 @@ def test_ties(reason: str | None, min_margin: float, margin: float | None):
     [
         ("empty", ""),
         ("empty", " \n\t"),
+        ("empty", "\u200b"),
+        ("empty", "\u3000\u00ad\ufeff \u2060\u200f\ufe0f"),
+        ("empty", "\x00\u2800"),
+        ("placeholder", "<noinput>"),
+        ("placeholder", "<No output>"),
+        ("placeholder", "(no-response)"),
+        ("placeholder", "............"),
+        ("placeholder", ". . .\n---"),
+        ("placeholder", "\u200bN/A\ufeff"),
+        ("placeholder", "</s>"),
+        (None, "<b>"),
+        (None, "... and so on"),
+        (None, "\u0301"),
         ("placeholder", "N/A"),
         ("placeholder", " None\n"),
         ("placeholder", "null"),
