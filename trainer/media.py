@@ -18,6 +18,7 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from curate.images.decode import SIDEWAYS, turn
 from curate.images.packs import DamagedImageError, Packs
 from curate.schema import MediaKind
 
@@ -39,19 +40,6 @@ PIL_ERRORS = (
     zlib.error,
 )
 """What PIL's decoders raise on damaged bytes."""
-
-ORIENTATION = 0x0112
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""How an image is turned upright, by its EXIF orientation."""
-SIDEWAYS = [UPRIGHT[orientation] for orientation in (5, 6, 7, 8)]
 
 
 class Unusable(Exception):  # noqa: N818 - a property of a pair, not an error
@@ -118,7 +106,7 @@ def read_header(data: bytes, *, frame: bool = False) -> Picture:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             width, height = image.size
-            turn = _turn(image)
+            how = turn(image, data)
     except UnidentifiedImageError:
         raise BadMedia(
             "not_an_image", f"{len(data)} bytes that start with {data[:8].hex(' ') or 'nothing'}"
@@ -129,16 +117,9 @@ def read_header(data: bytes, *, frame: bool = False) -> Picture:
         raise BadMedia("image_damaged", str(error)) from None
     if width * height > MAX_PIXELS:
         raise BadMedia("image_too_large", f"{width}x{height}, limit {MAX_PIXELS} pixels")
-    if turn in SIDEWAYS:
+    if how in SIDEWAYS:
         width, height = height, width
-    return Picture(data, height, width, turn, frame)
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """The turn that the EXIF orientation needs; none for a PNG that has its EXIF data after the pixels."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return None  # getexif would decode it
-    return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    return Picture(data, height, width, how, frame)
 
 
 def decode(picture: Picture) -> Image.Image:

@@ -102,7 +102,9 @@ def _opening(lock: Lock) -> str:
 def _load(lock: Lock) -> str:
     media = "images" in columns(lock).names
     images = (
-        "\n\nMedia blocks in `prompt` stand for the entries of `images` in their order; a video is its frames."
+        "\n\nMedia blocks in `prompt` stand for the entries of `images` in their order; a video is its frames. "
+        "Images have the bytes that upstream has: `datasets` decodes a photograph as it is stored, and "
+        "`PIL.ImageOps.exif_transpose` turns it upright, as everything in `curate` sees it."
         if media
         else ""
     )

@@ -5,7 +5,7 @@ grids agree are decoded again to at most 256 x 256 and compared block by block: 
 of the store's index takes no part: at the distance that finds 99 of 100 copies, 3 of 100 pairs of unrelated
 drawings are as near, so nearly every image must be decoded anyway.
 
-    <images>/grids/<pack>-<version>.npy        coarse grids in the order of the pack's index
+    <images>/grids/<pack>-<version>.npy        GRID of each image in the order of the pack's index
     <images>/grids/copies-<fingerprint>.parquet
 """
 
@@ -27,12 +27,15 @@ from curate.images.compare import Copies, Stored, compare
 from curate.images.packs import Packs
 from curate.workspace import atomic
 
-VERSION = 2
+VERSION = 3
 """Goes up when the same images give other copies, or another grid."""
 
 
 COARSE = 32
 """Side of the grids that find candidates."""
+
+GRID = np.dtype([("size", np.uint32, 2), ("values", np.uint8, (COARSE, COARSE))])
+"""Upright width and height, and the coarse grid. Older indexes of packs have sizes as stored."""
 
 COARSE_LIMITS = np.array([14.0, 0.3, 12.0])
 """Most difference of 8 x 8 means and, of coarse grids, most and shift of `unlike`; 998 in 1,000 copies were within
@@ -140,7 +143,7 @@ def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Grids
     wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String})
     tasks, held = [], {}
     for path in sorted(store.folder.glob("*.parquet")):
-        index = pl.read_parquet(path, columns=["key", "width", "height"]).with_row_index("at")
+        index = pl.read_parquet(path, columns=["key"]).with_row_index("at")
         found = index.join(wanted, on="key")
         if found.height:
             wanted = wanted.join(found, on="key", how="anti", maintain_order="left")
@@ -152,16 +155,17 @@ def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Grids
     for _ in engine.map(_make_grids, tasks):
         pass
     for path, found in held.items():
-        sizes = found.select("width", "height").to_numpy().astype(np.int64)
-        yield _Grids(found["key"].to_list(), sizes, np.load(path, mmap_mode="r")[found["at"].to_numpy()])
+        grids = np.load(path, mmap_mode="r")[found["at"].to_numpy()]
+        yield _Grids(found["key"].to_list(), grids["size"].astype(np.int64), grids["values"])
 
 
 def _make_grids(task: _PackTask) -> None:
     store = Packs(task.root)
     keys = pl.read_parquet(store.folder / f"{task.pack}.parquet", columns=["key"])["key"].to_list()
-    grids = np.empty((len(keys), COARSE, COARSE), np.uint8)
+    grids = np.empty(len(keys), GRID)
     for row, key in enumerate(keys):
-        grids[row] = grid(store.read(key), COARSE)
+        data = store.read(key)
+        grids[row] = decode.upright_size(data), grid(data, COARSE)
         tick(rows=1)
     with atomic(task.out) as temporary, temporary.open("wb") as file:
         np.save(file, grids)

@@ -1,6 +1,7 @@
 """Decodes images: whether bytes are an image to train on, and its pixels for comparisons and pages.
 
-This package alone imports PIL.
+Sizes and pixels are those of the upright image, as its EXIF orientation says; bytes stay as received. This module
+alone imports PIL, and the trainer's.
 """
 
 import io
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import xxhash
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from curate.errors import SkipRow
 
@@ -41,7 +42,7 @@ class ImageFacts:
     """What a full decode of an image has shown.
 
     key           32 hex digits, xxh3-128 of the bytes as received; `bytes` is their number
-    width, height pixels as stored: an EXIF rotation is not applied
+    width, height pixels of the upright image
     format, mode  PIL's names: JPEG, PNG, ...; RGB, L, CMYK, P, ...
     """
 
@@ -84,6 +85,11 @@ def _check_jpeg(data: bytes, max_pixels: int) -> ImageFacts | None:
             return None
         cut = "remature end of JPEG file" in str(error) or _is_cut(data)
         raise BadImage("image_truncated" if cut else "image_damaged", str(error)) from None
+    if b"Exif" in data[:HEADER] or b"tiff:Orientation" in data[:HEADER]:
+        try:
+            width, height = upright_size(data)
+        except PIL_ERRORS:
+            return None
     return _facts(data, width, height, "JPEG", JPEG_MODES.get(space, "RGB"))
 
 
@@ -96,10 +102,11 @@ def _check_with_pil(data: bytes, max_pixels: int) -> ImageFacts:
                     raise BadImage("image_animated", f"{image.format} of several frames")
                 if image.format == "PNG":
                     _check_png_chunks(data)
+                size = _upright_size(image, data)
                 image.load()
                 _grey(image.crop((0, 0, 1, 1)))  # colours that PIL cannot convert would fail later
                 name = "JPEG" if image.format == "MPO" else str(image.format)
-                return _facts(data, image.width, image.height, name, image.mode)
+                return _facts(data, *size, name, image.mode)
         except UnidentifiedImageError:
             raise _unidentified(data) from None
         except PIL_ERRORS as error:
@@ -133,6 +140,66 @@ def _pil_unguarded() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How an image is turned upright, by its EXIF orientation."""
+SIDEWAYS = tuple(TURNS[orientation] for orientation in (5, 6, 7, 8))
+"""The turns that swap width and height."""
+HEADER = 1 << 18  # bytes of a JPEG in which EXIF data is looked for
+
+
+def turn(image: Image.Image, data: bytes) -> Image.Transpose | None:
+    """Return how an image that was opened from `data` is turned upright, None where it is upright.
+
+    Nothing is decoded. EXIF data that cannot be read turns nothing.
+    """
+    if image.format == "TIFF":
+        return None  # PIL turns it upright itself
+    try:
+        if image.format != "PNG":
+            return TURNS.get(image.getexif().get(ORIENTATION, 1))
+        if "exif" not in image.info and (late := _late_exif(data)):
+            image.info["exif"] = late
+        return TURNS.get(Image.Image.getexif(image).get(ORIENTATION, 1))  # the PNG's own would decode its pixels
+    except PIL_ERRORS:
+        return None
+
+
+def _late_exif(data: bytes) -> bytes:
+    """The EXIF data of a PNG, which may be after the pixels; empty where there is none."""
+    position, name = 8, b""
+    while name != b"IEND" and position + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        if name == b"eXIf":
+            return data[position + 8 : position + 8 + length]
+        position += length + 12
+    return b""
+
+
+def _upright(image: Image.Image, data: bytes) -> Image.Image:
+    how = turn(image, data)
+    return image if how is None else image.transpose(how)
+
+
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height of an image that `check` lets pass, from its header."""
+    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return _upright_size(image, data)
+
+
+def _upright_size(image: Image.Image, data: bytes) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if turn(image, data) in SIDEWAYS else (width, height)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -190,11 +257,11 @@ def _grey(image: Image.Image) -> Image.Image:
 def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]:
     """A small JPEG for a page, at most side x side pixels, and its width and height, of an image `check` passes.
 
-    Upright as its EXIF says, on white where it is transparent, and never larger than the image.
+    On white where it is transparent, and never larger than the image.
     """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))
-        upright = ImageOps.exif_transpose(image)
+        upright = _upright(image, data)
         deep = _grey(upright) if upright.mode[0] in "IF" else upright
         opaque = Image.alpha_composite(Image.new("RGBA", deep.size, "white"), deep.convert("RGBA")).convert("RGB")
         opaque.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -210,14 +277,15 @@ def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:
     """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("L", (least, least))
-        return np.asarray(_grey(image))
+        return np.asarray(_grey(_upright(image, data)))
 
 
 def colours(data: bytes, least: int) -> npt.NDArray[np.uint8]:
     """Red, green and blue [3, height, width], as `grey` gives grey values."""
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (least, least))
-        plain = _grey(image) if image.mode[0] in "IFL1" else image
+        upright = _upright(image, data)
+        plain = _grey(upright) if upright.mode[0] in "IFL1" else upright
         several = plain.convert("RGBA" if plain.mode == "P" else "RGB").convert("RGB")
         return np.ascontiguousarray(np.asarray(several).transpose(2, 0, 1))
 
@@ -232,8 +300,9 @@ def brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def pixels_digest(data: bytes) -> bytes:
     """16 bytes that identify the decoded pixels, with transparency, of an image that `check` lets pass."""
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        deep = image.mode[0] in "IF"  # more than 8 bits: as they are
-        pixels = image if deep else image.convert("RGBA")
+        upright = _upright(image, data)
+        deep = upright.mode[0] in "IF"  # more than 8 bits: as they are
+        pixels = upright if deep else upright.convert("RGBA")
         header = f"{pixels.mode} {pixels.width} {pixels.height} ".encode()
         return xxhash.xxh3_128_digest(header + pixels.tobytes())
 

@@ -11,7 +11,8 @@ from curate.schema import MESSAGES, PAIR
 IMAGES = pa.field("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])))
 """Embedded media in the order of their blocks, a video as its frames; `path` is the key in the image store.
 
-Nullable, though never null: `datasets` heeds the feature of a column only where it could be null.
+Nullable, though never null: `datasets` heeds the feature of a column only where it could be null. The bytes are as
+received, and its feature `Image` decodes them as stored: an EXIF orientation is for who trains to apply.
 """
 
 BARE = frozenset({"row", "tools"})

@@ -95,7 +95,7 @@ def _is_there(protected: ProtectedSet, library: Library) -> bool:
 class Bound(Actions):
     """The step with its index, which is known by what went into it."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     share: float
     index: str
     protected: ProtectedSets = field(metadata={"place": True})

@@ -26,7 +26,7 @@ class ImageDuplicates:
     left to `exact_duplicates`. The score is 1 less how unlike the images are, the evidence names them.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def sketches(self) -> tuple[Sketch, ...]:
         """None: grids of images are kept beside the packs."""

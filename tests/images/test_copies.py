@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from curate.errors import WorkspaceError
 from curate.images import compare, copies, kernels
 from curate.images.compare import Copies
 from curate.images.copies import find_copies, find_copies_of, grid
+from curate.images.decode import TURNS
+from curate.images.packs import INDEX
 from curate.images.store import ImageStore
 from curate.pairs.media_refs import image_refs, media_keys
 from curate.pairs.pool import PairsPool
@@ -221,6 +224,53 @@ def test_the_same_pixels_in_other_files(tmp_path: Path):
     assert {one[0] for one in found(store, keys).values()} == {leader}
     lossless = "near" if leader == keys[3] else "pixels"
     assert how == {key: lossless if key != keys[3] else "near" for key in keys if key != leader}
+
+
+def lying(image: Image.Image, orientation: int, name: str = "JPEG") -> bytes:
+    """The image stored in another position, with the EXIF orientation that turns it upright."""
+    back = {**TURNS, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image.transpose(back), name, exif=exif, **({"quality": 90} if name == "JPEG" else {}))
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_photograph_is_compared_upright(orientation: int, tmp_path: Path):
+    image = photo(5)
+    store, keys = store_of(tmp_path, [encoded(image), lying(image, orientation, "PNG"), lying(image, orientation)])
+    copies_of = found(store, keys)
+    (leader,) = set(keys) - set(copies_of)
+    assert {of for of, _ in copies_of.values()} == {leader}
+    pixels = {key for key, (_, how) in copies_of.items() if how == "pixels"}
+    assert pixels <= {keys[0], keys[1]}
+    assert len(pixels) == (leader != keys[2])
+    other, theirs = store_of(tmp_path / "others", [encoded(image, "JPEG", quality=80)])
+    assert find_copies_of(keys, store, theirs, other, Local(1))["key"].to_list() == sorted(keys)
+
+
+def test_two_photographs_that_only_agree_as_stored_are_no_copies(tmp_path: Path):
+    image = photo(5)
+    store, keys = store_of(tmp_path, [lying(image, 6, "PNG"), encoded(image.transpose(Image.Transpose.ROTATE_90))])
+    assert found(store, keys) == {}
+
+
+def test_sizes_of_an_older_index_do_not_matter(tmp_path: Path):
+    image = photo(5)
+    store, keys = store_of(tmp_path, [encoded(image), lying(image, 6, "PNG")])
+    (index,) = store.folder.glob("*.parquet")
+    rows = pl.read_parquet(index)
+    assert rows["width"].to_list() == [400, 400]
+    stored = pl.when(pl.col("key") == keys[1])
+    pq.write_table(
+        rows.with_columns(
+            width=stored.then(300).otherwise("width").cast(pl.UInt32),
+            height=stored.then(400).otherwise("height").cast(pl.UInt32),
+        ).to_arrow().cast(INDEX),
+        index,
+    )  # fmt: skip
+    assert set(found(ImageStore(store.root), keys).values()) == {
+        (max(set(keys) - set(found(store, keys))), "pixels")
+    }
 
 
 def test_what_was_found_is_kept(tmp_path: Path):

@@ -15,10 +15,20 @@ import pytest
 import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from curate.errors import SkipRow, WorkspaceError
-from curate.images.decode import MAX_PIXELS, BadImage, ImageFacts, check, grey
+from curate.images.decode import (
+    MAX_PIXELS,
+    BadImage,
+    ImageFacts,
+    check,
+    colours,
+    grey,
+    pixels_digest,
+    preview,
+    upright_size,
+)
 from curate.images.packs import INDEX
 from curate.images.store import ImageStore, KnownImage
 
@@ -179,11 +189,57 @@ def test_a_palette_with_transparency_leaks_no_warning():
         assert check(data).mode == "P"
 
 
-def test_width_and_height_are_as_stored_whatever_exif_says():
+def turned(orientation, name, **options):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    facts = check(encode(picture(), "JPEG", exif=exif.tobytes()))
-    assert (facts.width, facts.height) == (64, 48)
+    exif[0x0112] = orientation
+    return encode(picture(), name, exif=exif.tobytes(), **options)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_sizes_and_pixels_are_of_the_upright_image(name, orientation):
+    data = turned(orientation, name)
+    with Image.open(io.BytesIO(data)) as image:
+        upright = ImageOps.exif_transpose(image)
+    size = (48, 64) if orientation >= 5 else (64, 48)
+    facts = check(data)
+    assert (facts.width, facts.height) == upright.size == upright_size(data) == size
+    assert grey(data, 1000).shape == colours(data, 1000).shape[1:] == (size[1], size[0])
+    assert np.array_equal(colours(data, 1000), np.asarray(upright.convert("RGB")).transpose(2, 0, 1))
+    assert pixels_digest(data) == pixels_digest(encode(upright, "PNG"))
+    assert preview(data, 1000)[1:] == size
+
+
+def late_exif(orientation):
+    """A PNG with its EXIF data after the pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return PNG[:-12] + chunk(b"eXIf", exif.tobytes()[6:]) + PNG[-12:]
+
+
+def test_exif_data_after_the_pixels_counts():
+    facts = check(late_exif(6))
+    assert (facts.width, facts.height) == upright_size(late_exif(6)) == (48, 64)
+    assert pixels_digest(late_exif(3)) == pixels_digest(encode(picture().rotate(180), "PNG"))
+
+
+def test_an_orientation_in_xmp_counts_and_one_in_a_comment_does_not():
+    packet = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    assert check(encode(picture(), "JPEG", xmp=packet)).width == 48
+    assert check(encode(picture(), "JPEG", comment=b"Exif tiff: Orientation 6")).width == 64
+
+
+@pytest.mark.parametrize("damage", [b"Exif\0\0", b"Exif\0\0no header", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_damaged_exif_data_turns_nothing(damage):
+    for name in ("JPEG", "PNG", "WEBP"):
+        data = encode(picture(), name, exif=damage)
+        assert check(data).width == 64
+        assert preview(data, 1000)[1:] == (64, 48)
+
+
+def test_the_size_limit_is_of_pixels_whichever_side_is_up():
+    assert check(turned(6, "JPEG"), max_pixels=64 * 48).height == 64
+    assert reason(turned(6, "JPEG"), max_pixels=64 * 48 - 1) == "image_too_large"
 
 
 def test_one_pixel_is_an_image():

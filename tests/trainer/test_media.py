@@ -2,6 +2,7 @@
 
 import io
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def oriented(orientation, **save):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_images_are_turned_upright(orientation, kind):
     data = oriented(orientation, kind=kind)
     picture = read_header(data)
@@ -28,6 +29,18 @@ def test_images_are_turned_upright(orientation, kind):
         upright = ImageOps.exif_transpose(image)
     assert (picture.width, picture.height) == done.size == upright.size
     assert np.array_equal(np.array(done), np.array(upright))
+
+
+def test_exif_data_after_the_pixels_of_a_png_counts_and_damaged_data_does_not():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = shot(0, (40, 20))
+    body = b"eXIf" + exif.tobytes()[6:]
+    late = data[:-12] + (len(body) - 4).to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + data[-12:]
+    picture = read_header(late)
+    assert (picture.width, picture.height) == decode(picture).size == (20, 40)
+    picture = read_header(shot(0, (40, 20), kind="JPEG", exif=b"Exif\0\0no header"))
+    assert (picture.width, picture.height) == decode(picture).size == (40, 20)
 
 
 def test_transparency_is_white():
