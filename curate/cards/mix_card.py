@@ -1,9 +1,10 @@
 """The card of a mix: its README.md, plots and Croissant metadata, all of them functions of its lock.
 
-Every number comes from the lock. A lock may also have `near_duplicates` and `decontamination`, each a mapping of
-facts {name: value}; a value that is itself a mapping becomes a line of a table.
+Every number comes from the lock. A lock may also have `decontamination`, a mapping of facts {name: value}; a value
+that is itself a mapping becomes a line of a table.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ from curate.cards.recipe_text import recipe_text
 from curate.errors import WorkspaceError
 from curate.licenses import NO_ADVICE, known_id, terms
 from curate.mixing import shard_schema
+from curate.steps import STEPS
+from curate.steps.base import Step
+from curate.steps.decontaminate import Decontaminate
+from curate.steps.exact_duplicates import ExactDuplicates
+from curate.steps.image_duplicates import ImageDuplicates
+from curate.steps.label_conflicts import LabelConflicts
+from curate.steps.near_dedup import NearDedup
 from curate.tables import Table
 from curate.workspace import atomic, write_json
 
@@ -73,6 +81,7 @@ def card(lock: Lock) -> str:
         _contents(lock),
         f"## Recipe\n\n```yaml\n{recipe_text(lock['recipe'])}```",
         _funnel(lock),
+        _steps(lock),
         _licenses(lock),
         *(_facts(title, lock[name]) for name, title in RESULTS.items() if lock.get(name)),
         _lengths(lock),
@@ -82,7 +91,7 @@ def card(lock: Lock) -> str:
     return f"---\n{head}---\n\n" + "\n\n".join(sections) + "\n"
 
 
-RESULTS = {"near_duplicates": "Near-duplicates", "decontamination": "Decontamination"}
+RESULTS = {"decontamination": "Decontamination"}
 
 # ------------------------------------------------------------------------------------------------ sections
 
@@ -171,6 +180,36 @@ def _funnel(lock: Lock) -> str:
         "skipped + those that gave pairs, pairs = dropped + kept, kept = held out + unused + those in the mix. "
         f"`mixed` counts repeats.\n\n{markdown(lock_tables.funnel_table(lock['funnel']))}{why}"
     )
+
+
+def _steps(lock: Lock) -> str:
+    """The steps that ran, those that found nothing too, and what they looked for."""
+    dropped = Counter[str]()
+    for facts in lock["funnel"].values():
+        for reason, count in facts["dropped"].items():
+            dropped[reason.partition("/")[0]] += count
+    rows = [(f"`{name}`", facts["version"], dropped[name]) for name, facts in lock["steps"]]
+    lines = [
+        f"- {text} `{'`, `'.join(names)}`." for what, text in LOOKED_FOR.items() if (names := _that(lock, what))
+    ]
+    about = "In this order; a pair that one drops, later ones do not see."
+    table = markdown(Table("", ("step", "version", "dropped"), rows))
+    return "\n\n".join(["## Steps", about, table, *(["\n".join(lines)] if lines else [])])
+
+
+LOOKED_FOR: Mapping[type[Step], str] = {
+    ExactDuplicates: "Equal pairs were looked for by",
+    NearDedup: "Near-duplicates were looked for by",
+    ImageDuplicates: "Copies of images were looked for by",
+    LabelConflicts: "Contradicting labels were looked for by",
+    Decontaminate: "Items of benchmarks were looked for by",
+}
+"""What steps that compare pairs look for."""
+
+
+def _that(lock: Lock, kind: type[Step]) -> list[str]:
+    """The names of the steps of this kind that ran."""
+    return [name for name, _ in lock["steps"] if name in STEPS and issubclass(STEPS[name], kind)]
 
 
 def _licenses(lock: Lock) -> str:
@@ -296,7 +335,6 @@ def _limits(lock: Lock) -> list[str]:
     origins, blend = lock["origins"], lock["licenses"]["verdict"]
     figures = lock["summary"]["all"]
     repeats = lock["rows"] - sum(facts["selected"] for facts in lock["funnel"].values())
-    searched = {name for name in RESULTS if lock.get(name)} | set(dict(lock["recipe"]["steps"]))
     judged = [label for label, origin in origins.items() if origin["annotator"] is None]
     unpinned = [label for label, origin in origins.items() if origin["revision"] is None]
     found = {
@@ -304,12 +342,9 @@ def _limits(lock: Lock) -> list[str]:
         f"Who judged the pairs of {', '.join(judged)} is not stated upstream.": judged,
         f"The terms of {blend['unknown_pairs']:,} pairs are unknown.": blend["unknown"],
         f"{repeats:,} rows repeat a pair that stands in the mix already.": repeats,
-        "Nothing was compared with benchmarks: the mix may contain their items.": not any(
-            name.startswith("decontaminat") for name in searched
-        ),
-        "Near-duplicates were not looked for, equal pairs at most.": not any(
-            name.startswith("near_duplicate") for name in searched
-        ),
+        "Nothing was compared with benchmarks: the mix may contain their items.": not _that(lock, Decontaminate),
+        "Equal pairs were not looked for.": not (_that(lock, ExactDuplicates) or _that(lock, NearDedup)),
+        "Near-duplicates were not looked for.": not _that(lock, NearDedup),
         "The longer reply is the chosen one in "
         f"{percent(figures['longer']['chosen'] / max(figures['rows'], 1))} of the pairs, so length alone says "
         "something about the label.": figures["longer"]["chosen"] * 2 > figures["rows"],

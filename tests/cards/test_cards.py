@@ -195,16 +195,58 @@ def test_a_changed_licence_changes_verdict_and_card(lock: dict[str, Any]) -> Non
 
 def test_results_are_shown_where_the_lock_has_them(lock: dict[str, Any]) -> None:
     text = card(lock)
-    assert "## Near-duplicates" not in text
     assert "## Decontamination" not in text
-    assert "Nothing was compared with benchmarks" in text
-    lock["near_duplicates"] = {"jaccard": 0.8, "clusters": 1234}
-    lock["decontamination"] = {"n_grams": 13, "vl_rewardbench": {"items": 1250, "hits": 3}}
+    lock["decontamination"] = {"n_grams": 13, "clusters": 1234, "vl_rewardbench": {"items": 1250, "hits": 3}}
     text = card(lock)
-    assert "## Near-duplicates\n\n- jaccard: 0.800\n- clusters: 1,234\n" in text
+    assert "## Decontamination\n\n- n grams: 13\n- clusters: 1,234\n" in text
     assert table(text, "Decontamination")["vl_rewardbench"] == ["1,250", "3"]
-    assert "Nothing was compared with benchmarks" not in text
+
+
+def test_the_steps_are_those_that_ran_with_what_they_dropped(lock: dict[str, Any]) -> None:
+    steps = table(card(lock), "Steps")
+    assert [name for name in steps if name.startswith("`")] == [f"`{name}`" for name, _ in lock["steps"]]
+    assert sum(int(dropped) for name, (_, dropped) in steps.items() if name.startswith("`")) == sum(
+        sum(facts["dropped"].values()) for facts in lock["funnel"].values()
+    )
+
+
+LOOKED = {
+    "near_dedup": ("Near-duplicates were looked for by `near_dedup`", "Near-duplicates were not looked for"),
+    "exact_duplicates": ("Equal pairs were looked for by `exact_duplicates`", "Equal pairs were not looked for"),
+    "decontaminate": (
+        "Items of benchmarks were looked for by `decontaminate`",
+        "Nothing was compared with benchm",
+    ),
+    "image_duplicates": ("Copies of images were looked for by `image_duplicates`", "no such limit"),
+    "label_conflicts": ("Contradicting labels were looked for by `label_conflicts`", "no such limit"),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED)
+def test_what_was_looked_for_follows_from_the_steps_though_they_dropped_nothing(
+    name: str, lock: dict[str, Any]
+) -> None:
+    looked, not_looked = LOOKED[name]
+    lock["steps"] = [one for one in lock["steps"] if one[0] != name]
+    text = card(lock)
+    assert looked not in text
+    assert not_looked in text or not_looked == "no such limit"
+    lock["steps"].append([name, {"version": 1}])
+    text = card(lock)
+    assert f"- {looked}.\n" in text
+    assert not_looked not in text
+    assert table(text, "Steps")[f"`{name}`"][0] == "1"
+
+
+def test_a_mix_with_near_dedup_says_that_it_looked_for_near_duplicates(tmp_path: Path) -> None:
+    given = {"name": "near", "sources": {"hh_rlhf": "all"}, "steps": ["near_dedup"]}
+    with Local(1) as engine:
+        inputs = Inputs(workspace=Workspace(tmp_path), raw=SAMPLES)
+        near = build(read_config(given, Recipe, "$"), inputs, engine, Silent())
+    text = card(near.lock)
+    assert "- Near-duplicates were looked for by `near_dedup`.\n" in text
     assert "Near-duplicates were not looked for" not in text
+    assert "Equal pairs were not looked for" not in text
 
 
 def test_a_lock_without_a_summary_is_said_to_be_old(lock: dict[str, Any]) -> None:
