@@ -52,6 +52,7 @@ COLUMNS = {
     "revision": "commit of the source",
     "extra": "what else upstream has, as JSON",
     "repeat": "how often this pair stood in the mix before",
+    "tools": "the functions that the assistant may call, as JSON, like the `arguments` of `tool_calls`",
     "images": "the bytes of the media, a video as its frames",
 }
 """What the columns of a shard mean."""

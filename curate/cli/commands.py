@@ -11,6 +11,10 @@ from curate.cli import options
 
 # command -> its module here, and the first line of its help; in the order of `curate --help`
 COMMANDS = {
+    "init": (
+        "init",
+        "Look at rows, guess adapter and columns, show the first pairs, and write a manifest and a recipe.",
+    ),
     "sources": ("sources", "List the sources: the bundled ones and your own manifests."),
     "recipes": (
         "recipes",

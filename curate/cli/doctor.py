@@ -21,7 +21,8 @@ TargetsArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="TARGET...",
-        help="Sources, a mix, or a recipe (its file, or its name if no mix has it) whose sources are normalized.",
+        help="Sources, a mix, a recipe (its file, or its name if no mix has it) whose sources are normalized, or "
+        "a file or folder of rows.",
         show_default=False,
     ),
 ]

@@ -91,7 +91,9 @@ def diff(
 
 
 def show(
-    target: Annotated[str, typer.Argument(help="A mix or a source: name, name@fingerprint or its directory.")],
+    target: Annotated[
+        str, typer.Argument(help="A mix or a source: name, name@fingerprint or its directory; or a file of rows.")
+    ],
     reason: Annotated[
         str | None, typer.Argument(help="With --dropped: STEP or STEP/REASON; with --skipped: a reason.")
     ] = None,

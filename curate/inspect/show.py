@@ -14,6 +14,7 @@ import xxhash
 
 from curate.errors import ConfigError
 from curate.inspect.artefacts import Mix, Pairs, Pool, find_mix, find_pair, find_pairs, pools
+from curate.inspect.first_look import bare_pairs, is_bare
 from curate.inspect.why import winner
 from curate.order import order_key
 from curate.pairs import keys
@@ -36,11 +37,13 @@ class Wanted:
 
 
 def find_target(text: str, workspace: Workspace, *, skipped: bool = False) -> Mix | Pairs:
-    """The mix or the source's pairs that `text` names.
+    """The mix or the source's pairs that `text` names, or the pairs of a bare file or folder of rows.
 
     If both have the name, it is the mix, or the source if skipped rows are wanted. Raises ConfigError that lists
     what there is.
     """
+    if is_bare(Path(text)):
+        return bare_pairs(Path(text), workspace)
     first: Callable[[str, Workspace], Mix | Pairs] = find_pairs if skipped else find_mix
     second: Callable[[str, Workspace], Mix | Pairs] = find_mix if skipped else find_pairs
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -11,6 +12,7 @@ from curate.errors import ConfigError, WorkspaceError
 from curate.hashing import Hashes
 from curate.inputs import Inputs, finished_pairs, pools_of
 from curate.inspect.artefacts import Mix, Pairs, pools
+from curate.inspect.first_look import is_bare
 from curate.inspect.show import find_target
 from curate.pairs import keys
 from curate.pairs.files import column
@@ -58,7 +60,7 @@ def _ranked(target: Target, rank: int) -> Target:
 
 def _find(text: str, inputs: Inputs) -> Iterator[Target]:
     try:
-        found = None if bundled.is_path(text) else find_target(text, inputs.workspace)
+        found = find_target(text, inputs.workspace) if is_bare(Path(text)) or not bundled.is_path(text) else None
     except ConfigError:
         if text not in bundled.named("recipe"):
             raise

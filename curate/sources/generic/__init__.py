@@ -35,6 +35,6 @@ one or a list of: path, bytes, `{bytes, path}`, base64. Their place is where `<i
 where an image block stands in its messages, else before the first user turn.
 """
 
-from curate.sources.generic.manifest import discover, load
+from curate.sources.generic.manifest import discover, from_table, load, to_yaml
 
-__all__ = ["discover", "load"]
+__all__ = ["discover", "from_table", "load", "to_yaml"]

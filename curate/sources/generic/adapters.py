@@ -171,7 +171,7 @@ class Ranking:
             yield from self._by_verdicts(row, prompt, responses, self.verdicts)
             return
         replies, scores = self._rated(row, responses)
-        texts = ["\0".join(map(_key, reply.messages)) for reply in replies]
+        texts = ["\0".join((*map(_key, reply.messages), *map(repr, reply.media))) for reply in replies]
         worth = [-score for score in scores] if self.lower_is_better else scores
         # equal replies are no pair, whatever their scores; of best and worst only the two would be compared
         same = [

@@ -1,8 +1,8 @@
 """The column maps of the generic adapters: every field is our name, its value theirs; null means the same name.
 
-A value is a column, a path into one (`chosen.answer`, `games.0.score`), or a list of these: texts that are joined
-by line breaks where one text is wanted (`prompt: [instruction, input]`), the entries of a list where several are
-(`responses: [answer_1, answer_2, answer_3]`).
+A value is a column, a path into one (`chosen.answer`, `games.0.score`, `completions.*.rating` for all of a list),
+or a list of these: texts that are joined by line breaks where one text is wanted (`prompt: [instruction, input]`),
+the entries of a list where several are (`responses: [answer_1, answer_2, answer_3]`).
 """
 
 import math
@@ -163,8 +163,11 @@ class Reader:
     def _get(self, row: Row, name: str) -> Any:
         given = getattr(self.columns, name)
         if given is None:
-            their = next((their for their in self._theirs(name) if their in row), name)
-            return row[their]
+            there = [their for their in self._theirs(name) if their in row]
+            filled = [their for their in there if not is_null(row[their]) and row[their] != []]
+            if len(filled) > 1 and row[filled[0]] != row[filled[1]]:
+                raise SkipRow(f"{name}_in_two_columns", ", ".join(filled))
+            return row[(filled or there or [name])[0]]
         if isinstance(given, str):
             if name == "prompt" and given == ALPACA[0] and isinstance(row.get(ALPACA[1]), str):
                 return joined([walk(row, given), row[ALPACA[1]]], name)
@@ -187,7 +190,10 @@ def walk(row: Row, path: str) -> Any:
     if path in row or "." not in path:
         return row[path]
     value: Any = row
-    for step in path.split("."):
+    for number, step in enumerate(steps := path.split(".")):
+        if step == "*" and isinstance(value, list | tuple):
+            rest = ".".join(steps[number + 1 :])
+            return [walk(Row(item), rest) if isinstance(item, dict) else None for item in value]
         if isinstance(value, dict) and step in value:
             value = value[step]
         elif isinstance(value, list | tuple) and step.isdigit() and int(step) < len(value):

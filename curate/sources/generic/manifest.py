@@ -1,9 +1,12 @@
 """A user's manifest: strict YAML in, a Source out."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import yaml
 
 from curate.config import build, check_key, closest, read_yaml
 from curate.errors import ConfigError
@@ -140,7 +143,13 @@ def load(path: Path) -> Source:
     where = f"{path}: $"
     if not NAME.fullmatch(path.stem):
         raise ConfigError(str(path), "the file's name is the source's name", "lower-case letters, digits, - and _")
-    table = build(read_yaml(path), dict[str, Any], where)
+    return from_table(build(read_yaml(path), dict[str, Any], where), path)
+
+
+def from_table(table: dict[str, Any], path: Path) -> Source:
+    """The source of a manifest's values; `path` is where they are, or will be. Raises ConfigError for a fault in
+    them."""
+    where = f"{path}: $"
     if "adapter" not in table:
         close = closest("adapter", table)
         hint = f"{close[0]} is unknown; did you mean adapter?" if close else ""
@@ -227,3 +236,11 @@ def _is_machine_made(path: Path) -> bool:
 def _is_ours(value: Any) -> bool:
     keys = [str(key) for key in value] if isinstance(value, dict) else []
     return "columns" in keys or bool(closest("adapter", keys, cutoff=0.8))
+
+
+def to_yaml(table: Mapping[str, Any]) -> str:
+    """A manifest as text, short lists and maps on one line."""
+    text: str = yaml.safe_dump(
+        dict(table), sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
+    )
+    return text

@@ -1,0 +1,156 @@
+"""curate init: from files that nobody has described to a manifest and a recipe."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, WorkspaceOption
+from curate.cli.output import data, say, show_table
+from curate.errors import ConfigError
+from curate.tables import Table
+
+if TYPE_CHECKING:
+    from curate.inspect.first_look import Look
+    from curate.sources.base import Draft
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+RECIPES = Path("recipes")
+SHOWN = 3
+
+RECIPE = """\
+name: {name}
+sources: {{{name}: all}}
+holdout: {{share: 0.05}}
+steps: [identical, formatting_only, empty_reply, exact_duplicates]
+"""
+
+
+def init(
+    target: Annotated[str, typer.Argument(help="A file, a folder, or a dataset on the Hub (owner/name).")],
+    *,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the source and the recipe.  [default: the file's]")
+    ] = None,
+    reading: Annotated[
+        int | None, typer.Option("--reading", min=1, help="Which reading to take where several fit.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    workspace: WorkspaceOption = WORKSPACE,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at rows, guess adapter and columns, show the first pairs, and write a manifest and a recipe.
+
+    Where the rows can be read in several ways, you are asked which; a guess decides nothing.
+    """
+    from curate.inspect import first_look
+    from curate.workspace import Workspace
+
+    on_hub = not Path(target).exists() and HUB_ID.fullmatch(target) is not None
+    label = name or first_look.slug(target.rpartition("/")[2] if on_hub else Path(target).resolve().name)
+    if on_hub:
+        found, root = _of_hub(target, label), None
+    else:
+        sample, found = first_look.look_at(Path(target), label)
+        root = sample.root
+    look = _chosen(found, target, reading)
+    written = {"manifest": MANIFESTS / f"{label}.yaml", "recipe": RECIPES / f"{label}.yaml"}
+    _check_free(written["manifest"], look)
+    if as_json:
+        data({"name": label, "manifest": look.manifest, "pairs": len(look.drafts), "skipped": dict(look.skipped)})
+    else:
+        _show(look)
+    _confirm(yes, written)
+    first_look.write_manifest(written["manifest"], look.manifest)
+    if root is not None:
+        first_look.link(Workspace(workspace).raw(label), root)
+    if not written["recipe"].exists():
+        RECIPES.mkdir(exist_ok=True)
+        written["recipe"].write_text(RECIPE.format(name=label), encoding="utf-8")
+    say(f"wrote {written['manifest']} and {written['recipe']}")
+    say(
+        f"next: curate pin {label} && curate fetch {label} && curate mix {label}"
+        if on_hub
+        else f"next: curate mix {label}"
+    )
+
+
+def _of_hub(target: str, label: str) -> "list[Look]":
+    from curate.hub.preview import preview
+    from curate.hub.retry import RetryPolicy
+    from curate.inspect import first_look
+    from curate.sources.base import Row
+
+    seen = preview(target, RetryPolicy(), rows=100)
+    base = {"files": list(seen.files), "repo": target}
+    return first_look.looks([Row(row) for row in seen.rows], base, None, label)
+
+
+def _chosen(found: "list[Look]", target: str, reading: int | None) -> "Look":
+    """The reading that was asked for, the only one, or the one that the user names."""
+    from curate.inspect.first_look import which
+
+    if reading is not None:
+        if reading > len(found):
+            raise ConfigError("--reading", f"found {reading}", f"1 to {len(found)}")
+        return found[reading - 1]
+    if len(found) > 1 and sys.stdin.isatty():
+        for number, look in enumerate(found, 1):
+            say(f"{number}: {look.says}")
+        answer = typer.prompt("Which reading is right?", type=int, err=True)
+        return _chosen(found, target, answer)
+    return which(found, target, "add --reading N for reading N, or run it in a terminal to be asked")
+
+
+def _check_free(path: Path, look: "Look") -> None:
+    """Refuse to write over a manifest that says something else."""
+    from curate.sources.generic import to_yaml
+
+    if path.exists() and path.read_text(encoding="utf-8") != to_yaml(look.manifest):
+        raise ConfigError(
+            str(path), "is there already and says something else", "a free name", "give another --name"
+        )
+
+
+def _confirm(yes: bool, written: dict[str, Path]) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("curate init", "nothing was written", "your word for it", "add --yes")
+    if not typer.confirm(f"Write {written['manifest']} and {written['recipe']}?", default=True, err=True):
+        raise typer.Exit(1)
+
+
+def _show(look: "Look") -> None:
+    from curate.sources.generic import to_yaml
+
+    typer.echo(to_yaml(look.manifest).rstrip("\n"))
+    rows = [(number, *_cells(draft)) for number, draft in enumerate(look.drafts[:SHOWN], 1)]
+    show_table(Table("first pairs", ("", "prompt", "chosen", "rejected", "margin", "media"), rows))
+    say(
+        f"{look.says}: {len(look.drafts):,} pairs from the rows looked at"
+        if look.says
+        else f"{len(look.drafts):,} pairs"
+    )
+    for reason, count in look.skipped.most_common(5):
+        say(f"{count:,} rows give no pair: {reason}")
+    if look.missing:
+        say(f"{look.missing:,} of the media that the rows name are not beside them: such rows will be skipped")
+
+
+def _cells(draft: "Draft") -> tuple[Any, ...]:
+    from curate.inspect.text import shorten
+
+    def beginning(turns: Any) -> str:
+        return shorten(" ".join(block.text or f"[{block.type}]" for turn in turns for block in turn.content), 40)
+
+    margin = "" if draft.margin is None else f"{draft.margin:g}"
+    return (
+        beginning(draft.prompt[-1:]),
+        beginning(draft.chosen),
+        beginning(draft.rejected),
+        margin,
+        len(draft.media),
+    )
