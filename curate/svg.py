@@ -130,8 +130,8 @@ def text(x: float, y: float, text: str, anchor: str = "start") -> str:
 def beside(x: float, y: float, label: str, more: str = "") -> str:
     """A label and more that end at a point; a long label is cut in its middle, and whole in its tooltip."""
     whole = f"<title>{escape(label)}</title>" if len(label) > NAME else ""
-    shown = escape(fitted(label) + more)
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{shown}</text>'
+    text = escape(fitted(label) + more)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{text}</text>'
 
 
 def fitted(label: str) -> str:

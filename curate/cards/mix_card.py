@@ -281,7 +281,7 @@ def _lengths(lock: Lock) -> str:
     summary = lock["summary"]
     quantiles = [f"{q} %" for q in summary["quantiles"]]
     everything = {"all": summary["all"], **summary["sources"]}
-    shown = [(label, side, *figures[side]["quantiles"]) for label, figures in everything.items()
+    lengths = [(label, side, *figures[side]["quantiles"]) for label, figures in everything.items()
              for side in ("prompt", "chosen", "rejected") if figures["rows"]]  # fmt: skip
     longer = [(label, figures["rows"], *(percent(n / figures["rows"]) for n in figures["longer"].values()))
               for label, figures in everything.items() if figures["rows"]]  # fmt: skip
@@ -293,7 +293,7 @@ def _lengths(lock: Lock) -> str:
         "exceed; in the plots by source a thick line goes from 25 to 75 %, a thin one from 5 to 95 %, and a dot "
         "stands at 50 %.",
         "![Lengths of replies](plots/lengths.svg)\n\n![Lengths of replies by source](plots/sources.svg)",
-        _folded("Lengths by source", Table("", ("source", "part", *quantiles), shown)),
+        _folded("Lengths by source", Table("", ("source", "part", *quantiles), lengths)),
         "![Which reply is longer](plots/longer.svg)",
         _folded("Which reply is longer", Table("", ("source", "pairs", "chosen", "rejected", "neither"), longer)),
     ]

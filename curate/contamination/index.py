@@ -162,7 +162,7 @@ class _Collected:
         self.parts: list[list[int]] = []
         self.contexts: list[int] = []
         self.lengths: list[int] = []
-        self.shown: list[set[str]] = []
+        self.pictures: list[set[str]] = []
         self.images: list[tuple[str, int]] = []
 
     def add(self, item: ProtectedItem) -> None:
@@ -176,7 +176,7 @@ class _Collected:
             for part, text in enumerate(texts):
                 documents.append(self._text(kind, text, number, part, documents[0] if documents else None))
         for document in documents:
-            self.shown[document].add(f"{item.of}:{about}" if about else "")
+            self.pictures[document].add(f"{item.of}:{about}" if about else "")
         self.entries.append((item.of, item.key, item.pictures, len(keys)))
 
     def _text(self, kind: int, text: str, number: int, part: int, context: int | None) -> int:
@@ -190,7 +190,7 @@ class _Collected:
             for column in (self.holders, self.parts):
                 column.append([])
             self.contexts.append(self.numbers[key] if context is None else context)
-            self.shown.append(set())
+            self.pictures.append(set())
         document = self.numbers[key]
         self.holders[document].append(number)
         self.parts[document].append(part)
@@ -217,7 +217,7 @@ class _Collected:
                     "text": [text for _, text in self.texts],
                     "entries": self.holders,
                     "parts": self.parts,
-                    "pictures": [len(shown - {""}) for shown in self.shown],
+                    "pictures": [len(pictures - {""}) for pictures in self.pictures],
                 },
                 schema=DOCUMENTS,
             ),

@@ -126,9 +126,9 @@ def _fault(fault: Mapping[str, Any] | None) -> Shade:
 
 
 def _folded(found: Mapping[str, Any], wanted: Any, title: str) -> Iterator[str]:
-    shown = [table(one) for one in tables(found) if one.rows and wanted(one.title)]
-    if shown:
-        yield fold(title, "\n".join(shown))
+    parts = [table(one) for one in tables(found) if one.rows and wanted(one.title)]
+    if parts:
+        yield fold(title, "\n".join(parts))
 
 
 # ------------------------------------------------------------------------------------------ between sources

@@ -33,10 +33,10 @@ def opening(lock: Lock) -> str:
         "rows skipped": sum(sum(account["skipped"].values()) for account in funnel),
         "pairs dropped": sum(sum(account["dropped"].values()) for account in funnel),
     }
-    shown = "".join(f"<div><dt>{words(name)}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
+    items = "".join(f"<div><dt>{words(name)}</dt><dd>{value:,}</dd></div>" for name, value in figures.items())
     about = paragraph(lock["recipe"]["about"]) if lock["recipe"]["about"] else ""
     return (
-        f'<h1>{words(lock["name"])}</h1>\n{about}\n<dl class="figures">{shown}</dl>\n'
+        f'<h1>{words(lock["name"])}</h1>\n{about}\n<dl class="figures">{items}</dl>\n'
         f'<p class="note">Fingerprint <code>{words(lock["fingerprint"])}</code>, built by curate '
         f"{words(lock['curate'])}, seed {lock['recipe']['seed']}.</p>"
     )

@@ -44,10 +44,10 @@ def _scrolling(caption: str, inside: str) -> str:
 
 
 def _heads(names: Sequence[str], right: Sequence[bool]) -> str:
-    shown = (
+    cells = (
         f'<th scope="col"{_class(number)}>{words(name)}</th>' for name, number in zip(names, right, strict=True)
     )
-    return "".join(shown)
+    return "".join(cells)
 
 
 def _cells(row: Sequence[Any], right: Sequence[bool]) -> str:

@@ -34,9 +34,9 @@ class Pictures:
         every = [(media["kind"], key) for media in pair["media"] for key in media["keys"]]
         if not every:
             return ""
-        shown = "".join(self._picture(kind, key) for kind, key in every[:PICTURES])
+        pictures = "".join(self._picture(kind, key) for kind, key in every[:PICTURES])
         more = f"<figcaption>and {len(every) - PICTURES:,} more</figcaption>" if len(every) > PICTURES else ""
-        return f'<figure class="media">{shown}{more}</figure>'
+        return f'<figure class="media">{pictures}{more}</figure>'
 
     def _picture(self, kind: str, key: str) -> str:
         label = words(
@@ -99,11 +99,11 @@ def _block(head: str, spans: Sequence[Span], level: int = 4) -> str:
 
 def _spans(spans: Sequence[Span]) -> str:
     """Texts whose control characters are visible already, with what differs marked."""
-    shown = (
+    parts = (
         f"<{tag}>{words(span.text)}</{tag}>" if (tag := TAGS.get(span.kind)) else words(span.text)
         for span in spans
     )
-    return "".join(shown) or '<i class="none">nothing</i>'
+    return "".join(parts) or '<i class="none">nothing</i>'
 
 
 def _beside_winner(item: Item, pictures: Pictures) -> str:
@@ -116,7 +116,7 @@ def _beside_winner(item: Item, pictures: Pictures) -> str:
         *winner_lines(lost["winner"])[:1],
     ]
     same = pair["media"] == won["media"]
-    shown = pictures.of(pair) if same else ""
+    common = pictures.of(pair) if same else ""
     sides = zip(_marked(pair, won), ("dropped", "winner"), (pair, won), strict=True)
     columns = [
         f'<div class="side"><h4 class="role">{name}</h4>'
@@ -124,7 +124,7 @@ def _beside_winner(item: Item, pictures: Pictures) -> str:
         f"{'' if same else pictures.of(one)}{blocks}</div>"
         for blocks, name, one in sides
     ]
-    return "\n".join([_facts(facts), shown, f'<div class="sides">{"".join(columns)}</div>'])
+    return "\n".join([_facts(facts), common, f'<div class="sides">{"".join(columns)}</div>'])
 
 
 def _marked(pair: Item, won: Item) -> tuple[str, str]:

@@ -75,7 +75,7 @@ def _listed(title: str, found: pl.DataFrame, most: int) -> str:
     """The surest decisions of one kind, with their evidence."""
     if not found.height:
         return ""
-    shown = found.select("pair_id", "pool", "row", "fate", "score", "evidence").head(most)
-    listed = table(Table(f"{title}: evidence", ("pair", *shown.columns[1:]), shown.rows()))
+    evidence = found.select("pair_id", "pool", "row", "fate", "score", "evidence").head(most)
+    listed = table(Table(f"{title}: evidence", ("pair", *evidence.columns[1:]), evidence.rows()))
     rest = "" if found.height <= most else paragraph(f"{found.height - most:,} more are in review.parquet.")
     return fold(f"{title}: {found.height:,} found", listed + rest)

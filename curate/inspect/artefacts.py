@@ -39,7 +39,7 @@ class Pairs:
         return sorted(self.directory.glob("skips-*.parquet"))
 
 
-class Pool(NamedTuple):
+class MixPool(NamedTuple):
     """One pairs artefact that a lock names."""
 
     label: str
@@ -60,9 +60,9 @@ class Mix:
         return f"{self.lock['name']}@{self.lock['fingerprint'][:SHORT]}"
 
     @property
-    def pools(self) -> list[Pool]:
+    def pools(self) -> list[MixPool]:
         """The pairs artefacts it was made from, in the order of the recipe."""
-        return [Pool(x, facts["source"], facts["fingerprint"]) for x, facts in self.lock["sources"].items()]
+        return [MixPool(x, facts["source"], facts["fingerprint"]) for x, facts in self.lock["sources"].items()]
 
     def files(self, kind: str) -> list[Path]:
         """Its files of one kind: `shard` or `holdout`."""

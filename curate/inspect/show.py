@@ -13,7 +13,7 @@ import polars as pl
 import xxhash
 
 from curate.errors import ConfigError
-from curate.inspect.artefacts import Mix, Pairs, Pool, find_mix, find_pair, find_pairs, pools
+from curate.inspect.artefacts import Mix, MixPool, Pairs, find_mix, find_pair, find_pairs, pools
 from curate.inspect.first_look import bare_pairs, is_bare
 from curate.inspect.why import winner
 from curate.order import order_key
@@ -88,7 +88,7 @@ def _only(target: Pairs, wanted: Wanted) -> None:
         raise ConfigError("--source", f"found {wanted.source}", f"{target.source}, the source of {target.title}")
 
 
-def _wanted_pools(mix: Mix, wanted: Wanted) -> list[Pool]:
+def _wanted_pools(mix: Mix, wanted: Wanted) -> list[MixPool]:
     """What a mix was made from: all, or the source or label that is wanted."""
     some = [pool for pool in mix.pools if wanted.source in (None, pool.label, pool.source)]
     if not some:

@@ -61,19 +61,19 @@ def finish(source: str, draft: Draft, media: tuple[Media, ...], media_bytes: int
         if draft.tools is not None:  # pairs without tools keep the ids that they had before there was the column
             texts.append(draft.tools)
         prompt, chosen, rejected = map(messages_digest, (draft.prompt, draft.chosen, draft.rejected))
-        shown = media_digest(media) if media else NO_MEDIA
-        pair_id = combine(source, prompt, chosen, rejected, shown, fields_digest(numbers, texts))
+        media_key = media_digest(media) if media else NO_MEDIA
+        pair_id = combine(source, prompt, chosen, rejected, media_key, fields_digest(numbers, texts))
     except (UnicodeEncodeError, orjson.JSONEncodeError):  # the only text that orjson refuses is not Unicode
         raise SkipRow("not_unicode", "the file is not UTF-8 there, or escapes half a character") from None
     in_replies = 0
     if media and (in_replies := sum(map(_media_blocks, (draft.chosen, draft.rejected)))):
         prompt_media, chosen_media, rejected_media = _shares(draft, media)
-        shown = media_digest(prompt_media)
+        media_key = media_digest(prompt_media)
         chosen, rejected = _with(chosen, chosen_media), _with(rejected, rejected_media)
     if draft.tools is not None:
         prompt = xxhash.xxh3_128_digest(prompt + draft.tools.encode())
     has_fields = draft.tools is not None or any(map(_has_fields, (draft.prompt, draft.chosen, draft.rejected)))
-    digests = (prompt, chosen, rejected, shown)
+    digests = (prompt, chosen, rejected, media_key)
     return Finished(pair_id, draft, media, media_bytes, extra, digests, in_replies, has_fields)
 
 

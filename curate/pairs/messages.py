@@ -50,8 +50,8 @@ class Messages:
         latest = np.maximum.accumulate(np.where(is_user, np.arange(len(is_user)), -1))
         # latest[t] is the last user turn up to and including turn t, in this pair or an earlier one
         last = np.concatenate([[-1], latest])[self.turns[1:]]
-        asked = last >= self.turns[:-1]
-        turn = pa.array(np.where(asked, last, 0), mask=~asked)
+        has_question = last >= self.turns[:-1]
+        turn = pa.array(np.where(has_question, last, 0), mask=~has_question)
         return _join(self.texts, self.text_offsets).take(turn).fill_null("")
 
 

@@ -50,8 +50,8 @@ def _of_pattern(raw: Path, pattern: str) -> list[RowFile]:
 
 
 def _members(path: Path, pattern: str) -> list[str]:
-    shown = hides(pattern)
-    return [name for name in archives.members(path, pattern) if shown or not hides(name)]
+    hidden = hides(pattern)
+    return [name for name in archives.members(path, pattern) if hidden or not hides(name)]
 
 
 def _saved(path: Path) -> list[Path]:

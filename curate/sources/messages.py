@@ -78,11 +78,11 @@ def read_message(turn: Mapping[str, Any], media: list[MediaSource]) -> Message:
         return Message(role, tuple(_calls(content)))
     before = _before(turn, role)
     calls = _tool_calls(turn)
-    said = _content(content, media, empty=bool(before or calls))
+    blocks = _content(content, media, empty=bool(before or calls))
     # a block of reasoning or a call inside the content goes where the message's own fields go
-    inside = [block for block in said if block.type == "reasoning"]
-    called = [block for block in said if block.type == "tool_call"]
-    rest = [block for block in said if block.type not in ("reasoning", "tool_call")]
+    inside = [block for block in blocks if block.type == "reasoning"]
+    called = [block for block in blocks if block.type == "tool_call"]
+    rest = [block for block in blocks if block.type not in ("reasoning", "tool_call")]
     return Message(role, (*inside, *before, *rest, *called, *calls))
 
 

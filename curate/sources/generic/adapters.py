@@ -10,8 +10,8 @@ from curate.schema import Message
 from curate.sources.base import Draft, Row
 from curate.sources.generic.columns import Reader, as_number, is_null
 from curate.sources.generic.dialogue import (
+    Dialogue,
     Replies,
-    Said,
     common_start,
     is_dialogue,
     prompt_of,
@@ -19,11 +19,11 @@ from curate.sources.generic.dialogue import (
     same_text,
     split,
 )
-from curate.sources.generic.verdicts import Verdict, Verdicts
+from curate.sources.generic.verdicts import Vote, VoteTable
 from curate.sources.ranking import Pairing, pairings
 
 
-def _draft(prompt: Said, chosen: Said, rejected: Said, reader: Reader, row: Row) -> Draft:
+def _draft(prompt: Dialogue, chosen: Dialogue, rejected: Dialogue, reader: Reader, row: Row) -> Draft:
     return Draft(
         prompt=prompt.messages,
         chosen=chosen.messages,
@@ -67,7 +67,7 @@ class Preference:
         draft.rejected_critique = read.text(row, "rejected_critique")
         return draft
 
-    def _sides(self, row: Row, chosen: Any, rejected: Any) -> tuple[Said, Said, Said]:
+    def _sides(self, row: Row, chosen: Any, rejected: Any) -> tuple[Dialogue, Dialogue, Dialogue]:
         given = self.reader.maybe(row, "prompt")
         if is_dialogue(chosen) and is_dialogue(rejected):
             sides = split(chosen, rejected, self.reader, row)
@@ -106,7 +106,7 @@ class Scored:
 
     reader: Reader
     by_verdict: bool
-    verdicts: Verdicts
+    verdicts: VoteTable
     lower_is_better: bool
     replies: Replies = "text"
 
@@ -127,7 +127,7 @@ class Scored:
             _score(draft, *sorted(scores, reverse=not self.lower_is_better), lower_is_better=self.lower_is_better)
         yield draft
 
-    def _sides(self, row: Row) -> tuple[Said, Said, Said]:
+    def _sides(self, row: Row) -> tuple[Dialogue, Dialogue, Dialogue]:
         """Prompt and the two responses, which may be whole dialogues (arena votes)."""
         first, second = (self.reader.required(row, f"response_{side}") for side in ("a", "b"))
         if is_dialogue(first) and is_dialogue(second):
@@ -138,7 +138,7 @@ class Scored:
         )
         return prompt, left, right
 
-    def _verdict(self, row: Row) -> tuple[Verdict, Mapping[str, Any] | None]:
+    def _verdict(self, row: Row) -> tuple[Vote, Mapping[str, Any] | None]:
         value = self.reader.required(row, "preference")
         return self.verdicts.majority(value) if isinstance(value, list) else (self.verdicts.read(value), None)
 
@@ -157,7 +157,7 @@ class Ranking:
     reader: Reader
     pairing: Pairing
     lower_is_better: bool
-    verdicts: Verdicts | None = None
+    verdicts: VoteTable | None = None
     replies: Replies = "text"
 
     def __call__(self, row: Row) -> Iterator[Draft]:
@@ -186,7 +186,7 @@ class Ranking:
             _score(draft, scores[winner], scores[loser], lower_is_better=self.lower_is_better)
             yield draft
 
-    def _rated(self, row: Row, responses: list[Any]) -> tuple[list[Said], list[float]]:
+    def _rated(self, row: Row, responses: list[Any]) -> tuple[list[Dialogue], list[float]]:
         """The replies that have a score, with it; a reply or a score that is null costs that reply only."""
         given = self.reader.required(row, "scores")
         if not isinstance(given, list):
@@ -201,7 +201,9 @@ class Ranking:
         replies = [reply_of(response, "responses", self.replies) for response, _ in rated]
         return replies, [as_number(score, "scores") for _, score in rated]
 
-    def _by_verdicts(self, row: Row, prompt: Said, responses: list[Any], verdicts: Verdicts) -> Iterator[Draft]:
+    def _by_verdicts(
+        self, row: Row, prompt: Dialogue, responses: list[Any], verdicts: VoteTable
+    ) -> Iterator[Draft]:
         values = self.reader.required(row, "preference")
         couples = list(combinations(range(len(responses)), 2))
         if not isinstance(values, list) or len(values) != len(couples):

@@ -15,26 +15,26 @@ from curate.sources.messages import first_difference, is_transcript, read_messag
 Replies = Literal["text", "images", "videos"]
 
 
-class Said(NamedTuple):
+class Dialogue(NamedTuple):
     """Turns with their media, in the order of their blocks: a prompt, or a reply."""
 
     messages: list[Message]
     media: list[MediaSource]
 
 
-def messages(value: Any, name: str) -> Said:
+def messages(value: Any, name: str) -> Dialogue:
     """A message list and the media in it. Skips: `<name>_not_messages`, and those of `read_messages`."""
     if not isinstance(value, list) or not all(isinstance(turn, dict) for turn in value):
         kinds = {type(turn).__name__ for turn in value} if isinstance(value, list) else {type(value).__name__}
         raise SkipRow(f"{name}_not_messages", f"list of {', '.join(sorted(kinds))}" if value else "empty")
     media: list[MediaSource] = []
-    return Said(read_messages(value, media, name), media)
+    return Dialogue(read_messages(value, media, name), media)
 
 
 MEDIA_PATH = re.compile(r"\S+\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif|mp4|webm|mov|avi|mkv|m4v)", re.IGNORECASE)
 
 
-def reply_of(value: Any, name: str, replies: Replies = "text") -> Said:
+def reply_of(value: Any, name: str, replies: Replies = "text") -> Dialogue:
     """One side: a text, a message, or a message list that starts and ends with the assistant.
 
     With `replies` it is an image or a video instead. Skips: `no_reply`, `reply_is_a_path` (a file name where a
@@ -44,11 +44,11 @@ def reply_of(value: Any, name: str, replies: Replies = "text") -> Said:
         media = media_of(value) if replies == "images" else videos_of(value)
         if not media:
             raise SkipRow("image_missing", name)
-        return Said([Message("assistant", tuple(Block(item.kind, None) for item in media))], media)
+        return Dialogue([Message("assistant", tuple(Block(item.kind, None) for item in media))], media)
     if isinstance(value, str):
         if MEDIA_PATH.fullmatch(value.strip()):
             raise SkipRow("reply_is_a_path", value[:80])
-        return Said([message("assistant", value)], [])
+        return Dialogue([message("assistant", value)], [])
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         raise SkipRow(f"{name}_is_a_list_of_texts", f"{len(value)} texts")
     if not isinstance(value, list | dict):
@@ -58,10 +58,10 @@ def reply_of(value: Any, name: str, replies: Replies = "text") -> Said:
         raise SkipRow("no_reply", f"{name} has the roles {[turn.role for turn in turns]}"[:80])
     if sum(block.type in MEDIA_BLOCKS for turn in turns for block in turn.content) != len(media):
         raise SkipRow("placeholder_mismatch", f"{name} has image blocks without images")
-    return Said(turns, media)
+    return Dialogue(turns, media)
 
 
-def prompt_of(value: Any, reader: Reader, row: Row) -> Said:
+def prompt_of(value: Any, reader: Reader, row: Row) -> Dialogue:
     """An explicit prompt, a text or a message list, with the row's system text and media in place.
 
     Skips: `prompt_not_text`, `prompt_ends_with_assistant`, `system_twice`, `placeholder_mismatch`, those of
@@ -70,14 +70,14 @@ def prompt_of(value: Any, reader: Reader, row: Row) -> Said:
     if isinstance(value, str):
         if is_transcript(value):
             turns = transcript(value)
-            return _placed(Said(turns[:-1] if not _text(turns[-1:]) else turns, []), reader, row)
-        return _placed(Said([message("user", value)], []), reader, row)
+            return _placed(Dialogue(turns[:-1] if not _text(turns[-1:]) else turns, []), reader, row)
+        return _placed(Dialogue([message("user", value)], []), reader, row)
     if not isinstance(value, list):
         raise SkipRow("prompt_not_text", type(value).__name__)
-    said = messages(value, "prompt")
-    if said.messages and said.messages[-1].role == "assistant":
+    dialogue = messages(value, "prompt")
+    if dialogue.messages and dialogue.messages[-1].role == "assistant":
         raise SkipRow("prompt_ends_with_assistant")
-    return _placed(said, reader, row)
+    return _placed(dialogue, reader, row)
 
 
 def is_dialogue(value: Any) -> bool:
@@ -89,7 +89,7 @@ def is_dialogue(value: Any) -> bool:
     return role_of(value[0]) not in (None, "assistant")
 
 
-def split(chosen: Any, rejected: Any, reader: Reader, row: Row) -> tuple[Said, Said, Said]:
+def split(chosen: Any, rejected: Any, reader: Reader, row: Row) -> tuple[Dialogue, Dialogue, Dialogue]:
     """(prompt, chosen, rejected) from two whole dialogues: the prompt is the turns that they share.
 
     Skips: `no_reply`, `prompts_differ` with the turn where they part, those of `messages`.
@@ -112,19 +112,19 @@ def split(chosen: Any, rejected: Any, reader: Reader, row: Row) -> tuple[Said, S
     return _placed(prompt, reader, row), first, second
 
 
-def _dialogue(value: Any, name: str) -> Said:
-    return Said(transcript(value), []) if isinstance(value, str) else messages(value, name)
+def _dialogue(value: Any, name: str) -> Dialogue:
+    return Dialogue(transcript(value), []) if isinstance(value, str) else messages(value, name)
 
 
-def _cut(said: Said, turns: int) -> Said:
+def _cut(dialogue: Dialogue, turns: int) -> Dialogue:
     """The first turns with their media."""
-    shown = sum(block.type in MEDIA_BLOCKS for turn in said.messages[:turns] for block in turn.content)
-    return Said(said.messages[:turns], said.media[:shown])
+    count = sum(block.type in MEDIA_BLOCKS for turn in dialogue.messages[:turns] for block in turn.content)
+    return Dialogue(dialogue.messages[:turns], dialogue.media[:count])
 
 
-def _rest(said: Said, turns: int) -> Said:
+def _rest(dialogue: Dialogue, turns: int) -> Dialogue:
     """The turns after the first ones, with their media."""
-    return Said(said.messages[turns:], said.media[len(_cut(said, turns).media) :])
+    return Dialogue(dialogue.messages[turns:], dialogue.media[len(_cut(dialogue, turns).media) :])
 
 
 def common_start(chosen: str, rejected: str) -> tuple[str, str, str]:
@@ -142,9 +142,9 @@ def common_start(chosen: str, rejected: str) -> tuple[str, str, str]:
     return shared[:end].strip(), chosen[end:].strip(), rejected[end:].strip()
 
 
-def _placed(said: Said, reader: Reader, row: Row) -> Said:
+def _placed(dialogue: Dialogue, reader: Reader, row: Row) -> Dialogue:
     """The prompt with the row's system text, and with the media of the row's own columns in their places."""
-    turns, inside, beside = said.messages, said.media, reader.media(row)
+    turns, inside, beside = dialogue.messages, dialogue.media, reader.media(row)
     if inside and beside and inside != beside:
         raise SkipRow("placeholder_mismatch", f"{len(inside)} media in messages, {len(beside)} beside them")
     media = inside or beside
@@ -155,10 +155,10 @@ def _placed(said: Said, reader: Reader, row: Row) -> Said:
     if not kinds:
         # without any media column "<video>" is but text about a web page
         expects = media or reader.knows(row, "images") or reader.knows(row, "videos")
-        return Said(*with_media(turns, media)) if expects else Said(turns, [])
+        return Dialogue(*with_media(turns, media)) if expects else Dialogue(turns, [])
     if kinds != [item.kind for item in media]:
         raise SkipRow("placeholder_mismatch", f"{len(kinds)} media blocks, {len(media)} media")
-    return Said(turns, media)
+    return Dialogue(turns, media)
 
 
 def _with_system(turns: list[Message], system: Message) -> list[Message]:

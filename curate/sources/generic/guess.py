@@ -15,7 +15,9 @@ from typing import Any
 from curate.errors import ConfigError
 from curate.sources.base import Row
 from curate.sources.generic import names
+from curate.sources.generic.dialogue import is_dialogue
 from curate.sources.generic.shapes import Column, columns_of
+from curate.sources.generic.verdict_readings import verdict_tables
 from curate.sources.generic.verdicts import KNOWN, label
 
 
@@ -55,10 +57,6 @@ def _why_not(columns: dict[str, Column]) -> str:
     return "no columns with two replies and a choice between them"
 
 
-# ------------------------------------------------------------------------------------------ a chosen and a
-# rejected
-
-
 def _chosen(columns: dict[str, Column]) -> Iterator[Reading]:
     """Rows that say by the names of columns which reply is the better one."""
     sides = [
@@ -71,7 +69,7 @@ def _chosen(columns: dict[str, Column]) -> Iterator[Reading]:
         own = {"chosen": good.name, "rejected": bad.name}
         whole = good.kind in ("messages", "transcript") and _begins_with_user(good)
         for prompt in [None] if whole else _prompts(columns, {good.name, bad.name}):
-            yield _reading("preference", {**own, **_prompt(prompt)}, _said(prompt), **_media_replies(good))
+            yield _reading("preference", {**own, **_prompt(prompt)}, _prompt_says(prompt), **_media_replies(good))
 
 
 def _is_reply(column: Column) -> bool:
@@ -81,8 +79,6 @@ def _is_reply(column: Column) -> bool:
 
 
 def _begins_with_user(column: Column) -> bool:
-    from curate.sources.generic.dialogue import is_dialogue
-
     return any(is_dialogue(value) for value in column.values)
 
 
@@ -110,7 +106,7 @@ def _prompt(found: Any) -> dict[str, Any]:
     return {} if found is None else {"prompt": found}
 
 
-def _said(prompt: Any) -> str:
+def _prompt_says(prompt: Any) -> str:
     return f"the prompt is {prompt}" if prompt is not None else "the prompt is what both begin with"
 
 
@@ -118,10 +114,6 @@ def _reading(adapter: str, columns: dict[str, Any], says: str = "", **more: Any)
     parts = [part for value in columns.values() for part in (value if isinstance(value, list) else [value])]
     used = frozenset(part for one in parts for part in (one, one.split(".")[0]))
     return Reading(adapter=adapter, columns=columns, says=says, more=more, used=used)
-
-
-# ------------------------------------------------------------------------------------------ several replies,
-# ranked
 
 
 def _ranked(columns: dict[str, Column]) -> Iterator[Reading]:
@@ -183,14 +175,10 @@ def _by_scores(columns: dict[str, Column], replies: Column, scores: Column) -> I
 def _by_verdicts(columns: dict[str, Column], replies: list[str], verdicts: Column) -> Iterator[Reading]:
     values = {label(item) for row in verdicts.values for item in row or ()}
     for prompt, (table, says) in product(
-        _prompts(columns, set(replies)), _tables(values, names.first_number(replies))
+        _prompts(columns, set(replies)), verdict_tables(values, names.first_number(replies))
     ):
         own = {"responses": replies, "preference": verdicts.name, **_prompt(prompt)}
         yield _reading("ranking", own, f"in {verdicts.name} {says}", verdicts=table)
-
-
-# ------------------------------------------------------------------------------------------ two replies and a
-# verdict
 
 
 def _judged(columns: dict[str, Column]) -> Iterator[Reading]:
@@ -274,13 +262,13 @@ def _by_label(columns: dict[str, Column], own: dict[str, Any], first: Column, se
     sides = {first.name.lower(): "a", second.name.lower(): "b"}
     candidates = [
         (column, tables) for column in _labels(columns)
-        if (tables := list(_tables(_values(column), base, sides))) and column.name not in own.values()
+        if (tables := list(verdict_tables(_values(column), base, sides))) and column.name not in own.values()
     ]  # fmt: skip
     annotators = [pair for pair in candidates if names.ANNOTATORS & set(pair[0].words)]
     if len(annotators) > 1 and len(annotators) == len(candidates):
         values = set().union(*(_values(column) for column, _ in annotators))
         columns_of_votes = [column.name for column, _ in annotators]
-        for table, says in _tables(values, base, sides):
+        for table, says in verdict_tables(values, base, sides):
             yield _verdict_reading(
                 own, columns_of_votes, table, f"{says}; the majority of {len(annotators)} decides"
             )
@@ -298,61 +286,6 @@ def _verdict_reading(own: dict[str, Any], column: Any, table: Any, says: str) ->
     return _reading("scored", {**own, "preference": column}, says, **({"verdicts": table} if table else {}))
 
 
-def _tables(values: set[str], base: int | None, sides: dict[str, str] | None = None) -> Iterator[tuple[Any, str]]:
-    """(table of verdicts, what it says) of each way to read the values; an empty table where the words are known.
-
-    `base` is the number that the first reply has in the name of its column, if the names count.
-    """
-    if not values:
-        return
-    if values <= set(KNOWN):
-        yield {}, ""
-        return
-    if sides and values <= set(sides) | {"tie"}:
-        yield {**sides, "tie": "tie"}, "the better reply is named"
-        return
-    if not all(value.lstrip("-").isdigit() for value in values):
-        numbers = _numbers(values)
-        if numbers is not None and min(numbers) >= 1 and max(numbers) <= 2:
-            yield 1.5, "below 1.5 the first is better"
-        return
-    numbers_seen = sorted(map(int, values))
-    if numbers_seen[0] < 0 < numbers_seen[-1]:
-        yield 0.0, "negative numbers mean the first reply"
-        graded = {str(n): "tie" if n == 0 else {"a" if n > 0 else "b": float(abs(n))} for n in numbers_seen}
-        yield graded, "positive numbers mean the first reply"
-    else:
-        yield from _small_numbers(values, base)
-
-
-def _small_numbers(values: set[str], base: int | None) -> Iterator[tuple[Any, str]]:
-    """The ways to read 0, 1, 2 and 3 as verdicts."""
-    one, nil = {"1": "a", "2": "b"}, {"0": "a", "1": "b"}
-    from_one = (one, "1 means the first reply, 2 the second")
-    from_nil = (nil, "0 means the first reply, 1 the second")
-    yes = ({"1": "a", "0": "b"}, "1 means the first reply, 0 the second")
-    if base == 0 and values <= {"0", "1"}:
-        yield from_nil
-    elif values <= {"1", "2"} and (base == 1 or len(values) == 2):
-        yield from_one
-    elif values <= {"1"}:
-        yield from (from_one, yes, from_nil)
-    elif values <= {"0", "1"}:
-        yield from (from_nil, yes)
-    elif values <= {"0", "1", "2"}:
-        yield {"0": "tie", **one}, "1 means the first reply, 2 the second, 0 a tie"
-        yield {**nil, "2": "tie"}, "0 means the first reply, 1 the second, 2 a tie"
-    elif values <= {"1", "2", "3"}:
-        yield {**one, "3": "tie"}, "1 means the first reply, 2 the second, 3 a tie"
-
-
-def _numbers(values: set[str]) -> list[float] | None:
-    try:
-        return [float(value) for value in values]
-    except ValueError:
-        return None
-
-
 def _by_two_scores(columns: dict[str, Column], own: dict[str, Any]) -> Iterator[Reading]:
     for first, second in names.couples(list(columns)):
         left, right = columns[first], columns[second]
@@ -362,10 +295,6 @@ def _by_two_scores(columns: dict[str, Column], own: dict[str, Any]) -> Iterator[
             says = f"the {'lower' if lower else 'higher'} of {first} and {second} is better"
             yield _reading("scored", {**own, "score_a": first, "score_b": second}, says, **more)
             return
-
-
-# ------------------------------------------------------------------------------------------ what stands beside
-# them
 
 
 def _completed(reading: Reading, columns: dict[str, Column]) -> Reading:

@@ -23,7 +23,7 @@ from curate.sources.generic.columns import (
     reads,
 )
 from curate.sources.generic.dialogue import Replies
-from curate.sources.generic.verdicts import KNOWN, Meaning, Verdicts
+from curate.sources.generic.verdicts import KNOWN, Meaning, VoteTable
 from curate.sources.ranking import Pairing
 
 MACHINE_MADE = "# Written by `curate pin`.\n"  # first line of a manifest that is nobody's own
@@ -81,12 +81,12 @@ class Judged(Manifest):
     verdicts: dict[str, Meaning] | None = None
     threshold: float | None = None
 
-    def judge(self) -> Verdicts:
+    def judge(self) -> VoteTable:
         """How the values are read."""
         table = (
             KNOWN if self.verdicts is None else {key.strip().lower(): item for key, item in self.verdicts.items()}
         )
-        return Verdicts(table=tuple(table.items()), threshold=self.threshold)
+        return VoteTable(table=tuple(table.items()), threshold=self.threshold)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

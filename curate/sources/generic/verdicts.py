@@ -1,4 +1,4 @@
-"""Verdicts about two replies in the words of a dataset: what they mean, and how several annotators agree.
+"""VoteTable about two replies in the words of a dataset: what they mean, and how several annotators agree.
 
 A value is looked up without regard to case, 1 and 1.0 alike. `a`, `b` and `tie` name the better reply, `{a: 2}`
 gives a margin too, `skip` drops the row with a reason. Without a table the words of KNOWN are understood; whole
@@ -32,7 +32,7 @@ KNOWN: dict[str, Meaning] = {
 """Words that mean one thing wherever they are used."""
 
 
-class Verdict(NamedTuple):
+class Vote(NamedTuple):
     """The better reply, and by how much where the value says so."""
 
     side: Side
@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdicts:
+class VoteTable:
     """How the values of a column are read.
 
     table      from value to meaning
@@ -51,13 +51,13 @@ class Verdicts:
     table: tuple[tuple[str, Meaning], ...]
     threshold: float | None = None
 
-    def read(self, value: Any) -> Verdict:
+    def read(self, value: Any) -> Vote:
         """One verdict. Skips: `verdict_missing`, `verdict_unknown`, `verdict_skipped`."""
         if is_null(value):
             raise SkipRow("verdict_missing")
         if self.threshold is not None:
             distance = as_number(value, "preference") - self.threshold
-            return Verdict("tie") if distance == 0 else Verdict("a" if distance < 0 else "b", abs(distance))
+            return Vote("tie") if distance == 0 else Vote("a" if distance < 0 else "b", abs(distance))
         meaning = dict(self.table).get(label(value))
         if meaning is None:
             raise SkipRow("verdict_unknown", repr(value)[:80])
@@ -65,10 +65,10 @@ class Verdicts:
             raise SkipRow("verdict_skipped", repr(value)[:80])
         if isinstance(meaning, Mapping):
             [(side, margin)] = meaning.items()
-            return Verdict("a" if side == "a" else "b", margin)
-        return Verdict("a" if meaning == "a" else "b" if meaning == "b" else "tie")
+            return Vote("a" if side == "a" else "b", margin)
+        return Vote("a" if meaning == "a" else "b" if meaning == "b" else "tie")
 
-    def majority(self, values: list[Any]) -> tuple[Verdict, dict[str, Any] | None]:
+    def majority(self, values: list[Any]) -> tuple[Vote, dict[str, Any] | None]:
         """The verdict of most annotators, and their votes where they disagree.
 
         Annotators without a verdict do not count; without one word that more of them say than any other it is a
@@ -84,7 +84,7 @@ class Verdicts:
         margins = [vote.margin for vote in votes if vote.side == side and vote.margin is not None]
         margin = sum(margins) / len(margins) if margins else None
         split = {"votes": [vote.side for vote in votes]} if others else None
-        return Verdict(side, margin), split
+        return Vote(side, margin), split
 
 
 def label(value: Any) -> str:
