@@ -33,13 +33,13 @@ def doubts(recipe: Recipe, plan: Plan, sizes: Mapping[str, PoolSize]) -> list[st
     Quotas that take what there is (`all`, `epochs`) cannot be too large and give no warning.
     """
     rows = {line.label: line.rows for line in plan.lines}
-    found = [_doubt(recipe, entry, rows[entry.label], [sizes[label] for label in entry.pools])
+    found = [_doubt(entry, rows[entry.label], [sizes[label] for label in entry.pools])
              for entry in recipe.entries if entry.quota.kind in ("rows", "share")]  # fmt: skip
     return [line for line in found if line]
 
 
-def _doubt(recipe: Recipe, entry: Entry, rows: int | None, sizes: Sequence[PoolSize]) -> str:
-    where, wanted = f"{recipe.where}.sources.{entry.label}", "a share" if rows is None else f"{rows:,} rows"
+def _doubt(entry: Entry, rows: int | None, sizes: Sequence[PoolSize]) -> str:
+    where, wanted = f"$.sources.{entry.label}", "a share" if rows is None else f"{rows:,} rows"
     remedy = "" if rows is None else f"; {{all: true, cap: {rows}}} takes what there is, up to that"
     unknown = [label for label, size in zip(entry.pools, sizes, strict=True) if size.pairs is None]
     if unknown:
