@@ -2,95 +2,152 @@
 
 import numpy as np
 
+from curate.analysis.signs import BULLET, DIGIT, EXCLAMATION, NUMERAL, QUESTION, SIZE, signs
 from curate.arrays import I32, U8, U16, U32, U64
 from curate.compiled import compiled
-from curate.text.word_kernels import words_into
+from curate.text.word_kernels import code_point, words_into
 
 LAYOUT = ("chars", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions")
-"""What `layout` counts.
+"""What `layout` counts, in every script (see curate.analysis.signs).
 
 chars         Unicode characters
 lines         line breaks
 headers       lines that begin with one to six # and a space
 bold          pairs of **
 code          lines that begin with ```, two for each block
-items         lines that begin with -, *, +, • or a number of at most three digits with . or ), and a space
-digits        0 to 9
-exclamations  !
-questions     ?
+items         lines that begin with a bullet or a number: -, *, + or – and a space, another bullet such as • or ・
+              before anything, a number of at most three digits with . or ) and a space, with 、 or the like, in
+              brackets or in a circle
+digits        decimal digits
+exclamations  exclamation marks
+questions     question marks, a semicolon after a Greek letter too
 """
 CHARS, LINES, HEADERS, BOLD, CODE, ITEMS, DIGITS, EXCLAMATIONS, QUESTIONS = range(len(LAYOUT))
 
-NEWLINE, SPACE, TAB, STAR = 0x0A, 0x20, 0x09, 0x2A
-HASH, TICK, DASH, PLUS, DOT, BRACKET = 0x23, 0x60, 0x2D, 0x2B, 0x2E, 0x29
-BANG, ASK, ZERO, NINE = 0x21, 0x3F, 0x30, 0x39
-BULLET = (0xE2, 0x80, 0xA2)
+SIGNS = signs()
+
+NEWLINE, RETURN, SPACE, TAB, STAR = 0x0A, 0x0D, 0x20, 0x09, 0x2A
+HASH, TICK, DASH, PLUS, DOT, BRACKET, OPEN = 0x23, 0x60, 0x2D, 0x2B, 0x2E, 0x29, 0x28
+ASK, SEMICOLON = 0x3F, 0x3B
+WIDE_SPACE, WIDE_OPEN, EN_DASH = 0x3000, 0xFF08, 0x2013
+AFTER_NUMBER = (0x3001, 0xFF0E, 0xFF09)
+"""、．） after a number need no space."""
+KEYCAP, EMOJI_STYLE = 0x20E3, 0xFE0F
 MOST_HASHES, FENCE, MOST_DIGITS = 6, 3, 3
 
 
 def layout(offsets: I32, data: U8) -> U32:
     """Return LAYOUT of every text: [texts, len(LAYOUT)]."""
     out = np.zeros((len(offsets) - 1, len(LAYOUT)), np.uint32)
-    _layout(offsets, data, out)
+    _layout(offsets, data, SIGNS, out)
     return out
 
 
 @compiled
-def _layout(offsets: I32, data: U8, out: U32) -> None:
+def _layout(offsets: I32, data: U8, kinds: U8, out: U32) -> None:
     for text in range(len(out)):
-        row, start, end = out[text], int(offsets[text]), int(offsets[text + 1])
-        _begin(data, start, end, row)
-        stars = after = 0
-        for i in range(start, end):
-            byte = data[i]
-            row[CHARS] += np.uint32((byte & 0xC0) != 0x80)
-            if byte > ASK:
-                continue
-            row[DIGITS] += np.uint32(ZERO <= byte <= NINE)
-            row[EXCLAMATIONS] += np.uint32(byte == BANG)
-            row[QUESTIONS] += np.uint32(byte == ASK)
-            if byte == NEWLINE:
+        row, i, end = out[text], int(offsets[text]), int(offsets[text + 1])
+        _begin(data, i, end, kinds, row)
+        stars = after = before = 0
+        while i < end:
+            row[CHARS] += np.uint32(1)
+            point, size = int(data[i]), 1
+            if point > ASK:
+                if point < 0x80:
+                    i, before = i + 1, point
+                    continue
+                point, size = code_point(data, i, end)
+            kind = kinds[point] if point < SIZE else 0
+            row[DIGITS] += np.uint32(kind & DIGIT != 0)
+            row[EXCLAMATIONS] += np.uint32(kind & EXCLAMATION != 0)
+            row[QUESTIONS] += np.uint32(kind & QUESTION != 0 or (point == SEMICOLON and _is_greek(before)))
+            if _is_break(point) and not (point == RETURN and i + 1 < end and data[i + 1] == NEWLINE):
                 row[LINES] += np.uint32(1)
-                _begin(data, i + 1, end, row)
-            elif byte == STAR and i >= after and i + 1 < end and data[i + 1] == STAR:
+                _begin(data, i + size, end, kinds, row)
+            elif point == STAR and i >= after and i + 1 < end and data[i + 1] == STAR:
                 stars += 1
                 after = i + 2
+            i, before = i + size, point
         row[BOLD] = np.uint32(stars // 2)
 
 
 @compiled
-def _begin(data: U8, start: int, end: int, row: U32) -> None:
-    """Count the mark that the line at `start` begins with, if any."""
-    at = start
-    while at < end and (data[at] == SPACE or data[at] == TAB):
-        at += 1
-    if at >= end:
-        return
-    first, run = data[at], at
-    while run < end and data[run] == first and run - at <= MOST_HASHES:
-        run += 1
-    spaced = run < end and data[run] == SPACE
-    if first == HASH:
-        row[HEADERS] += np.uint32(spaced and run - at <= MOST_HASHES)
-    elif first == TICK:
-        row[CODE] += np.uint32(run - at >= FENCE)
-    elif first in (DASH, STAR, PLUS):
-        row[ITEMS] += np.uint32(spaced and run - at == 1)
-    elif first == BULLET[0] and at + 3 < end and data[at + 1] == BULLET[1] and data[at + 2] == BULLET[2]:
-        row[ITEMS] += np.uint32(data[at + 3] == SPACE)
-    elif ZERO <= first <= NINE:
-        row[ITEMS] += np.uint32(_is_number(data, at, end))
+def _is_break(point: int) -> bool:
+    """Whether a line ends here: line feed, carriage return, next line, line and paragraph separators."""
+    return bool(point in (NEWLINE, RETURN, 0x85, 0x2028, 0x2029))
 
 
 @compiled
-def _is_number(data: U8, at: int, end: int) -> bool:
-    """Whether `1. `, `12) ` or the like begins here."""
-    last = at
-    while last < end and ZERO <= data[last] <= NINE:
-        last += 1
-    if last - at > MOST_DIGITS or last + 1 >= end:
+def _is_greek(point: int) -> bool:
+    """Whether it is a Greek letter."""
+    return bool(0x370 <= point <= 0x3FF or 0x1F00 <= point <= 0x1FFF)
+
+
+@compiled
+def _sign(data: U8, at: int, end: int) -> tuple[int, int]:
+    """(code point, bytes) of the sign at `at`; (0, 0) at the end."""
+    if at >= end:
+        return 0, 0
+    return code_point(data, at, end) if data[at] >= 0x80 else (int(data[at]), 1)
+
+
+@compiled
+def _begin(data: U8, start: int, end: int, kinds: U8, row: U32) -> None:
+    """Count the mark that the line at `start` begins with, if any."""
+    at = start
+    point, size = _sign(data, at, end)
+    while point in (SPACE, TAB, WIDE_SPACE):
+        at += size
+        point, size = _sign(data, at, end)
+    if point == 0:
+        return
+    run = at
+    while run < end and data[run] == point and run - at <= MOST_HASHES:
+        run += 1
+    spaced = run < end and data[run] == SPACE
+    if point == HASH:
+        row[HEADERS] += np.uint32(spaced and run - at <= MOST_HASHES)
+    elif point == TICK:
+        row[CODE] += np.uint32(run - at >= FENCE)
+    elif point in (DASH, STAR, PLUS):
+        row[ITEMS] += np.uint32(spaced and run - at == 1)
+    elif point < SIZE and kinds[point] & BULLET:
+        row[ITEMS] += np.uint32(_is_bullet(data, at + size, end, point))
+    else:
+        row[ITEMS] += np.uint32(_is_number(data, at, end, kinds))
+
+
+@compiled
+def _is_bullet(data: U8, at: int, end: int, bullet: int) -> bool:
+    """Whether something stands after a bullet, which a row of bullets or a lone one has not."""
+    point, _ = _sign(data, at, end)
+    if bullet == EN_DASH:
+        return bool(point == SPACE)
+    return not (point in (0, bullet) or _is_break(point))
+
+
+@compiled
+def _is_number(data: U8, at: int, end: int, kinds: U8) -> bool:
+    """Whether `1. `, `12) `, `(3) `, `4、`, `（五）` or the like begins here."""
+    point, size = _sign(data, at, end)
+    bracket = point in (OPEN, WIDE_OPEN)
+    if bracket:
+        at += size
+        point, size = _sign(data, at, end)
+    kind = kinds[point] & (DIGIT | NUMERAL) if point < SIZE else 0
+    count = 0
+    while kind and point < SIZE and kinds[point] & kind and count <= MOST_DIGITS:
+        at, count = at + size, count + 1
+        point, size = _sign(data, at, end)
+    if count == 0 or count > MOST_DIGITS:
         return False
-    return bool((data[last] == DOT or data[last] == BRACKET) and data[last + 1] == SPACE)
+    following, _ = _sign(data, at + size, end)
+    if point == EMOJI_STYLE:
+        return bool(following == KEYCAP)
+    if point in AFTER_NUMBER:
+        return bool((point == AFTER_NUMBER[-1] or not bracket) and following)
+    # in Chinese no space follows, which would make 1.5 of digits
+    return bool((point == BRACKET or (point == DOT and not bracket)) and (following == SPACE or following >= 0x80))
 
 
 def shared_chars(left: tuple[I32, U8], right: tuple[I32, U8]) -> U32:

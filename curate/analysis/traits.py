@@ -14,7 +14,7 @@ from curate.arrays import series
 from curate.engines.base import tick
 from curate.pairs.messages import Messages
 from curate.schema import VERSION, Media, key64, media_digest
-from curate.steps.refusal import REFUSAL
+from curate.steps.refusal import refuses
 from curate.text.buffers import strings
 
 SIDES = ("chosen", "rejected")
@@ -22,7 +22,15 @@ COUNTS = (
     "chars", "words_of_prompt", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions",
 )  # fmt: skip
 FLAGS = ("refusal", "as_an_ai")
-AS_AN_AI = r"(?i)\bas an? (?:ai|artificial intelligence|large language model|language model)\b"
+AS_AN_AI = (
+    r"(?i)\bas an? (?:ai|artificial intelligence|large language model|language model)\b"
+    r"|作为(?:一[个個名款种位])?\s?(?:ai|人工智能|大?型?语言模型)|作為(?:一[個名款種位])?\s?(?:ai|人工智慧|大?型?語言模型)"
+    r"|(?:ai|人工知能|言語モデル)(?:アシスタント)?として"
+    r"|\bcomo (?:una? )?(?:ia|inteligencia artificial|modelo de lenguaje)\b"
+    r"|\ben tant qu(?:e |['’])(?:une? )?(?:ia|intelligence artificielle|modèle de langage)\b"
+    r"|\bals (?:eine? )?(?:ki|künstliche intelligenz|(?:ki-)?sprachmodell)\b"
+    r"|\bкак (?:ии|искусственный интеллект|языковая модель)\b"
+)
 
 TRAITS: dict[str, Any] = {
     "prompt_chars": pl.UInt32,
@@ -48,7 +56,7 @@ images                 a hash of the key of each image, of videos each frame
 FIRST = r"^(?:first|1|a|a>>?b|(?:vote_)?(?:model_a|left))$"
 SECOND = r"^(?:second|2|b|b>>?a|(?:vote_)?(?:model_b|right))$"
 VERDICTS = ("llava_critic", "swe_arena")
-"""Sources whose `extra.verdict` says which of two replies won, in FIRST's or SECOND's words or as two scores."""
+"""Sources whose `extra.verdict` or `extra.vote` says who won, in the words of FIRST or SECOND or as scores."""
 
 BATCH_BYTES = 16 << 20
 BATCH_ROWS = 8192
@@ -58,7 +66,7 @@ BATCH_ROWS = 8192
 class Traits:
     """The TRAITS of a pairs file. `version` goes up when one of them changes its meaning."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffix: ClassVar[str] = "parquet"
     schema: int = VERSION
 
@@ -96,15 +104,18 @@ def _traits(batch: Any) -> pl.DataFrame:
         counted = layout_kernels.layout(*buffers[side])
         values |= {f"{side}_{name}": counted[:, i] for i, name in enumerate(layout_kernels.LAYOUT)}
         values[f"{side}_words_of_prompt"] = layout_kernels.words_of_prompt(buffers["prompt"], buffers[side])
-        text = series(texts[side]).str
-        values |= {f"{side}_refusal": text.contains(REFUSAL), f"{side}_as_an_ai": text.contains(AS_AN_AI)}
+        said = series(texts[side]).alias("text").to_frame()
+        flags = said.select(refusal=refuses(pl.col("text")), as_an_ai=pl.col("text").str.contains(AS_AN_AI))
+        values |= {f"{side}_{name}": flags[name] for name in FLAGS}
     return pl.DataFrame({name: pl.Series(name, values[name]).cast(kind) for name, kind in TRAITS.items()})
 
 
 def _first(batch: Any) -> pl.Series:
     if "extra" not in batch.schema.names:
         return pl.repeat(None, batch.num_rows, dtype=pl.Boolean, eager=True)
-    verdict = series(batch.column("extra")).str.json_path_match("$.verdict").str.to_lowercase().alias("verdict")
+    extra = series(batch.column("extra")).alias("extra").to_frame()
+    named = [pl.col("extra").str.json_path_match(f"$.{name}") for name in ("verdict", "vote")]
+    verdict = extra.select(pl.coalesce(named).str.to_lowercase().alias("verdict"))
     scores = pl.col("verdict").str.extract_all(r"\d+(?:\.\d+)?").cast(pl.List(pl.Float64))
     two = scores.list.len() == 2
     left, right = scores.list.get(0, null_on_oob=True), scores.list.get(1, null_on_oob=True)
@@ -115,7 +126,7 @@ def _first(batch: Any) -> pl.Series:
         .when(pl.col("verdict").str.contains(SECOND) | (two & (left < right)))
         .then(False)
     )
-    return verdict.to_frame().select(found.alias("first"))["first"]
+    return verdict.select(found.alias("first"))["first"]
 
 
 def _media(column: Any) -> dict[str, Any]:

@@ -20,9 +20,10 @@ PREFACE = (
 
 CANNOT = (
     r"(?:i|we)(?: am|'m| are|'re)?(?: just| simply| really)? ?"
-    r"(?:can't|cannot|can not|couldn't|could not|won't|will not|must decline|have to decline|decline"
+    r"(?:can't|cannot|can not|(?:couldn't|could not) (?:possibly|ever|in good)|won't|will not"
+    r"|must decline|have to decline|decline"
     r"|(?:do not|don't) feel comfortable|not comfortable|unable to|not able to|not allowed to"
-    r"|not programmed to|not designed to)\b"
+    r"|not programmed to|not designed to|not going to (?:answer|help|assist|tell you|do that))\b"
 )
 
 ANSWER = (
@@ -33,7 +34,40 @@ ANSWER = (
 )
 """What is declined, where no apology says that something is."""
 
-REFUSAL = rf"(?i)^[^a-z]{{0,8}}(?:{PREFACE}+{CANNOT}|{CANNOT}{ANSWER})".replace("'", "['’]").replace(" ", r"\s")
+OPENING = "(?is)^[^a-z]{0,8}"
+
+HARMLESS = (
+    r"(?: quite| really| fully| entirely| just)? ?(?:understand|hear|make out|follow|agree|disagree|imagine"
+    r"|believe|remember|recall|think of|wait|blame|thank|stress|emphasi[sz]e|overstate|help but|keep you|relate"
+    r"|be more)\b"
+)
+"""What nobody declines who cannot do it: those who have not heard, disagree, or can hardly wait."""
+
+YET = (
+    r"[^\n]{0,300}[.,;:!] ?(?:however|but|nevertheless|nonetheless|that said|still|instead),? "
+    r"(?:here (?:is|are)|here's|below|based on|one (?:possible|way|option|approach|solution)|in general|generally"
+    r"|according to|the following|some (?:experts|investors|people|sources|studies)"
+    r"|i can (?:give|provide|offer|show|share) (?:you )?(?:with )?(?:an example|a sample|an outline"
+    r"|(?:some )?(?:general )?guidance on how))\b"
+)
+"""How an answer goes on that only begins like a refusal."""
+
+LISTED = r"[^.!?]{0,80}\b(?:things?|tasks?|what|why|if|when|where|ways?)(?: that)? "
+"""Before `CANNOT`: the reply is about what cannot be done."""
+
+
+def _pattern(words: str) -> str:
+    """A regular expression in which apostrophes may be curly and spaces any white space."""
+    return f"{OPENING}{words}".replace("'", "['’]").replace(" ", r"\s")
+
+
+REFUSAL = _pattern(f"(?:{PREFACE}+{CANNOT}|{CANNOT}{ANSWER})")
+ANSWERS = _pattern(f"(?:{PREFACE}*{CANNOT}(?:{HARMLESS}|{YET})|as an?{LISTED}{CANNOT})")
+
+
+def refuses(text: pl.Expr) -> pl.Expr:
+    """Whether a reply declines to answer."""
+    return text.str.contains(REFUSAL) & ~text.str.contains(ANSWERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +75,11 @@ class Refusal:
     """Reasons `refusal_chosen` and, where `rejected` is true, `refusal_rejected`.
 
     A refusal is "I cannot help with that" at the beginning of the reply, with or without an apology before it.
-    An apology alone is none ("I'm sorry to hear that"). Straight and curly apostrophes count alike.
+    An apology alone is none ("I'm sorry to hear that"), nor is "I couldn't quite hear you" or an answer that comes
+    after all ("I cannot write code. However, here is an example"). Straight and curly apostrophes count alike.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     rejected: bool = False
 
     def scorer(self) -> Scorer | None:
@@ -54,8 +89,4 @@ class Refusal:
     def reason(self) -> pl.Expr:
         """`refusal_chosen`, `refusal_rejected`."""
         sides = ("chosen", "rejected") if self.rejected else ("chosen",)
-        return pl.coalesce(drop_if(_refuses(side), f"refusal_{side}") for side in sides)
-
-
-def _refuses(side: str) -> pl.Expr:
-    return pl.col(f"{side}_text").str.contains(REFUSAL)
+        return pl.coalesce(drop_if(refuses(pl.col(f"{side}_text")), f"refusal_{side}") for side in sides)

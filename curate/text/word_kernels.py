@@ -36,7 +36,7 @@ def mix(value: np.uint64) -> np.uint64:
 
 
 @compiled
-def _wide(data: U8, at: int, end: int) -> tuple[int, int]:
+def code_point(data: U8, at: int, end: int) -> tuple[int, int]:
     """(code point, bytes) of the sign that begins at `at`; bytes that are no UTF-8 are signs of their own."""
     lead = int(data[at])
     size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
@@ -158,7 +158,7 @@ def _next(data: U8, at: int, end: int) -> tuple[np.uint64, int, int]:
                 continue
             kind, point, size = 0, 0, 1
         else:
-            point, size = _wide(data, at, end)
+            point, size = code_point(data, at, end)
             kind = _kind(point)
         if kind > 0:
             value, wide = mix(value ^ np.uint64(kind)), True

@@ -28,7 +28,7 @@ from curate.inputs import Inputs
 from curate.inspect.targets import Target, find
 from curate.pairs.pool import PairsPool
 from curate.screening.screen import screen
-from curate.sources.swe_arena import VERDICTS
+from curate.sources.swe_arena import VOTES
 from curate.statistics import wilson
 from curate.steps import build
 from curate.tables import Table
@@ -56,6 +56,34 @@ def test_marks_of_a_text():
         "chars": len(text), "lines": 9, "headers": 1, "bold": 1, "code": 2, "items": 4, "digits": 10,
         "exclamations": 1, "questions": 1,
     }]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("what", "count", "text"),
+    [
+        ("exclamations", 4, "好！很好﹗ Ողջույն՜ ❗"),
+        ("exclamations", 3, "‼⁉⁈"),
+        ("questions", 4, "吗？ لماذا؟ Ինչո՞ւ ፧"),
+        ("questions", 3, "⁇⁉⁈"),
+        ("questions", 2, "Τι κάνεις; Γιατί; a = 1; b"),
+        ("questions", 1, "Τι\u037e"),
+        ("questions", 0, "a; б; 好；¿"),
+        ("digits", 12, "１２３ ٠١٢ ०१२ ๓๔ 5 一二 Ⅷ ①"),
+        ("items", 4, "1、苹果\n２．梨\n３）桃\n4.李子"),
+        ("items", 4, "（1）苹果\n(2) 梨\n（三）桃\n(4)李"),
+        ("items", 3, "一、引言\n十二、结论\n㈠甲"),
+        ("items", 5, "・りんご\n•梨\n●桃\n　■李\n– four"),
+        ("items", 4, "①甲\n⒉乙\n1️⃣ 丙\n✅ 丁"),
+        ("items", 2, "१. एक\n٢. اثنان"),
+        ("items", 0, "一个苹果\n1.5 kg\n·····\n•\n(see 3)\n2024、五月\n–1\n（注）\n一二三四、\n(1)"),
+        ("lines", 5, "a\nb\r\nc\rd\u2028e\u2029f"),
+        ("headers", 2, "# a\r## b"),
+        ("chars", 5, "好！é😀x"),
+    ],
+)
+def test_marks_of_other_scripts(what: str, count: int, text: str):
+    [found] = counted(text)
+    assert found[what] == count
 
 
 LINES = st.lists(
@@ -100,7 +128,7 @@ def test_marks_are_what_expressions_find(text: str):
         "headers": begin("#{1,6} "),
         "bold": len(re.findall(r"\*\*", text)) // 2,
         "code": begin("```"),
-        "items": begin(r"[-*+•] |[0-9]{1,3}[.)] "),
+        "items": begin(r"[-*+] |•(?=[^•])|[0-9]{1,3}[.)](?= |[^\x00-\x7f])"),
         "digits": len(re.findall("[0-9]", text)),
         "exclamations": text.count("!"),
         "questions": text.count("?"),
@@ -339,9 +367,9 @@ def test_first_is_known_where_a_verdict_says_it(tmp_path: Path):
 
 
 def test_first_is_known_by_every_word_that_swe_arena_has_for_it(tmp_path: Path):
-    rows = [{"extra": json.dumps({"verdict": word.replace("model", "Model")})} for word in VERDICTS]
+    rows = [{"extra": json.dumps({"vote": word.replace("model", "Model")})} for word in VOTES]
     known = figures(target(tmp_path, rows, "swe_arena"))["swe_arena"]["rulers"]["first"]
-    sides = list(VERDICTS.values())
+    sides = list(VOTES.values())
     assert (known["wins"]["hits"], known["wins"]["of"]) == (sides.count("A"), sides.count("A") + sides.count("B"))
 
 
@@ -512,8 +540,33 @@ def test_the_report_on_real_rows(tmp_path: Path):
         auc = np.mean((chosen[:, None] > rejected) + (chosen[:, None] == rejected) / 2)
         assert ruler["auc"]["value"] == pytest.approx(auc)
     assert hits(found["faults"]) == {
-        "empty_reply/empty": 4, "empty_reply/placeholder": 1, "prompt_echo/echo_chosen": 1,
-        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 45, "turn_structure/roles_do_not_alternate": 4,
+        "empty_reply/empty": 4, "empty_reply/placeholder": 3, "prompt_echo/echo_chosen": 1,
+        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 42, "turn_structure/roles_do_not_alternate": 4,
         "truncation/1024_chars": 228, "truncation/2048_chars": 25,
     }  # fmt: skip
     assert round(found["rulers"]["longer"]["wins"]["value"], 3) == 0.445
+
+
+def test_a_shortcut_in_chinese_is_seen(tmp_path: Path):
+    rows = [
+        {"chosen": f"{number}好的！请多喝水！", "rejected": f"{number}好的。请多喝水。"} if number % 5 < 2
+        else {"chosen": f"{number}可以。", "rejected": f"{number}不行。"}
+        for number in range(40)
+    ]  # fmt: skip
+    ruler = figures(target(tmp_path, rows))["pool"]["rulers"]["exclamations"]
+    assert (ruler["differs"]["hits"], ruler["differs"]["of"]) == (16, 40)
+    assert (ruler["wins"]["hits"], ruler["wins"]["of"]) == (16, 16)
+
+
+AS_AN_AI = [
+    "As an AI, I ...", "作为一个人工智能，我没有感情。", "作為一名 AI", "作为AI语言模型", "AIとして、私は",
+    "Como una IA, no tengo", "En tant qu’intelligence artificielle", "Als KI-Sprachmodell", "Как языковая модель, я",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("reply", AS_AN_AI)
+def test_a_reply_as_an_ai_is_known_in_seven_languages(reply: str, tmp_path: Path):
+    one = figures(target(tmp_path, [{"chosen": reply, "rejected": "作为一名医生，我建议"}]))["pool"]["rulers"][
+        "as_an_ai"
+    ]
+    assert (one["wins"]["hits"], one["differs"]["hits"]) == (1, 1)
