@@ -560,7 +560,8 @@ def test_a_shortcut_in_chinese_is_seen(tmp_path: Path):
 
 AS_AN_AI = [
     "As an AI, I ...", "作为一个人工智能，我没有感情。", "作為一名 AI", "作为AI语言模型", "AIとして、私は",
-    "Como una IA, no tengo", "En tant qu’intelligence artificielle", "Als KI-Sprachmodell", "Как языковая модель, я",
+    "Como una IA, no tengo", "En tant qu’intelligence artificielle", "Als KI-Sprachmodell",
+    "Как языковая модель, я",
 ]  # fmt: skip
 
 
