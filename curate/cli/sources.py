@@ -24,7 +24,12 @@ def sources(
     if of_evalsets:
         _evalsets(as_json=as_json)
         return
-    facts = [_facts(name, manifests) for name in sorted({*curate.sources.names(), *curate.sources.own(manifests)})]
+    facts = []
+    for name in sorted({*curate.sources.names(), *curate.sources.own(manifests)}):
+        try:
+            facts.append(_facts(name, manifests))
+        except ConfigError as error:  # one manifest with a fault; the others are listed all the same
+            say(f"{name} left out: {error}")
     if as_json:
         data(facts)
         return

@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from curate import sources
+from curate.cli import app
 from curate.engines.local import Local
 from curate.errors import ConfigError, GuardError
 from curate.hashing import Hashes
@@ -177,3 +180,18 @@ def test_a_renamed_column_stops_the_run_and_is_named(tmp_path):
         "mine: 1 of 1 rows (100.0%) gave no pair, most of them: missing column 'chosen', the rows have good, "
         "prompt, rejected; expected at most max_skip 5.0%"
     )
+
+
+def test_one_broken_manifest_stops_only_its_own_source(tmp_path):
+    manifest(tmp_path, "adapter: preference\nfiles: [a.jsonl]\n", "good")
+    manifest(tmp_path, "adapter: preference\nfiles: [a\n", "no_yaml")
+    manifest(tmp_path, "adapter: prefrence\nfiles: [a.jsonl]\n", "no_adapter")
+    assert set(sources.own(tmp_path)) == {"good", "no_yaml", "no_adapter"}
+    assert sources.get("good", tmp_path).files == ("a.jsonl",)
+    assert sources.get("hh_rlhf", tmp_path).repo == "Anthropic/hh-rlhf"
+    with pytest.raises(ConfigError, match=r"no_yaml\.yaml, line 3: not YAML"):
+        sources.get("no_yaml", tmp_path)
+    listed = CliRunner().invoke(app, ["sources", "--json", "--manifests", str(tmp_path)])
+    assert {"good", "hh_rlhf"} <= {fact["source"] for fact in json.loads(listed.stdout)}
+    assert "no_yaml left out: " in listed.stderr
+    assert "no_adapter left out: " in listed.stderr

@@ -220,11 +220,18 @@ def _modality(columns: Columns) -> Literal["text", "image", "video"]:
 def discover(directory: Path) -> dict[str, Path]:
     """The users' manifests in a directory, by source name; none if there is no such directory.
 
-    A YAML file is one of them if it has a key like adapter, or columns: other files may stand beside them.
-    Raises ConfigError for a file that is not YAML.
+    A YAML file is one of them if it has a key like adapter, or columns: other files may be beside them. A file
+    that is not YAML counts too: whoever asks for its source is told, and nobody else is stopped.
     """
     found = {path.stem: path for path in sorted(directory.glob("*.yaml")) if not _is_machine_made(path)}
-    return {name: path for name, path in found.items() if _is_ours(read_yaml(path))}
+    return {name: path for name, path in found.items() if _is_manifest(path)}
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        return _is_ours(read_yaml(path))
+    except ConfigError:
+        return True
 
 
 def _is_machine_made(path: Path) -> bool:
