@@ -98,7 +98,7 @@ def independence(root: Path, raw: Path, first: Path) -> dict[str, Any]:
 
 
 def shuffled_files(raw: Path, out: Path) -> None:
-    """A copy of raw files whose rows stand in reverse order, and whose row files have changed their names."""
+    """A copy of raw files whose rows are in reverse order, and whose row files have changed their names."""
     shutil.copytree(raw, out)
     for path in sorted(out.rglob("*.jsonl")):
         path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
@@ -117,7 +117,7 @@ def shuffled_files(raw: Path, out: Path) -> None:
 
 
 def benchmark(root: Path, made: Path, check_independence: bool) -> dict[str, Any]:
-    """Run the blend that lies in `made`, judge; what is written goes to `root`."""
+    """Run the blend in `made` and compare it with the truth; write to `root`."""
     facts = json.loads((made / "made.json").read_text())
     found: dict[str, Any] = {**measure.facts(), "made": facts}
     print(f"{facts['raw_bytes'] / 1e9:.2f} GB of raw files, {facts['planted']:,} pairs planted", flush=True)
@@ -125,7 +125,7 @@ def benchmark(root: Path, made: Path, check_independence: bool) -> dict[str, Any
     found |= {"cost": cost(run, lock, root / "workspace"), "funnel": lock["funnel"]}
     directory = Path(lock["directory"])
     truth = pl.read_parquet(made / "truth.parquet")
-    found["truth"] = blend_truth.judge(truth, blend_truth.fates(directory, root / "workspace"))
+    found["truth"] = blend_truth.judge(truth, blend_truth.outcomes(directory, root / "workspace"))
     show(found)
     if check_independence:
         found["independence"] = independence(root, made / "raw", directory)
@@ -148,10 +148,20 @@ def show(found: dict[str, Any]) -> None:
     print(measure.table([(one["stage"], *(one.get(name, "") for name in names)) for one in spent["stages"]], head))
     print({name: value for name, value in spent.items() if name != "stages"}, "\n")
     rows = [
-        (name, one["sets"], one["right"], str(one["recall"]), one["losers"] or "", str(one["other_fates"] or ""))
+        (
+            name,
+            one["sets"],
+            one["right"],
+            str(one["recall"]),
+            one["wrong_pairs"] or "",
+            str(one["other_outcomes"] or ""),
+        )
         for name, one in found["truth"]["classes"].items()
     ]
-    print(measure.table(rows, ("planted", "sets", "as they should be", "recall", "losers", "other fates")), "\n")
+    print(
+        measure.table(rows, ("planted", "sets", "as they should be", "recall", "wrong pair", "other outcomes")),
+        "\n",
+    )
     bands = [
         (f"{one['from']:.2f} to {one['to']:.2f}", one["sets"], one["found"]) for one in found["truth"]["near"]
     ]
@@ -160,7 +170,7 @@ def show(found: dict[str, Any]) -> None:
     print(measure.table(reasons, ("reason", "decisions", "planted", "precision")), "\n")
     print(f"not planted: {found['truth']['false_positives']['counts']}")
     for one in found["truth"]["false_positives"]["named"][:12]:
-        print(f"  {one['source']} {one['row']} {one['fate']}: {one['evidence']}"[:240])
+        print(f"  {one['source']} {one['row']} {one['outcome']}: {one['evidence']}"[:240])
 
 
 def main() -> None:

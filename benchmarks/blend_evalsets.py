@@ -1,4 +1,4 @@
-"""The seven eval sets in their own files and sizes; VL-RewardBench has its real texts where these lie."""
+"""The seven eval sets in their own files and sizes; VL-RewardBench has its real texts where there are any."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence

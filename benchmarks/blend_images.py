@@ -16,8 +16,8 @@ import xxhash
 from PIL import Image
 
 PHOTO_WIDTH, SCALE = 640, 1.6
-FAULTS = {"cut": "image_truncated", "flipped": "image_damaged", "html": "not_an_image"}
-"""What is done to the bytes, and what normalize says of them."""
+FAULTS = {"cut": "image_truncated", "flipped": "image_damaged", "html": "image_not_downloaded"}
+"""What is done to the bytes, and the reason that normalize gives."""
 
 CHUNK = 64
 

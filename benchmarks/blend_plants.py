@@ -1,4 +1,4 @@
-"""What is planted in the blend: sets of pairs with a known fate, a pure function of its class and number."""
+"""What is planted in the blend: sets of pairs with a known outcome, a pure function of its class and number."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,17 +38,17 @@ Make = Callable[[Voice, Spot], list[Pair]]
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """A class: how many sets a thousand pairs, in which sources their pairs stand, and what becomes of them.
+    """A class: how many sets a thousand pairs, in which sources their pairs are, and what becomes of them.
 
-    fate     a reason `step/why`; for a set of several pairs, one of them goes for it; "" means that all stay
-    how      `dropped`, `skipped` in normalizing (fate is its reason), `flagged` (all stay)
-    judged   the near-duplicates: the fate is that of the sets whose similarity is at least JACCARD
+    outcome     a reason `step/why`; for a set of several pairs, one of them goes for it; "" means that all stay
+    how      `dropped`, `skipped` in normalizing (outcome is its reason), `flagged` (all stay)
+    judged   the near-duplicates: the outcome is that of the sets whose similarity is at least JACCARD
     most     sets in a blend of any size, where each has images of its own
     """
 
     make: Make
     sources: tuple[tuple[str, ...], ...]
-    fate: str = ""
+    outcome: str = ""
     rate: float = 1.0
     how: str = "dropped"
     judged: bool = False
@@ -113,7 +113,7 @@ def collapse(voice: Voice, at: Spot) -> list[Pair]:
 
 
 def literal(voice: Voice, at: Spot) -> list[Pair]:
-    """A placeholder that stands in a reply."""
+    """A placeholder in a reply."""
     pair = _some(voice, at)
     return [pair._replace(chosen=f"As <image> shows, {pair.chosen}")]
 
@@ -264,7 +264,7 @@ PLANTS: dict[str, Plant] = {
 
 
 class Role(NamedTuple):
-    """One pair of a set, and the source that it stands in."""
+    """One pair of a set, and its source."""
 
     plant: str
     number: int

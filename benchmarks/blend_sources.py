@@ -25,7 +25,7 @@ TEMPLATE = (
 
 
 class Pair(NamedTuple):
-    """What a row says; `images` are names of drawings, `before` earlier questions and answers.
+    """The content of a row; `images` are names of drawings, `before` earlier questions and answers.
 
     fault: `placeholders` for one placeholder too many, `missing` for an image that is nowhere
     """
@@ -193,9 +193,9 @@ def _state(pair: Pair, model: str, reply: str, session: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _dialogue(pair: Pair, said: str) -> list[dict[str, str]]:
-    turns = [*pair.before, (pair.question, said)]
-    both = [(("user", asked), ("assistant", answer)) for asked, answer in turns]
+def _dialogue(pair: Pair, reply: str) -> list[dict[str, str]]:
+    turns = [*pair.before, (pair.question, reply)]
+    both = [(("user", question), ("assistant", answer)) for question, answer in turns]
     return [{"content": content, "role": role} for turn in both for role, content in turn]
 
 

@@ -1,4 +1,4 @@
-"""Texts of the blend: what a pair says, edits of it, and how alike two texts are, by a plain definition."""
+"""Texts of the blend: those of pairs, edits of them, and how alike two texts are, by a plain definition."""
 
 import math
 import re

@@ -19,11 +19,11 @@ STRICT = (*CORPUS_STEPS, "truncation", "media_mismatch")
 LISTED = 200  # false positives that are named in the results
 
 
-def fates(mix: Path, workspace: Path) -> pl.DataFrame:
-    """Everything that was decided: source, row, how, fate, winner, score, evidence; a row may stand in several."""
-    columns = ["source", "row", "how", "fate", "pair_id", "winner", "score", "evidence"]
+def outcomes(mix: Path, workspace: Path) -> pl.DataFrame:
+    """Everything that was decided: source, row, how, outcome, winner, score, evidence; a row may be in several."""
+    columns = ["source", "row", "how", "outcome", "pair_id", "winner", "score", "evidence"]
     decisions = pl.concat([pl.read_parquet(path) for path in sorted((mix / "decisions").glob("*.parquet"))])
-    reason = pl.format("{}/{}", "step", "reason").alias("fate")
+    reason = pl.format("{}/{}", "step", "reason").alias("outcome")
     dropped = decisions.with_columns(reason, how=pl.lit("dropped")).select(columns)
     review = pl.read_parquet(mix / "review.parquet").filter(pl.col("fate") == "flagged")
     flagged = review.with_columns(reason, how=pl.lit("flagged")).select(columns)
@@ -31,7 +31,7 @@ def fates(mix: Path, workspace: Path) -> pl.DataFrame:
 
 
 def _skips(workspace: Path) -> pl.DataFrame:
-    found = [pl.DataFrame(schema={"source": pl.String, "row": pl.String, "how": pl.String, "fate": pl.String})]
+    found = [pl.DataFrame(schema={"source": pl.String, "row": pl.String, "how": pl.String, "outcome": pl.String})]
     for path in sorted(workspace.glob("pairs/*/*/skips-*.parquet")):
         source = path.parent.parent.name
         skips = pl.read_parquet(path)
@@ -40,14 +40,14 @@ def _skips(workspace: Path) -> pl.DataFrame:
                 pl.lit(source).alias("source"),
                 "row",
                 pl.lit("skipped").alias("how"),
-                pl.col("reason").alias("fate"),
+                pl.col("reason").alias("outcome"),
             )
         )
     return pl.concat(found)
 
 
 def judge(truth: pl.DataFrame, decided: pl.DataFrame) -> dict[str, Any]:
-    """For every class its sets, how many met their fate, and what else happened; precision of every reason."""
+    """For every class its sets, how many have their outcome, and what else happened; precision of every reason."""
     joined = truth.join(decided, on=["source", "row"], how="left")
     classes = {name: _class(name, joined.filter(pl.col("plant") == name)) for name in PLANTS}
     return {
@@ -59,10 +59,10 @@ def judge(truth: pl.DataFrame, decided: pl.DataFrame) -> dict[str, Any]:
 
 
 def _class(name: str, joined: pl.DataFrame) -> dict[str, Any]:
-    """Sets as they should be: one pair (or the only one) with the fate, or all of them left alone."""
+    """Sets as they should be: one pair (or the only one) with the outcome, or all of them left alone."""
     plant = PLANTS[name]
-    wanted = pl.col("jaccard") >= JACCARD if plant.judged else pl.lit(bool(plant.fate))
-    hit = (pl.col("fate") == plant.fate) & (pl.col("how") == plant.how)
+    wanted = pl.col("jaccard") >= JACCARD if plant.judged else pl.lit(bool(plant.outcome))
+    hit = (pl.col("outcome") == plant.outcome) & (pl.col("how") == plant.how)
     sets = joined.group_by("number").agg(
         wanted=wanted.first(),
         pairs=pl.col("role").n_unique(),
@@ -72,25 +72,29 @@ def _class(name: str, joined: pl.DataFrame) -> dict[str, Any]:
     )
     return {
         "sets": sets.height,
-        "right": _right(sets, plant.fate).height,
-        "recall": _ratio(_right(sets.filter("wanted"), plant.fate).height, sets.filter("wanted").height),
-        "losers": _losers(joined, hit, plant),
-        "other_fates": dict(
-            joined.filter(pl.col("fate").is_not_null() & ~hit).group_by("fate").len().sort("fate").iter_rows()
+        "right": _right(sets, plant.outcome).height,
+        "recall": _ratio(_right(sets.filter("wanted"), plant.outcome).height, sets.filter("wanted").height),
+        "wrong_pairs": _wrong_pairs(joined, hit, plant),
+        "other_outcomes": dict(
+            joined.filter(pl.col("outcome").is_not_null() & ~hit)
+            .group_by("outcome")
+            .len()
+            .sort("outcome")
+            .iter_rows()
         ),
     }
 
 
-def _right(sets: pl.DataFrame, fate: str) -> pl.DataFrame:
+def _right(sets: pl.DataFrame, outcome: str) -> pl.DataFrame:
     """A set that is wanted has one hit; one that is not has none; nothing else happened to either."""
     return sets.filter(
-        (pl.col("hits") == (pl.col("wanted") & bool(fate)).cast(pl.Int64)) & (pl.col("others") == 0)
+        (pl.col("hits") == (pl.col("wanted") & bool(outcome)).cast(pl.Int64)) & (pl.col("others") == 0)
     )
 
 
-def _losers(joined: pl.DataFrame, hit: pl.Expr, plant: Any) -> str | None:
+def _wrong_pairs(joined: pl.DataFrame, hit: pl.Expr, plant: Any) -> str | None:
     """Of sets over several sources, whether the pair that went is of the source that comes last."""
-    if plant.how != "dropped" or not plant.fate or len(plant.sources[0]) < 2 or "cycle" in plant.fate:
+    if plant.how != "dropped" or not plant.outcome or len(plant.sources[0]) < 2 or "cycle" in plant.outcome:
         return None
     ranked = joined.with_columns(rank=pl.col("source").replace_strict(ORDER, return_dtype=pl.Int64))
     lost = ranked.with_columns(worst=pl.col("rank").max().over("number")).filter(hit)
@@ -99,7 +103,7 @@ def _losers(joined: pl.DataFrame, hit: pl.Expr, plant: Any) -> str | None:
 
 def _bands(near: pl.DataFrame) -> list[dict[str, Any]]:
     """Of planted near-duplicates how many were found, by their true similarity."""
-    hit = (pl.col("fate") == PLANTS["near"].fate).fill_null(False)
+    hit = (pl.col("outcome") == PLANTS["near"].outcome).fill_null(False)
     sets = near.group_by("number").agg(pl.col("jaccard").first(), found=hit.any())
     rows = []
     for low, high in pairwise(BANDS):
@@ -109,14 +113,14 @@ def _bands(near: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _reasons(truth: pl.DataFrame, decided: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Of each reason that a class has as its fate: decisions, those about pairs of such a class, precision."""
+    """Of each reason that a class has as its outcome: decisions, those about pairs of such a class, precision."""
     out = {}
-    for fate in dict.fromkeys((plant.how, plant.fate) for plant in PLANTS.values() if plant.fate):
-        how, reason = fate
-        classes = [name for name, plant in PLANTS.items() if (plant.how, plant.fate) == fate]
+    for outcome in dict.fromkeys((plant.how, plant.outcome) for plant in PLANTS.values() if plant.outcome):
+        how, reason = outcome
+        classes = [name for name, plant in PLANTS.items() if (plant.how, plant.outcome) == outcome]
         meant = truth.filter(pl.col("plant").is_in(classes))
         meant = meant.filter(pl.col("jaccard").is_null() | (pl.col("jaccard") >= JACCARD))
-        found = decided.filter(pl.col("how") == how, pl.col("fate") == reason)
+        found = decided.filter(pl.col("how") == how, pl.col("outcome") == reason)
         right = found.join(meant, on=["source", "row"], how="semi").height
         out[f"{how}: {reason}"] = {
             "decisions": found.height, "planted": right, "precision": _ratio(right, found.height)
@@ -125,15 +129,15 @@ def _reasons(truth: pl.DataFrame, decided: pl.DataFrame) -> dict[str, dict[str, 
 
 
 def _unplanted(truth: pl.DataFrame, decided: pl.DataFrame) -> dict[str, Any]:
-    """Decisions of the strict steps about pairs that are not planted: how many by fate, and which."""
-    step = pl.col("fate").str.split("/").list.first()
+    """Decisions of the strict steps about pairs that are not planted: how many by outcome, and which."""
+    step = pl.col("outcome").str.split("/").list.first()
     found = decided.filter(pl.col("how") != "skipped", step.is_in(STRICT))
-    found = found.join(truth, on=["source", "row"], how="anti").sort("fate", "source", "row")
-    counts = dict(found.group_by("fate").len().sort("fate").iter_rows())
-    named = found.group_by("fate", maintain_order=True).head(LISTED // max(len(counts), 1))
+    found = found.join(truth, on=["source", "row"], how="anti").sort("outcome", "source", "row")
+    counts = dict(found.group_by("outcome").len().sort("outcome").iter_rows())
+    named = found.group_by("outcome", maintain_order=True).head(LISTED // max(len(counts), 1))
     return {
         "counts": counts,
-        "named": named.select("source", "row", "fate", "winner", "score", "evidence").to_dicts(),
+        "named": named.select("source", "row", "outcome", "winner", "score", "evidence").to_dicts(),
     }
 
 
@@ -142,7 +146,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def digest(mixes: Sequence[Path]) -> list[str]:
-    """For each mix a hash of its decisions and flags, whatever order they stand in and where rows are."""
+    """For each mix a hash of its decisions and flags, whatever their order and the places of rows."""
     out = []
     for mix in mixes:
         frames = [pl.read_parquet(path) for path in sorted((mix / "decisions").glob("*.parquet"))]

@@ -11,7 +11,7 @@ sentences in another order, one word in twenty changed). Where the real VL-Rewar
 1,250 items are used.
 
 curate       `decontaminate`: the pass over pairs files with two workers (`scan`), with start, index from the cache
-             and verdicts (`all`); and the CPU time of the pass in one process (`cpu`)
+             and decisions (`all`); and the CPU time of the pass in one process (`cpu`)
 python       a set of word 13-grams in plain Python, a hit being one n-gram: what many training reports describe
 datatrove    NGramsDecontFilter, 12-grams of prompts and replies; words are runs of \\w, for its own tokenizer
              wants a model
@@ -153,8 +153,8 @@ def _write(home: Path, texts: Sequence[str]) -> None:
 
 
 def _row(number: int, text: str) -> dict[str, Any]:
-    def turn(role: str, said: str) -> list[dict[str, Any]]:
-        return [{"role": role, "content": [{"type": "text", "text": said}]}]
+    def turn(role: str, text: str) -> list[dict[str, Any]]:
+        return [{"role": role, "content": [{"type": "text", "text": text}]}]
 
     name = f"{number:032x}"
     return {

@@ -3,7 +3,7 @@
     python benchmarks/exact_duplicates.py                     1,000,000 pairs of 3.2 kB of text
     python benchmarks/exact_duplicates.py --pairs 200000      fits any machine; no results file below a million
 
-The pairs are made up (`raw_files.Prose`); 5 % repeat another pair word for word. They lie there twice: as
+The pairs are made up (`raw_files.Prose`); 5 % repeat another pair word for word. They are written twice: as
 upstream publishes such sets (three columns of text, Parquet with zstd) and as curate's pairs files. Every system
 is a process of its own, start and imports included; rounds are interleaved, and the best of each counts. `inside`
 leaves start and imports out. All that remove must remove exactly the planted copies, but for which one of each.

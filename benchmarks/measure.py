@@ -1,4 +1,4 @@
-"""Runs one stage of a benchmark as processes of its own and says what it cost.
+"""Runs one stage of a benchmark as processes of its own and measures its cost.
 
 The measuring process stays small on purpose: Linux counts the peak memory of a new process from its parent's.
 """

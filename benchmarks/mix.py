@@ -135,7 +135,7 @@ def show(name: str, found: dict[str, Any]) -> None:
 
 
 def options() -> argparse.Namespace:
-    """What the command line says."""
+    """The options of the command line."""
     parser = first.arguments(__doc__ or "")
     parser.add_argument("--images", type=int, default=20_000, help="pairs with one image of 60 kB each; 0: none")
     return parser.parse_args()

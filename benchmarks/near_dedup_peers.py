@@ -1,4 +1,4 @@
-"""The peers of benchmarks/near_dedup.py, each run by an interpreter of its own, as its documentation says.
+"""The peers of benchmarks/near_dedup.py, each run by an interpreter of its own, as its documentation describes.
 
     python near_dedup_peers.py NAME documents.parquet SCRATCH out.json
 

@@ -55,7 +55,7 @@ def make(raw: Path, pairs: int, images: int = 0) -> int:
 
 
 def pairs_files(manifests: Sequence[dict[str, Any]]) -> list[str]:
-    """The files of pairs that `curate normalize --json` tells of."""
+    """The files of pairs that `curate normalize --json` names."""
     return [f"{one['directory']}/{part['file']}" for one in manifests for part in one["parts"]]
 
 

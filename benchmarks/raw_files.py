@@ -166,9 +166,10 @@ def hh_rlhf(prose: Prose, count: int, _: str) -> Iterator[dict[str, Any]]:
     """Transcripts of one to four exchanges."""
     turns, replies = prose.lengths(180, 7 * count), prose.lengths(260, 2 * count)
     for i in range(count):
-        said = turns[7 * i : 7 * i + 1 + 2 * (prose.draw() % 4)]
+        lengths = turns[7 * i : 7 * i + 1 + 2 * (prose.draw() % 4)]
         parts = [
-            f"\n\n{'Assistant' if turn % 2 else 'Human'}: {prose.text(length)}" for turn, length in enumerate(said)
+            f"\n\n{'Assistant' if turn % 2 else 'Human'}: {prose.text(length)}"
+            for turn, length in enumerate(lengths)
         ]
         opening = "".join(parts) + "\n\nAssistant: "
         yield {
@@ -223,14 +224,14 @@ def helpsteer3(prose: Prose, count: int, _: str) -> Iterator[dict[str, Any]]:
     """Dialogues of one to five turns, two long replies, three annotators."""
     turns, replies = prose.lengths(600, 5 * count), prose.lengths(2300, 2 * count)
     for i in range(count):
-        said = turns[5 * i : 5 * i + 1 + 2 * (prose.draw() % 3)]
+        lengths = turns[5 * i : 5 * i + 1 + 2 * (prose.draw() % 3)]
         strength = prose.draw() % 7 - 3
         yield {
             "domain": ("general", "code", "stem", "multilingual")[prose.draw() % 4],
             "language": "english",
             "context": [
                 {"role": "assistant" if turn % 2 else "user", "content": prose.text(length)}
-                for turn, length in enumerate(said)
+                for turn, length in enumerate(lengths)
             ],
             "response1": prose.text(replies[2 * i]),
             "response2": prose.text(replies[2 * i + 1]),

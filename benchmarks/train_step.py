@@ -362,7 +362,7 @@ def lines(name: str, found: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def options() -> argparse.Namespace:
-    """What the command line says."""
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", choices=tuple(SIZES), help="default: small on a CPU, 7b on CUDA")

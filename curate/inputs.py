@@ -1,4 +1,4 @@
-"""What a build starts from: the steps, jobs and pools of a recipe, and where its raw files lie."""
+"""What a build starts from: the steps, jobs and pools of a recipe, and where its raw files are."""
 
 import dataclasses
 from collections.abc import Mapping

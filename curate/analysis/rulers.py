@@ -1,4 +1,4 @@
-"""Rulers: one number of a reply each, and how well it alone tells the chosen one from the rejected.
+"""Rulers: one number of a reply each, and how well it alone predicts which reply is the chosen one.
 
 A ruler that predicts the label is a shortcut that a reward model will learn.
 """
@@ -28,7 +28,7 @@ RULERS: Mapping[str, str] = {
     "prompt_words": "the share of its words that the prompt has too",
     "refusal": "1 for a reply that declines to answer (English), else 0",
     "as_an_ai": "1 for a reply that says 'as an AI' or the like (seven languages), else 0",
-    "first": "1 for the reply that the judge saw first, where the source tells: LLaVA-Critic and SWE-Arena",
+    "first": "1 for the reply that the judge saw first, where the source records it: LLaVA-Critic and SWE-Arena",
 }
 """What each ruler measures."""
 

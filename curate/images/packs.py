@@ -42,7 +42,7 @@ COLUMNS = ("high", "low", "offset", "length", "pack", "pixels")
 
 
 class _Index:
-    """Where every image lies: sorted columns, 36 bytes an image."""
+    """The place of every image: sorted columns, 36 bytes an image."""
 
     def __init__(self) -> None:
         self.packs: list[str] = []

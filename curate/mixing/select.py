@@ -38,7 +38,7 @@ COPY = np.uint64(1 << 32)
 """Copies of one pair are ordered as further pairs: the number given to `order_key` is copy * COPY + repeat."""
 
 HOLDOUT_ORDER = 1 << 63
-"""The number given to `order_key` for groups, so that a group's order says nothing about its pairs'."""
+"""The number given to `order_key` for groups, so that the order of a group is independent of that of its pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -319,7 +319,7 @@ def _gather(task: _Gather) -> list[ShardFacts]:
 
 
 def _bucket(task: _Gather) -> tuple[pa.RecordBatch, npt.NDArray[np.intp]]:
-    """The rows of the bucket from all scatter files, and where each rank stands in them."""
+    """The rows of the bucket from all scatter files, and the place of each rank in them."""
     pieces = []
     for path in task.scattered:
         file = pa.ipc.open_file(pa.memory_map(str(path)))

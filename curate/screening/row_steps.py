@@ -53,7 +53,7 @@ class CachedStep:
 
 
 def fingerprint_of(part: Any) -> str:
-    """Return what tells the cache of a step, a scorer or a sketch from that of another one."""
+    """Return what identifies the cache of a step, a scorer or a sketch."""
     facts = json.dumps([VERSION, type(part).__name__, identity(part)], sort_keys=True)
     return xxhash.xxh3_64_hexdigest(facts.encode())
 

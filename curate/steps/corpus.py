@@ -41,9 +41,9 @@ class Prepared(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """The pools of a recipe in their order, where the images of their pairs lie, and what runs the work.
+    """The pools of a recipe in their order, the image store of their pairs, and what runs the work.
 
-    `places` says in which directory of a pairs artefact each sketch lies.
+    `places` has for each sketch its directory in a pairs artefact.
     """
 
     pools: tuple[PairsPool, ...]

@@ -37,7 +37,7 @@ class Actions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decontaminate(Actions):
-    """As a recipe says it. It judges nothing before it is bound to the files that it names.
+    """The step as a recipe has it; it must be bound to the files that it names before it can decide.
 
     against  names of eval sets, or `all`
     text     files with texts, and `images` directories with images, that must be kept out as well

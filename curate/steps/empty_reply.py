@@ -1,4 +1,4 @@
-"""Pairs with a reply that says nothing."""
+"""Pairs with a reply without content."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PLACEHOLDERS = (
     "n/a", "n/a.", "n.a.", "na", "none", "null", "nan", "tbd", "todo", "placeholder",
     "not applicable", "no response", "no response.", "no output", "no reply",
 )  # fmt: skip
-"""Replies that stand for no reply; case does not matter."""
+"""Texts that are used in place of a reply; case does not matter."""
 
 IN_BRACKETS = (
     "deleted", "removed", "redacted", "empty", "blank", "none", "null", "nan", "n/a", "no content", "no data",

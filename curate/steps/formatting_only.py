@@ -81,7 +81,7 @@ def _unmarked(text: pl.Expr) -> pl.Expr:
 
 
 def _same_edge(left: pl.Expr, right: pl.Expr, *, at_end: bool) -> pl.Expr:
-    """Whether the first (last) characters that are never removed agree, or lie too deep to be seen."""
+    """Whether the first (last) characters that are never removed agree, or are too far in to be compared."""
     look = LOOKS[0]
     if at_end:
         edges = [bare(text.str.tail(look)).str.strip_chars_end(EDGE).str.tail(1) for text in (left, right)]

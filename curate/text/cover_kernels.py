@@ -1,4 +1,4 @@
-"""How much of one text stands in a piece of another: compiled, over the hashes of their words."""
+"""Kernels that find how much of one text is in a piece of another, from the hashes of their words."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from curate.text.word_kernels import mix
 
 FINE = 3
 """Words of the n-grams that texts are compared by: a changed word takes its two neighbours on each side with it,
-unless they stand among others."""
+unless other words surround them."""
 
 NOWHERE = np.int32(-1)
 
@@ -17,7 +17,7 @@ BASE = np.uint64(0x9E3779B97F4A7C15)
 
 @compiled
 def room(words: int) -> int:
-    """In how many words of a text a document of so many words must stand: little more than it has itself."""
+    """Return in how many words of a text a document of so many words must be: few more than it has itself."""
     return words + words // 2 + 8
 
 
@@ -63,7 +63,7 @@ def _slots(found: U64, table: U64) -> I32:
 
 @compiled
 def _covered(there: B8, words: int) -> U8:
-    """For each word whether it stands in one of the n-grams that are there, of which one begins at each word."""
+    """For each word whether it is in one of the n-grams that are there, of which one begins at each word."""
     covered = np.zeros(words, np.uint8)
     for j in range(FINE):
         for i in range(len(there)):
@@ -85,7 +85,7 @@ def _densest(flags: U8, width: int) -> int:
 
 @compiled
 def _window(covered: U8, document_words: int) -> tuple[int, int]:
-    """Where in a text, from and to which word, most of a document stands: words that are covered by it."""
+    """The piece of a text, from and to which word, that has most of a document: words that are covered by it."""
     width = room(document_words)
     first = _densest(covered, width)
     return first, min(first + width, len(covered))
@@ -93,7 +93,7 @@ def _window(covered: U8, document_words: int) -> tuple[int, int]:
 
 @compiled
 def cover(document: U64, text: U64, text_fine: U64) -> U8:
-    """For each word of a document whether it stands, among the same neighbours, in the one piece of a text."""
+    """Return for each word of a document whether it is, among the same neighbours, in the one piece of a text."""
     document_fine = fine(document)
     table = _table_of(document_fine)
     slots = _slots(text_fine, table)

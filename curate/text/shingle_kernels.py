@@ -117,7 +117,7 @@ def of_some(
 
 @compiled
 def drop_repeats(shingles: U64, sizes: I64) -> int:
-    """Close up sorted sets over what stands in them twice; how many shingles are left."""
+    """Remove repeats from sorted sets in place; return how many shingles are left."""
     start = filled = 0
     for number in range(len(sizes)):
         end, first = start + sizes[number], filled

@@ -664,7 +664,7 @@ def test_every_step_is_built_by_its_name_in_snake_case():
         ("language", {"keep": ["english"]},
          "$: keep: 'english' is not a language code; write en, zh, ...", ""),
         ("language", {"keep": []}, "$: keep is empty; name the languages to keep", ""),
-        ("language", {"keep": ["en"], "min_score": 80}, "$: min_score is 80; it lies between 0 and 1", ""),
+        ("language", {"keep": ["en"], "min_score": 80}, "$: min_score is 80; it must be between 0 and 1", ""),
         ("language", {"keep": ["en"], "text": "reply"},
          "$.text: found text 'reply'; expected question or chosen or rejected", ""),
         ("prompt_echo", {"min_chars": 0}, "$: min_chars is 0; it must be at least 1", ""),
