@@ -50,7 +50,9 @@ def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, 
     """
     path = bundled.find(name)
     base = recipes.load(path)
-    new = tuple(name for name in dict.fromkeys(datasets) if name not in recipes.datasets(base.entries, base.pools))
+    new = tuple(
+        name for name in dict.fromkeys(datasets) if name not in recipes.removable_names(base.entries, base.pools)
+    )
     if not new:
         return base, ()
     table: Any = read_yaml(path)
@@ -71,7 +73,7 @@ def choose(
     for i, name in enumerate(baseline):
         check_key(name, labels, f"--baseline-mix[{i}]")
     for name in datasets:
-        check_key(name, recipes.datasets(recipe.entries, recipe.pools), "--dataset")
+        check_key(name, recipes.removable_names(recipe.entries, recipe.pools), "--dataset")
     if mode is None:
         mode = "add-one" if added else "leave-one-out"
     aside = set(labels) - set(baseline) if baseline else set(added)

@@ -195,7 +195,8 @@ def _list(tests: Sequence[Effect]) -> str:
 
 def _numbers(one: Effect) -> str:
     p = chance(one.holm)
-    return f"{points(one.difference)} points, {span(one.interval)}, p_holm{p if p.startswith('<') else f'={p}'}"
+    difference = f"{points(one.difference)} points, {interval_in_points(one.interval)}"
+    return f"{difference}, p_holm{p if p.startswith('<') else f'={p}'}"
 
 
 def _title(one: Effect) -> str:
@@ -207,7 +208,7 @@ def points(share: float) -> str:
     return f"{_rounded(share):+.1f}"
 
 
-def span(interval: Interval) -> str:
+def interval_in_points(interval: Interval) -> str:
     """An interval in points."""
     return f"[{_rounded(interval.low):.1f}, {_rounded(interval.high):.1f}]"
 

@@ -8,7 +8,7 @@ from curate import evalsets
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect
 from curate.ablation.eval_items import HOLDOUT, EvalItems, title
-from curate.ablation.findings import Findings, chance, points, span, stars
+from curate.ablation.findings import Findings, chance, interval_in_points, points, stars
 from curate.tables import Table
 
 
@@ -114,7 +114,7 @@ def _cell(report: Report, arm: str, column: tuple[str, str], *, intervals: bool 
     value, delta = report.value(arm, column), report.delta(arm, column)
     if value is None:
         return None
-    text = f"{100 * value.value:.1f}{f' {span(value.interval)}' if intervals else ''}"
+    text = f"{100 * value.value:.1f}{f' {interval_in_points(value.interval)}' if intervals else ''}"
     return text if delta is None else f"{text} ({points(delta.difference)}{stars(delta.holm)})"
 
 
@@ -124,7 +124,7 @@ def test_table(report: Report) -> Table:
         (
             one.arm, _measure(one),
             f"{100 * one.value:.1f}", f"{100 * one.other:.1f}", points(one.difference),
-            span(one.interval), None if one.gained is None else f"{one.gained}/{one.lost}", one.test,
+            interval_in_points(one.interval), None if one.gained is None else f"{one.gained}/{one.lost}", one.test,
             chance(one.p),
             f"{chance(one.holm)}{stars(one.holm)}", f"{100 * one.detectable:.1f}",
             f"{100 * one.detectable_holm:.1f}",
@@ -143,7 +143,7 @@ def _measure(one: Effect) -> str:
 def brief_table(report: Report) -> Table:
     """The tested differences in columns that fit a terminal."""
     rows = [
-        (one.arm, _measure(one), f"{points(one.difference)}{stars(one.holm)}", span(one.interval),
+        (one.arm, _measure(one), f"{points(one.difference)}{stars(one.holm)}", interval_in_points(one.interval),
          chance(one.holm), f"{100 * one.detectable_holm:.1f}")
         for one in report.found.tests
     ]  # fmt: skip

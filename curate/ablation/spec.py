@@ -100,7 +100,7 @@ def _beside(name: str, path: Path) -> str:
 
 
 def _arm(name: str, one: _Arm, of: recipe.Recipe, where: str) -> Arm:
-    known = recipe.datasets(of.entries, of.pools)
+    known = recipe.removable_names(of.entries, of.pools)
     for kind in ("only", "without"):
         for i, dataset in enumerate(getattr(one, kind)):
             check_key(dataset, known, f"{where}.{kind}[{i}]")

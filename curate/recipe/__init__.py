@@ -100,7 +100,7 @@ class Recipe:
         _check_scalars(raw, where)
         entries, pools = read(raw.sources, raw.rows, raw.max_repeats, where)
         for i, name in enumerate(raw.without):
-            check_key(name, datasets(entries, pools), f"{where}.without[{i}]")
+            check_key(name, removable_names(entries, pools), f"{where}.without[{i}]")
         return cls(
             name=raw.name,
             about=raw.about,
@@ -133,7 +133,7 @@ class Recipe:
         return {key: value for key, value in plain.items() if key not in idle}
 
 
-def datasets(entries: Sequence[Entry], pools: Sequence[Pool]) -> list[str]:
+def removable_names(entries: Sequence[Entry], pools: Sequence[Pool]) -> list[str]:
     """What `without` may name: entries, sources, pools; `entry:LABEL` where a source has the name as well."""
     labels = [entry.label for entry in entries]
     names = [*labels, *(pool.source for pool in pools), *(pool.label for pool in pools)]
