@@ -20,7 +20,7 @@ LONG_LISTING = 64  # a directory of more files is known by its listing (names an
 def fingerprint(facts: Any) -> str:
     """16 hex digits that identify plain data (dicts, lists, text, numbers), whatever the order of its keys."""
     text = json.dumps(facts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return xxhash.xxh3_64_hexdigest(text.encode())
+    return xxhash.xxh3_64_hexdigest(text.encode(errors="surrogatepass"))
 
 
 class Hasher(Protocol):

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import NamedTuple
+
+from curate.text.inert import html_text
 
 INK = "#767e87"
 FAINT = "#767e8744"
@@ -124,14 +125,14 @@ def legend(names: Sequence[tuple[str, str]]) -> str:
 
 def text(x: float, y: float, text: str, anchor: str = "start") -> str:
     """Words at a point."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html_text(text)}</text>'
 
 
 def beside(x: float, y: float, label: str, more: str = "") -> str:
     """A label and more that end at a point; a long label is cut in its middle, and whole in its tooltip."""
-    whole = f"<title>{escape(label)}</title>" if len(label) > NAME else ""
-    text = escape(fitted(label) + more)
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{text}</text>'
+    whole = f"<title>{html_text(label)}</title>" if len(label) > NAME else ""
+    shown = html_text(fitted(label) + more)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{shown}</text>'
 
 
 def fitted(label: str) -> str:
@@ -155,5 +156,5 @@ def svg(title: str, height: float, body: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
         f'height="{height:.0f}" role="img" font-family="system-ui, sans-serif" font-size="12" fill="{INK}">'
     )
-    words = [f"<title>{escape(title)}</title>", f'<g font-weight="600">{text(10, 24, title)}</g>']
+    words = [f"<title>{html_text(title)}</title>", f'<g font-weight="600">{text(10, 24, title)}</g>']
     return "\n".join([head, *words, *body, "</svg>"]) + "\n"

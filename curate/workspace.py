@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import WorkspaceError
+from curate.text.inert import json_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def sync(path: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, keys in the order given."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

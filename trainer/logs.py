@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from curate.errors import CurateError
+from curate.text.inert import terminal_line
 from curate.workspace import atomic
 
 LOG_SECONDS = 2.0  # seconds between lines about steps
@@ -17,12 +18,14 @@ LOGGED = ("loss", "accuracy", "lr", "grad_norm", "pairs_per_s", "tokens_per_s", 
 
 def say(text: str) -> None:
     """Print one line for people, on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the trainer's only print
+    print(terminal_line(text), file=sys.stderr, flush=True)  # noqa: T201 - the trainer's only print
 
 
 def fail(error: CurateError) -> int:
     """Print the error in one line, then its hint; returns the exit code of a user's error."""
-    say(f"error: {error}" + (f"\nhint: {error.hint}" if error.hint else ""))
+    say(f"error: {error}")
+    if error.hint:
+        say(f"hint: {error.hint}")
     return 1
 
 

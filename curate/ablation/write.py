@@ -9,6 +9,7 @@ from curate.ablation.findings import COARSE, NEGLIGIBLE
 from curate.ablation.probe import agreement_text
 from curate.ablation.report import Report, tables
 from curate.cards.markdown import markdown
+from curate.text.inert import code, markdown_text
 from curate.workspace import atomic, write_json
 
 
@@ -27,7 +28,9 @@ def write(report: Report, folder: Path) -> Path:
 def text(report: Report) -> str:
     """The whole report in Markdown."""
     facts = report.facts
-    head = f"# {facts['name']}\n\n{facts['about']}\n\n" if facts["about"] else f"# {facts['name']}\n\n"
+    head = "\n\n".join(
+        [f"# {markdown_text(facts['name'])}", *map(markdown_text, filter(None, [facts["about"]])), ""]
+    )
     if report.probe is not None:
         head += f"{PROBE}\n\n{agreement_text(report.probe)}\n\n"
     parts = [
@@ -49,12 +52,12 @@ PROBE = (
 
 def _setup(report: Report) -> str:
     facts = report.facts
-    eval_sets = ", ".join(f"{name} ({count:,} items)" for name, count in facts["exams"].items())
+    eval_sets = ", ".join(f"{markdown_text(name)} ({count:,} items)" for name, count in facts["exams"].items())
     given = [*([facts["budget"]] if facts["budget"] else []), *facts["settings"]]
-    settings = f", {' '.join(given)}" if given else ""
+    settings = f", {markdown_text(' '.join(given))}" if given else ""
     return (
-        f"{len(report.arms)} arms of the recipe `{facts['recipe']}`, {facts['seeds']} seed"
-        f"{'s' if facts['seeds'] > 1 else ''} each, preset `{facts['preset']}`{settings}. "
+        f"{len(report.arms)} arms of the recipe {code(facts['recipe'])}, {facts['seeds']} seed"
+        f"{'s' if facts['seeds'] > 1 else ''} each, preset {code(facts['preset'])}{settings}. "
         f"Every arm is scored on {eval_sets}."
     )
 

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from curate.tables import Table, value_text
+from curate.text.inert import Markdown, markdown_text
 
 
 def markdown(table: Table) -> str:
-    """A table of curate.tables in Markdown; numbers are aligned right, with thousands separators."""
+    """A table of curate.tables in Markdown; numbers are aligned right, with thousands separators.
+
+    Cells that are no `Markdown` are shown as they are, whatever they contain.
+    """
     numeric = [_all_numbers([row[i] for row in table.rows]) for i in range(len(table.columns))]
-    lines = [list(table.columns), ["--:" if number else "---" for number in numeric]]
+    lines = [[cell(name) for name in table.columns], ["--:" if number else "---" for number in numeric]]
     lines += [[cell(value) for value in row] for row in table.rows]
     if table.footer:
         lines.append([f"**{cell(value)}**" if value != "" else "" for value in table.footer])
@@ -22,8 +26,9 @@ def _all_numbers(values: Sequence[Any]) -> bool:
 
 
 def cell(value: Any) -> str:
-    """A value as text for a cell of a Markdown table."""
-    return value_text(value).replace("|", "\\|").replace("\n", " ")
+    """A value as a cell of a Markdown table."""
+    text = value if isinstance(value, Markdown) else markdown_text(value_text(value))
+    return text.replace("|", "\\|")
 
 
 def percent(share: float) -> str:

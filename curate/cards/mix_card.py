@@ -4,6 +4,7 @@ Every number comes from the lock. A lock may also have `decontamination`, a mapp
 that is itself a mapping becomes a line of a table.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from curate.steps.image_duplicates import ImageDuplicates
 from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.near_dedup import NearDedup
 from curate.tables import Table
+from curate.text.inert import code, fenced, link, markdown_text, terminal_text
 from curate.workspace import atomic, write_json
 
 Lock = Mapping[str, Any]
@@ -80,7 +82,7 @@ def card(lock: Lock) -> str:
         _opening(lock),
         _load(lock),
         _contents(lock),
-        f"## Recipe\n\n```yaml\n{recipe_text(lock['recipe'])}```",
+        f"## Recipe\n\n{fenced(recipe_text(lock['recipe']), 'yaml')}",
         _funnel(lock),
         _steps(lock),
         _licenses(lock),
@@ -89,7 +91,7 @@ def card(lock: Lock) -> str:
         _reproduce(lock),
         "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in _limits(lock)),
     ]
-    return f"---\n{head}---\n\n" + "\n\n".join(sections) + "\n"
+    return terminal_text(f"---\n{head}---\n\n" + "\n\n".join(sections) + "\n")
 
 
 RESULTS = {"decontamination": "Decontamination"}
@@ -100,7 +102,7 @@ RESULTS = {"decontamination": "Decontamination"}
 def _opening(lock: Lock) -> str:
     used = sum(1 for facts in lock["funnel"].values() if facts["mixed"])
     held = f", and {lock['held_out']:,} held out" if lock["held_out"] else ""
-    about = f"{lock['recipe']['about']}\n\n" if lock["recipe"]["about"] else ""
+    about = f"{markdown_text(lock['recipe']['about'])}\n\n" if lock["recipe"]["about"] else ""
     return (
         f"# {lock['name']}\n\n{about}"
         f"{lock['rows']:,} preference pairs from {used} sources{held}: a prompt, a chosen and a rejected reply, "
@@ -144,12 +146,12 @@ def _contents(lock: Lock) -> str:
         origin, figures = lock["origins"][label], lock["summary"]["sources"][label]
         kinds = ", ".join(name for name, n in figures["modality"].items() if n) or None
         share = percent(facts["mixed"] / lock["rows"]) if lock["rows"] else None
-        link = f"[{origin['repo']}](https://huggingface.co/datasets/{origin['repo']})"
-        rows.append((label, link, facts["mixed"], share, facts["held_out"], kinds, origin["annotator"]))
+        page = link(origin["repo"], "https://huggingface.co/datasets/", origin["repo"])
+        rows.append((label, page, facts["mixed"], share, facts["held_out"], kinds, origin["annotator"]))
     names = ("source", "dataset", "pairs", "share", "held out", "modality", "judged by")
     table = Table("", names, rows, ("all", "", lock["rows"], "", lock["held_out"], "", ""))
     fields = Table(
-        "", ("column", "type", "meaning"), [(f"`{f.name}`", _type(f.type), COLUMNS[f.name]) for f in columns(lock)]
+        "", ("column", "type", "meaning"), [(code(f.name), _type(f.type), COLUMNS[f.name]) for f in columns(lock)]
     )
     return f"## What is in it\n\n{markdown(table)}{_below_caps(lock)}\n\n### Columns\n\n{markdown(fields)}"
 
@@ -158,7 +160,8 @@ def _below_caps(lock: Lock) -> str:
     """One line for each entry of the recipe that has fewer pairs than the recipe would have taken."""
     caps = {entry["label"]: entry["cap"] for entry in lock["recipe"]["entries"]}
     lines = [
-        f"- {line['label']}: {line['rows']:,} pairs are all there are; the recipe takes up to {cap:,}"
+        f"- {markdown_text(line['label'])}: {line['rows']:,} pairs are all there are; the recipe takes "
+        f"up to {cap:,}"
         for line in lock["plan"]["sources"]
         if (cap := caps[line["label"]]) is not None and line["rows"] < cap
     ]
@@ -189,9 +192,11 @@ def _steps(lock: Lock) -> str:
     for facts in lock["funnel"].values():
         for reason, count in facts["dropped"].items():
             dropped[reason.partition("/")[0]] += count
-    rows = [(f"`{name}`", facts["version"], dropped[name]) for name, facts in lock["steps"]]
+    rows = [(code(name), facts["version"], dropped[name]) for name, facts in lock["steps"]]
     lines = [
-        f"- {text} `{'`, `'.join(names)}`." for what, text in LOOKED_FOR.items() if (names := _that(lock, what))
+        f"- {text} {', '.join(map(code, names))}."
+        for what, text in LOOKED_FOR.items()
+        if (names := _that(lock, what))
     ]
     about = "In this order; a pair that one drops, later ones do not see."
     table = markdown(Table("", ("step", "version", "dropped"), rows))
@@ -233,9 +238,10 @@ def _opt_out(lock: Lock) -> str:
     closed = sorted(name for name in ids if terms(name).commercial != "allowed")
     if not closed:
         return ""
+    excluded = yaml.safe_dump({"exclude": closed}, default_flow_style=True, allow_unicode=True, width=math.inf)
     return (
         "\n\nA mix of only those pairs whose licence is known to allow commercial use has this line in its recipe:"
-        f"\n\n```yaml\nlicenses: {{exclude: [{', '.join(closed)}]}}\n```"
+        f"\n\n{fenced(f'licenses: {excluded}', 'yaml')}"
     )
 
 
@@ -248,19 +254,23 @@ def _terms(blend: Mapping[str, Any]) -> list[str]:
         f"{due[blend['share_alike']]}.",
     ]
     if parts := blend.get("parts_not_commercial"):
-        lines.append(f"Parts of {', '.join(parts)} may not be used commercially; their rows do not show which.")
+        lines.append(f"Parts of {_names(parts)} may not be used commercially; their rows do not show which.")
     if blend["unknown"]:
-        sources = ", ".join(f"{source} ({n:,})" for source, n in blend["unknown"].items())
+        sources = ", ".join(f"{markdown_text(source)} ({n:,})" for source, n in blend["unknown"].items())
         lines.append(
             f"Of {blend['unknown_pairs']:,} pairs of {blend['pairs']:,} the terms are unknown, which does not "
             f"mean allowed: {sources}."
         )
-    lines += [f"In conflict: {conflict}." for conflict in blend["conflicts"]]
+    lines += [f"In conflict: {markdown_text(conflict)}." for conflict in blend["conflicts"]]
     return lines
 
 
 def _by(sources: Sequence[str]) -> str:
-    return f" by {', '.join(sources)}" if sources else ""
+    return f" by {_names(sources)}" if sources else ""
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(map(markdown_text, names))
 
 
 def _facts(title: str, facts: Mapping[str, Any]) -> str:
@@ -327,7 +337,7 @@ curate verify {name}@{short}
 
 
 def _files(lock: Lock) -> Table:
-    rows = [(f"`{file['name']}`", file["rows"], file["bytes"], f"`{file['xxh3']}`") for file in lock["files"]]
+    rows = [(code(file["name"]), file["rows"], file["bytes"], code(file["xxh3"])) for file in lock["files"]]
     return Table("", ("file", "pairs", "bytes", "xxh3-128"), rows)
 
 
@@ -339,8 +349,8 @@ def _limits(lock: Lock) -> list[str]:
     judged = [label for label, origin in origins.items() if origin["annotator"] is None]
     unpinned = [label for label, origin in origins.items() if origin["revision"] is None]
     found = {
-        f"The commit is not recorded of {', '.join(unpinned)}: upstream may have changed since.": unpinned,
-        f"Who judged the pairs of {', '.join(judged)} is not stated upstream.": judged,
+        f"The commit is not recorded of {_names(unpinned)}: upstream may have changed since.": unpinned,
+        f"Who judged the pairs of {_names(judged)} is not stated upstream.": judged,
         f"The terms of {blend['unknown_pairs']:,} pairs are unknown.": blend["unknown"],
         f"{repeats:,} rows repeat a pair that stands in the mix already.": repeats,
         "Nothing was compared with benchmarks: the mix may contain their items.": not _that(lock, Decontaminate),

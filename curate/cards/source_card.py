@@ -2,14 +2,16 @@
 
 import dataclasses
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from curate.bundled import own_or_bundled
-from curate.cards.markdown import cell, markdown
+from curate.cards.markdown import markdown
 from curate.licenses import known_id, terms
 from curate.sources.base import Source
 from curate.tables import Table
+from curate.text.inert import Markdown, code, fenced, link, markdown_text, terminal_text
 
 END = "<!-- the facts above are written by `curate card`; the words below by people -->"
 
@@ -18,7 +20,7 @@ def head(name: str, source: Source) -> str:
     """Title, facts and options of a source, as its adapter declares them."""
     grants = terms(source.license)
     facts = {
-        "dataset": f"[{source.repo}](https://huggingface.co/datasets/{source.repo})",
+        "dataset": link(source.repo, "https://huggingface.co/datasets/", source.repo),
         "paper": _paper(source.paper),
         "modality": source.modality,
         "languages": ", ".join(source.languages),
@@ -26,14 +28,14 @@ def head(name: str, source: Source) -> str:
         "judged by": source.annotator or "not stated",
         "rows, as published": source.rows,
         "pairs, as published or derived": source.pairs,
-        "files": ", ".join(f"`{pattern}`" for pattern in source.files) or "as the options say",
-        "media": ", ".join(f"`{pattern}`" for pattern in source.media) or None,
-        "media, read where they are, not fetched": ", ".join(f"`{name}`" for name in source.local_media) or None,
+        "files": _codes(source.files) or "as the options say",
+        "media": _codes(source.media) or None,
+        "media, read where they are, not fetched": _codes(source.local_media) or None,
         "rows that may be skipped": f"{source.max_skip:.0%}".replace("%", " %"),
         "version of the adapter": str(source.version),
     }
-    rows = [(what, cell(value)) for what, value in facts.items() if value is not None]
-    return "\n\n".join([f"# {name}", markdown(Table("", ("", ""), rows)), _options(source), END])
+    rows = [(what, value) for what, value in facts.items() if value is not None]
+    return "\n\n".join([f"# {markdown_text(name)}", markdown(Table("", ("", ""), rows)), _options(source), END])
 
 
 def citation(name: str, source: Source) -> str:
@@ -41,18 +43,18 @@ def citation(name: str, source: Source) -> str:
     eprint = source.paper.removeprefix("arXiv:")
     paper = f"  eprint = {{{eprint}}},\n  archivePrefix = {{arXiv}},\n" if eprint else ""
     url = f"https://huggingface.co/datasets/{source.repo}"
-    return (
-        "## Citation\n\n```bibtex\n"
+    entry = (
         f"@misc{{{name},\n  title = {{{{{source.repo}}}}},\n{paper}  howpublished = {{Hugging Face Hub}},\n"
-        f"  url = {{{url}}},\n}}\n```\n"
+        f"  url = {{{url}}},\n}}"
     )
+    return f"## Citation\n\n{fenced(entry, 'bibtex')}\n"
 
 
 def source_card(name: str, source: Source, cards: Path) -> str:
     """The whole card of a source; its body is from `cards/<name>.md`, else from the bundled card, if any."""
     path = own_or_bundled(cards / f"{name}.md", "data_cards")
     body = _body(path.read_text(encoding="utf-8")) if path.exists() else ""
-    return "\n\n".join(part for part in (head(name, source), body, citation(name, source)) if part)
+    return terminal_text("\n\n".join(part for part in (head(name, source), body, citation(name, source)) if part))
 
 
 def _body(text: str) -> str:
@@ -63,7 +65,7 @@ def _body(text: str) -> str:
 def _paper(paper: str) -> str | None:
     if not paper:
         return None
-    return f"[{paper}](https://arxiv.org/abs/{paper.removeprefix('arXiv:')})"
+    return link(paper, "https://arxiv.org/abs/", paper.removeprefix("arXiv:"))
 
 
 def _options(source: Source) -> str:
@@ -71,23 +73,25 @@ def _options(source: Source) -> str:
         return "It has no options."
     hints = typing.get_type_hints(source.options)
     rows = [
-        (f"`{field.name}`", _value(field.default), _choices(hints[field.name]))
+        (code(field.name), _value(field.default), _choices(hints[field.name]))
         for field in dataclasses.fields(source.options)
     ]
     return markdown(Table("", ("option", "default", "choices"), rows))
 
 
-def _value(default: Any) -> str:
-    if isinstance(default, tuple):
-        return ", ".join(f"`{item}`" for item in default)
-    return f"`{default}`"
+def _value(default: Any) -> Markdown:
+    return _codes(default if isinstance(default, tuple) else (default,))
 
 
-def _choices(kind: Any) -> str:
+def _codes(texts: Iterable[Any]) -> Markdown:
+    return Markdown(", ".join(code(str(text)) for text in texts))
+
+
+def _choices(kind: Any) -> Markdown:
     """The literals that an option takes, or the kind of its value."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
-        return ", ".join(f"`{choice}`" for choice in arguments)
+        return _codes(arguments)
     if origin is tuple:
-        return f"a list of {_choices(arguments[0])}"
-    return {float: "a number", int: "a whole number", str: "text", bool: "true or false"}[kind]
+        return Markdown(f"a list of {_choices(arguments[0])}")
+    return Markdown({float: "a number", int: "a whole number", str: "text", bool: "true or false"}[kind])

@@ -18,7 +18,7 @@ from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.cli.mix import Terminal
 from curate.cli.options import JsonOption, WorkOptions
-from curate.cli.output import data, say, show_table
+from curate.cli.output import data, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.inputs import Inputs
 from curate.mixing.quotas import Plan
@@ -234,4 +234,4 @@ def _plan(study: Study, inputs: Inputs, nproc: int, as_json: bool) -> None:
     show_table(plan_table(study, rows))
     say("commands: the first builds the mixes; then one for each run, in any order and place; the last reports")
     for line in lines:
-        typer.echo(line)
+        show_text(line)

@@ -9,6 +9,7 @@ from curate import sources
 from curate.cards import mix_card
 from curate.cards.source_card import source_card
 from curate.cli.options import MANIFESTS, WORKSPACE, ManifestsOption, WorkspaceOption
+from curate.cli.output import show_text
 from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace
 
@@ -34,6 +35,6 @@ def card(
     A name that is both a source's and a mix's is the source; write the mix as name@fingerprint.
     """
     if target in sources.names() or target in sources.own(manifests):
-        typer.echo(source_card(target, sources.get(target, manifests), folder), nl=False)
+        show_text(source_card(target, sources.get(target, manifests), folder).removesuffix("\n"))
     else:
-        typer.echo(mix_card.card(find_mix(target, Workspace(workspace)).lock), nl=False)
+        show_text(mix_card.card(find_mix(target, Workspace(workspace)).lock).removesuffix("\n"))

@@ -19,6 +19,7 @@ from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
 from curate.inspect.text import count
 from curate.licenses import with_condition
+from curate.text.inert import terminal_line
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the commands pay for it
@@ -211,11 +212,8 @@ class Terminal:
         self._name, self._last = "", 0.0
 
     def say(self, text: str) -> None:
-        """Print one line."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False)
-        else:
-            say(text)
+        """Print one line, above the bars."""
+        say(text)
 
     @contextmanager
     def source(self, order: "SourceDownloads") -> Iterator[None]:
@@ -228,11 +226,11 @@ class Terminal:
             yield
             return
         columns = (
-            TextColumn("{task.description}"), BarColumn(bar_width=18), DownloadColumn(), SpeedColumn(),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=18),
+            DownloadColumn(), SpeedColumn(), TimeRemainingColumn(compact=True),
         )  # fmt: skip
         with Progress(*columns, console=messages(), transient=True) as self._bar:
-            self._tasks[""] = self._bar.add_task(self._name, total=sum(self._sizes.values()))
+            self._tasks[""] = self._bar.add_task(terminal_line(self._name), total=sum(self._sizes.values()))
             try:
                 yield
             finally:
@@ -244,7 +242,7 @@ class Terminal:
         total = sum(self._arrived.values())
         if self._bar is not None:
             if path not in self._tasks:
-                self._tasks[path] = self._bar.add_task(f"  {path}", total=self._sizes[path])
+                self._tasks[path] = self._bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
             self._bar.update(self._tasks[path], completed=done)
             self._bar.update(self._tasks[""], completed=total)
         elif time.monotonic() - self._last >= PLAIN_EVERY:

@@ -18,7 +18,7 @@ from curate.cli.options import (
     RawOption,
     WorkspaceOption,
 )
-from curate.cli.output import data, say, show_table
+from curate.cli.output import data, say, show_table, show_text
 from curate.inspect import render
 from curate.inspect.artefacts import find_mix
 from curate.inspect.diff import change_lines, compare_mixes, diff_tables
@@ -27,6 +27,7 @@ from curate.inspect.text import shorten
 from curate.inspect.verify import verify_files
 from curate.inspect.why import history_lines, pair_history, row_history, row_lines
 from curate.tables import Table
+from curate.text.inert import terminal_line, terminal_text
 from curate.workspace import Workspace
 
 STYLES = {"head": "bold", "fact": "dim", "added": "green", "removed": "red", "note": "dim italic"}
@@ -83,11 +84,11 @@ def diff(
     if as_json:
         data(dataclasses.asdict(found))
         return
-    typer.echo(f"A {found.a}: {found.rows_a:,} rows\nB {found.b}: {found.rows_b:,} rows")
+    show_text(f"A {found.a}: {found.rows_a:,} rows\nB {found.b}: {found.rows_b:,} rows")
     for table in diff_tables(found):
         show_table(table)
     for line in change_lines(found):
-        typer.echo(line)
+        show_text(terminal_line(line))
 
 
 def show(
@@ -110,7 +111,10 @@ def show(
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Print long texts whole.")] = False,
     raw_text: Annotated[
-        bool, typer.Option("--raw-text", help="Print texts as stored: whole, without marks, not wrapped.")
+        bool,
+        typer.Option(
+            "--raw-text", help="Print texts whole, without marks, not wrapped; in a pipe exactly as stored."
+        ),
     ] = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
@@ -142,7 +146,7 @@ def _check_choice(reason: str | None, pair: str | None, *, dropped: bool, skippe
     if sum((dropped, skipped, pair is not None)) > 1:
         raise typer.BadParameter("one of --dropped, --skipped and --pair")
     if reason is not None and not dropped and not skipped:
-        raise typer.BadParameter(f"a reason ({reason}) needs --dropped or --skipped")
+        raise typer.BadParameter(f"a reason ({terminal_line(reason)}) needs --dropped or --skipped")
 
 
 def _out(value: Any, lines: Iterable[str], as_json: bool) -> None:
@@ -150,7 +154,7 @@ def _out(value: Any, lines: Iterable[str], as_json: bool) -> None:
         data(value)
         return
     for line in lines:
-        typer.echo(line)
+        show_text(terminal_line(line))
 
 
 def _show_skips(items: list[Item], full: bool) -> None:
@@ -173,9 +177,13 @@ def _show_pairs(items: list[Item], place: Workspace, *, full: bool, raw: bool) -
 def _show_line(console: Console, line: render.Line, *, wrap: bool) -> None:
     """Print a line of a page; texts and facts are wrapped and indented."""
     if not wrap and line.kind == "text":
-        typer.echo("".join(span.text for span in line.spans), color=True)  # as stored, terminal codes and all
+        stored = "".join(span.text for span in line.spans)
+        if console.is_terminal:
+            show_text(stored)
+        else:
+            typer.echo(stored, color=True)  # as stored, terminal codes and all
         return
-    spans = ((span.marked, STYLES.get(span.kind, "")) for span in line.spans)
+    spans = ((terminal_text(span.marked), STYLES.get(span.kind, "")) for span in line.spans)
     text = Text.assemble(*spans, style=STYLES.get(line.kind, ""))
     indent = "" if line.kind == "head" else INDENT
     for row in text.wrap(console, max(console.width - len(indent), 20)):

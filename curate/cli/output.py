@@ -1,6 +1,9 @@
-"""Output of commands: data on stdout, messages on stderr, progress as bars on a terminal and lines in a pipe."""
+"""Output of commands: data on stdout, messages on stderr, progress as bars on a terminal and lines in a pipe.
 
-import json
+Nothing is interpreted: no markup, no emoji codes, no control characters, whoever wrote the text.
+"""
+
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table as Grid
+from rich.text import Text
 
 from curate.errors import CurateError
 from curate.tables import Table, value_text
+from curate.text.inert import json_text, terminal_line, terminal_text
 
 if TYPE_CHECKING:  # `curate --help` needs no engines
     from curate.engines.base import Tick
@@ -20,29 +25,32 @@ if TYPE_CHECKING:  # `curate --help` needs no engines
 PLAIN_EVERY = 5.0  # seconds between progress lines in a pipe
 
 
+@functools.cache
 def messages() -> Console:
-    """The console for messages, on stderr; it respects NO_COLOR."""
+    """The one console for messages, on stderr: lines and bars know of each other. It respects NO_COLOR."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """Print one line on stderr."""
-    messages().print(text, markup=False)
+    messages().print(Text(terminal_line(text)))
 
 
 def fail(error: CurateError) -> None:
     """Print the error in one line on stderr, then its hint."""
-    console = messages()
-    console.print("[bold red]error:[/] ", end="")
-    console.print(str(error), markup=False)
+    messages().print(Text.assemble(("error:", "bold red"), f" {terminal_line(str(error))}"))
     if error.hint:
-        console.print("[cyan]hint:[/] ", end="")
-        console.print(error.hint, markup=False)
+        messages().print(Text.assemble(("hint:", "cyan"), f" {terminal_line(error.hint)}"))
 
 
 def data(value: Any) -> None:
     """Print JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json_text(value))
+
+
+def show_text(text: str) -> None:
+    """Print text of one line or more on stdout."""
+    typer.echo(terminal_text(text))
 
 
 def show_table(table: Table) -> None:
@@ -53,12 +61,12 @@ def show_table(table: Table) -> None:
 
 def say_table(table: Table) -> None:
     """Print a table on stderr, as a message."""
-    _print(Console(stderr=True, highlight=False), table)
+    _print(messages(), table)
 
 
 def _print(console: Console, table: Table) -> None:
-    console.print(table.title, style="bold", markup=False)
-    console.print(_grid(table))
+    console.print(Text(terminal_line(table.title), "bold"), soft_wrap=False)
+    console.print(_grid(table), soft_wrap=False)
 
 
 def _grid(table: Table) -> Grid:
@@ -69,16 +77,16 @@ def _grid(table: Table) -> Grid:
         numeric = any(isinstance(row[i], int | float) for row in table.rows)
         footer = _cell(table.footer[i]) if table.footer else ""
         grid.add_column(
-            name, footer, justify="right" if numeric else "left", header_style="dim", footer_style="bold",
-            no_wrap=numeric, overflow="fold",
+            Text(terminal_line(name)), footer, justify="right" if numeric else "left", header_style="dim",
+            footer_style="bold", no_wrap=numeric, overflow="fold",
         )  # fmt: skip
     for row in table.rows:
         grid.add_row(*map(_cell, row))
     return grid
 
 
-def _cell(value: Any) -> str:
-    return value_text(value, null="-")
+def _cell(value: Any) -> Text:
+    return Text(terminal_line(value_text(value, null="-")))
 
 
 @contextmanager
@@ -92,13 +100,13 @@ def progress(stage: str, total_bytes: int) -> Iterator[Callable[["Tick"], None]]
 
 def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=18),
         TextColumn("{task.fields[rows]:,} rows  {task.fields[speed]:,.0f}/s  {task.fields[skipped]:,} skipped"),
         *([TimeRemainingColumn(compact=True)] if total else []),
     )
     with Progress(*columns, console=messages(), transient=True) as bar:
-        task: TaskID = bar.add_task(stage, total=total or None, rows=0, skipped=0, speed=0.0)
+        task: TaskID = bar.add_task(terminal_line(stage), total=total or None, rows=0, skipped=0, speed=0.0)
         state = _State()
 
         def listen(tick: "Tick") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from curate.cli.options import MixArgument, WorkOptions
-from curate.cli.output import progress, say
+from curate.cli.output import progress, say, show_text
 from curate.html_report.analysis_sections import examined
 from curate.html_report.page import page
 from curate.inspect.artefacts import find_mix
@@ -45,5 +45,5 @@ def report(
     path = out or Path(f"{found.lock['name']}-report.html")
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    typer.echo(path)
+    show_text(str(path))
     say(f"{len(text.encode()) / 1e6:.1f} MB; open it in a browser")

@@ -9,7 +9,7 @@ import typer
 
 from curate import bundled, recipe, trainer_process
 from curate.cli.options import WORKSPACE, JsonOption, WorkspaceOption
-from curate.cli.output import data, say
+from curate.cli.output import data, say, show_text
 from curate.inspect.artefacts import Mix, find_mix
 from curate.workspace import Workspace, read_json
 
@@ -85,7 +85,7 @@ def train(
     trainer_process.prepare(preset, _settings(found, run, place, settings or []))
     command = trainer_process.command(run, nproc)
     if prepare:
-        typer.echo(shlex.join(command))
+        show_text(shlex.join(command))
         return
     say(f"training on {found.title} into {run}")
     say(f"running: {shlex.join(command)}")

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -139,6 +140,7 @@ class _Worker:
     def __init__(self) -> None:
         self._pipe, there = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_work, args=(there,), daemon=True)
+        resource_tracker.ensure_running()  # the first start would start it, and that unblocks SIGINT
         # Ctrl-C is the parent's to handle, from the child's first moment on
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._process.start()

@@ -1,10 +1,10 @@
 """The plots that only a report has, as SVG drawn with curate.svg."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 from curate.svg import CHOSEN, FAINT, NEITHER, REJECTED, ROW, WIDTH, beside, box, line, svg, text
+from curate.text.inert import html_text
 
 HELD = "#3aa39a"
 COLOURS = {"in the mix": CHOSEN, "held out": HELD, "unused": NEITHER}
@@ -84,7 +84,7 @@ def _ribbon(start: float, end: float, tall: float, colour: str, title: str) -> s
         f"M{x} {start:.1f}C{middle:.0f} {start:.1f} {middle:.0f} {end:.1f} {y} {end:.1f}"
         f"V{end + tall:.1f}C{middle:.0f} {end + tall:.1f} {middle:.0f} {start + tall:.1f} {x} {start + tall:.1f}Z"
     )
-    return f'<path d="{path}" fill="{colour}" fill-opacity=".45"><title>{escape(title)}</title></path>'
+    return f'<path d="{path}" fill="{colour}" fill-opacity=".45"><title>{html_text(title)}</title></path>'
 
 
 def _middle(band: Band) -> float:

@@ -1,16 +1,15 @@
 """Pieces of HTML. Every text goes through `words`: none becomes markup or changes the direction of text."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 from curate.tables import Table, value_text
-from curate.text.invisible import visible
+from curate.text.inert import html_text
 
 
 def words(text: str) -> str:
-    """The text for a page: escaped, with signs for the characters that do not show."""
-    return escape(visible(text))
+    """The text for a page."""
+    return html_text(text)
 
 
 def cell(value: Any) -> str:

@@ -11,7 +11,7 @@ from curate.inspect.show import Item
 from curate.inspect.text import text_of
 from curate.inspect.text_diff import Span, cut, differences
 from curate.inspect.why import winner_lines
-from curate.text.invisible import visible
+from curate.text.inert import terminal_text
 
 SIDE = 224
 """Pixels of a thumbnail's longer side."""
@@ -131,7 +131,7 @@ def _marked(pair: Item, won: Item) -> tuple[str, str]:
     """The texts of the dropped pair and of its winner, with the words that only one of them has marked."""
     lost_blocks, won_blocks = [], []
     for name in ("prompt", *BESIDE):
-        winner, loser = differences(visible(text_of(won[name])), visible(text_of(pair[name])))
+        winner, loser = differences(terminal_text(text_of(won[name])), terminal_text(text_of(pair[name])))
         won_blocks.append(_block(name, cut(winner, render.LONG), 5))
         lost_blocks.append(_block(name, cut(loser, render.LONG), 5))
     return "".join(lost_blocks), "".join(won_blocks)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from curate.images.packs import Packs
 from curate.inspect.text_diff import Span, cut, differences, plain
 from curate.inspect.why import winner_lines
-from curate.text.invisible import visible
+from curate.text.inert import terminal_text
 
 LONG = 800  # characters of one text that are shown unless all is wanted
 
@@ -42,7 +42,7 @@ def page(
     media = _media(pair, labels)
     yield _head(f"pair {pair['pair_id']}")
     for fact in _facts(item):
-        yield Line("fact", plain(visible(fact)))
+        yield Line("fact", plain(terminal_text(fact)))
     for turn in pair["prompt"]:
         yield _head(turn["role"])
         yield Line("text", cut(plain(_content(turn, media, raw)), most))
@@ -54,7 +54,7 @@ def page(
     for name in ("chosen", "rejected"):
         if critique := pair[f"{name}_critique"]:
             yield _head(f"critique of {name}")
-            yield Line("text", cut(plain(critique if raw else visible(critique)), most))
+            yield Line("text", cut(plain(critique if raw else terminal_text(critique)), most))
 
 
 def _head(text: str) -> Line:
@@ -90,7 +90,7 @@ def _content(turn: Mapping[str, Any], media: Iterator[str], raw: bool) -> str:
     """The blocks of a turn, one below the other."""
     blocks = [next(media, f"[{x['type']} missing]") if x["text"] is None else x["text"] for x in turn["content"]]
     text = "\n".join(blocks)
-    return text if raw else visible(text)
+    return text if raw else terminal_text(text)
 
 
 def _reply(turns: Sequence[Mapping[str, Any]], media: Iterator[str], raw: bool) -> str:

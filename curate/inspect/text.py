@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from curate.text.invisible import visible
+from curate.text.inert import terminal_text
 
 
 def question(pair: dict[str, Any]) -> str:
@@ -29,5 +29,5 @@ def count(number: int, what: str) -> str:
 
 def shorten(text: str, most: int) -> str:
     """The text in one line of at most `most` characters."""
-    line = visible(" ".join(text.split()))
+    line = terminal_text(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"

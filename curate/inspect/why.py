@@ -9,7 +9,7 @@ from curate.errors import ConfigError
 from curate.inspect.artefacts import Location, Mix, Pairs, artefacts, find_pair, mixes, pairs_at
 from curate.inspect.text import beginning, count
 from curate.pairs.files import column, places, rows_at
-from curate.text.invisible import visible
+from curate.text.inert import terminal_text
 from curate.workspace import Workspace
 
 History = dict[str, Any]
@@ -239,7 +239,7 @@ def _found_lines(outcome: str, item: Mapping[str, Any]) -> Iterator[str]:
     score = "" if item["score"] is None else f", score {item['score']:.4g}"
     yield f"  {outcome}: {item['step']}/{item['reason']}{score} ({item['label']}, {item['row']})"
     if item["evidence"] is not None:
-        yield f"    {visible(item['evidence'])}"
+        yield f"    {terminal_text(item['evidence'])}"
 
 
 def winner_lines(won: Mapping[str, Any]) -> list[str]:
@@ -257,5 +257,7 @@ def row_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
         lines += [f"  gave {pair['pair_id']}  {pair['text']}" for pair in entry["pairs"]]
         if entry["skipped"]:
             detail = entry["skipped"]["detail"]
-            lines.append(f"  skipped: {entry['skipped']['reason']}{f' ({visible(detail)})' if detail else ''}")
+            lines.append(
+                f"  skipped: {entry['skipped']['reason']}{f' ({terminal_text(detail)})' if detail else ''}"
+            )
     return lines

@@ -1,7 +1,6 @@
 """The files of a mix that are published, checked against its lock, its licences and a scan for secrets."""
 
 import hashlib
-import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +16,7 @@ from curate.errors import CurateError, WorkspaceError
 from curate.hashing import CHUNK
 from curate.inspect.artefacts import Mix
 from curate.licenses import known_id, terms
+from curate.text.inert import json_text
 
 REGULAR = 10_000_000  # bytes of the largest file that the Hub keeps in git itself
 PLOTS = ("lengths", "longer", "margins", "sources")
@@ -182,7 +182,7 @@ def texts(mix: Mix) -> dict[str, str]:
         if path.exists() and path.read_bytes() != text.encode():
             hint = "delete it: the card is made from the lock again"
             raise WorkspaceError(str(path), "not what the lock gives", "the card of this mix", hint)
-    lock = json.dumps(shared(mix.lock), indent=2, ensure_ascii=False) + "\n"
+    lock = json_text(shared(mix.lock)) + "\n"
     return {**made, "recipe.yaml": recipe_text(mix.lock["recipe"]), "lock.json": lock}
 
 

@@ -7,8 +7,10 @@ annotation and the blank of Braille. Some do show between others: they join emoj
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import polars as pl
+if TYPE_CHECKING:  # texts of messages are made visible where polars need not be loaded
+    import polars as pl
 
 RANGES = (
     (0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C),
@@ -37,14 +39,14 @@ JOINED = f"(?:[{_EMOJI}][{_SKIN}]?{_JOINER})+[{_EMOJI}][{_SKIN}]?|{_FLAG}"
 """Emoji that are one picture by joiners or tags, in a text without variation selectors."""
 
 
-def plain(text: pl.Expr) -> pl.Expr:
+def plain(text: "pl.Expr") -> "pl.Expr":
     """The text as it is read: composed (NFC) and without invisible characters, but for those that join emoji."""
     shows = f"[{INVISIBLE}--{_JOINER}{_TAGS}]+"
     joined = f"({JOINED})|[{_JOINER}{_TAGS}]+"
     return text.str.replace_all(shows, "").str.replace_all(joined, "$1").str.normalize("NFC")
 
 
-def bare(text: pl.Expr, more: str = "") -> pl.Expr:
+def bare(text: "pl.Expr", more: str = "") -> "pl.Expr":
     r"""The text decomposed and without accents, invisible characters and those of the class `more`.
 
     Texts that are the same when `plain` are the same when bare, and so are their beginnings: cheap to compare.
@@ -55,10 +57,11 @@ def bare(text: pl.Expr, more: str = "") -> pl.Expr:
 _STYLE = "[\ufe0e\ufe0f]"
 _SHAPED = _class([(0x600, 0x109F), (0x1780, 0x17FF)])  # scripts in which joiners change the letters beside them
 _PICTURE = f"[{_EMOJI}#*0-9][{_SKIN}]?"
-_SHOWS = re.compile(
+SHOWS = re.compile(
     f"({_PICTURE}(?=[\ufe0e\ufe0f\u200d]){_STYLE}?(?:\u200d{_PICTURE}{_STYLE}?)*|{_FLAG}"
     f"|(?<=[{_SHAPED}])[\u200c\u200d](?=[{_SHAPED}]))|[{INVISIBLE}\x0b-\x0d\x85]"
 )
+"""An invisible character; or, in the first group, such ones that have their use."""
 
 
 def visible(text: str) -> str:
@@ -66,7 +69,7 @@ def visible(text: str) -> str:
 
     Characters that join emoji, choose how one is drawn, or shape the letters beside them stay.
     """
-    return _SHOWS.sub(lambda found: found[1] or _sign(ord(found[0])), text)
+    return SHOWS.sub(lambda found: found[1] or _sign(ord(found[0])), text)
 
 
 def _sign(point: int) -> str:

@@ -14,6 +14,7 @@ from curate.engines.base import Tick, tick
 from curate.engines.local import Local
 from curate.errors import EngineError, GuardError
 from tests.support import big_build
+from tests.support.terminal import CTRL_C, on_terminal
 
 
 def square(n: int) -> int:
@@ -132,3 +133,17 @@ def test_a_worker_killed_in_the_middle_of_a_part(tmp_path):
     assert big_build.finished(tmp_path, "big.yaml", "data", "--workers", "2") == whole
     assert {path: path.stat().st_mtime_ns for path in kept} == kept != {}, "what was finished is not made again"
     assert not list((tmp_path / "data").rglob(".part-*")), "what the killed one left was swept away"
+
+
+def test_ctrl_c_on_a_terminal_ends_workers_without_a_word(tmp_path):
+    typed = []
+
+    def keys(output: str) -> bytes:
+        if output.count("working") < 2 or typed:
+            return b""
+        typed.append(CTRL_C)
+        return CTRL_C
+
+    command = "from tests.support.worker_tasks import stopped_by_ctrl_c as f; f()"
+    code, output = on_terminal(["-c", command], tmp_path, keys)
+    assert (code, output.split()) == (0, ["working", "working", "^Cstopped"])

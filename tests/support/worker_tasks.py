@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from curate.engines.base import tick
+from curate.engines.local import Local
 from curate.errors import GuardError
 
 
@@ -58,3 +59,17 @@ def hog(seconds: float) -> None:
     held = bytearray(300 << 20)
     time.sleep(seconds)
     assert held
+
+
+def work_until_stopped(_: int) -> None:
+    print("working", flush=True)  # noqa: T201 - to the terminal that the test reads
+    time.sleep(60)
+
+
+def stopped_by_ctrl_c() -> None:
+    """Work with two workers until Ctrl-C. Prints `stopped` then; workers print nothing."""
+    try:
+        with Local(2) as engine:
+            list(engine.map(work_until_stopped, [1, 2]))
+    except KeyboardInterrupt:
+        print("stopped", flush=True)  # noqa: T201
