@@ -46,24 +46,33 @@ class Finished(NamedTuple):
 
 NUMBERS = ("margin", "chosen_score", "rejected_score")
 TEXTS = ("chosen_critique", "rejected_critique", "category")
+LABELS = (*TEXTS, "annotator", "license", "group")
 KNOWN = (*NUMBERS, "chosen_critique", "rejected_critique")
 NO_MEDIA = media_digest(())
 
 
 def finish(source: str, draft: Draft, media: tuple[Media, ...], media_bytes: int) -> Finished:
-    """Identify a draft. Raises SkipRow("not_unicode") or SkipRow("number_not_finite")."""
+    """Identify a draft.
+
+    Skips: `not_unicode`, `number_not_finite`, `extra_not_json`, and `<field>_not_text` for a critique, category,
+    annotator, licence or group that is no text.
+    """
     numbers = [_number(draft.margin), _number(draft.chosen_score), _number(draft.rejected_score)]
+    texts = [draft.chosen_critique, draft.rejected_critique, draft.category, draft.annotator, draft.license]
+    _check_texts(draft, texts)
     try:
         extra = orjson.dumps(draft.extra, option=orjson.OPT_SORT_KEYS).decode() if draft.extra else None
-        texts = [
-            draft.chosen_critique, draft.rejected_critique, draft.category, draft.annotator, draft.license, extra,
-        ]  # fmt: skip
+        texts.append(extra)
         if draft.tools is not None:  # pairs without tools keep the ids that they had before there was the column
             texts.append(draft.tools)
+        if draft.group is not None:
+            draft.group.encode()
         prompt, chosen, rejected = map(messages_digest, (draft.prompt, draft.chosen, draft.rejected))
         media_key = media_digest(media) if media else NO_MEDIA
         pair_id = combine(source, prompt, chosen, rejected, media_key, fields_digest(numbers, texts))
-    except (UnicodeEncodeError, orjson.JSONEncodeError):  # the only text that orjson refuses is not Unicode
+    except (UnicodeEncodeError, orjson.JSONEncodeError) as error:
+        if isinstance(error, orjson.JSONEncodeError) and "UTF-8" not in str(error):  # bytes, or nested too deep
+            raise SkipRow("extra_not_json", str(error)[:80]) from None
         raise SkipRow("not_unicode", "the file is not UTF-8 there, or escapes half a character") from None
     in_replies = 0
     if media and (in_replies := sum(map(_media_blocks, (draft.chosen, draft.rejected)))):
@@ -75,6 +84,13 @@ def finish(source: str, draft: Draft, media: tuple[Media, ...], media_bytes: int
     has_fields = draft.tools is not None or any(map(_has_fields, (draft.prompt, draft.chosen, draft.rejected)))
     digests = (prompt, chosen, rejected, media_key)
     return Finished(pair_id, draft, media, media_bytes, extra, digests, in_replies, has_fields)
+
+
+def _check_texts(draft: Draft, texts: Sequence[str | None]) -> None:
+    """Skip a row whose fields are no texts: `texts` in the order of LABELS, and the group."""
+    for name, value in zip(LABELS, (*texts, draft.group), strict=True):
+        if value is not None and not isinstance(value, str):
+            raise SkipRow(f"{name}_not_text", type(value).__name__)
 
 
 def _media_blocks(turns: Sequence[Message]) -> int:

@@ -173,7 +173,8 @@ class _Part:
         """Write down which rows were skipped, and why."""
         task = self.task
         with atomic(task.directory / f"skips-{task.number:05}.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(self.skips, SKIPS), temporary, compression="zstd")
+            skips = [{name: _storable(text) for name, text in skip.items()} for skip in self.skips]
+            pq.write_table(pa.Table.from_pylist(skips, SKIPS), temporary, compression="zstd")
 
     def receipt(self, path: Path | None) -> dict[str, Any]:
         """The part's facts."""
@@ -184,9 +185,14 @@ class _Part:
             "skipped": dict(sorted(Counter(skip["reason"] for skip in self.skips).items())),
             "gave": self.gave,
             "pairs": self.pairs,
-            "columns": sorted(map(str, self.use.seen)),
-            "details": {skip["reason"]: skip["detail"] for skip in reversed(self.skips)},
+            "columns": sorted({_storable(name) for name in self.use.seen}),
+            "details": {skip["reason"]: _storable(skip["detail"]) for skip in reversed(self.skips)},
         }
+
+
+def _storable(text: str) -> str:
+    """The text with half characters (lone surrogates) escaped: what is not Unicode cannot be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 PARQUET: dict[str, Any] = {

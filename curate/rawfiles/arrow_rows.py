@@ -7,7 +7,7 @@ cannot hold, and text that is not UTF-8, spoils its row only.
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -33,10 +33,13 @@ UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, 
 
 @contextmanager
 def damage_named(name: str, kind: str) -> Iterator[None]:
-    """Raise RawError for Arrow's errors inside the block: the file is of another format, or not whole."""
+    """Raise RawError for Arrow's errors inside the block: the file is of another format, or not whole.
+
+    Damaged sizes may ask for more memory than there is: an ArrowException too.
+    """
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         found = f"not a whole {kind} file ({str(error).splitlines()[0][:120]})"
@@ -89,8 +92,29 @@ def arrow_rows(
             for batch in _file_batches(stream) if is_file else pa.ipc.open_stream(stream):
                 _check_names(name, batch.schema.names)
                 use.see(batch.schema.names)
+                batch.validate()
+                for column in {*use.wanted(batch.schema.names), *use.watched} & {*batch.schema.names}:
+                    _check_inside(batch.column(column))
                 for start in range(0, batch.num_rows, BATCH_ROWS):
                     yield from _rows(batch.slice(start, BATCH_ROWS), use)
+
+
+def _check_inside(array: Any) -> None:
+    """Raise ArrowInvalid where an offset or index of the column is damaged: Arrow would read whatever is there.
+
+    Parquet needs no such check: its reader makes the offsets itself.
+    """
+    array = array.storage if isinstance(array.type, pa.BaseExtensionType) else array
+    if pa.types.is_dictionary(array.type):
+        array.validate()
+        _check_inside(array.dictionary)
+        pa.DictionaryArray.from_arrays(array.indices, pa.nulls(len(array.dictionary))).validate(full=True)
+        return
+    try:
+        array = array.view(_with_leaves(array.type, _as_stored))
+    except pa.ArrowException:  # Arrow has no such view of unions and of dictionaries inside lists
+        pass
+    array.validate(full=True)  # text that is not UTF-8, and dates out of range, spoil their rows only
 
 
 def _check_names(name: str, columns: Sequence[str]) -> None:
@@ -169,22 +193,45 @@ def _known_zone(array: Any) -> Any:
 
 def _plain(kind: Any) -> Any:
     """The type to which a column is cast so that its values are numbers, text, bytes, lists and dicts."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain(kind.storage_type)
+    return _with_leaves(kind, _plain_leaf)
+
+
+def _plain_leaf(kind: Any) -> Any:
     if pa.types.is_decimal(kind):
         return pa.float64()
     if pa.types.is_temporal(kind):
         return pa.string()
-    if pa.types.is_dictionary(kind):
-        return _plain(kind.value_type)
+    return _plain(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
+def _as_stored(kind: Any) -> Any:
+    """The type of bytes or numbers in which texts, dates, times and decimals are stored; any other as it is."""
+    texts = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
+    if pa.types.is_decimal(kind):
+        return pa.binary(kind.byte_width)
+    if pa.types.is_temporal(kind):
+        return {32: pa.int32(), 64: pa.int64()}.get(kind.bit_width, kind)
+    return texts.get(kind, kind)
+
+
+def _with_leaves(kind: Any, leaf: Callable[[Any], Any]) -> Any:
+    """The type with `leaf` applied to the types inside its lists, structs and maps, or to itself."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _with_leaves(kind.storage_type, leaf)
     if pa.types.is_struct(kind):
-        return pa.struct([kind.field(i).with_type(_plain(kind.field(i).type)) for i in range(kind.num_fields)])
+        inside = (kind.field(i) for i in range(kind.num_fields))
+        return pa.struct([field.with_type(_with_leaves(field.type, leaf)) for field in inside])
     if pa.types.is_map(kind):
-        return pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+        return pa.map_(_with_leaves(kind.key_type, leaf), _with_leaves(kind.item_type, leaf))
     if pa.types.is_fixed_size_list(kind):
-        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)), kind.list_size)
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_plain(kind.value_type)))
-    if pa.types.is_large_list(kind):
-        return pa.large_list(kind.value_field.with_type(_plain(kind.value_type)))
-    return kind
+        return pa.list_(kind.value_field.with_type(_with_leaves(kind.value_type, leaf)), kind.list_size)
+    for is_list, made in LISTS:
+        if is_list(kind):
+            return made(kind.value_field.with_type(_with_leaves(kind.value_type, leaf)))
+    return leaf(kind)
+
+
+LISTS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+    (pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list), (pa.types.is_list_view, pa.list_view),
+    (pa.types.is_large_list_view, pa.large_list_view),
+)  # fmt: skip

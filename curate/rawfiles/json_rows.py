@@ -217,10 +217,7 @@ class _Text:
             raise self.cut(expected)
         while True:
             try:
-                value, end = _decoder.raw_decode(self._buffer, self._position)
-                _check_depth(self._buffer, self._position, end)
-            except RecursionError:
-                value, end = BadRow(TOO_DEEP, _TOO_DEEP), self._end_of_value()
+                value, end = self._decoded()
             except json.JSONDecodeError as error:
                 if self._is_malformed(error):
                     raise self.broken(error.msg) from None
@@ -233,23 +230,32 @@ class _Text:
 
     def _at_the_end(self, expected: str) -> Any:
         try:
-            value, self._position = _decoder.raw_decode(self._buffer, self._position)
-        except (json.JSONDecodeError, RecursionError):
+            value, self._position = self._decoded()
+        except json.JSONDecodeError:
             raise self.cut(expected) from None
         return value
+
+    def _decoded(self) -> tuple[Any, int]:
+        """The value that begins here, or a BadRow where it is nested too deep; and where it ends."""
+        try:
+            value, end = _decoder.raw_decode(self._buffer, self._position)
+            _check_depth(self._buffer, self._position, end)
+        except RecursionError:
+            return BadRow(TOO_DEEP, _TOO_DEEP), self._end_of_value()
+        return value, end
 
     def _is_malformed(self, error: json.JSONDecodeError) -> bool:
         """Whether more text cannot mend it: the fault is not at the end of what was read."""
         return error.pos < len(self._buffer) - 16 and not error.msg.startswith(("Unterminated", "Invalid \\"))
 
     def _end_of_value(self) -> int:
-        """Where the list or object that begins here ends; the end of the buffer where it goes on."""
+        """Where the list or object that begins here ends. Raises JSONDecodeError where it goes on."""
         depth = 0
         for token in _TOKEN.finditer(self._buffer, self._position):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
             if depth == 0:
                 return token.end()
-        return len(self._buffer)
+        raise json.JSONDecodeError("no end", self._buffer, len(self._buffer))
 
     def _more(self) -> bool:
         """Read on, as much again as is waiting; False at the end of the file."""

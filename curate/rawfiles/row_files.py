@@ -1,5 +1,6 @@
 """The files of a source by glob patterns, on disk and inside archives."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -8,7 +9,6 @@ from curate.errors import RawError
 from curate.rawfiles import archives
 from curate.rawfiles.archives import composed
 from curate.sources.base import RowFile, Source
-from curate.workspace import read_json
 
 
 def row_files(source: Source, raw: Path, options: Any) -> list[RowFile]:
@@ -55,12 +55,26 @@ def _members(path: Path, pattern: str) -> list[str]:
 
 
 def _saved(path: Path) -> list[Path]:
-    """The file; the Arrow files of a folder of Dataset.save_to_disk; nothing for any other folder."""
+    """The file; the Arrow files of a folder of Dataset.save_to_disk; nothing for any other folder.
+
+    Raises RawError where such a folder's list of its files is damaged, or names one that is not there.
+    """
     state = path / "state.json"
     if not path.is_dir():
         return [path]
-    listed = read_json(state)["_data_files"] if state.is_file() else []
-    return [path / Path(entry["filename"]).name for entry in listed]
+    if not state.is_file():
+        return []
+    try:
+        files = [path / Path(entry["filename"]).name for entry in json.loads(state.read_bytes())["_data_files"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise RawError(str(state), "damaged", "what Dataset.save_to_disk writes", SAVE_AGAIN) from None
+    missing = next((file for file in files if not file.is_file()), None)
+    if missing is not None:
+        raise RawError(str(missing), "no such file", f"a file, as {state.name} says", SAVE_AGAIN)
+    return files
+
+
+SAVE_AGAIN = "save the dataset again, or fetch it again"
 
 
 def matching(raw: Path, pattern: str) -> list[Path]:

@@ -209,11 +209,16 @@ def _split_tokens(turn: Message, found: list[tuple[str, int | None]]) -> Message
             _add_text(blocks, block.text[position : token.start()])
             kind: MediaKind = "image" if token[1] == "image" else "video"
             blocks.append(Block(kind, None))
-            found.append((kind, int(token[2]) if token[2] else None))
+            found.append((kind, _placed_at(token[2])))
             # upstream writes "<image>\n" before the question: the line break belongs to the placeholder
             position = token.end() + block.text.startswith("\n", token.end())
         _add_text(blocks, block.text[position:])
     return Message(turn.role, tuple(blocks) or (Block("text", ""),))
+
+
+def _placed_at(digits: str | None) -> int | None:
+    """The number of a placeholder; 0, which fits no medium, where it has more digits than any row has media."""
+    return None if digits is None else int(digits) if len(digits) < 10 else 0
 
 
 def _add_text(blocks: list[Block], piece: str) -> None:

@@ -25,7 +25,7 @@ def to_pairs(row: Row) -> Iterator[Draft]:
     Skips: `vote_unknown`, `scores_contradict_vote`, `not_one_image`.
     """
     vote = row["vote_type"]
-    if vote not in VOTES:
+    if not isinstance(vote, str) or vote not in VOTES:
         raise SkipRow("vote_unknown", repr(vote)[:80])
     best, worst = VOTES[vote]
     high, low = (number(row, f"{side}_overall_score") for side in (best, worst))

@@ -5,7 +5,6 @@ with the signature of an image format, written in base64, is read as the image i
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -86,7 +85,7 @@ def _from_text(value: str) -> MediaSource:
     try:
         packed = "".join(body.split()).translate(URL_SAFE)
         data = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one; so is what b64decode raises for other letters
         if uri is None and not coded:
             return MediaSource(path=value)
         raise SkipRow("image_not_base64", str(error)) from None

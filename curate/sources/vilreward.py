@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -61,8 +61,8 @@ def to_pairs(row: Row, options: Options) -> Iterator[Draft]:
     """
     process, value = text(row, "process"), number(row, "value")
     path, question = text(row, "image_path"), text(row, "question")
-    ends = _ends(row.context["path"], row.context["path"].stat().st_mtime_ns)[path, question]
-    if _key(row) != ends.best:
+    ends = _ends(row.context["path"], row.context["path"].stat().st_mtime_ns).get((path, question))
+    if ends is None or _key(row) != ends.best:
         raise SkipRow("not_best_of_question")
     if value == ends.value:
         raise SkipRow("all_tied", f"{value:g}")
@@ -88,9 +88,12 @@ def _key(row: Row) -> str:
 
 @lru_cache(maxsize=1)
 def _ends(path: Path, _changed: int) -> dict[tuple[str, str], Ends]:
-    """The two ends of every question of the file; rows that cannot be read take no part."""
+    """The two ends of every question of the file; rows that cannot be read take no part.
+
+    Raises RawError where the file is no JSON list.
+    """
     found: dict[tuple[str, str], list[tuple[float, str, str]]] = {}
-    for entry in json.loads(path.read_bytes()):
+    for entry in _entries(path):
         row = Row(entry) if isinstance(entry, dict) else Row()
         try:
             rated = (number(row, "value"), _key(row), text(row, "process"))
@@ -98,6 +101,17 @@ def _ends(path: Path, _changed: int) -> dict[tuple[str, str], Ends]:
         except (SkipRow, MissingColumn):
             continue
     return {question: _both(rated) for question, rated in found.items()}
+
+
+def _entries(path: Path) -> list[Any]:
+    data = path.read_bytes()
+    try:  # bytes that are not UTF-8 spoil their row only, as in the reader of rows
+        entries = json.loads(data.decode(json.detect_encoding(data), "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise RawError(path.name, f"no whole JSON ({error})", "one list of rows", "fetch the file again") from None
+    if not isinstance(entries, list):
+        raise RawError(path.name, f"a {type(entries).__name__} at its top", "one list of rows")
+    return entries
 
 
 def _both(rated: list[tuple[float, str, str]]) -> Ends:
