@@ -3,9 +3,9 @@
     python benchmarks/fuzz.py --seeds 0:10000 --minutes 30      # goes on where it was stopped (--state)
     python benchmarks/fuzz.py --one 4711 --keep DIR             # one seed again, its files in DIR
 
-Every seed makes one raw directory with something wrong in it, normalizes it, and gives some mutated rows straight to
-an adapter (fuzz_trials.py says what must hold); every `--cli-every`-th is run through the command line too. The seeds
-are worked on in a process of their own, so that one that ends the process is found and passed over.
+Every seed makes one raw directory with something wrong in it, normalizes it, and gives some mutated rows straight
+to an adapter (fuzz_trials.py says what must hold); every `--cli-every`-th is run through the command line too. The
+seeds are worked on in a process of their own, so that one that ends the process is found and passed over.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import gc
 import json
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,16 +28,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import fuzz_cases as cases
 import fuzz_trials as trials
 import measure
 
 CHUNK = 500  # seeds of one process
-SECONDS = 30  # one seed may take so long
+SECONDS = 30  # a seed may take so long in this process
+COMMAND_SECONDS = 180  # and so long on the command line, where others may be at work too
 MEMORY = 8 << 30  # address space of the process: a file that asks for more must be refused in words
 
 
 class TooSlow(BaseException):
-    """A seed took longer than SECONDS; not an Exception, so that nothing but the fuzzer catches it."""
+    """A seed took too long; not an Exception, so that nothing but the fuzzer catches it."""
 
 
 def _too_slow(_signal: int, _frame: FrameType | None) -> None:
@@ -47,31 +50,31 @@ def try_seed(seed: int, root: Path, *, cli: bool, keep: bool = False) -> dict[st
     """What a seed tried and found: trial, name, format, outcome, and its faults."""
     rng, scratch = random.Random(seed), root / f"seed-{seed}"
     found: dict[str, Any] = {"seed": seed, "faults": []}
-    with _faults(found):
+    with _faults(found, SECONDS):
         name, _, outcomes = trials.try_direct(random.Random(f"direct {seed}"), root)
         found |= {"direct": name, "rows": outcomes}
     scratch.mkdir(parents=True)
-    case = trials.make_case(rng, scratch)
+    case = cases.make_case(rng, scratch)
     found |= {"trial": case.trial, "name": case.name, "format": case.format, "outcome": "fault"}
-    with _faults(found):
+    with _faults(found, SECONDS):
         found["outcome"] = trials.run(case, scratch / "workspace")
     if cli:
-        with _faults(found):
+        with _faults(found, COMMAND_SECONDS):
             found["cli"] = trials.run_command(case, scratch, found["outcome"])
     if not keep:
-        subprocess.run(["rm", "-rf", scratch], check=True)
+        shutil.rmtree(scratch)
     return found
 
 
 @contextlib.contextmanager
-def _faults(found: dict[str, Any]) -> Iterator[None]:
-    signal.alarm(SECONDS)
+def _faults(found: dict[str, Any], seconds: int) -> Iterator[None]:
+    signal.alarm(seconds)
     try:
         yield
     except trials.Fault as fault:
         found["faults"].append(str(fault)[:4000])
     except TooSlow:
-        found["faults"].append(f"took more than {SECONDS} s\n{traceback.format_exc(limit=-8)}"[:4000])
+        found["faults"].append(f"took more than {seconds} s\n{traceback.format_exc(limit=-8)}"[:4000])
     finally:
         signal.alarm(0)
 
@@ -84,7 +87,7 @@ def work(seeds: Sequence[int], root: Path, cli_every: int) -> None:
     for seed in seeds:
         print(json.dumps({"begun": seed}), flush=True)
         print(json.dumps(try_seed(seed, root, cli=seed % cli_every == 0)), flush=True)
-        if seed % 20 == 0:
+        if seed % 20 == 0 or seed < seeds[0] + 5:
             gc.freeze()  # normalize collects after every slice
 
 
@@ -99,7 +102,9 @@ def supervise(seeds: Sequence[int], state: Path, until: float, cli_every: int) -
                 log.flush()
                 done[found["seed"]] = found
             waiting = [seed for seed in waiting if seed not in done]
-            print(f"{len(done):,} seeds, {sum(bool(one['faults']) for one in done.values())} with faults", flush=True)
+            print(
+                f"{len(done):,} seeds, {sum(bool(one['faults']) for one in done.values())} with faults", flush=True
+            )
     return [done[seed] for seed in sorted(done)]
 
 
@@ -111,8 +116,20 @@ def _read(state: Path) -> dict[int, dict[str, Any]]:
 def _chunk(seeds: Sequence[int], until: float, cli_every: int) -> Iterator[dict[str, Any]]:
     """What a process finds in the seeds; one that it does not outlive is a fault, and ends the chunk."""
     begun = None
-    with tempfile.TemporaryDirectory(prefix="curate-fuzz-", dir=_scratch()) as root, tempfile.TemporaryFile() as err:
-        command = [sys.executable, "-X", "faulthandler", __file__, "--work", ",".join(map(str, seeds)), "--keep", root]
+    with (
+        tempfile.TemporaryDirectory(prefix="curate-fuzz-", dir=_scratch()) as root,
+        tempfile.TemporaryFile() as err,
+    ):
+        command = [
+            sys.executable,
+            "-X",
+            "faulthandler",
+            __file__,
+            "--work",
+            ",".join(map(str, seeds)),
+            "--keep",
+            root,
+        ]
         child = subprocess.Popen(
             [*command, "--cli-every", str(cli_every)], stdout=subprocess.PIPE, stderr=err, text=True
         )
@@ -168,7 +185,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0:10000", metavar="A:B", help="from A to before B")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so many; the next run goes on")
     parser.add_argument("--state", type=Path, default=Path(tempfile.gettempdir()) / "curate-fuzz.jsonl")
-    parser.add_argument("--cli-every", type=int, default=50)
+    parser.add_argument("--cli-every", type=int, default=75)
     parser.add_argument("--one", type=int, help="try this seed alone, and print what it found")
     parser.add_argument("--keep", type=Path, help="with --one: where its files stay")
     parser.add_argument("--save", action="store_true", help="write results/fuzz.json though seeds are left")

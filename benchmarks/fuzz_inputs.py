@@ -56,7 +56,12 @@ def assistant(text: Any) -> dict[str, Any]:
 
 
 QUESTIONS = ("Why is the sky blue?", "Was ist 7 × 6?", "为什么？", "Write a haiku.")
-GOOD = ("Because of Rayleigh scattering.", "Das ist 42.", "因为光的散射。", "Old pond\na frog leaps in\nwater's sound")
+GOOD = (
+    "Because of Rayleigh scattering.",
+    "Das ist 42.",
+    "因为光的散射。",
+    "Old pond\na frog leaps in\nwater's sound",
+)
 BAD = ("It reflects the sea.", "Das ist 41.", "不知道。", "Roses are red")
 SETS = list(zip(QUESTIONS, GOOD, BAD, strict=True))
 
@@ -75,7 +80,10 @@ def _call(name: str, arguments: Any) -> dict[str, Any]:
     ]}  # fmt: skip
 
 
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "required": ["city"]}}}
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "required": ["city"]}},
+}
 
 FORMS: dict[str, Form] = {
     "explicit": Form(
@@ -195,7 +203,8 @@ FORMS: dict[str, Form] = {
         flat=True,
     ),
     "annotators": Form(
-        manifest='adapter: scored\ncolumns: {preference: votes}\nverdicts: {"1": a, "2": b, "0": tie, "-1": skip}\n',
+        manifest='adapter: scored\ncolumns: {preference: votes}\n'
+        'verdicts: {"1": a, "2": b, "0": tie, "-1": skip}\n',
         rows=[{"prompt": q, "response_a": g, "response_b": b, "votes": [1, 2, 1]} for q, g, b in SETS],
     ),
     "ranking": Form(
@@ -285,7 +294,12 @@ def table_bytes(table: pa.Table, kind: str) -> bytes:
     return stream.getvalue()
 
 
-MARKS = {"@DEEP@": "[" * 3000 + "]" * 3000, "@DIGITS@": "9" * 5000, "@HUGE@": str(2**64), "@NESTED@": '{"a":' * 300 + "1" + "}" * 300}
+MARKS = {
+    "@DEEP@": "[" * 3000 + "]" * 3000,
+    "@DIGITS@": "9" * 5000,
+    "@HUGE@": str(2**64),
+    "@NESTED@": '{"a":' * 300 + "1" + "}" * 300,
+}
 """Texts that stand for JSON that `json` cannot write."""
 
 

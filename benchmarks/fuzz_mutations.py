@@ -14,7 +14,7 @@ import pyarrow as pa
 
 Path = tuple[Any, ...]
 
-# ------------------------------------------------------------------------------------------------------------ bytes
+# ----------------------------------------------------------------------------------------------------------- bytes
 
 HEADS = (
     b"\x1f\x8b\x08", b"PK\x03\x04", b"PAR1", b"ARROW1\0\0", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf", b"\xff\xfe",
@@ -52,7 +52,11 @@ def drop(rng: random.Random, data: bytes) -> bytes:
 def insert(rng: random.Random, data: bytes) -> bytes:
     """Foreign bytes come in."""
     at = _place(rng, data)
-    return data[:at] + (rng.choice(HEADS) if rng.random() < 0.5 else rng.randbytes(rng.choice((1, 4, 60)))) + data[at:]
+    return (
+        data[:at]
+        + (rng.choice(HEADS) if rng.random() < 0.5 else rng.randbytes(rng.choice((1, 4, 60))))
+        + data[at:]
+    )
 
 
 def repeat(rng: random.Random, data: bytes) -> bytes:
@@ -101,16 +105,17 @@ def mutate_line(rng: random.Random, data: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-# ------------------------------------------------------------------------------------------------------------- rows
+# ------------------------------------------------------------------------------------------------------------ rows
 
 TEXTS = (
-    "", " ", "\0", "\x1b[31mred\x1b[0m", "\ud800", "a\udcffb", "\u200b", "\u202e", "e\u0301", "NaN", "null", "None",
-    "<image>", "<image><image>", "<image 3>", "<image_" + "9" * 5000 + ">", "<image_²>", "<image1>", "<video>",
-    "<|image_1|>", "1e400", "-0", "１７", "²", "true", "[[A>B]]", "tie", "\n\nHuman: a\n\nAssistant:",
+    "", " ", "\0", "\x1b[31mred\x1b[0m", "\ud800", "a\udcffb", "\u200b", "\u202e", "e\u0301", "NaN", "null",
+    "None", "<image>", "<image><image>", "<image 3>", "<image_" + "9" * 5000 + ">", "<image_²>", "<image1>",
+    "<video>", "<|image_1|>", "1e400", "-0", "１７", "²", "true", "[[A>B]]", "tie", "\n\nHuman: a\n\nAssistant:",
     "\n\nAssistant: b", "data:image/png;base64,", "data:image/png;base64,é", "iVBORw0KGgo", "/9j/" + "A" * 80,
     "A" * 200, "http://x/y.png", "../../etc/passwd", "/abs/1.png", "C:\\x.png", "pics/\ud8001.png", "a\0b.png",
-    "x" * 5000 + ".png", "{", "[]", "[1]", '{"name": "f"}', "[" * 400, "\r\n", "\u2028", "\x85", "=cmd()", "٣", "inf",
-    "1_000", "0x10", "..", ".", "/", "//", "a/../b.png", "\U0001f4a9" * 3, "@DEEP@", "@NESTED@", "@DIGITS@", "@HUGE@",
+    "x" * 5000 + ".png", "{", "[]", "[1]", '{"name": "f"}', "[" * 400, "\r\n", "\u2028", "\x85", "=cmd()", "٣",
+    "inf", "1_000", "0x10", "..", ".", "/", "//", "a/../b.png", "\U0001f4a9" * 3, "@DEEP@", "@NESTED@", "@DIGITS@",
+    "@HUGE@",
 )  # fmt: skip
 NUMBERS = (
     0, 1, -1, 2, 3, 7, 17, -3, 100, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1,
@@ -125,14 +130,23 @@ SHAPES: tuple[Any, ...] = (
     {"tool_calls": [{"function": {"name": "f", "arguments": [1]}}], "role": "assistant", "content": None},
     {"role": "assistant", "content": [{"type": "thinking", "thinking": None}]},
 )  # fmt: skip
-OTHER: tuple[Any, ...] = (b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"abc", [("a", 1)], [("role", "user")], ("a",))
+OTHER: tuple[Any, ...] = (
+    b"",
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"abc",
+    [("a", 1)],
+    [("role", "user")],
+    ("a",),
+)
 """Values that only Parquet and Arrow hold: bytes, and maps, which are lists of tuples."""
 
 KEYS = (
     "image", "images", "img", "video", "score", "chosen_score", "score_rejected", "tools", "tool_calls", "margin",
     "system", "input", "role", "content", "function_call", "reasoning_content", "bytes", "type", "text", "x", "",
-    "naïve", "a.b", "prompt", "chosen", "rejected", "group", "messages", "winner", "@", "a\nb", "\x1b[1mx", "\ud83d",
-    "id", "columns", "category", "license", "annotator", "from", "value", "name", "tool_call_id", "arguments", "extra",
+    "naïve", "a.b", "prompt", "chosen", "rejected", "group", "messages", "winner", "@", "a\nb", "\x1b[1mx",
+    "\ud83d", "id", "columns", "category", "license", "annotator", "from", "value", "name", "tool_call_id",
+    "arguments", "extra",
 )  # fmt: skip
 
 
@@ -202,7 +216,7 @@ def mutate_row(rng: random.Random, row: dict[str, Any], *, other: bool = False) 
     return row
 
 
-# ----------------------------------------------------------------------------------------------------------- tables
+# ---------------------------------------------------------------------------------------------------------- tables
 
 FAR = 2**62
 TYPES: tuple[pa.DataType, ...] = (
@@ -235,7 +249,7 @@ def _column(rng: random.Random, rows: int) -> pa.Array:
 
 def _spoiled(column: pa.Array) -> pa.Array:
     """The text column with a first value that is no UTF-8."""
-    values = [value if value is None else value.encode() for value in column.cast(pa.string()).to_pylist()]
+    values = column.view(pa.binary()).to_pylist()
     return pa.array([b"\xff\xfe\xff", *values[1:]], pa.binary()).view(pa.string())
 
 
@@ -273,7 +287,7 @@ def _cast(rng: random.Random, table: pa.Table, i: int) -> pa.Table:
     return table
 
 
-# --------------------------------------------------------------------------------------------------------- archives
+# -------------------------------------------------------------------------------------------------------- archives
 
 NAMES = (
     "../x.jsonl", "/abs.jsonl", "a\\b.jsonl", "C:/x.jsonl", "__MACOSX/._a.jsonl", ".hidden.jsonl", "é.jsonl",
@@ -292,7 +306,9 @@ def odd_archive(rng: random.Random, members: dict[str, bytes], container: str) -
         with tarfile.open(fileobj=stream, mode="w", format=rng.choice((0, 1, 2)), errors="surrogateescape") as tar:
             for name, data in items:
                 info = tarfile.TarInfo(name)
-                info.type = rng.choice((tarfile.REGTYPE,) * 6 + (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE))
+                info.type = rng.choice(
+                    (tarfile.REGTYPE,) * 6 + (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)
+                )
                 info.linkname = rng.choice(("../x", "rows.jsonl", ""))
                 info.size = len(data) if info.isreg() else 0
                 try:
@@ -305,6 +321,8 @@ def odd_archive(rng: random.Random, members: dict[str, bytes], container: str) -
             entry = zipfile.ZipInfo(name.encode("utf-8", "replace").decode(), (2024, 1, 1, 0, 0, 0))
             entry.external_attr = rng.choice((0, 0, 0, 0o120777 << 16))
             entry.extra = rng.choice((b"", b"", b"\1\0\x08\0" + bytes(8), b"\1\0"))
-            method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
+            method = rng.choice(
+                (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+            )
             file.writestr(entry, data, compress_type=method)
     return stream.getvalue()

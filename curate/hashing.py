@@ -5,12 +5,14 @@ worker counts never enter it.
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import xxhash
 
+from curate.errors import RawError
 from curate.workspace import read_json, write_json
 
 CHUNK = 4 << 20
@@ -76,7 +78,7 @@ def input_facts(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[s
     """Return an entry per input, sorted by path: {path, bytes, xxh3}.
 
     A directory is replaced by the files under it; a long one is known by its names and sizes alone (`listing`),
-    since the images themselves are hashed when they enter the store.
+    since the images themselves are hashed when they enter the store. Raises RawError for a name that is not UTF-8.
     """
     out: list[dict[str, Any]] = []
     for path in sorted(set(paths)):
@@ -88,14 +90,24 @@ def input_facts(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[s
 
 
 def _file(raw: Path, path: Path, hashes: Hashes) -> dict[str, Any]:
-    return {"path": path.relative_to(raw).as_posix(), "bytes": path.stat().st_size, "xxh3": hashes.of(path)}
+    return {"path": _name(raw, path), "bytes": path.stat().st_size, "xxh3": hashes.of(path)}
+
+
+def _name(raw: Path, path: Path) -> str:
+    """The path as facts record it. Raises RawError where it is not UTF-8, as facts are."""
+    name = path.relative_to(raw).as_posix()
+    if name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name):
+        return name
+    raise RawError(
+        str(raw), f"the name of the file {os.fsencode(name)!r} is not UTF-8", "UTF-8", "rename the file"
+    )
 
 
 def _directory(raw: Path, path: Path, hashes: Hashes) -> list[dict[str, Any]]:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if len(files) <= LONG_LISTING:
         return [_file(raw, file, hashes) for file in files]
-    sizes = [(file.relative_to(raw).as_posix(), file.stat().st_size) for file in files]
+    sizes = [(_name(raw, file), file.stat().st_size) for file in files]
     total = sum(size for _, size in sizes)
     return [{"path": path.relative_to(raw).as_posix() + "/", "bytes": total, "listing": fingerprint(sizes)}]
 

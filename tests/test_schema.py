@@ -147,11 +147,28 @@ def test_a_row_names_its_group_by_its_pairs_in_any_order():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"prompt": user("\ud800")}, {"category": "\ud800"}, {"extra": {"a": "\udfff"}}]
+    "changes",
+    [{"prompt": user("\ud800")}, {"category": "\ud800"}, {"extra": {"a": "\udfff"}}, {"group": "\udfff"}],
 )
 def test_lone_surrogates_are_a_skip(changes):
     with pytest.raises(SkipRow, match="not_unicode"):
         pair(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"category": {"name": "safety"}}, "category_not_text"),
+        ({"group": 17}, "group_not_text"),
+        ({"chosen_critique": ["good"]}, "chosen_critique_not_text"),
+        ({"license": 3}, "license_not_text"),
+        ({"extra": {"a": b"\xff"}}, "extra_not_json"),
+    ],
+)
+def test_what_an_adapter_hands_on_unread_is_a_skip_where_it_is_of_another_type(changes, reason):
+    with pytest.raises(SkipRow) as caught:
+        pair(**changes)
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

@@ -8,7 +8,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,11 +35,11 @@ UNREADABLE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, 
 def damage_named(name: str, kind: str) -> Iterator[None]:
     """Raise RawError for Arrow's errors inside the block: the file is of another format, or not whole.
 
-    Damaged sizes may ask for more memory than there is: an ArrowException too.
+    Damaged sizes may ask for more memory than there is (an ArrowException too), damaged names are not UTF-8.
     """
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         found = f"not a whole {kind} file ({str(error).splitlines()[0][:120]})"
@@ -110,10 +110,8 @@ def _check_inside(array: Any) -> None:
         _check_inside(array.dictionary)
         pa.DictionaryArray.from_arrays(array.indices, pa.nulls(len(array.dictionary))).validate(full=True)
         return
-    try:
+    with suppress(pa.ArrowException):  # Arrow has no such view of unions and of dictionaries inside lists
         array = array.view(_with_leaves(array.type, _as_stored))
-    except pa.ArrowException:  # Arrow has no such view of unions and of dictionaries inside lists
-        pass
     array.validate(full=True)  # text that is not UTF-8, and dates out of range, spoil their rows only
 
 

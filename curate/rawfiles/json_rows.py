@@ -102,8 +102,11 @@ def _check_depth(text: str, start: int, end: int) -> None:
 _decoder = json.JSONDecoder(parse_int=_whole_number)
 
 
-def json_lines(name: str, pieces: Iterable[bytes]) -> Iterator[Any]:
-    """The value of each line, as `value_of`. Raises RawError where the last line is cut, or one is too long."""
+def json_lines(name: str, pieces: Iterable[bytes], *, begins: bool = True) -> Iterator[Any]:
+    """The value of each line, as `value_of`; `begins` says that the pieces are those from the file's beginning on.
+
+    Raises RawError where the last line is cut, or one is too long.
+    """
     begun: list[bytes] = []  # the line that goes on in the next piece
     length, lines = 0, 0
     for piece in pieces:
@@ -119,7 +122,7 @@ def json_lines(name: str, pieces: Iterable[bytes]) -> Iterator[Any]:
         _check_length(name, length)
     last = b"".join(begun)
     if last.strip():
-        yield _last(name, value_of(last), last, alone=lines == 0)
+        yield _last(name, value_of(last), last, alone=begins and lines == 0)
 
 
 def _last(name: str, value: Any, line: bytes, *, alone: bool) -> Any:

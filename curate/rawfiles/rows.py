@@ -163,6 +163,6 @@ def _text_values(part: Slice, kind: str, packed: str) -> Iterator[Any]:
         if kind == "csv":
             yield from csv_rows(part.name, as_stream(pieces), "\t" if ".tsv" in part.name.lower() else ",")
         elif is_lines(head) if kind == "json" else (part.start or not is_list(head)):
-            yield from json_lines(part.name, pieces)
+            yield from json_lines(part.name, pieces, begins=part.start == 0)
         else:
             yield from json_values(part.name, as_stream(pieces))

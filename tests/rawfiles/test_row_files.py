@@ -1,6 +1,7 @@
 """Which files a source's patterns mean: each once, links followed, names in NFC and NFD alike."""
 
 import json
+import os
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from curate.errors import RawError, SkipRow
+from curate.hashing import Hashes, input_facts
 from curate.rawfiles.media_finder import MediaFinder
 from curate.rawfiles.row_files import matching, row_files
 from curate.rawfiles.rows import rows, slices
@@ -160,6 +162,35 @@ def test_a_folder_that_datasets_saved_stands_for_its_arrow_files(raw):
     read = [(part.name, number, row["i"]) for part in slices(raw, found) for number, row in rows(part)]
     first, second = (f"saved/{name}" for name in names)
     assert read == [(first, 1, 0), (first, 2, 10), (second, 1, 1), (second, 2, 11)]
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        (
+            b'{"_data_files": [{"filename": "a.arr',
+            "state.json: damaged; expected what Dataset.save_to_disk writes",
+        ),
+        (b"[1]", "state.json: damaged; expected what Dataset.save_to_disk writes"),
+        (b'{"_data_files": [{"filename": 3}]}', "state.json: damaged; expected what Dataset.save_to_disk writes"),
+        (
+            b'{"_data_files": [{"filename": "a.arrow"}]}',
+            "a.arrow: no such file; expected a file, as state.json says",
+        ),
+    ],
+)
+def test_a_saved_folder_whose_list_of_files_is_wrong_is_named(raw, state, found):
+    (raw / "saved").mkdir()
+    (raw / "saved" / "state.json").write_bytes(state)
+    assert fault(raw, "saved") == f"{raw}/saved/{found}"
+
+
+def test_a_name_that_is_not_utf8_is_an_error_that_shows_it(raw, tmp_path):
+    (raw / "media").mkdir()
+    (raw / "media" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"{}")
+    with pytest.raises(RawError) as caught:
+        input_facts(raw, [raw / "media"], Hashes(tmp_path))
+    assert str(caught.value) == f"{raw}: the name of the file b'media/caf\\xe9.png' is not UTF-8; expected UTF-8"
 
 
 def test_patterns_are_sorted_and_relative(raw):

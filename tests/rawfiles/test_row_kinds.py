@@ -8,6 +8,7 @@ import zipfile
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -116,6 +117,9 @@ def test_a_deep_row_costs_that_row(tmp_path, depth):
         assert read(path, member=member) == [ROWS[0], too_deep, ROWS[1]]
     for path, member in everywhere(tmp_path, "a.json", b"[" + b",".join([good[0], deep, good[1]]) + b"]"):
         assert read(path, member=member) == [ROWS[0], too_deep, ROWS[1]]
+    for path, member in everywhere(tmp_path, "b.json", b"{\n" + good[0][1:] + b"\n" + deep):
+        assert read(path, member=member) == [ROWS[0], too_deep]
+    assert fault(written(tmp_path, "c.json", b"[" + deep[:-3])).startswith("c.json: the JSON is cut off")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
@@ -259,6 +263,7 @@ def test_values_of_every_type_are_plain(tmp_path, name):
         (pa.array([0, 900_000_000], pa.int32()).cast(pa.date32()), "bad: a date out of range"),
         (not_utf8(b"ok", b"caf\xe9"), "bad: not UTF-8"),
         (pa.ListArray.from_arrays([0, 1, 2], not_utf8(b"ok", b"caf\xe9")), "bad: not UTF-8"),
+        (not_utf8(b"ok", b"caf\xe9").dictionary_encode(), "bad: not UTF-8"),
     ],
 )
 def test_a_bad_cell_costs_its_row_where_it_is_read_and_nothing_where_it_is_not(tmp_path, name, bad, why):
@@ -275,6 +280,39 @@ def test_a_parquet_file_with_a_doubled_column_is_named(tmp_path):
     table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["x", "x"])
     for name, write in FORMATS.items():
         assert fault(written(tmp_path, name, write(table))).startswith(f"{name}: has the column x twice")
+
+
+@pytest.mark.parametrize("name", ["a.arrow", "b.arrow"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["Sky?", "Sea?"]),
+        pa.array([["Sky?"], ["Sea?"]]),
+        pa.array([{"text": "Sky?"}, {"text": "Sea?"}]),
+        pa.array(["Sky?", "Sea?"]).dictionary_encode(),
+    ],
+)
+def test_a_damaged_offset_of_an_arrow_file_is_named_and_never_followed(tmp_path, name, column):
+    """Arrow believes offsets: reading what they lead to ends the process, or gives what is there by chance."""
+    data = FORMATS[name](pa.table({"prompt": column}))
+    at = data.index(np.array([0, 4, 8], np.int32).tobytes())  # where the two texts begin and end
+    spoiled = data[: at + 4] + np.array([1 << 28], np.int32).tobytes() + data[at + 8 :]
+    for path, member in everywhere(tmp_path, name, spoiled):
+        assert "not a whole Arrow file" in fault(path, member)
+
+
+def test_a_damaged_index_of_a_dictionary_is_named(tmp_path):
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int64()), pa.array(["Sky?", "Sea?"]))
+    data = arrow_file(pa.table({"prompt": column}))
+    spoiled = data.replace(np.array([0, 1], np.int64).tobytes(), np.array([0, 99], np.int64).tobytes())
+    assert spoiled != data
+    assert "not a whole Arrow file" in fault(written(tmp_path, "a.arrow", spoiled))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_column_name_that_is_not_utf8_is_damage(tmp_path, name):
+    spoiled = FORMATS[name](pa.table({"prompt": ["Sky?"]})).replace(b"prompt", b"pr\xffmpt")
+    assert "can't decode byte 0xff" in fault(written(tmp_path, name, spoiled))
 
 
 # compression

@@ -69,6 +69,14 @@ def test_cutting_changes_nothing(tmp_path, name, target):
     assert read(tmp_path / name, target) == list(enumerate(ROWS, 1))
 
 
+@pytest.mark.parametrize("target", [1, 20, 10_000])
+def test_a_last_line_that_is_no_json_is_one_row_in_whatever_slice(tmp_path, target):
+    (tmp_path / "a.jsonl").write_bytes(LINES + b"no JSON")
+    *good, last = read(tmp_path / "a.jsonl", target)
+    assert good == list(enumerate(ROWS, 1))
+    assert last == (8, BadRow("not_json", "Expecting value: line 1 column 1 (char 0): no JSON"))
+
+
 def test_a_large_file_is_cut_and_its_row_numbers_go_on(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"".join(b'{"i": %d, "pad": "%s"}\n' % (i, b"x" * 500) for i in range(10_000)))

@@ -146,7 +146,14 @@ def test_a_video_is_the_directory_of_its_frames(tmp_path):
     assert source(tmp_path, text).modality == "video"
 
 
-@pytest.mark.parametrize("prompt", ["<image><image>", [{"role": "user", "content": [{"type": "image"}] * 2}]])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "<image><image>",
+        [{"role": "user", "content": [{"type": "image"}] * 2}],
+        f"<image_{'9' * 5000}>",  # more digits than Python turns into a number
+    ],
+)
 def test_placeholders_that_do_not_match_the_images_are_a_skip(prompt, tmp_path):
     row = {"prompt": prompt, "images": ["a.png"], "chosen": "a", "rejected": "b"}
     assert reason(tmp_path, "adapter: preference", **row) == "placeholder_mismatch"

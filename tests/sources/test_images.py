@@ -78,6 +78,7 @@ def test_lists_keep_their_order_and_mixed_shapes():
         ("https://example.org/a.png", "image_is_a_url"),
         (CODED[:-3], "image_not_base64"),
         ("data:image/png;base64,not base64!", "image_not_base64"),
+        ("data:image/png;base64,é", "image_not_base64"),
         (7, "image_of_unknown_shape"),
         ({"id": "a.png"}, "image_of_unknown_shape"),
         ([PNG, 7], "image_of_unknown_shape"),

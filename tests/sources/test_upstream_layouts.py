@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from curate.sources import mmpr, swe_arena, ultrainteract, vilreward
+from curate.errors import RawError
+from curate.sources import edit_reward, mmpr, swe_arena, ultrainteract, vilreward
 from curate.sources.base import Row
 from tests.support.paths import CASES
 from tests.support.upstream import ROWS, draw, real, reason, run, sides
@@ -67,6 +68,37 @@ def test_a_question_with_one_value_gives_no_pair(tmp_path):
     row = vilreward_row(1, 0.5, "alone", path)
     draw.put_json(path, [row])
     assert reason(vilreward.to_pairs, row, vilreward.Options()) == "all_tied"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda data: data[:-3], "no whole JSON"),
+        (lambda data: b'{"rows": ' + data + b"}", "a dict at its top"),
+        (lambda _: b"[" * 100_000, "no whole JSON"),
+    ],
+)
+def test_a_vilreward_file_that_is_no_list_is_named(tmp_path, spoil, found):
+    path = tmp_path / vilreward.FILE
+    row = vilreward_row(1, 0.5, "alone", path)
+    draw.put_json(path, [row])
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(RawError, match=found):
+        list(vilreward.to_pairs(row, vilreward.Options()))
+
+
+def test_a_byte_of_a_vilreward_file_that_is_not_utf8_costs_its_row(tmp_path):
+    path = tmp_path / vilreward.FILE
+    rows = [vilreward_row(i, value, f"p{i}", path) for i, value in enumerate((0.2, 0.9))]
+    draw.put_json(path, [*rows, vilreward_row(2, 0.99, "p2", path)])
+    path.write_bytes(path.read_bytes().replace(b'"value": 0.99', b'"val\xffe": 0.99'))
+    (draft,) = vilreward.to_pairs(rows[1], vilreward.Options())
+    assert sides(draft)[1:] == (["assistant: p1"], ["assistant: p0"])
+
+
+@pytest.mark.parametrize("vote", [["left"], {"left": 1}, None])
+def test_an_edit_reward_vote_of_another_type_is_a_skip(vote):
+    assert reason(edit_reward.to_pairs, Row({"vote_type": vote})) == "vote_unknown"
 
 
 def test_vlfeedback_fetches_its_images_once():
