@@ -12,7 +12,7 @@ import curate
 from curate import order, schema, steps
 from curate.contamination.decisions import by_set
 from curate.hashing import fingerprint, hash_file
-from curate.mixing import select, shards
+from curate.mixing import holdout, select, shards
 from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
@@ -31,6 +31,7 @@ def identity(
         "steps": [[name, steps.identity(step)] for name, step in listed],
         "schema": schema.VERSION,
         "order": order.ORDER_VERSION,
+        **({"holdout": holdout.VERSION} if recipe.holdout is not None else {}),
         "shards": shards.VERSION,
     }
 

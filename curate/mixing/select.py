@@ -6,16 +6,15 @@ number of its repeat, so a larger quota contains the smaller one and a removed s
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from curate.arrays import U64
+from curate.mixing.holdout import hold_out
 from curate.mixing.quotas import Plan, plan
 from curate.order import descending, order_key
-from curate.recipe import Entry, Holdout, Recipe
+from curate.recipe import Entry, Recipe
 
 SELECTION = {
     "rank": pl.UInt32,
@@ -36,9 +35,6 @@ place in the pool's files; `repeat` counts the earlier times that this pair was 
 
 COPY = np.uint64(1 << 32)
 """Copies of one pair are ordered as further pairs: the number given to `order_key` is copy * COPY + repeat."""
-
-HOLDOUT_ORDER = 1 << 63
-"""The number given to `order_key` for groups, so that the order of a group is independent of that of its pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +105,8 @@ def left_out(recipe: Recipe) -> pl.Expr:
 def _numbered(keys: pl.DataFrame, pool: int) -> pl.DataFrame:
     """The columns that selection needs; copies of a pair numbered by their group, not by their place in files."""
     frame = keys.select(
-        "part", "position", "id_hi", "id_lo", "group", "copy", "text_bytes", "media_bytes", "has_fields",
-        pl.lit(pool, pl.UInt16).alias("pool"),
+        "part", "position", "id_hi", "id_lo", "group", "prompt_key", "copy", "text_bytes",
+        "media_bytes", "has_fields", pl.lit(pool, pl.UInt16).alias("pool"),
     )  # fmt: skip
     doubled = frame.with_row_index("at").join(frame.filter(pl.col("copy") > 0), on=["id_hi", "id_lo"], how="semi")
     if doubled.is_empty():
@@ -118,45 +114,6 @@ def _numbered(keys: pl.DataFrame, pool: int) -> pl.DataFrame:
     doubled = doubled.sort("id_hi", "id_lo", "group", "copy")
     numbers = doubled.select(pl.int_range(pl.len(), dtype=pl.UInt32).over("id_hi", "id_lo")).to_series()
     return frame.with_columns(frame["copy"].scatter(doubled["at"], numbers))
-
-
-def hold_out(recipe: Recipe, frames: Mapping[str, pl.DataFrame]) -> dict[str, pl.Series]:
-    """For every pool, which of its rows are held out: whole groups, chosen source by source."""
-    held = {label: pl.repeat(False, len(frame), dtype=pl.Boolean, eager=True) for label, frame in frames.items()}
-    if recipe.holdout is None:
-        return held
-    for source in dict.fromkeys(pool.source for pool in recipe.pools):
-        labels = [pool.label for pool in recipe.pools if pool.source == source]
-        groups = held_groups(pl.concat([frames[x]["group"] for x in labels]), recipe.holdout, recipe.seed)
-        for label in labels:
-            held[label] = frames[label]["group"].is_in(groups.implode())
-    return held
-
-
-def held_groups(group: pl.Series, holdout: Holdout, seed: int) -> pl.Series:
-    """The groups held out of the pairs' groups: in keyed order, each that still fits into the rows allowed."""
-    names, sizes = np.unique(group.to_numpy(), return_counts=True)
-    allowed = holdout.rows_per_source
-    if allowed is None:
-        allowed = int(Fraction(str(holdout.share)) * len(group))
-    order = descending(order_key(names, names, seed, HOLDOUT_ORDER), names)
-    return pl.Series("group", names[order[_fitting(sizes[order], allowed)]], pl.UInt64)
-
-
-def _fitting(sizes: npt.NDArray[np.intp], allowed: int) -> npt.NDArray[np.bool_]:
-    """Going through the sizes once, which of them fit into what is left of `allowed`."""
-    fits = np.zeros(len(sizes), np.bool_)
-    start = 0
-    while start < len(sizes):
-        sums = np.cumsum(sizes[start:])
-        run = int(np.searchsorted(sums, allowed, side="right"))
-        fits[start : start + run] = True
-        allowed -= int(sums[run - 1]) if run else 0
-        smaller = np.flatnonzero(sizes[start + run :] <= allowed)
-        if not len(smaller):
-            break
-        start += run + int(smaller[0])
-    return fits
 
 
 def _keys_of(frame: pl.DataFrame, seed: int, repeat: int | U64 = 0) -> tuple[U64, U64, U64, U64]:

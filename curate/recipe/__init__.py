@@ -13,7 +13,7 @@ sources:
   hard: {source: ultrafeedback, all: true, options: {pairing: ultra_hard}}
   r1: {of: [vlfeedback, povid], rows: 100000}       several sources, one quota
   tulu3_if: {epochs: 1.5, max_repeats: 2}
-holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, never in the mix
+holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, no prompt is in the mix too
 without: [mmpr]                                     screened and held out, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
 steps:
@@ -42,7 +42,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdout:
-    """How many pairs of each source are set aside, by whole groups: at most so many rows, or a share."""
+    """How many pairs of each source are set aside, by groups and prompts: at most so many rows, or a share."""
 
     rows_per_source: int | None = None
     share: float | None = None

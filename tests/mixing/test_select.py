@@ -30,6 +30,7 @@ def pool(count, *, salt=0, per_group=1, copies=()):
             "id_hi": order.order_key(numbers, numbers, salt, 1),
             "id_lo": order.order_key(numbers, numbers, salt, 2),
             "group": order.order_key(groups, groups, salt, 3),
+            "prompt_key": order.order_key(numbers, numbers, salt, 4),
             "text_bytes": pl.Series(np.full(len(numbers), 7), dtype=pl.UInt32),
             "media_bytes": pl.Series(np.zeros(len(numbers)), dtype=pl.UInt64),
             "has_fields": pl.Series(np.zeros(len(numbers)), dtype=pl.Boolean),
