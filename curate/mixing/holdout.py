@@ -18,7 +18,7 @@ VERSION = 2
 """Goes up when the same recipe holds out other pairs; part of the fingerprint of a mix that has a holdout."""
 
 HOLDOUT_ORDER = 1 << 63
-"""The number given to `order_key` for clusters, so that the order of a cluster is independent of that of its pairs."""
+"""The number given to `order_key` for clusters: the order of a cluster is independent of that of its pairs."""
 
 
 def hold_out(recipe: Recipe, frames: Mapping[str, pl.DataFrame]) -> dict[str, pl.Series]:
