@@ -31,7 +31,7 @@ from curate.errors import WorkspaceError
 from curate.inputs import Inputs
 from curate.licenses import blend_terms
 from curate.lock_tables import funnel_table
-from curate.mixing.shard_schema import columns as shard_columns
+from curate.mixing import shard_schema
 from curate.recipe import Recipe, load
 from curate.workspace import Workspace
 from tests.support.paths import ROOT
@@ -256,7 +256,7 @@ def test_a_lock_without_a_summary_is_said_to_be_old(lock: dict[str, Any]) -> Non
 
 
 def test_every_column_is_explained() -> None:
-    assert sorted(COLUMNS) == sorted(shard_columns(embed=True, fields=True).names)
+    assert sorted(COLUMNS) == sorted(shard_schema.columns(embed=True, fields=True).names)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
