@@ -144,6 +144,16 @@ def test_show_cuts_long_text_and_obeys_no_terminal_codes():
     assert "{+" not in raw
 
 
+def test_show_makes_characters_visible_that_do_not_show():
+    hidden = {"prompt": "Soft?", "chosen": "co\u00adop, zero\u200bwidth", "rejected": "\U0001f469\u200d\U0001f467"}
+    write_rows(Path("raw/web/b.jsonl"), [hidden])
+    run("normalize", "web", "--raw", "raw", "--workers", "1")
+    text = " ".join(run("show", "web").text.split())
+    assert "co\\u00adop," in text
+    assert "zero\\u200bwidth" in text
+    assert "\U0001f469\u200d\U0001f467" in text
+
+
 def test_a_damaged_part_is_said_in_one_line():
     part = pairs_directory("votes") / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:100])
