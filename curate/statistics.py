@@ -25,11 +25,12 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson(right: float, total: int, level: float = LEVEL) -> Interval:
+def wilson(right: float, total: float, level: float = LEVEL) -> Interval:
     """Wilson's score interval of a share (Wilson 1927; Brown, Cai and DasGupta 2001), not continuity-corrected.
 
     With z the normal quantile: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n). Half credits count as such,
-    which makes it wider than it need be. It takes trials for independent. Raises ValueError outside 0..total.
+    which makes it wider than it need be. It takes trials for independent; an effective number of them need not be
+    whole. Raises ValueError outside 0..total.
     """
     if total < 1 or not 0 <= right <= total:
         raise ValueError(f"no share: {right} of {total}")

@@ -1,14 +1,21 @@
 """Compares an examination with an earlier one: a line for everything that got worse."""
 
 import json
+import math
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from curate.analysis.doctor import ALL, VERSION, Examination
 from curate.errors import ConfigError
+from curate.statistics import LEVEL
 
 LEAST = 0.01
 """The least change of a share or an AUC that counts, where a user gives no other."""
+
+
+ERROR = 1 - LEVEL
+"""The chance of any line between two samples of one source."""
 
 
 class Side(NamedTuple):
@@ -20,6 +27,14 @@ class Side(NamedTuple):
 
 
 NONE = Side(0.0, 0.0, 0.0)
+
+
+class Change(NamedTuple):
+    """A figure of both, and the line that says so if it got worse."""
+
+    line: str
+    now: Side
+    before: Side
 
 
 def checked(before: Any) -> Examination:
@@ -41,44 +56,63 @@ def uncompared(now: Examination, before: Examination) -> Iterator[str]:
             yield f"{name}: {json.dumps(value)}, in the baseline {json.dumps(was)}"
 
 
-def worse(now: Examination, before: Examination, least: float = LEAST) -> Iterator[str]:
-    """Yield a line for everything that got worse, of the sources that both have.
+def worse(now: Examination, before: Examination, least: float = LEAST) -> list[str]:
+    """Return a line for everything that got worse, of the sources that both have.
 
     Worse is a fault that more pairs have, a ruler that predicts the label better (in either direction, by its AUC
-    or by the share of pairs in which the chosen reply has more), or two sources that agree less; where the 95 %
-    intervals do not overlap and the change is at least `least`.
+    or by the share of pairs in which the chosen reply has more), or two sources that agree less; where the change
+    is at least `least` and beyond chance. Two samples of one source give any line at all in at most 5 %: each
+    interval of a difference (Newcombe 1998) is widened for as many figures as are compared (Bonferroni).
     """
+    changes = [*_changes(now, before), *_agreement(now["agreement"], before["agreement"])]
+    wider = _normal(ERROR / max(len(changes), 1)) / _normal(ERROR)
+    return [change.line for change in changes if _got_worse(change, least, wider)]
+
+
+def _normal(chance: float) -> float:
+    """The distance from the mean, in standard deviations, that a normal number exceeds with this chance."""
+    return NormalDist().inv_cdf(1 - chance / 2)
+
+
+def _got_worse(change: Change, least: float, wider: float) -> bool:
+    """Whether the difference lies beyond its widened interval, by the ends that face each other."""
+    _, now, before = change
+    difference = now.value - before.value
+    chance = wider * math.hypot(now.value - now.low, before.high - before.value)
+    return difference >= least and difference > chance
+
+
+def _changes(now: Examination, before: Examination) -> Iterator[Change]:
     for label, figures in now["sources"].items():
         if label in before["sources"]:
             earlier = before["sources"][label]
-            yield from (f"{label}: {line}" for line in _faults(figures["faults"], earlier["faults"], least))
-            yield from (f"{label}: {line}" for line in _rulers(figures["rulers"], earlier["rulers"], least))
-    yield from _agreement(now["agreement"], before["agreement"], least)
+            yield from _faults(f"{label}: ", figures["faults"], earlier["faults"])
+            yield from _rulers(f"{label}: ", figures["rulers"], earlier["rulers"])
 
 
-def _got_worse(now: Side, before: Side, least: float) -> bool:
-    return now.low > before.high and now.value - before.value >= least
-
-
-def _faults(now: Examination, before: Examination, least: float) -> Iterator[str]:
+def _faults(label: str, now: Examination, before: Examination) -> Iterator[Change]:
     for name, share in now.items():
-        if name in before and _got_worse(_side(share), _side(before[name]), least):
-            yield f"{name}: {_text(share)} of pairs, was {_text(before[name])}"
+        if name in before:
+            line = f"{label}{name}: {_text(share)} of pairs, was {_text(before[name])}"
+            yield Change(line, _side(share), _side(before[name]))
 
 
-def _rulers(now: Examination, before: Examination, least: float) -> Iterator[str]:
+def _rulers(label: str, now: Examination, before: Examination) -> Iterator[Change]:
     for name, ruler in now.items():
-        for what, title in (("auc", "AUC"), ("wins", "chosen has more in")):
-            if name in before and _got_worse(_bias(ruler[what]), _bias(before[name][what]), least):
-                yield f"ruler {name}: {title} {_text(ruler[what])}, was {_text(before[name][what])}"
+        for what, title in (("wins", "chosen has more in"), ("auc", "AUC")):
+            if name in before:
+                was = before[name][what]
+                line = f"{label}ruler {name}: {title} {_text(ruler[what])}, was {_text(was)}"
+                yield Change(line, _bias(ruler[what]), _bias(was))
 
 
-def _agreement(now: list[Examination], before: list[Examination], least: float) -> Iterator[str]:
+def _agreement(now: list[Examination], before: list[Examination]) -> Iterator[Change]:
     earlier = {(row["left"], row["right"]): row for row in before}
     for row in now:
         other = earlier.get((row["left"], row["right"]))
-        if other is not None and _got_worse(_dissent(row), _dissent(other), least):
-            yield f"{row['left']} and {row['right']} agree on {_text(row, 'share')}, was {_text(other, 'share')}"
+        if other is not None:
+            line = f"{row['left']} and {row['right']} agree on {_text(row, 'share')}, was {_text(other, 'share')}"
+            yield Change(line, _dissent(row), _dissent(other))
 
 
 def _side(share: Examination) -> Side:

@@ -4,14 +4,15 @@ version    VERSION
 settings   lengths, tokenizer (its digest) or null, languages
 quantiles  the percents of quantiles
 sources    by label, and `all` where there are several:
-  pairs, groups
-  rulers         see rulers.rulers; every share is {hits, of, value, low, high}: a 95 % interval by a
-                 bootstrap that draws pairs of one group or prompt together
+  pairs, groups, clusters   pairs of one group or prompt are one cluster
+  ties           the share of pairs that prefer neither reply (margin 0); rulers leave them out
+  rulers         see rulers.rulers; every share is {hits, of, clusters, value, low, high}: a 95 % interval that
+                 counts clusters (intervals.share). Of `all`, the plain mean over the sources
   faults         by name (faults.KNOWN; repeated, contradicted, image_reused; truncation/LENGTH_UNIT) a share
   numbers        of chars, margin, chosen_score and rejected_score: pairs that have it, and its quantiles
   categories     pairs of each, `none` for those without; `languages` of questions, where asked for
   images         pairs with any, different ones, and the most prompts that share one of them
-agreement  agreement.AGREEMENT rows: how often sources agree about comparisons that both have
+agreement  agreement.AGREEMENT rows: how often sources agree about comparisons that both have, ties aside
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,9 @@ import numpy as np
 import polars as pl
 
 from curate.analysis import faults
-from curate.analysis.agreement import agreement
-from curate.analysis.intervals import Clusters, Counted, linked
-from curate.analysis.rulers import rulers
+from curate.analysis.agreement import agreement, is_labelled
+from curate.analysis.intervals import Clusters, Counted, Share, linked
+from curate.analysis.rulers import Rulers, mean_rulers, rulers
 from curate.analysis.traits import Traits
 from curate.arrays import integer
 from curate.engines.base import Engine, Listener
@@ -36,12 +37,12 @@ from curate.screening.screen import sketched
 from curate.statistics import quantiles
 from curate.steps.tokens import token_counts
 
-VERSION = 2
+VERSION = 3
 """Goes up when a figure changes its meaning: a baseline of another version is refused."""
 
 Examination = Mapping[str, Any]
 
-ALL = "all"
+ALL, TIES = "all", "ties"
 STORED = ["margin", "chosen_score", "rejected_score", "category"]
 NUMBERS = ("chosen_chars", "rejected_chars", *STORED[:3])
 
@@ -75,9 +76,10 @@ def examine(
     agreed = agreement(dict(zip(labels, frames, strict=True)))
     repeated = zip(targets, frames, faults.between_pairs(frames), strict=True)
     frames = [_as_often(frame.hstack(more), target) for target, frame, more in repeated]
-    sources = {label: _figures(frame) for label, frame in zip(labels, frames, strict=True)}
+    found = [_rulers(frame) for frame in frames]
+    sources = {label: _figures(*both) for label, both in zip(labels, zip(frames, found, strict=True), strict=True)}
     if len(frames) > 1:
-        sources[ALL] = _figures(pl.concat(frames))
+        sources[ALL] = _figures(pl.concat(frames), mean_rulers(found))
     return {
         "version": VERSION,
         "settings": settings.to_dict(),
@@ -113,22 +115,37 @@ def _as_often(pairs: pl.DataFrame, target: Target) -> pl.DataFrame:
     return pairs[np.repeat(np.arange(len(often)), often)]
 
 
-def _figures(pairs: pl.DataFrame) -> dict[str, Any]:
+def _rulers(pairs: pl.DataFrame) -> Rulers:
+    labelled = pairs.filter(is_labelled())
+    return rulers(labelled, Clusters(linked(labelled)))
+
+
+def _figures(pairs: pl.DataFrame, known: Rulers) -> dict[str, Any]:
     clusters = Clusters(linked(pairs))
     has_image = pairs["images"].list.len() > 0
     pairs = pairs.with_columns(faults.overused(pairs["images"], pairs["text_key"]).alias(faults.OVERUSED))
     counted: Counted = {name: (pairs[name].to_numpy(), None) for name in pairs.columns if faults.is_fault(name)}
     counted[faults.OVERUSED] = (pairs[faults.OVERUSED].to_numpy(), has_image.to_numpy())
+    counted[TIES] = (pairs.select(~is_labelled()).to_series().to_numpy(), None)
+    shares = clusters.shares(counted)
     return {
         "pairs": pairs.height,
         "groups": pairs["group"].n_unique(),
-        "rulers": rulers(pairs, clusters),
-        "faults": {name: share.to_dict() for name, share in clusters.shares(counted).items()},
+        "clusters": clusters.count,
+        "ties": shares.pop(TIES).to_dict(),
+        "rulers": {name: _ruler(ruler) for name, ruler in known.items()},
+        "faults": {name: share.to_dict() for name, share in shares.items()},
         "numbers": {name: found for name in NUMBERS if (found := _numbers(pairs[name]))},
         "categories": _counts(pairs["category"]),
         **({"languages": _counts(pairs["language"])} if "language" in pairs.columns else {}),
         "images": _images(pairs.filter(has_image)),
     }
+
+
+def _ruler(ruler: Mapping[str, Share]) -> dict[str, dict[str, Any]]:
+    figures = {what: one.to_dict() for what, one in ruler.items()}
+    del figures["auc"]["hits"]  # no pair is a hit
+    return figures
 
 
 def _numbers(values: pl.Series) -> dict[str, Any] | None:

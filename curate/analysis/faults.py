@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
+from curate.analysis.agreement import is_labelled
 from curate.engines.base import Engine, Listener
 from curate.inspect.targets import Target
 from curate.screening.row_steps import PoolReasons, reasons_of_pools
@@ -72,12 +73,12 @@ def of_steps(found: PoolReasons) -> pl.DataFrame:
 
 
 def truncated(pairs: pl.DataFrame, lengths: Sequence[int], *, tokens: bool) -> pl.DataFrame:
-    """Return for each length whether the replies are equal once prompt and reply are cut there (as the step)."""
+    """Return for each length whether different replies are equal once cut there, as the step does."""
     unit = "tokens" if tokens else "chars"
     longer = pl.max_horizontal(f"chosen_{unit}", f"rejected_{unit}")
     shared = pl.col(f"shared_{unit}")
     prompt = pl.col(f"prompt_{unit}").cast(pl.Int64)
-    no_media = pl.col("reply_media") == 0
+    no_media = (pl.col("reply_media") == 0) & (pl.col("chosen_key") != pl.col("rejected_key"))
     return pairs.select(
         (((shared >= length - prompt) | (shared == longer)) & no_media).alias(
             truncation_name(length, tokens=tokens)
@@ -99,11 +100,16 @@ def truncation_name(length: int, *, tokens: bool) -> str:
 def between_pairs(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
     """Return for each frame of keys whether a pair repeats one of its frame, and whether any pair contradicts it.
 
-    A pair repeats an earlier one that is the same; a pair that prefers the rejected reply contradicts it.
+    A pair repeats an earlier one that is the same; a pair that prefers the rejected reply contradicts it. A tie
+    prefers neither: it contradicts nothing, and nothing contradicts it.
     """
     marked = pl.concat(
         frame.select(
-            pl.lit(number, pl.UInt32).alias("number"), "prompt_key", "chosen_key", "rejected_key"
+            pl.lit(number, pl.UInt32).alias("number"),
+            "prompt_key",
+            "chosen_key",
+            "rejected_key",
+            labelled=is_labelled(),
         ).with_row_index("at")
         for number, frame in enumerate(frames)
     )
@@ -111,9 +117,10 @@ def between_pairs(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
     replies = marked.filter(pl.col("prompt_key").is_duplicated()).with_columns(
         low=pl.min_horizontal(chosen, rejected), high=pl.max_horizontal(chosen, rejected)
     )
-    both = (chosen < rejected).n_unique().over("prompt_key", "low", "high") > 1
+    both = (chosen < rejected).filter("labelled").n_unique().over("prompt_key", "low", "high") > 1
     earlier = pl.int_range(pl.len()).over("number", "prompt_key", "chosen_key", "rejected_key") > 0
-    found = replies.select("number", "at", repeated=earlier, contradicted=both & (chosen != rejected))
+    opposed = both & (chosen != rejected) & pl.col("labelled")
+    found = replies.select("number", "at", repeated=earlier, contradicted=opposed)
     return [
         pl.DataFrame(
             {

@@ -1,15 +1,15 @@
 """Rulers: one number of a reply each, and how well it alone predicts which reply is the chosen one.
 
-A ruler that predicts the label is a shortcut that a reward model will learn.
+A ruler that predicts the label is a shortcut that a reward model could learn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from curate.analysis.intervals import Clusters, Counted, Share
+from curate.analysis.intervals import Clusters, Counted, Share, mean_of
 from curate.arrays import F64, I64
 
 MARKDOWN = ("headers", "bold", "code", "items")
@@ -41,12 +41,17 @@ TRAITS = {
 }
 """The trait behind a ruler where it has another name."""
 
+FIGURES = ("differs", "wins", "auc")
+
 MOST = 1 << 20
 """Values above are taken for this one."""
 
 
-def rulers(pairs: pl.DataFrame, clusters: Clusters) -> dict[str, dict[str, Any]]:
-    """For each ruler that is known of some pair:
+Rulers = Mapping[str, Mapping[str, Share]]
+
+
+def rulers(pairs: pl.DataFrame, clusters: Clusters) -> Rulers:
+    """For each ruler that is known of some pair, of pairs that all have a label:
 
     differs  of the pairs, those on whose replies it differs
     wins     of these, those whose chosen reply has more of it
@@ -62,15 +67,19 @@ def rulers(pairs: pl.DataFrame, clusters: Clusters) -> dict[str, dict[str, Any]]
             counted[f"auc/{name}"] = (_placements(chosen, rejected, of), of)
     shares = clusters.shares(counted)
     names = [name.removeprefix("auc/") for name in counted if name.startswith("auc/")]
-    return {name: _ruler(name, shares) for name in names}
+    return {name: {what: shares[f"{what}/{name}"] for what in FIGURES} for name in names}
 
 
-def _ruler(name: str, shares: Mapping[str, Share]) -> dict[str, Any]:
-    auc = shares[f"auc/{name}"]
+def mean_rulers(sources: Sequence[Rulers]) -> Rulers:
+    """Return for each ruler the plain mean over the sources that know it.
+
+    A pool of all pairs would say what the largest source does, or nothing: where sources differ in how often
+    a ruler differs, it can lie far from each of them (Simpson 1951).
+    """
+    names = [name for name in RULERS if any(name in found for found in sources)]
     return {
-        **{what: shares[f"{what}/{name}"].to_dict() for what in ("differs", "wins")},
-        # the interval is of a mean that is not bounded as the AUC is
-        "auc": {"value": auc.value, "low": max(auc.low or 0.0, 0.0), "high": min(auc.high or 0.0, 1.0)},
+        name: {what: mean_of([found[name][what] for found in sources if name in found]) for what in FIGURES}
+        for name in names
     }
 
 

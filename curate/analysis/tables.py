@@ -1,9 +1,10 @@
 """The examination as tables of at most 80 columns."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from curate.analysis.doctor import Examination
+from curate.analysis.doctor import ALL, Examination
 from curate.tables import Table
 
 FEW = 8  # names of a category or language table
@@ -12,32 +13,35 @@ FEW = 8  # names of a category or language table
 def tables(found: Examination) -> Iterator[Table]:
     """Yield every table, some without rows: what is counted, what differs, what is wrong, and who agrees."""
     each = found["sources"].items()
-    yield Table("pairs", ("source", "pairs", "groups"), [(x, y["pairs"], y["groups"]) for x, y in each])
+    counts = [(x, y["pairs"], y["groups"], y["clusters"], y["ties"]["value"]) for x, y in each]
+    yield Table("pairs", ("source", "pairs", "groups", "clusters", "ties"), counts)
     for label, figures in each:
-        yield Table(f"{label}: rulers", RULER_COLUMNS, list(_rulers(figures)))
-        yield Table(f"{label}: faults", ("fault", "pairs", "of", "share", "95 %"), list(_faults(figures)))
+        mean = f", the mean of {len(each) - 1} sources" if label == ALL else ""
+        yield Table(f"{label}: rulers{mean}", RULER_COLUMNS, list(_rulers(figures)))
+        yield Table(f"{label}: faults", ("fault", "pairs", "share", "clusters", "95 %"), list(_faults(figures)))
     yield _numbers(found)
     for what, one in (("categories", "category"), ("languages", "language")):
         yield Table(what, ("source", one, "pairs", "share"), list(_names(found, what)))
     yield Table("images", ("source", "pairs with any", "different", "most prompts of one"), list(_images(found)))
-    columns = ("left", "right", "shared", "agreeing", "opposed", "share", "95 %")
-    yield Table("agreement", columns, [_agreement(row) for row in found["agreement"]])
+    yield Table("agreement", AGREEMENT_COLUMNS, [agreement_row(row) for row in found["agreement"]])
 
 
-RULER_COLUMNS = ("ruler", "differs", "chosen has more", "95 %", "AUC", "95 %")
+RULER_COLUMNS = ("ruler", "differ", "wins", "clusters", "95 %", "AUC", "clusters", "95 %")
+AGREEMENT_COLUMNS = ("left", "right", "shared", "agreeing", "opposed", "share", "prompts", "95 %")
 
 
 def _rulers(figures: Examination) -> Iterator[tuple[Any, ...]]:
     for name, ruler in figures["rulers"].items():
         differs, wins, auc = (ruler[x] for x in ("differs", "wins", "auc"))
         if differs["hits"]:
-            yield name, differs["value"], wins["value"], interval(wins), auc["value"], interval(auc)
+            shares = ((one["value"], one["clusters"], interval(one)) for one in (wins, auc))
+            yield name, differs["value"], *itertools.chain(*shares)
 
 
 def _faults(figures: Examination) -> Iterator[tuple[Any, ...]]:
     for name, share in figures["faults"].items():
         if share["hits"]:
-            yield name, int(share["hits"]), share["of"], share["value"], interval(share)
+            yield name, share["hits"], share["value"], share["clusters"], interval(share)
 
 
 def _numbers(found: Examination) -> Table:
@@ -73,9 +77,9 @@ def _images(found: Examination) -> Iterator[tuple[Any, ...]]:
             yield label, images["pairs"], images["different"], images["most_prompts"]
 
 
-def _agreement(row: Examination) -> tuple[Any, ...]:
-    counts = (row[name] for name in ("left", "right", "shared", "agreeing", "opposed", "share"))
-    return (*counts, interval(row))
+def agreement_row(row: Examination) -> tuple[Any, ...]:
+    """Return AGREEMENT_COLUMNS of a row of agreement."""
+    return (*(row[name] for name in AGREEMENT_COLUMNS[:-1]), interval(row))
 
 
 def interval(share: Examination) -> str:

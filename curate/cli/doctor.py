@@ -27,7 +27,7 @@ TargetsArgument = Annotated[
     ),
 ]
 LENGTHS = "Where a trainer cuts prompt and reply; repeat for more. Tokens with --tokenizer, else characters."
-BASELINE = "An earlier --write FILE: exit 1 with a line for everything that got worse beyond the 95 % intervals."
+BASELINE = "An earlier --write FILE: exit 1 with a line for everything that got worse beyond chance."
 
 
 def doctor(
@@ -84,7 +84,7 @@ def _compared(found: Examination, earlier: Examination, least: float) -> None:
     """Say what got worse; exit with 1 if anything did."""
     for line in uncompared(found, earlier):
         say(f"not compared: {line}")
-    lines = list(worse(found, earlier, least))
+    lines = worse(found, earlier, least)
     for line in lines:
         say(f"worse: {line}")
     if lines:

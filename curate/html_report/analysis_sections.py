@@ -12,7 +12,7 @@ from curate.analysis import overlap
 from curate.analysis.agreement import agreement
 from curate.analysis.doctor import ALL, Settings, examine
 from curate.analysis.rulers import RULERS
-from curate.analysis.tables import interval, tables
+from curate.analysis.tables import AGREEMENT_COLUMNS, agreement_row, interval, tables
 from curate.engines.base import Engine, Listener
 from curate.html_report.charts import Dot, dots
 from curate.html_report.markup import Section, Shade, figure, fold, heat, paragraph, percent, table
@@ -55,7 +55,7 @@ def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None =
     return Examined(
         found=examine(targets, Settings(), engine, listen),
         overlap=overlap.compare_targets(whole, against, near, inputs, engine, listen),
-        agreement=agreement({x.label: keys.load_keys(x.pool.directory, x.pool.parts) for x in targets}),
+        agreement=agreement({x.label: keys.load_labels(x.pool.directory, x.pool.parts) for x in targets}),
     )
 
 
@@ -85,23 +85,26 @@ def _rulers(found: Mapping[str, Any]) -> Iterator[str]:
         return
     yield paragraph(
         "A ruler is one number of a reply. If it alone separates chosen from rejected replies, a reward model "
-        "will learn the ruler. AUC is the chance that it is larger for a chosen reply than for a rejected one; "
-        "0.5 is chance level. Intervals are 95 % intervals."
+        "could learn this. It wins a pair whose chosen reply has more of it; 0.5 is chance level. Ties, and pairs "
+        "on which it is equal, do not count. Intervals are 95 % intervals: one in 20 misses 0.5 by chance alone."
     )
-    drawn = [Dot(name, **ruler["auc"]) for name, ruler in differing.items()]
-    yield figure(dots("AUC of each ruler over the whole mix", drawn))
+    over = f"the mean of {len(sources) - 1} sources" if ALL in sources else "the whole mix"
+    drawn = [Dot(name, *(ruler["wins"][x] for x in ("value", "low", "high"))) for name, ruler in differing.items()]
+    yield figure(dots(f"Share of pairs that each ruler wins, {over}", drawn))
     labels = [label for label in sources if label != ALL]
-    rows = [(name, [_auc(sources[label]["rulers"].get(name)) for label in labels]) for name in differing]
-    yield heat("AUC of each ruler by source", "ruler", labels, rows)
+    rows = [(name, [_wins(sources[label]["rulers"].get(name)) for label in labels]) for name in differing]
+    yield heat("Share of pairs that each ruler wins, by source", "ruler", labels, rows)
     yield fold("What each ruler measures", table(Table("Rulers", ("ruler", "measures"), list(RULERS.items()))))
     yield from _folded(found, lambda title: title.endswith(": rulers"), "Rulers with their intervals")
 
 
-def _auc(ruler: Mapping[str, Any] | None) -> Shade:
+def _wins(ruler: Mapping[str, Any] | None) -> Shade:
     if ruler is None or not ruler["differs"]["hits"]:
         return Shade("–")
-    auc = ruler["auc"]
-    return Shade(f"{auc['value']:.2f}", 2 * (auc["value"] - 0.5), interval(auc))
+    wins = ruler["wins"]
+    return Shade(
+        f"{wins['value']:.2f}", 2 * (wins["value"] - 0.5), f"{interval(wins)}, {wins['clusters']:,} clusters"
+    )
 
 
 def _faults(found: Mapping[str, Any]) -> Iterator[str]:
@@ -159,7 +162,8 @@ def _share(found: overlap.Overlap, kind: str, row: int, column: int) -> Shade:
 def _agreement(found: pl.DataFrame) -> Iterator[str]:
     yield paragraph(
         "How often two sources prefer the same of two replies to the same prompt, where both have labels, before "
-        "any pairs were dropped. A source with itself: how often all its labels of a comparison are the same."
+        "any pairs were dropped. Ties are no labels. A source with itself: how often all its labels of a "
+        "comparison are the same, where copies can be told from second labels."
     )
     if not found.height:
         yield paragraph("No two sources label the same replies, and none labels any twice.")
@@ -170,9 +174,10 @@ def _agreement(found: pl.DataFrame) -> Iterator[str]:
         (one, [_agree(known.get((one, other)) or known.get((other, one))) for other in names]) for one in names
     ]
     yield heat("Agreement", "agreement", names, rows)
-    columns = ("left", "right", "shared", "agreeing", "opposed", "share", "95 %")
-    numbers = [(*(row[name] for name in columns[:-1]), interval(row)) for row in found.to_dicts()]
-    yield fold("Agreement, in numbers", table(Table("Comparisons that two sources share", columns, numbers)))
+    numbers = [agreement_row(row) for row in found.to_dicts()]
+    yield fold(
+        "Agreement, in numbers", table(Table("Comparisons that two sources share", AGREEMENT_COLUMNS, numbers))
+    )
 
 
 def _agree(row: Mapping[str, Any] | None) -> Shade:

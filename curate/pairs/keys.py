@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.arrays import U64
+from curate.arrays import U64, series
 from curate.errors import WorkspaceError
+from curate.pairs.files import column
 from curate.parquet import opened
 
 COLUMNS = {
@@ -50,6 +51,18 @@ def load_keys(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
     schema = {name: kind for name, kind in COLUMNS.items() if name != "copy"}
     keys = pl.concat(frames, rechunk=True) if frames else pl.DataFrame(schema=schema)
     return keys.with_columns(_copies(keys))
+
+
+def load_labels(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
+    """The key columns of pairs files, and their `margin`: 0 where a pair is a tie, null where it is not known.
+
+    Raises as `load_keys`.
+    """
+    margins = [
+        pl.Series("margin", series(column(directory / part, "margin")["margin"]), pl.Float64) for part in parts
+    ]
+    margin = pl.concat(margins) if margins else pl.Series("margin", [], pl.Float64)
+    return load_keys(directory, parts).with_columns(margin)
 
 
 def halves(ids: Any, where: str) -> tuple[U64, U64]:

@@ -28,18 +28,23 @@ class LabelConflicts:
     policy: keep_priority  edges are taken one by one, the one with the best pair (the smallest priority number,
                            then the larger order) first; an edge that would close a cycle with those taken goes,
                            and the best pair of that cycle is named as the winner
-    policy: keep_majority  the same, but edges with more pairs come first, then those with the best pair
+    policy: keep_majority  the same, but edges with more net votes come first (their pairs less those of the
+                           opposite edge), then those with the best pair
     cycles                 false looks at opposite edges alone
+
+    Both `keep_` policies are greedy: what they keep has no cycle, and no dropped edge could be put back, but they
+    may drop more pairs than the fewest that would do; finding those is NP-hard (Karp 1972).
 
     The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.label_conflict_kernels`
     says how long that may take).
 
-    Every pair that it sees is a vote, so for keep_majority it must come before `exact_duplicates`, which leaves
-    one vote each; by default that also settles opposite pairs by priority (its reason `label_conflict`), and what
-    comes later only finds longer cycles. After this step, `exact_duplicates` finds no conflict any more.
+    Every pair that it sees is a vote, ties too unless `ties` comes before. For keep_majority it must come before
+    `exact_duplicates`, which leaves one vote each; by default that also settles opposite pairs by priority (its
+    reason `label_conflict`), and what comes later only finds longer cycles. After this step, `exact_duplicates`
+    finds no conflict any more.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     policy: Policy = "keep_priority"
     cycles: bool = True
 
@@ -130,8 +135,12 @@ def _edges(pairs: pl.DataFrame, labels: list[str], *, by_votes: bool) -> pl.Data
     edges = ranked.group_by(EDGE, maintain_order=True).agg(
         pl.len().alias("votes"), pl.first("index").alias("best"), pl.first("best_rank")
     )
-    order = ["votes", "best_rank"] if by_votes else ["best_rank"]
-    ordered = edges.join(sources, on=EDGE).sort(order, descending=[name == "votes" for name in order])
+    opposite = edges.select("prompt_key", chosen_key="rejected_key", rejected_key="chosen_key", against="votes")
+    edges = edges.join(opposite, on=EDGE, how="left").with_columns(
+        net=pl.col("votes").cast(pl.Int64) - pl.col("against").fill_null(0)
+    )
+    order = ["net", "best_rank"] if by_votes else ["best_rank"]
+    ordered = edges.join(sources, on=EDGE).sort(order, descending=[name == "net" for name in order])
     return ordered.with_row_index("edge")
 
 

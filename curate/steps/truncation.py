@@ -11,15 +11,16 @@ from curate.steps.tokens import PLACE, token_counts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncation:
-    """Reason `same_after_truncation`: nothing differs once prompt and reply are cut at `max_length` together.
+    """Reason `same_after_truncation`: no difference is left once prompt and reply are cut at `max_length`.
 
     The replies have what the prompt leaves, max_length - prompt. Where that is nothing, or where they agree that
     far, the pair has no signal. Units are characters, or tokens where `tokenizer` is given (a tokenizer.json, its
     directory, or a model in the local Hub cache). Media, special tokens and the chat template count nothing:
-    take what they need off `max_length`. Replies with media are kept.
+    take what they need off `max_length`. Replies with media are kept, and so are replies that are identical
+    before they are cut: those are `identical`'s.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     max_length: int
     tokenizer: str | None = field(default=None, metadata=PLACE)  # the scorer knows its content
 
@@ -34,7 +35,8 @@ class Truncation:
     def reason(self) -> pl.Expr:
         """`same_after_truncation`."""
         same = self._same_characters() if self.tokenizer is None else self._same_tokens()
-        return drop_if(same & (pl.col("reply_media") == 0), "same_after_truncation")
+        differ = (pl.col("chosen_key") != pl.col("rejected_key")) & (pl.col("reply_media") == 0)
+        return drop_if(same & differ, "same_after_truncation")
 
     def _same_characters(self) -> pl.Expr:
         prompt = pl.col("prompt_text").str.len_chars().cast(pl.Int64)

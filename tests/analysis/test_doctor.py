@@ -18,14 +18,16 @@ from hypothesis import strategies as st
 from curate.analysis import layout_kernels
 from curate.analysis.baseline import checked, uncompared, worse
 from curate.analysis.doctor import Settings, examine
-from curate.analysis.intervals import Clusters, linked
+from curate.analysis.intervals import Clusters, Share
 from curate.analysis.rulers import rulers
 from curate.analysis.tables import tables
-from curate.analysis.traits import TRAITS
 from curate.engines.local import Local
 from curate.errors import ConfigError
+from curate.hashing import Hashes
 from curate.inputs import Inputs
+from curate.inspect import first_look
 from curate.inspect.targets import Target, find
+from curate.pairs.normalize import locate, normalize_all
 from curate.pairs.pool import PairsPool
 from curate.screening.screen import screen
 from curate.sources.swe_arena import VOTES
@@ -36,6 +38,8 @@ from curate.text.buffers import strings
 from curate.workspace import Workspace
 from tests.support.finished_work import fault, made, mix_directory, project, run  # noqa: F401 - fixtures
 from tests.support.pairs import turn, write_pairs
+from tests.support.paths import REAL as REAL_SETS
+from tests.support.rulers import lengths
 
 REAL = Path("/work/shared/real/hh-rlhf/harmless-base_test.jsonl.gz")
 Rows = Sequence[Mapping[str, Any]]
@@ -155,72 +159,7 @@ def test_words_of_the_prompt():
     assert layout_kernels.words_of_prompt(strings(pa.array([""])), strings(pa.array([""]))).tolist() == [0]
 
 
-# ------------------------------------------------------------------------------------------------ shares
-
-
-def test_a_share_of_many_groups_has_the_interval_of_independent_pairs():
-    draw = np.random.Generator(np.random.PCG64(1))
-    hits = draw.random(20_000) < 0.3
-    groups = draw.integers(0, 1 << 63, 20_000).astype(np.uint64)
-    share = Clusters(groups).shares({"x": (hits, None)})["x"]
-    expected = wilson(int(hits.sum()), 20_000)
-    assert (share.hits, share.of, share.value) == (hits.sum(), 20_000, hits.mean())
-    assert share.high - share.low == pytest.approx(expected.high - expected.low, rel=0.1)
-    assert share.low == pytest.approx(expected.low, abs=0.001)
-
-
-def test_pairs_of_one_group_count_as_one():
-    hits = np.arange(200) % 2 == 0
-    alone = Clusters(np.arange(200, dtype=np.uint64)).shares({"x": (hits, None)})["x"]
-    four = Clusters(np.repeat(np.arange(200, dtype=np.uint64), 4)).shares({"x": (np.repeat(hits, 4), None)})["x"]
-    assert (four.value, four.of, four.low, four.high) == (0.5, 800, alone.low, alone.high)
-
-
-def test_a_share_of_none_is_not_certain():
-    shares = Clusters(np.arange(50, dtype=np.uint64)).shares(
-        {"x": (np.zeros(50), None), "of": (np.zeros(50),) * 2}
-    )
-    assert (shares["x"].low, shares["x"].high) == wilson(0, 50)
-    assert shares["of"].to_dict() == {"hits": 0, "of": 0, "value": None, "low": None, "high": None}
-
-
-def test_a_share_that_does_not_vary_is_as_sure_as_its_clusters_are_many():
-    one = Clusters(np.zeros(4, np.uint64)).shares({"x": (np.array([1, 1, 0, 0]), None)})["x"]
-    assert (one.value, one.low, one.high) == (0.5, *wilson(0.5, 1))
-
-
-@pytest.mark.parametrize(("clusters", "each", "chance"), [(40, 1, 0.3), (40, 6, 0.5), (2000, 3, 0.1)])
-def test_intervals_hold_the_truth_as_often_as_they_say(clusters: int, each: int, chance: float):
-    """Pairs of one prompt are alike, as far as can be: all of them win, or none does."""
-    draw = np.random.Generator(np.random.PCG64(3))
-    held = 0
-    for _ in range(200):
-        prompts = np.repeat(draw.integers(0, 1 << 63, clusters).astype(np.uint64), each)
-        pairs = pl.DataFrame({"group": np.arange(clusters * each, dtype=np.uint64), "prompt_key": prompts})
-        hits = np.repeat(draw.random(clusters) < chance, each)
-        share = Clusters(linked(pairs)).shares({"x": (hits, None)})["x"]
-        held += share.low <= chance <= share.high
-    assert 0.91 <= held / 200 <= 0.985
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=20))
-def test_pairs_are_together_that_groups_and_prompts_connect(placed: list[tuple[int, int]]):
-    frame = pl.DataFrame(placed, schema={"group": pl.UInt64, "prompt_key": pl.UInt64}, orient="row")
-    joined = np.array([[g == h or p == q for h, q in placed] for g, p in placed], bool)
-    for _ in placed:
-        joined = joined @ joined
-    numbers = linked(frame)
-    assert ((numbers[:, None] == numbers) == joined).all()
-
-
-def lengths(chosen: Sequence[int], rejected: Sequence[int]) -> pl.DataFrame:
-    """Pairs whose replies differ in length alone."""
-    columns = {name: pl.repeat(0, len(chosen), dtype=pl.Int64, eager=True) for name in TRAITS if name != "images"}
-    columns |= {
-        "chosen_chars": pl.Series(chosen, dtype=pl.Int64),
-        "rejected_chars": pl.Series(rejected, dtype=pl.Int64),
-    }
-    return pl.DataFrame(columns).with_columns(chosen_first=pl.lit(None, pl.Boolean))
+# ------------------------------------------------------------------------------------------------ rulers
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
@@ -229,25 +168,25 @@ def test_rulers_are_what_counting_finds(sizes: list[tuple[int, int]]):
     found = rulers(lengths(chosen, rejected), Clusters(np.arange(len(sizes), dtype=np.uint64)))
     assert "first" not in found
     longer = found["longer"]
-    assert longer["differs"]["hits"] == sum(c != r for c, r in sizes)
-    assert longer["wins"]["hits"] == sum(c > r for c, r in sizes)
+    assert longer["differs"].hits == sum(c != r for c, r in sizes)
+    assert longer["wins"].hits == sum(c > r for c, r in sizes)
     auc = np.mean([(c > r) + (c == r) / 2 for c in chosen for r in rejected])
-    assert longer["auc"]["value"] == pytest.approx(auc)
-    assert found["digits"]["wins"]["value"] is None
-    assert found["digits"]["auc"]["value"] == 0.5
+    assert longer["auc"].value == pytest.approx(auc)
+    assert found["digits"]["wins"].value is None
+    assert found["digits"]["auc"].value == 0.5
 
 
 def test_the_interval_of_an_auc_is_as_wide_as_the_auc_varies():
     draw = np.random.Generator(np.random.PCG64(2))
 
-    def sample() -> dict[str, float]:
+    def sample() -> Share:
         chosen, rejected = draw.integers(0, 60, 500) + 5, draw.integers(0, 60, 500)
         groups = draw.integers(0, 1 << 63, 500).astype(np.uint64)
         return rulers(lengths(chosen, rejected), Clusters(groups))["longer"]["auc"]
 
     found = [sample() for _ in range(100)]
-    spread = 2 * 1.96 * np.std([auc["value"] for auc in found])
-    assert np.mean([auc["high"] - auc["low"] for auc in found]) == pytest.approx(spread, rel=0.2)
+    spread = 2 * 1.96 * np.std([auc.value for auc in found])
+    assert np.mean([auc.high - auc.low for auc in found]) == pytest.approx(spread, rel=0.2)
 
 
 # ------------------------------------------------------------------------------------------------ pairs
@@ -290,15 +229,21 @@ def test_every_planted_fault_is_found_and_no_other(tmp_path: Path):
         "identical/identical": 1, "formatting_only/markdown": 1, "empty_reply/empty": 1,
         "refusal/refusal_chosen": 1, "media_mismatch/placeholder_left": 1, "media_mismatch/count": 1,
         "ties/tie": 1, "turn_structure/roles_do_not_alternate": 1, "repeated": 1, "contradicted": 2,
-        "truncation/119_chars": 2, "truncation/120_chars": 2, "truncation/121_chars": 1,
-        "truncation/5000_chars": 1,
+        "truncation/119_chars": 1, "truncation/120_chars": 1,
     }  # fmt: skip
     assert (found["pairs"], found["groups"]) == (12, 12)
     assert found["numbers"]["margin"] == {"pairs": 3, "quantiles": [0.0, 0.0, 1.0, 2.0, 2.0]}
     assert found["categories"] == {"none": 11, "short": 1}
     assert found["images"] == {"pairs": 2, "different": 1, "most_prompts": 2}
     assert found["rulers"]["as_an_ai"]["wins"]["value"] == 0
-    assert found["rulers"]["bold"]["wins"] == {"hits": 1, "of": 1, "value": 1, "low": wilson(1, 1).low, "high": 1}
+    assert found["rulers"]["bold"]["wins"] == {
+        "hits": 1,
+        "of": 1,
+        "clusters": 1,
+        "value": 1,
+        "low": wilson(1, 1).low,
+        "high": 1,
+    }
 
 
 def test_faults_are_those_that_the_steps_see(tmp_path: Path):
@@ -373,6 +318,68 @@ def test_first_is_known_by_every_word_that_swe_arena_has_for_it(tmp_path: Path):
     assert (known["wins"]["hits"], known["wins"]["of"]) == (sides.count("A"), sides.count("A") + sides.count("B"))
 
 
+def test_ties_are_no_labels(tmp_path: Path):
+    """Two sources that agree completely, with 100 ties in swapped slots."""
+    labels = [{"prompt": f"{i}?", "chosen": "longer", "rejected": "no", "margin": 1.0} for i in range(50)]
+    ties = [{"prompt": f"t{i}?", "chosen": "longer", "rejected": "no", "margin": 0.0} for i in range(100)]
+    swapped = [{**row, "chosen": row["rejected"], "rejected": row["chosen"]} for row in ties]
+    found = examined(target(tmp_path, labels + ties, "a"), target(tmp_path, labels + swapped, "b"))
+    [row] = found["agreement"]
+    assert (row["shared"], row["share"], row["prompts"]) == (50, 1.0, 50)
+    for label, pairs in (("a", 150), ("b", 150), ("all", 300)):
+        figures = found["sources"][label]
+        assert figures["faults"]["contradicted"]["hits"] == 0
+        assert (figures["ties"]["hits"], figures["ties"]["of"]) == (pairs * 2 // 3, pairs)
+        wins = figures["rulers"]["longer"]["wins"]
+        assert (wins["value"], wins["of"], wins["hits"]) == (1.0, pairs // 3, pairs // 3)
+    assert next(tables(found)).rows[0] == ("a", 150, 150, 150, pytest.approx(2 / 3))
+
+
+def test_all_sources_are_a_mean_and_no_pool(tmp_path: Path):
+    """By pairs `longer` wins 330 of 600; by sources .9 and .5 of what each has."""
+    large, small = healthy(tmp_path, "large", 200), healthy(tmp_path, "small", 360)
+    some = Target(pool=small.pool, rows=pl.Series([*range(10), *range(390, 400)]))
+    found = examined(large, some)["sources"]["all"]
+    wins = found["rulers"]["longer"]["wins"]
+    assert (wins["hits"], wins["of"], wins["clusters"], wins["value"]) == (210, 420, 420, 0.5)
+    biased = Target(pool=small.pool, rows=pl.Series(range(20)))
+    found = examined(large, biased)
+    wins = found["sources"]["all"]["rulers"]["longer"]["wins"]
+    assert (wins["hits"], wins["of"], wins["value"]) == (220, 420, 0.75)
+    assert "all: rulers, the mean of 2 sources" in [table.title for table in tables(found)]
+
+
+def test_identical_replies_are_no_truncation(tmp_path: Path):
+    rows = [
+        {"prompt": "p", "chosen": "same", "rejected": "same"},
+        {"prompt": "p", "chosen": "aab", "rejected": "aac"},
+    ]
+    found = figures(target(tmp_path, rows), lengths=(2, 3, 4))["pool"]["faults"]
+    assert hits(found) == {
+        "identical/identical": 1, "truncation/2_chars": 1, "truncation/3_chars": 1
+    }  # fmt: skip
+
+
+def test_two_samples_of_one_source_raise_no_alarm(tmp_path: Path):
+    """60 deciding pairs of one prompt beside 200 neutral ones say nothing about the next sample."""
+
+    def sample(home: str, longer: bool) -> Target:
+        chosen, rejected = ("longer", "no") if longer else ("no", "longer")
+        deciding = [
+            {"prompt": "one?", "chosen": f"{chosen} {i:02}", "rejected": f"{rejected} {i:02}"} for i in range(60)
+        ]
+        return target(
+            tmp_path / home,
+            [*deciding, *({"prompt": f"{i}?", "chosen": "yes", "rejected": "yep"} for i in range(200))],
+            "a",
+        )
+
+    first, second = (examined(sample(home, longer)) for home, longer in (("1", True), ("2", False)))
+    wins = first["sources"]["a"]["rulers"]["longer"]["wins"]
+    assert (wins["of"], wins["clusters"], round(wins["low"], 3), wins["high"]) == (60, 1, 0.207, 1.0)
+    assert worse(first, second) == worse(second, first) == []
+
+
 def test_a_second_look_reads_no_text(tmp_path: Path):
     one = target(tmp_path, SICK)
     before = figures(one)
@@ -404,7 +411,7 @@ def test_worse_is_beyond_the_intervals_and_large_enough(tmp_path: Path):
     assert list(worse(slightly, fair)) == []
     lines = list(worse(biased, fair))
     assert [line.split(" 0.")[0] for line in lines] == [
-        "a: repeated:", "a: ruler longer: AUC", "a: ruler longer: chosen has more in",
+        "a: repeated:", "a: ruler longer: chosen has more in", "a: ruler longer: AUC",
     ]  # fmt: skip
     assert re.fullmatch(
         r"a: repeated: 0\.070 \(0\.0\d\d-0\.\d\d\d\) of pairs, was 0\.000 \(0\.000-0\.010\)", lines[0]
@@ -428,9 +435,9 @@ def test_sources_that_agree_less_are_worse(tmp_path: Path):
 
 def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
     found = examined(target(tmp_path, SICK))
-    with pytest.raises(ConfigError, match="--baseline: is of version 0; expected version 2"):
+    with pytest.raises(ConfigError, match="--baseline: is of version 0; expected version 3"):
         checked({**found, "version": 0})
-    for other in ([], {}, {"version": 2}):
+    for other in ([], {}, {"version": 3}):
         with pytest.raises(
             ConfigError, match="--baseline: is no examination; expected a file that curate doctor --write"
         ):
@@ -457,8 +464,8 @@ def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
     start = said.lines.index("votes: rulers")
     assert said.lines[start : start + 3] == [
         "votes: rulers",
-        "ruler   differs  chosen has more  95 %           AUC  95 %",
-        "longer    0.500            0.000  0.000-0.793  0.375  0.125-0.625",
+        "ruler   differ   wins  clusters  95 %           AUC  clusters  95 %",
+        "longer   0.500  0.000         1  0.000-0.793  0.375         2  0.132-0.702",
     ]
     found = json.loads(Path("before.json").read_text())
     rows = json.loads((mix_directory() / "lock.json").read_text())["rows"]
@@ -472,17 +479,17 @@ def test_a_worse_blend_fails(project: Path):  # noqa: F811, ARG001
     run(*doctor, "--write", "before.json")
     assert run(*doctor, "--baseline", "before.json").talk == ["nothing got worse"]
     before = json.loads(Path("before.json").read_text())
-    before["sources"]["votes"]["faults"]["truncation/1_chars"] |= {"value": 0.25, "low": 0.2, "high": 0.3}
+    before["sources"]["votes"]["faults"]["truncation/1_chars"] |= {"value": 0.05, "low": 0.04, "high": 0.06}
     Path("before.json").write_text(json.dumps(before))
     assert run(*doctor, "--baseline", "before.json", code=1).talk == [
-        "worse: votes: truncation/1_chars: 1.000 (0.510-1.000) of pairs, was 0.250 (0.200-0.300)"
+        "worse: votes: truncation/1_chars: 1.000 (0.510-1.000) of pairs, was 0.050 (0.040-0.060)"
     ]
-    assert run(*doctor, "--baseline", "before.json", "--least", "0.8").talk == ["nothing got worse"]
+    assert run(*doctor, "--baseline", "before.json", "--least", "0.96").talk == ["nothing got worse"]
 
 
 def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):
     [first, *rest] = tables(examined(target(tmp_path, [])))
-    assert first == Table("pairs", ("source", "pairs", "groups"), [("pool", 0, 0)])
+    assert first == Table("pairs", ("source", "pairs", "groups", "clusters", "ties"), [("pool", 0, 0, 0, None)])
     assert not any(table.rows for table in rest)
 
 
@@ -545,6 +552,42 @@ def test_the_report_on_real_rows(tmp_path: Path):
         "truncation/1024_chars": 228, "truncation/2048_chars": 25,
     }  # fmt: skip
     assert round(found["rulers"]["longer"]["wins"]["value"], 3) == 0.445
+
+
+def real(tmp_path: Path, name: str, reading: int) -> dict[str, Any]:
+    """The figures of all rows of a file that nobody has described, by one of its readings."""
+    sample, ways = first_look.look_at(REAL_SETS / name)
+    inputs = Inputs(workspace=Workspace(tmp_path), raw=tmp_path / "raw", manifests=tmp_path / "manifests")
+    first_look.link(tmp_path / "raw" / "mine", sample.root)
+    first_look.write_manifest(tmp_path / "manifests" / "mine.yaml", ways[reading].manifest)
+    with Local(1) as engine:
+        normalize_all([locate(inputs.job("mine", {}, 1.0, "mine"), inputs.workspace, Hashes(tmp_path))],
+                      inputs.workspace, engine)  # fmt: skip
+        return examine(find(["mine"], inputs), Settings(), engine)["sources"]["mine"]
+
+
+@pytest.mark.skipif(not REAL_SETS.is_dir(), reason="shared/real is not there")
+def test_ties_of_auto_j_are_no_labels(tmp_path: Path):
+    found = real(tmp_path, "autoj_pairwise/autoj_pairwise.json", 1)
+    text = (REAL_SETS / "autoj_pairwise/autoj_pairwise.json").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    sizes = [
+        (len(row["response 1"]), len(row["response 2"])) if row["label"] == 0
+        else (len(row["response 2"]), len(row["response 1"]))
+        for row in rows if row["label"] != 2
+    ]  # fmt: skip
+    longer = found["rulers"]["longer"]["wins"]
+    assert (found["ties"]["hits"], found["ties"]["of"]) == (len(rows) - len(sizes), len(rows))
+    assert (longer["hits"], longer["of"]) == (sum(c > r for c, r in sizes), sum(c != r for c, r in sizes))
+    assert round(longer["value"], 3) == 0.725
+
+
+@pytest.mark.skipif(not REAL_SETS.is_dir(), reason="shared/real is not there")
+def test_ties_of_pandalm_contradict_nothing(tmp_path: Path):
+    found = real(tmp_path, "pandalm_testset/testset-v1.json", 0)
+    assert found["faults"]["contradicted"]["hits"] == 0
+    assert (found["groups"], found["clusters"]) == (860, 169)
+    assert found["rulers"]["longer"]["wins"]["clusters"] <= 169
 
 
 def test_a_shortcut_in_chinese_is_seen(tmp_path: Path):

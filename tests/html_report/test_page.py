@@ -241,7 +241,7 @@ def test_what_the_sources_have_in_common_before_anything_was_dropped(here):
         text, "overlap"
     )
     assert ">0.0 %" in section(text, "agreement")
-    assert "AUC of each ruler by source" in section(text, "rulers")
+    assert "Share of pairs that each ruler wins, by source" in section(text, "rulers")
 
 
 def test_a_pair_has_its_replies_side_by_side_with_the_difference_marked(here):

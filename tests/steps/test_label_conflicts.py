@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.analysis.agreement import agreement
 from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.pairs.pool import PairsPool
-from curate.statistics import wilson
 from curate.steps import build
 from curate.steps.corpus import Corpus
 from curate.steps.label_conflicts import LabelConflicts, Policy
@@ -70,6 +68,15 @@ def test_opposite_pairs_by_each_policy():
 def test_a_tie_of_votes_goes_by_priority_and_then_by_order():
     assert lost([("AB", 1), ("BA", 0)], "keep_majority") == {"AB0": ("reversed", "BA1")}
     assert lost([("AB", 1), ("BA", 1)], "keep_majority") == {"BA1": ("reversed", "AB0")}
+
+
+def test_a_majority_is_of_net_votes():
+    """Five say A > B and four the opposite: two who all agree on B > C > A weigh more."""
+    disputed = [("AB", 0)] * 5 + [("BA", 1)] * 4
+    agreed = [("BC", 2), ("BC", 2), ("CA", 2), ("CA", 2)]
+    gone = lost(disputed + agreed, "keep_majority")
+    assert set(gone) == {f"AB{i}" for i in range(5)}
+    assert lost(disputed, "keep_majority") == {f"BA{i}": ("reversed", "AB0") for i in range(5, 9)}
 
 
 CYCLE = [("AB", 1), ("BC", 0), ("CA", 2), ("AD", 0), ("DE", 0)]
@@ -180,35 +187,3 @@ def test_the_order_of_the_pairs_does_not_matter(pairs: Pairs, policy: Policy, sh
     rows = list(range(keys.height))
     shuffled.shuffle(rows)
     assert decided(keys[rows], policy).equals(decided(keys, policy))
-
-
-# ---------------------------------------------------------------------------------------------- agreement
-
-
-def test_agreement_of_sources():
-    sources = {
-        "shp": frame([("AB", 0), ("CD", 0), ("EF", 0), ("EF", 0), ("GH", 0), ("HG", 0)]),
-        "hh": frame([("AB", 0), ("DC", 0), ("EF", 0), ("FE", 0), ("FE", 0), ("GH", 0)]),
-        "other": frame([("AB", 0)], prompt=8),
-    }
-    found = agreement(sources)
-    low, high = wilson(1, 3)
-    assert found.rows() == [
-        ("shp", "shp", 2, 1, 1, 0.5, *wilson(1, 2)),
-        ("shp", "hh", 4, 1, 2, 1 / 3, low, high),
-        ("hh", "hh", 1, 0, 1, 0.0, *wilson(0, 1)),
-    ]
-
-
-def test_no_agreement_without_shared_comparisons():
-    assert agreement({}).height == 0
-    undecided = agreement({"a": frame([("AB", 0), ("BA", 0)]), "b": frame([("AB", 0)])})
-    assert undecided.rows() == [("a", "a", 1, 0, 1, 0.0, *wilson(0, 1)), ("a", "b", 1, 0, 0, None, None, None)]
-
-
-@given(first=GRAPHS, second=GRAPHS)
-def test_agreement_is_the_same_both_ways(first: Pairs, second: Pairs):
-    one = agreement({"a": frame(first), "b": frame(second)}).filter(pl.col("left") != pl.col("right"))
-    other = agreement({"b": frame(second), "a": frame(first)}).filter(pl.col("left") != pl.col("right"))
-    assert one.drop("left", "right").equals(other.drop("left", "right"))
-    assert all(row["agreeing"] + row["opposed"] <= row["shared"] for row in one.rows(named=True))
