@@ -36,6 +36,7 @@ from curate.pairs.normalize import Artefact, Job, locate, normalize_all
 from curate.rawfiles.rows import rows, slices
 from curate.schema import PAIRS_FILE, Media
 from curate.sources.base import Draft, Row, Source
+from curate.text.inert import terminal_line
 from curate.workspace import Workspace
 
 DIRECT = 20
@@ -159,8 +160,8 @@ def run_command(case: Case, scratch: Path, expected: str) -> str:
 
 
 def check_error(case: Case, error: CurateError) -> None:
-    """One line, of a kind that a raw file may cause, and only where the file as a whole is at fault."""
-    for text in (str(error), error.hint):
+    """One line as it is printed, of a kind that a raw file may cause, and only where the whole file is at fault."""
+    for text in map(terminal_line, (str(error), error.hint)):
         if len(text.splitlines()) > 1 or len(text) > 1500:
             raise Fault(f"an error that is not one line of text: {text!r:.1500}")
     # a column that looks like media or scores, and that the manifest does not name, is to stop the run
