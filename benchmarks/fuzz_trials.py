@@ -160,7 +160,7 @@ def run_command(case: Case, scratch: Path, expected: str) -> str:
 
 
 def check_error(case: Case, error: CurateError) -> None:
-    """One line as it is printed, of a kind that a raw file may cause, and only where the whole file is at fault."""
+    """One line as it is printed, of a kind that raw files may cause, and only where a whole file is at fault."""
     for text in map(terminal_line, (str(error), error.hint)):
         if len(text.splitlines()) > 1 or len(text) > 1500:
             raise Fault(f"an error that is not one line of text: {text!r:.1500}")
