@@ -56,6 +56,24 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, chance)
 
 
+def sign_flip(differences: F64, seed: int, draws: int) -> float:
+    """Two-sided p of paired differences that add up to nothing, by flipping their signs at random (Fisher 1935).
+
+    Each difference is one cluster's, so that what happens within clusters does not matter. Where all are of one
+    size this is McNemar's test. The observed signs count as one more draw: never below 1 / (draws + 1).
+    """
+    known = differences[differences != 0]
+    total, extreme = abs(float(known.sum())), 1
+    draw = np.random.Generator(np.random.PCG64(seed))
+    step = max(1, _CHUNK // max(len(known), 1))
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        bits = np.unpackbits(draw.integers(0, 256, (rows, (len(known) + 7) // 8), np.uint8), axis=1)
+        sums = bits[:, : len(known)].astype(np.float64) @ (2 * known) - known.sum()
+        extreme += int((np.abs(sums) >= total * (1 - 1e-9)).sum())
+    return extreme / (draws + 1)
+
+
 def holm(chances: Sequence[float]) -> list[float]:
     """Holm's step-down adjusted p values (Holm 1979), in the order given.
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.statistics import bootstrap, bootstrap_chance, holm, mcnemar, percentile, wilson
+from curate.statistics import bootstrap, bootstrap_chance, holm, mcnemar, percentile, sign_flip, wilson
 
 SHARES = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -75,6 +75,16 @@ def test_holm_laws(chances):
     assert all(p <= q <= 1 for p, q in zip(chances, out, strict=True))
     order = sorted(range(len(chances)), key=lambda i: chances[i])
     assert [out[i] for i in order] == sorted(out)
+
+
+def test_flipped_signs_are_mcnemars_where_all_are_of_one_size():
+    # 8 to 2: of 1,024 signs 2 (1 + 10 + 45) are as uneven
+    differences = np.array([1.0] * 8 + [-1.0] * 2 + [0.0] * 50)
+    assert sign_flip(differences, 1, 200_000) == pytest.approx(mcnemar(8, 2), abs=0.002)
+    assert sign_flip(np.array([0.1] * 3), 1, 50_000) == pytest.approx(0.25, abs=0.01)
+    assert sign_flip(np.ones(500), 1, 999) == 1 / 1000
+    assert sign_flip(np.zeros(5), 1, 9) == sign_flip(np.array([]), 1, 9) == 1.0
+    assert sign_flip(differences, 3, 99) == sign_flip(-differences, 3, 99)
 
 
 def shares(credit, count):

@@ -77,7 +77,7 @@ def evaluate(
     """Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.
 
     Every reply of every item needs one score. A comparison is strict, and equal scores are wrong and counted as
-    ties. With --compare, the metrics of both and paired tests, Holm-corrected over all measures.
+    ties. With --compare, the metrics of both and paired tests, Holm-corrected over the headline measures.
     """
     sides = _sides(model, scores, compare)
     sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
@@ -148,6 +148,7 @@ def _files(
 def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
     results: list[Result] = []
     deltas: list[Delta] = []
+    draws = metrics.draws_for(sum(len(one.evalset.headline) for one in loaded))
     for one in loaded:
         evalset, name = one.evalset, one.evalset.name
         for side in sides:
@@ -155,7 +156,7 @@ def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[l
             results.append(Result(one, side.given, side.files[name], lines, side.unscored[name]))
         if len(sides) == 2:
             first, second = (side.scores[name] for side in sides)
-            deltas += metrics.compare(evalset, one.items, first, second, one.options)
+            deltas += metrics.compare(evalset, one.items, first, second, one.options, draws=draws)
     return results, metrics.corrected(deltas)
 
 

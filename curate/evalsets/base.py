@@ -105,6 +105,7 @@ class EvalSet:
     to_item   the item of a row; raises SkipRow for a row that is none
     trials    (items, scores) -> trials
     formulas  (subsets that have trials, options) -> what is reported; parts come before what is made of them
+    headline  the one or two of these that the eval set is quoted by; all others are parts
     """
 
     name: str
@@ -116,6 +117,7 @@ class EvalSet:
     to_item: Callable[[Row], Item]
     trials: Callable[[Sequence[Item], Scores], list[Trial]]
     formulas: Callable[[tuple[str, ...], Options], tuple[Formula, ...]]
+    headline: tuple[str, ...] = ("overall",)
     media: tuple[str, ...] = ()
     modality: Literal["text", "image", "video"] = "text"
     splits: tuple[str, ...] = ("official",)

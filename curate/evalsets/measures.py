@@ -56,9 +56,23 @@ def tally(trials: Sequence[Trial]) -> Tally:
 def evaluate_formulas(found: Tally, formulas: Sequence[Formula], weights: F64 | None = None) -> dict[str, F64]:
     """The value of each formula, [R], where cluster c counts `weights[r, c]` times; nan where it is unknown."""
     rows = np.ones((1, len(found.clusters))) if weights is None else weights
-    credit, count = rows @ found.credit, rows @ found.count
+    return _evaluate(found, formulas, rows @ found.credit, rows @ found.count)
+
+
+def contributions(a: Tally, b: Tally, formulas: Sequence[Formula]) -> F64:
+    """How much each cluster adds to B less A for each formula, [C, formulas]; both have the same trials.
+
+    Formulas are linear in the subsets' means, so that these add up to the difference.
+    """
+    total = np.broadcast_to(a.count.sum(0), a.count.shape)
+    added = _evaluate(a, formulas, b.credit - a.credit, total)
+    return np.stack([added[formula.name] for formula in formulas], axis=1)
+
+
+def _evaluate(found: Tally, formulas: Sequence[Formula], credit: F64, count: F64) -> dict[str, F64]:
+    """The value of each formula for each row of credits and counts, [R, S]."""
     values = {name: _ratio(credit[:, i], count[:, i]) for i, name in enumerate(found.subsets)}
-    nothing = np.full(len(rows), np.nan)
+    nothing = np.full(len(credit), np.nan)
     for formula in formulas:
         if formula.kind == "pooled":
             columns = _columns(found, formula)

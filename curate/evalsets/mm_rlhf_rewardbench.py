@@ -79,6 +79,7 @@ EVALSET = EvalSet(
     to_item=to_item,
     trials=trials,
     formulas=formulas,
+    headline=("acc", "acc+"),
     media=("images", "*.zip"),
     modality="video",
 )

@@ -80,6 +80,7 @@ EVALSET = EvalSet(
     to_item=to_item,
     trials=pair_trials,
     formulas=formulas,
+    headline=("overall", "macro"),
     media=("data/images", "images"),
     modality="image",
 )

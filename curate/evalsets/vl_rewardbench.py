@@ -79,6 +79,7 @@ EVALSET = EvalSet(
     to_item=to_item,
     trials=pair_trials,
     formulas=formulas,
+    headline=("overall", "macro"),
     media=("images", "*.zip"),
     modality="image",
     splits=tuple(SPLITS),

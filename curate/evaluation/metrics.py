@@ -9,7 +9,7 @@ import xxhash
 from curate import statistics
 from curate.arrays import F64
 from curate.evalsets.base import EvalSet, Formula, Options, Scores, Trial
-from curate.evalsets.measures import Measure, Tally, evaluate_formulas, measures, tally
+from curate.evalsets.measures import Measure, Tally, contributions, evaluate_formulas, measures, tally
 from curate.evaluation.items import KeyedItems
 from curate.statistics import Interval
 from curate.tables import Table
@@ -28,22 +28,33 @@ class Line(NamedTuple):
 class Delta(NamedTuple):
     """B less A on one measure of one eval set.
 
-    `gained` and `lost` are trials that only B, or only A, got right, and `mcnemar` their exact p; None for
-    weighted means. McNemar's test assumes independent trials: where trials outnumber clusters, use the bootstrap's
-    p. The p values with `holm` are corrected for all measures that are compared in one call.
+    `gained` and `lost` are trials that only B, or only A, got right; None for weighted means. `p` is by `test`:
+    `McNemar` where each cluster has one trial, right or wrong, else `clustered`, by flipping the signs of whole
+    clusters. Interval, test and p are None where FEW clusters or fewer decide. `corrected` is Holm's p over the
+    headline measures of all eval sets that are compared in one call; None for the parts, which are not corrected.
     """
 
     benchmark: str
     measure: str
+    headline: bool
     a: float
     b: float
     interval: Interval | None
     gained: int | None
     lost: int | None
-    mcnemar: float | None
-    bootstrap: float
-    mcnemar_holm: float | None = None
-    bootstrap_holm: float = 1.0
+    clusters: int
+    test: str | None
+    p: float | None
+    corrected: float | None = None
+
+
+FEW = 2
+"""So few clusters, or one, say nothing about others."""
+
+
+def draws_for(headlines: int) -> int:
+    """The draws of a clustered test among so many headline measures: enough for a corrected p of 0.001."""
+    return max(statistics.RESAMPLES, 1000 * headlines)
 
 
 def evaluate(
@@ -58,7 +69,7 @@ def evaluate(
 
     draws = statistics.bootstrap(len(found.clusters), values, seed_of(evalset.name), resamples)
     return [
-        Line(measure, _wilson(measure), statistics.percentile(draws[:, i]) if measure.value is not None else None)
+        Line(measure, _wilson(measure), statistics.percentile(draws[:, i]) if _decided(measure) else None)
         for i, measure in enumerate(measures(found, formulas))
     ]
 
@@ -67,6 +78,10 @@ def _wilson(measure: Measure) -> Interval | None:
     if measure.right is None or not measure.trials:
         return None
     return statistics.wilson(measure.right, measure.trials)
+
+
+def _decided(measure: Measure) -> bool:
+    return measure.value is not None and measure.clusters > FEW
 
 
 def seed_of(name: str) -> int:
@@ -81,29 +96,53 @@ def compare(
     b: Scores,
     options: Options,
     resamples: int = statistics.RESAMPLES,
+    draws: int = statistics.RESAMPLES,
 ) -> list[Delta]:
-    """B against A on every measure that has a value; `corrected` is for all eval sets together."""
+    """B against A on every measure that has a value; `corrected` is for all eval sets together.
+
+    `resamples` are the bootstrap's, for intervals, `draws` those of a clustered test (see `draws_for`).
+    """
     trials_a, trials_b = evalset.trials(items.items, a), evalset.trials(items.items, b)
     left, right = tally(trials_a), tally(trials_b)
     formulas = evalset.formulas(left.subsets, options)
+    seed = seed_of(evalset.name)
 
     def values(weights: F64) -> F64:
         return differences(left, right, formulas, weights)
 
-    draws = statistics.bootstrap(len(left.clusters), values, seed_of(evalset.name), resamples)
+    sampled = statistics.bootstrap(len(left.clusters), values, seed, resamples)
+    added = contributions(left, right, formulas)
     out = []
     for i, (formula, one, two) in enumerate(
         zip(formulas, measures(left, formulas), measures(right, formulas), strict=True)
     ):
         if one.value is None or two.value is None:
             continue
-        gained = lost = chance = None
+        gained = lost = test = p = None
         if formula.kind == "pooled":
             gained, lost = discordant(trials_a, trials_b, formula.terms)
-            chance = statistics.mcnemar(gained, lost)
-        interval, p = statistics.percentile(draws[:, i]), statistics.bootstrap_chance(draws[:, i])
-        out.append(Delta(evalset.name, formula.name, one.value, two.value, interval, gained, lost, chance, p))
+        if _decided(one):
+            test = "McNemar" if _single(trials_a, trials_b, formula) else "clustered"
+            single = test == "McNemar" and gained is not None and lost is not None
+            p = statistics.mcnemar(gained, lost) if single else statistics.sign_flip(added[:, i], seed, draws)
+        interval = statistics.percentile(sampled[:, i]) if _decided(one) else None
+        headline = formula.name in evalset.headline
+        out.append(
+            Delta(
+                evalset.name, formula.name, headline, one.value, two.value, interval, gained, lost,
+                one.clusters, test, p,
+            )
+        )  # fmt: skip
     return out
+
+
+def _single(a: Sequence[Trial], b: Sequence[Trial], formula: Formula) -> bool:
+    """Whether a formula counts trials that are right or wrong, one of each cluster."""
+    if formula.kind != "pooled":
+        return False
+    trials = [trial for trial in a if trial.subset in formula.terms]
+    earned = {trial.credit for some in (a, b) for trial in some if trial.subset in formula.terms}
+    return earned <= {0.0, 1.0} and len({trial.cluster for trial in trials}) == len(trials)
 
 
 def differences(a: Tally, b: Tally, formulas: Sequence[Formula], weights: F64 | None = None) -> F64:
@@ -123,14 +162,11 @@ def discordant(a: Sequence[Trial], b: Sequence[Trial], subsets: Container[str]) 
 
 
 def corrected(deltas: Sequence[Delta]) -> list[Delta]:
-    """The same deltas with Holm's correction over all of them, for each of the two tests."""
-    tested = [i for i, delta in enumerate(deltas) if delta.mcnemar is not None]
-    exact = statistics.holm([delta.mcnemar for delta in deltas if delta.mcnemar is not None])
-    by_index = dict(zip(tested, exact, strict=True))
-    drawn = statistics.holm([delta.bootstrap for delta in deltas])
-    return [
-        delta._replace(mcnemar_holm=by_index.get(i), bootstrap_holm=drawn[i]) for i, delta in enumerate(deltas)
-    ]
+    """The same deltas with Holm's correction over the headline measures that have a test."""
+    tested = [i for i, delta in enumerate(deltas) if delta.headline and delta.p is not None]
+    chances = statistics.holm([delta.p for delta in deltas if delta.headline and delta.p is not None])
+    by_index = dict(zip(tested, chances, strict=True))
+    return [delta._replace(corrected=by_index.get(i)) for i, delta in enumerate(deltas)]
 
 
 def lines_table(title: str, lines: Sequence[Line]) -> Table:
@@ -146,21 +182,35 @@ def lines_table(title: str, lines: Sequence[Line]) -> Table:
     return Table(title, columns, rows)
 
 
+DELTA_COLUMNS = (
+    "measure", "A", "B", "B-A", "bootstrap 95 %", "only B", "only A", "clusters", "test", "p",
+)  # fmt: skip
+
+
 def deltas_tables(deltas: Sequence[Delta]) -> list[Table]:
-    """A table for each eval set with one line per compared measure, in percent and points."""
-    columns = ("measure", "A", "B", "B-A", "bootstrap 95 %", "only B", "only A", "McNemar", "bootstrap")
+    """Tables for each eval set, in percent and points: its headline measures, and its parts."""
+    tested = sum(delta.corrected is not None for delta in deltas)
     tables = []
     for name in dict.fromkeys(delta.benchmark for delta in deltas):
-        rows = [
-            (
-                d.measure, percent(d.a), percent(d.b), f"{100 * (d.b - d.a):+.2f}", span(d.interval),
-                d.gained, d.lost, d.mcnemar_holm, d.bootstrap_holm,
-            )
-            for d in deltas
-            if d.benchmark == name
-        ]  # fmt: skip
-        tables.append(Table(f"{name}: B against A, p by Holm over {len(deltas)} measures", columns, rows))
+        own = [delta for delta in deltas if delta.benchmark == name]
+        headline = [(*_delta_row(delta), chance(delta.corrected)) for delta in own if delta.headline]
+        title = f"{name}: B against A; corrected: Holm's p over {tested} headline measure{'s' * (tested != 1)}"
+        tables.append(Table(title, (*DELTA_COLUMNS, "corrected"), headline))
+        parts = [_delta_row(delta) for delta in own if not delta.headline]
+        tables.append(Table(f"{name}: parts, p not corrected", DELTA_COLUMNS, parts))
     return tables
+
+
+def _delta_row(delta: Delta) -> tuple[object, ...]:
+    return (
+        delta.measure, percent(delta.a), percent(delta.b), f"{100 * (delta.b - delta.a):+.2f}",
+        span(delta.interval), delta.gained, delta.lost, delta.clusters, delta.test, chance(delta.p),
+    )  # fmt: skip
+
+
+def chance(p: float | None) -> str | None:
+    """A p value with three digits; `<0.001` below that."""
+    return None if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def percent(share: float | None) -> str | None:

@@ -1,6 +1,8 @@
 import csv
 import json
+import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -184,10 +186,18 @@ def test_compare_counts_what_only_one_got_right():
     evalset = evalsets.get("vl_rewardbench")
     deltas = {d.measure: d for d in metrics.compare(evalset, q, scores_of(q, 0, 1, 2), scores_of(q, 0), Options())}
     overall = deltas["overall"]
-    assert (overall.a, overall.b, overall.gained, overall.lost, overall.mcnemar) == (4 / 7, 6 / 7, 2, 0, 0.5)
-    assert (deltas["hallucination"].gained, deltas["general"].gained) == (2, 0)
-    assert (deltas["general"].mcnemar, deltas["general"].bootstrap) == (1.0, 1.0)
-    assert deltas["macro"].mcnemar is None
+    assert (overall.a, overall.b, overall.gained, overall.lost, overall.clusters) == (4 / 7, 6 / 7, 2, 0, 6)
+    assert (overall.test, round(overall.p, 1)) == ("clustered", 0.5)  # two of the seven share an id
+    hallucination, general = deltas["hallucination"], deltas["general"]
+    assert (hallucination.gained, hallucination.test, hallucination.p) == (2, "McNemar", 0.5)
+    assert (general.gained, general.clusters, general.test, general.p, general.interval) == (
+        0,
+        1,
+        None,
+        None,
+        None,
+    )
+    assert (deltas["macro"].gained, deltas["macro"].test) == (None, "clustered")
     assert deltas["macro"].interval.low <= 2 / 9 <= deltas["macro"].interval.high
 
 
@@ -199,15 +209,13 @@ def test_part_of_a_credit_is_not_right():
     assert [(d.a, d.b, d.gained, d.lost) for d in deltas if d.measure == "Factuality"] == [(0.5, 1.0, 1, 0)]
 
 
-def test_holm_runs_over_all_measures():
+def test_holm_runs_over_headline_measures_alone():
     q = keyed()
     found = metrics.compare(evalsets.get("vl_rewardbench"), q, scores_of(q, 0, 1, 2), scores_of(q), Options())
     deltas = metrics.corrected(found)
-    assert [d.mcnemar for d in deltas] == [0.25, 1.0, 0.5, 1.0, None]
-    assert [d.mcnemar_holm for d in deltas] == [1.0, 1.0, 1.0, 1.0, None]
-    assert all(d.bootstrap_holm >= d.bootstrap for d in deltas)
-    smallest = min(d.bootstrap for d in deltas)
-    assert min(d.bootstrap_holm for d in deltas) == pytest.approx(min(1.0, 5 * smallest))
+    assert [d.measure for d in deltas if d.corrected is not None] == ["overall", "macro"]
+    one, two = sorted(d.p for d in deltas if d.headline)
+    assert sorted(d.corrected for d in deltas if d.headline) == [2 * one, max(2 * one, two)]
 
 
 @pytest.mark.parametrize("name", evalsets.names())
@@ -215,8 +223,62 @@ def test_a_model_does_not_differ_from_itself(name):
     q = keyed(name)
     scores = scores_of(q, 0)
     deltas = metrics.corrected(metrics.compare(evalsets.get(name), q, scores, scores, Options(), resamples=50))
-    assert {(d.b - d.a, d.interval, d.bootstrap_holm) for d in deltas} == {(0.0, (0.0, 0.0), 1.0)}
-    assert {d.mcnemar_holm for d in deltas} <= {1.0, None}
+    assert {d.b - d.a for d in deltas} == {0.0}
+    assert {d.interval for d in deltas} <= {(0.0, 0.0), None}
+    assert {d.corrected for d in deltas} | {d.p for d in deltas} == {1.0, None}
+
+
+def repeated(name, times):
+    """The items of an eval set, each so often, as items that have nothing to do with each other."""
+    some = [
+        replace(item, id=f"{item.id}-{i}", cluster=f"{item.cluster}-{i}")
+        for i in range(times) for item in keyed(name).items
+    ]  # fmt: skip
+    return items.KeyedItems(some, [f"{at}" for at in range(len(some))], list(range(1, len(some) + 1)))
+
+
+@pytest.mark.parametrize("name", evalsets.names())
+def test_all_right_against_all_wrong_is_significant(name):
+    """Also among the headlines of all seven eval sets."""
+    q, evalset = repeated(name, 40), evalsets.get(name)
+    family = sum(len(evalsets.get(one).headline) for one in evalsets.names())
+    assert family == 10
+    wrong = scores_of(q, *range(len(q.items)))
+    found = metrics.compare(
+        evalset, q, wrong, scores_of(q), Options(), resamples=10, draws=metrics.draws_for(family)
+    )
+    headline = [delta for delta in found if delta.headline]
+    assert {delta.measure for delta in headline} == set(evalset.headline)
+    others = [headline[0]._replace(p=0.9)] * (family - len(headline))
+    tested = [delta for delta in metrics.corrected([*headline, *others]) if delta.b > delta.a and delta.p < 0.9]
+    assert len(tested) == len(headline)
+    assert all(delta.corrected <= 0.001 for delta in tested)
+
+
+def test_trials_that_share_an_item_have_no_mcnemar():
+    q = repeated("rm_bench", 3)
+    found = metrics.compare(
+        evalsets.get("rm_bench"), q, scores_of(q), scores_of(q, 0), Options(), resamples=10, draws=50
+    )
+    assert {delta.test for delta in found} <= {"clustered", None}
+
+
+@pytest.mark.parametrize("name", evalsets.names())
+def test_two_random_models_rarely_differ(name):
+    """One in 20 at 5 %, whatever an item's replies have in common."""
+    q, evalset = repeated(name, 8), evalsets.get(name)
+    draw = random.Random(7)
+    rejected = total = 0
+    for _ in range(120):
+        one, two = (
+            [[draw.random() + (i in item.correct) / 2 for i in range(len(item.replies))] for item in q.items]
+            for _ in "AB"
+        )
+        found = metrics.compare(evalset, q, one, two, Options(), resamples=2, draws=200)
+        headline = [delta.p for delta in found if delta.headline]
+        rejected += sum(p <= 0.05 for p in headline)
+        total += len(headline)
+    assert rejected / total <= 0.1  # 0.05 and 2.5 standard deviations of 120
 
 
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=7, max_size=7))
@@ -268,7 +330,7 @@ def test_command_compares_two_files_over_benchmarks(tmp_path):
     general = next(m for m in found["results"][0]["measures"] if m["name"] == "general")
     assert (general["value"], general["right"], general["trials"], general["ties"]) == (0.5, 1.0, 2, 0)
     first = found["compare"][0]
-    assert (first["measure"], first["gained"], first["lost"], first["mcnemar"]) == ("overall", 1, 0, 1.0)
+    assert (first["measure"], first["gained"], first["lost"], first["p"]) == ("overall", 1, 0, 1.0)
     assert {delta["benchmark"] for delta in found["compare"]} == {"vl_rewardbench", "judgebench"}
 
 
@@ -278,9 +340,10 @@ def test_command_shows_the_comparison(tmp_path):
     done = run("--compare", a, b, "-e", "judgebench", "--raw", EVAL_ROWS)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    at = lines.index("judgebench: B against A, p by Holm over 5 measures")
-    assert " ".join(lines[at + 2].split()) == "overall 80.00 100.00 +20.00 [0.0, 60.0] 1 0 1.000 1.000"
-    assert max(map(len, lines[at:])) < 100
+    at = lines.index("judgebench: B against A; corrected: Holm's p over 1 headline measure")
+    assert " ".join(lines[at + 2].split()) == "overall 80.00 100.00 +20.00 [0.0, 60.0] 1 0 5 McNemar 1.000 1.000"
+    assert lines[at + 3] == "judgebench: parts, p not corrected"
+    assert max(map(len, lines[at:])) < 110
 
 
 def test_command_reads_the_workspace(tmp_path):
