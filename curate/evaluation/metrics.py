@@ -121,10 +121,10 @@ def compare(
         gained = lost = test = p = None
         if formula.kind == "pooled":
             gained, lost = discordant(trials_a, trials_b, formula.terms)
-        if _decided(one):
-            test = "McNemar" if _single(trials_a, trials_b, formula) else "clustered"
-            single = test == "McNemar" and gained is not None and lost is not None
-            p = statistics.mcnemar(gained, lost) if single else statistics.sign_flip(added[:, i], seed, draws)
+        if _decided(one) and _single(trials_a, trials_b, formula):
+            test, p = "McNemar", statistics.mcnemar(gained or 0, lost or 0)
+        elif _decided(one):
+            test, p = "clustered", statistics.sign_flip(added[:, i], seed, draws)
         interval = statistics.percentile(sampled[:, i]) if _decided(one) else None
         headline = formula.name in evalset.headline
         out.append(
