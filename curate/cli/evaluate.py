@@ -1,5 +1,6 @@
 """curate evaluate."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -11,7 +12,7 @@ from curate.cli.options import InputOptions, JsonOption
 from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
-from curate.evaluation import items, metrics, score_file, score_model
+from curate.evaluation import item_files, items, metrics, score_file, score_model
 from curate.evaluation.items import LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
 from curate.workspace import Workspace
@@ -56,7 +57,9 @@ def evaluate(
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="A B", help="Two of them, models or score files, to test B against A."),
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", metavar="NAME", help=SPLIT)] = None,
+    split: Annotated[
+        list[str] | None, typer.Option("--split", metavar="NAME", help=SPLIT + " Repeat for several eval sets.")
+    ] = None,
     prior_sets: Annotated[
         float | None,
         typer.Option(
@@ -70,6 +73,24 @@ def evaluate(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
     ] = 8192,
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            "--template",
+            metavar="FILE",
+            dir_okay=False,
+            help="Only write a score file (.jsonl, .csv) without scores: a line for each reply.",
+        ),
+    ] = None,
+    per_item: Annotated[
+        Path | None,
+        typer.Option(
+            "--per-item",
+            metavar="FILE",
+            dir_okay=False,
+            help="Write for each item (.jsonl, .csv) what it earns; with --compare, who earns more.",
+        ),
+    ] = None,
     *,
     places: InputOptions,
     as_json: JsonOption = False,
@@ -79,14 +100,24 @@ def evaluate(
     Every reply of every item needs one score. A comparison is strict, and equal scores are wrong and counted as
     ties. With --compare, the metrics of both and paired tests, Holm-corrected over the headline measures.
     """
-    sides = _sides(model, scores, compare)
+    for option, path in (("--template", template), ("--per-item", per_item)):
+        if path is not None:
+            item_files.check_suffix(option, path)
+    sides = () if template is not None else _sides(model, scores, compare)
     sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
-    _check(sets, split, prior_sets, compared=compare is not None)
+    splits = _splits(sets, split or [])
+    _check_prior(sets, prior_sets, compared=compare is not None)
     place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
-    loaded = [_loaded(one, split, prior_sets, folders.locate(one.name)) for one in sets]
+    loaded = [_loaded(one, splits.get(one.name), prior_sets, folders.locate(one.name)) for one in sets]
+    if template is not None:
+        _write_template(template, loaded, alone=not (model or scores or compare or per_item))
+        return
     files = {side: _files(side, loaded, place, max_tokens) for side in sides}
     read = [_read(side, files[side], loaded, allow_unscored=allow_unscored) for side in sides]
     results, deltas = _compared(loaded, read)
+    if per_item is not None:
+        every = (item_files.per_item(one, [side.scores[one.evalset.name] for side in read]) for one in loaded)
+        item_files.write(per_item, itertools.chain.from_iterable(every))
     if as_json:
         data(_plain(results, deltas))
         return
@@ -109,12 +140,32 @@ def _sides(model: Path | None, scores: Path | None, compare: tuple[Path, Path] |
     return compare or tuple(side for side in (model, scores) if side is not None)
 
 
-def _check(sets: list[EvalSet], split: str | None, prior_sets: float | None, *, compared: bool) -> None:
-    """Raise ConfigError for an option that no named eval set reads."""
-    splits = list(dict.fromkeys(split for one in sets for split in one.splits))
-    if split is not None and split not in splits:
-        named = ", ".join(one.name for one in sets)
-        raise ConfigError("--split", f"found {split!r} for {named}", f"one of {', '.join(splits)}")
+def _splits(sets: list[EvalSet], given: list[str]) -> dict[str, str]:
+    """The split of each eval set that one is given for. Raises ConfigError for one of none, and for two of one."""
+    known = list(dict.fromkeys(split for one in sets for split in one.splits))
+    for split in given:
+        if split not in known:
+            named = ", ".join(one.name for one in sets)
+            raise ConfigError("--split", f"found {split!r} for {named}", f"one of {', '.join(known)}")
+    found: dict[str, str] = {}
+    for one in sets:
+        own = [split for split in dict.fromkeys(given) if split in one.splits]
+        if len(own) > 1:
+            raise ConfigError("--split", f"{' and '.join(own)} for {one.name}", "one of them")
+        if own:
+            found[one.name] = own[0]
+    return found
+
+
+def _write_template(path: Path, loaded: Sequence[LoadedEvalSet], *, alone: bool) -> None:
+    if not alone:
+        raise ConfigError("--template", "given with scores", "--eval-set alone", "fill it, then --scores FILE")
+    item_files.write(path, item_files.template(loaded))
+    say(f"{path}: a line for each reply; fill in score, higher is better")
+
+
+def _check_prior(sets: list[EvalSet], prior_sets: float | None, *, compared: bool) -> None:
+    """Raise ConfigError where Prior Sets are given and nothing reads them."""
     if prior_sets is None:
         return
     if "rewardbench" not in {one.name for one in sets}:

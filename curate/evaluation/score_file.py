@@ -1,14 +1,15 @@
 """Reads score files, anyone's: JSONL, CSV or Parquet, one score a line.
 
 benchmark   name of the eval set, such as vl_rewardbench
-item        key of the item (`Item.key`), or
-row         number of its row, from 1, counted over the eval set's row files in order
+item        key of the item (`Item.key`), or its id where no other item has it
+row         number of its row, from 1, counted over the eval set's row files in order; one of the two is enough
 candidate   position of the reply, from 0, in the order of `Item.replies`
 score       a finite number; higher is better
 unscored    instead of candidate and score: why the item has no score, such as `too_long`
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,10 @@ from curate.sources.base import Row, RowFile
 
 COLUMNS = "columns benchmark, item or row, candidate, score"
 SHOWN = 3
+LARGEST = 1 << 53
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+NO_REASON = ("nan", "none", "null", "false", "true", "0", "1")
+"""What programs write into a cell without a reason."""
 
 
 class Scored(NamedTuple):
@@ -50,6 +55,10 @@ def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool =
             sheets[name].take(row, where)
         else:
             other[name] += 1
+    for name, sheet in sheets.items():
+        if sheet.empty and other:
+            seen = ", ".join(f"{one} ({lines:,})" for one, lines in other.most_common(SHOWN))
+            raise RawError(path.name, f"no line of {name}, but of {seen}", f"benchmark {name}")
     unscored = {name: dict(sorted(sheet.unscored.items())) for name, sheet in sheets.items()}
     if not allow_unscored:
         _refuse(path, unscored, wanted)
@@ -63,18 +72,28 @@ class _Sheet:
         self.items = items
         self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in items.items]
         self.unscored: dict[int, str] = {}
-        self._keys = {key: at for at, key in enumerate(items.keys)}
+        self._keys = _names(items)
         self._numbers = {str(number): at for at, number in enumerate(items.numbers)}
+
+    @property
+    def empty(self) -> bool:
+        """Whether no line was of this eval set."""
+        return not self.unscored and not any(score is not None for line in self.cells for score in line)
 
     def take(self, row: Row, where: str) -> None:
         at = _place(row, where, self._keys, self._numbers)
-        if row.get("unscored"):
-            self.unscored[at] = str(row["unscored"])
+        line, key = self.cells[at], self.items.keys[at]
+        reason = _unscored(row, where)
+        if reason is not None:
+            if not _absent(row.get("score")) or any(score is not None for score in line):
+                raise RawError(where, f"{key} is unscored and has a score", "one of them")
+            self.unscored[at] = reason
             return
-        line = self.cells[at]
+        if at in self.unscored:
+            raise RawError(where, f"a score of {key}, which an earlier line calls unscored", "one of them")
         candidate = _candidate(row, where, len(line))
         if line[candidate] is not None:
-            raise RawError(where, f"a second score for candidate {candidate} of {self.items.keys[at]}", "one")
+            raise RawError(where, f"a second score for candidate {candidate} of {key}", "one")
         line[candidate] = _score(row, where)
 
     def whole(self, path: Path, name: str) -> list[list[float]]:
@@ -82,6 +101,13 @@ class _Sheet:
             item = self.items.items[at]
             self.cells[at] = [0.0 if i in item.correct else 1.0 for i in range(len(item.replies))]
         return _whole(path, name, self.cells, self.items)
+
+
+def _names(items: KeyedItems) -> dict[str, int]:
+    """The positions of items by their keys, and by their ids where these are unique."""
+    times = Counter(item.id for item in items.items)
+    ids = {item.id: at for at, item in enumerate(items.items) if times[item.id] == 1}
+    return {**ids, **{key: at for at, key in enumerate(items.keys)}}
 
 
 def _refuse(path: Path, unscored: Mapping[str, Mapping[int, str]], wanted: Mapping[str, KeyedItems]) -> None:
@@ -108,42 +134,79 @@ def _rows(path: Path) -> Iterator[tuple[str, Row]]:
         yield where, row
 
 
+def _absent(value: object) -> bool:
+    return value is None or value == ""
+
+
 def _cell(row: Row, column: str, where: str) -> str:
-    value = row.get(column)
-    if value is None or value == "":
+    if column not in row:
+        raise RawError(where, f"no column {column} among {', '.join(map(str, row))}", COLUMNS)
+    value = row[column]
+    if _absent(value):
         raise RawError(where, f"no {column}", COLUMNS)
+    if isinstance(value, bool) or str(value).lower() == "nan":
+        raise RawError(where, f"{column} {value!r}", COLUMNS)
     return str(value)
 
 
+def _unscored(row: Row, where: str) -> str | None:
+    """The reason of a line without a score; None for a line with one."""
+    value = row.get("unscored")
+    if _absent(value):
+        return None
+    if not isinstance(value, str) or value.strip().lower() in NO_REASON:
+        raise RawError(where, f"unscored {value!r}", "a reason such as too_long, or nothing")
+    return value
+
+
 def _place(row: Row, where: str, keys: Mapping[str, int], numbers: Mapping[str, int]) -> int:
-    """The position of a line's item. A key wins over a row number: it is unique."""
-    by_key = row.get("item") not in (None, "")
-    column = "item" if by_key else "row"
-    value = _cell(row, column, where)
-    known = keys if by_key else numbers
+    """The position of a line's item, by its key, its row number, or both where they agree."""
+    found = {column: _cell(row, column, where) for column in ("item", "row") if not _absent(row.get(column))}
+    if not found:
+        _cell(row, "item" if "item" in row and "row" not in row else "row", where)
+    at = {column: _known(column, value, where, keys, numbers) for column, value in found.items()}
+    if len(set(at.values())) > 1:
+        raise RawError(
+            where, f"item {found['item']} is not row {found['row']}", "both of one item, or one of them"
+        )
+    return next(iter(at.values()))
+
+
+def _known(column: str, value: str, where: str, keys: Mapping[str, int], numbers: Mapping[str, int]) -> int:
+    known = keys if column == "item" else numbers
     # a CSV with empty cells, or a data frame, writes row numbers as 17.0
-    name = value if by_key else value.removesuffix(".0")
+    name = value if column == "item" else value.removesuffix(".0")
     if name not in known:
-        hint = "an id alone is no key, since ids repeat: give row numbers, from 1" if by_key else ""
-        raise RawError(where, f"no item has {column} {value}", f"one of {len(known):,}", hint)
+        hint = "an id that repeats is no key: give row numbers, from 1" if column == "item" else ""
+        raise RawError(where, f"no item has {column} {value}", f"one of {len(numbers):,}", hint)
     return known[name]
 
 
 def _candidate(row: Row, where: str, count: int) -> int:
     value = _cell(row, "candidate", where).removesuffix(".0")
-    if not value.isdecimal() or int(value) >= count:
+    if not (value.isascii() and value.isdecimal()) or int(value) >= count:
         raise RawError(where, f"candidate {value}", f"0 to {count - 1}")
     return int(value)
 
 
 def _score(row: Row, where: str) -> float:
     value: Any = row.get("score")
-    try:
-        score = math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        score = math.nan
+    if "score" not in row:
+        _cell(row, "score", where)
+    text = value.strip() if isinstance(value, str) else None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | str)
+        or not (text is None or NUMBER.match(text))
+    ):
+        raise RawError(where, f"score {value!r}", "a finite number")
+    score = float(value)
     if not math.isfinite(score):
         raise RawError(where, f"score {value!r}", "a finite number")
+    if (isinstance(value, int) or (text or "").lstrip("+-").isdecimal()) and abs(int(value)) > LARGEST:
+        raise RawError(
+            where, f"score {value}", f"a number that a float can tell from its neighbours, to {LARGEST}"
+        )
     return score
 
 

@@ -2,6 +2,7 @@ import csv
 import json
 import random
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,30 @@ def test_lines_in_any_order_and_of_other_benchmarks(tmp_path):
         ({"row": 0}, "s.jsonl:3: no item has row 0; expected one of 7"),
         ({"item": "mathverse_12"}, "s.jsonl:3: no item has item mathverse_12; expected one of 7"),
         ({"row": None}, "s.jsonl:3: no row; expected columns benchmark, item or row, candidate, score"),
+        ({"score": "1_0"}, "s.jsonl:3: score '1_0'; expected a finite number"),
+        ({"score": "٣"}, "s.jsonl:3: score '٣'; expected a finite number"),
+        ({"score": [1]}, "s.jsonl:3: score [1]; expected a finite number"),
+        (
+            {"score": 2**53 + 1},
+            "s.jsonl:3: score 9007199254740993; expected a number that a float can tell from its neighbours, "
+            "to 9007199254740992",
+        ),
+        (
+            {"score": "9007199254740993"},
+            "s.jsonl:3: score 9007199254740993; expected a number that a float can tell from its neighbours, "
+            "to 9007199254740992",
+        ),
+        ({"unscored": float("nan")}, "s.jsonl:3: unscored nan; expected a reason such as too_long, or nothing"),
+        ({"unscored": "False"}, "s.jsonl:3: unscored 'False'; expected a reason such as too_long, or nothing"),
+        ({"unscored": True}, "s.jsonl:3: unscored True; expected a reason such as too_long, or nothing"),
+        (
+            {"item": float("nan")},
+            "s.jsonl:3: item nan; expected columns benchmark, item or row, candidate, score",
+        ),
+        (
+            {"row": float("nan")},
+            "s.jsonl:3: row nan; expected columns benchmark, item or row, candidate, score",
+        ),
         ({"benchmark": ""}, "s.jsonl:3: no benchmark; expected columns benchmark, item or row, candidate, score"),
     ],
 )
@@ -97,12 +122,72 @@ def test_a_line_that_is_wrong(tmp_path, change, message):
     assert str(error.value) == message
 
 
-def test_an_id_is_no_key(tmp_path):
-    lines = lines_of("vl_rewardbench")
-    lines[0] |= {"item": "wildvision-7"}
+def fault_of(tmp_path, lines):
     with pytest.raises(RawError) as error:
         read(write(tmp_path / "s.jsonl", lines))
-    assert error.value.hint == "an id alone is no key, since ids repeat: give row numbers, from 1"
+    return error.value
+
+
+def test_an_id_is_a_key_where_it_is_unique(tmp_path):
+    lines, q = lines_of("vl_rewardbench"), keyed()
+    times = Counter(item.id for item in q.items)
+    assert sorted(times.values()) == [1, 1, 1, 1, 1, 2]
+    for line in lines:
+        item = q.items[line["row"] - 1]
+        if times[item.id] == 1:
+            del line["row"]
+            line["item"] = item.id
+    assert read(write(tmp_path / "s.jsonl", lines)) == scores_of(q)
+    (twice,) = [name for name, count in times.items() if count == 2]
+    lines[0] = {**lines[0], "item": twice}
+    error = fault_of(tmp_path, lines)
+    assert str(error) == f"s.jsonl:1: no item has item {twice}; expected one of 7"
+    assert error.hint == "an id that repeats is no key: give row numbers, from 1"
+
+
+def test_item_and_row_must_agree(tmp_path):
+    lines, keys = lines_of("vl_rewardbench"), keyed().keys
+    lines[2] |= {"item": keys[1]}
+    assert read(write(tmp_path / "s.jsonl", lines)) == scores_of(keyed())
+    lines[2] |= {"item": keys[2]}
+    assert str(fault_of(tmp_path, lines)) == (
+        f"s.jsonl:3: item {keys[2]} is not row 2; expected both of one item, or one of them"
+    )
+
+
+def test_an_item_is_scored_or_unscored(tmp_path):
+    lines, key = lines_of("vl_rewardbench"), keyed().keys[0]
+    none = {"benchmark": "vl_rewardbench", "row": 1, "unscored": "too_long"}
+    assert str(fault_of(tmp_path, [*lines, none])) == (
+        f"s.jsonl:15: {key} is unscored and has a score; expected one of them"
+    )
+    assert str(fault_of(tmp_path, [none, *lines])) == (
+        f"s.jsonl:2: a score of {key}, which an earlier line calls unscored; expected one of them"
+    )
+    lines[0] |= {"unscored": "too_long"}
+    assert str(fault_of(tmp_path, lines)) == (
+        f"s.jsonl:1: {key} is unscored and has a score; expected one of them"
+    )
+
+
+def test_wrong_names_say_which_were_seen(tmp_path):
+    lines = [{**line, "benchmark": "VL-RewardBench"} for line in lines_of("vl_rewardbench")]
+    assert str(fault_of(tmp_path, lines)) == (
+        "s.jsonl: no line of vl_rewardbench, but of VL-RewardBench (14); expected benchmark vl_rewardbench"
+    )
+    lines = [{"Benchmark": "vl_rewardbench", "row": 1, "Score": 1}]
+    assert str(fault_of(tmp_path, lines)) == (
+        "s.jsonl:1: no column benchmark among Benchmark, row, Score; expected columns benchmark, item or row, "
+        "candidate, score"
+    )
+
+
+@pytest.mark.parametrize("delimiter", [";", "|"])
+def test_other_delimiters_are_read(tmp_path, delimiter):
+    lines = [delimiter.join(map(str, line.values())) for line in lines_of("vl_rewardbench")]
+    path = tmp_path / "s.csv"
+    path.write_text("\n".join([delimiter.join(("benchmark", "row", "candidate", "score")), *lines]) + "\n")
+    assert read(path) == scores_of(keyed())
 
 
 def test_missing_scores_are_named(tmp_path):
@@ -456,3 +541,82 @@ def test_command_counts_items_without_a_score_only_if_told_to(tmp_path):
     (found,) = json.loads(done.stdout)["results"]
     assert found["unscored"] == {key: "too_long: 5,000 tokens, limit 4,096"}
     assert (found["measures"][0]["right"], found["measures"][0]["ties"]) == (6.0, 0)
+
+
+# --- files with a line for each reply or item
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_template_becomes_a_score_file(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    done = run("-e", "vl_rewardbench", "-e", "judgebench", "--raw", EVAL_ROWS, "--template", path)
+    assert done.exit_code == 0, done.output
+    with pytest.raises(RawError, match=r"score (None|''); expected a finite number"):
+        read(path)
+    if suffix == "csv":
+        with path.open(newline="") as stream:
+            lines = list(csv.DictReader(stream))
+    else:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["benchmark"] for line in lines] == ["vl_rewardbench"] * 14 + ["judgebench"] * 10
+    for line in lines:
+        q = keyed(line["benchmark"])
+        line["score"] = float(int(line["candidate"]) in q.items[int(line["row"]) - 1].correct)
+    filled = write(tmp_path / "filled.jsonl", lines)
+    assert read(filled) == scores_of(keyed())
+    assert read(filled, "judgebench") == scores_of(keyed("judgebench"))
+
+
+def test_who_won_what_is_written_by_item(tmp_path):
+    a = write(tmp_path / "a.jsonl", lines_of("rm_bench", 0))
+    b = write(tmp_path / "b.jsonl", lines_of("rm_bench", 1))
+    out = tmp_path / "items.jsonl"
+    done = run("--compare", a, b, "-e", "rm_bench", "--raw", EVAL_ROWS, "--per-item", out)
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(line["item"], line["row"]) for line in found] == list(
+        zip(keyed("rm_bench").keys, keyed("rm_bench").numbers, strict=True)
+    )
+    assert [(line["a"], line["b"], line["more"]) for line in found[:3]] == [(0, 1, "b"), (1, 0, "a"), (1, 1, "")]
+    out = tmp_path / "items.csv"
+    done = run("--scores", a, "-e", "rm_bench", "--raw", EVAL_ROWS, "--per-item", out)
+    assert out.read_text().splitlines()[0] == "benchmark,item,row,category,a"
+
+
+def test_repeated_splits_combine(tmp_path):
+    a = write(tmp_path / "a.jsonl", lines_of("vl_rewardbench"))
+    done = run(
+        "--scores", a, "-e", "vl_rewardbench", "--raw", EVAL_ROWS, "--json", "--split", "r1_reward",
+        "--split", "r1_reward",
+    )  # fmt: skip
+    assert json.loads(done.stdout)["results"][0]["split"] == "r1_reward"
+    both = ("-e", "vl_rewardbench", "-e", "judgebench", "--split", "r1_reward", "--split", "claude")
+    done = run("--scores", a, *both, "--raw", EVAL_ROWS)
+    assert "split" not in str(done.exception)  # judgebench's files of `claude` are what is missing
+    assert isinstance(done.exception, RawError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-e", "vl_rewardbench", "--split", "official", "--split", "r1_reward", *ONE],
+            "--split: official and r1_reward for vl_rewardbench; expected one of them",
+        ),
+        (
+            ["-e", "vl_rewardbench", "--template", "t.jsonl", *ONE],
+            "--template: given with scores; expected --eval-set alone",
+        ),
+        (
+            ["-e", "vl_rewardbench", "--template", "t.txt"],
+            "--template: t.txt; expected a file that ends in .jsonl or .csv",
+        ),
+        (
+            ["-e", "vl_rewardbench", "--per-item", "t.parquet", *ONE],
+            "--per-item: t.parquet; expected a file that ends in .jsonl or .csv",
+        ),
+    ],
+)
+def test_wrong_options_of_files(arguments, message):
+    done = run("--raw", EVAL_ROWS, *arguments)
+    assert str(done.exception) == message
