@@ -13,29 +13,84 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
+from yaml.reader import ReaderError
 
 from curate.errors import ConfigError
 
 T = TypeVar("T")
 
 
+MOST_BYTES = 16 << 20
+"""The largest YAML file; the manifest of a source with 50,000 files is smaller."""
+MOST_NODES = 1_000_000
+"""The most values in a YAML file, those that aliases repeat counted each time."""
+MOST_DEEP = 50
+"""The most lists and mappings inside each other in a YAML file."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML in which a key given twice is an error, 3e-6 is a number, and `on` and dates are text."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._deep = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self._deep == MOST_DEEP:  # what follows is not even scanned
+            raise ConfigError(
+                f"line {self.line + 1}",
+                f"{MOST_DEEP + 1} lists or mappings inside each other",
+                f"at most {MOST_DEEP}",
+            )
+        self._deep += 1
+        node = super().compose_node(parent, index)
+        self._deep -= 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            if isinstance(value, str):
+                value.encode()  # half a surrogate pair can be written nowhere
+            return value
+        except (ValueError, LookupError, OverflowError) as error:  # !!int x, 0x_, ._, a number of 5,000 digits
+            kind = node.tag.rpartition(":")[2]
+            raise ConfigError(_line(node), f"{str(node.value)[:40]!r} is no {kind} ({error})", kind) from None
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(_line(node), "no mapping under the tag of one", "a mapping")
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(_line(key_node), "a list or mapping as a key", "text as a key")
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                line = key_node.start_mark.line + 1
-                raise ConfigError(f"line {line}", f"key {key!r} is given twice", "each key once")
+                raise ConfigError(_line(key_node), f"key {key!r} is given twice", "each key once")
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
+def _line(node: yaml.Node) -> str:
+    return f"line {node.start_mark.line + 1}"
+
+
+# only what JSON has too: no dates, bytes, sets or objects, whatever a tag says
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rpartition(":")[2] in {"null", "bool", "int", "float", "str", "seq", "map"}
+}
+
+
 DROPPED = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool"}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in DROPPED]
+    # 1:30 is text, not the 90 of base 60
+    first: [
+        (tag, re.compile(rf"(?!.*:)(?:{pattern.pattern})", re.X))
+        for tag, pattern in resolvers
+        if tag not in DROPPED
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
@@ -47,23 +102,69 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path) -> Any:
     """The parsed file. Raises ConfigError if it is missing or not YAML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, "rb") as stream:
+            text = stream.read(MOST_BYTES + 1).decode()
     except FileNotFoundError:
         raise ConfigError(str(path), "no such file", "a YAML file") from None
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        raise ConfigError(str(path), str(error.strerror).lower(), "a YAML file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"not UTF-8 text ({error.reason})", "a YAML file") from None
     return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a YAML text, `where` being what an error names. Raises ConfigError where it is not YAML."""
+    """The value of a YAML text, `where` being what an error names.
+
+    Raises ConfigError where it is not YAML, or beyond MOST_BYTES, MOST_NODES or MOST_DEEP.
+    """
+    if len(text) > MOST_BYTES:
+        raise ConfigError(where, f"is longer than {MOST_BYTES >> 20} MB", "a YAML file that a person wrote")
+    loader = None
     try:
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()  # type: ignore[no-untyped-call]
+        if node is None:
+            return None
+        _check_size(node)
+        return loader.construct_document(node)  # type: ignore[no-untyped-call]
     except ConfigError as error:
         raise ConfigError(f"{where}, {error.where}", error.found, error.expected, error.hint) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{where}, line {line}", f"not YAML: {error.problem}", "valid YAML") from None
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        found = f"not YAML: the character {chr(int(error.character))!a}"
+        raise ConfigError(f"{where}, line {line}", found, "text without control characters") from None
+    except (ValueError, OverflowError) as error:  # "\U99999999"
+        line = loader.line + 1 if loader is not None else 1
+        raise ConfigError(f"{where}, line {line}", f"not YAML: {error}", "valid YAML") from None
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Raise ConfigError for a document that its aliases make too large, or endless."""
+    sizes: dict[yaml.Node, int] = {}
+    above: set[yaml.Node] = set()
+
+    def size(node: yaml.Node) -> int:
+        if node in above:
+            raise ConfigError(_line(node), "an alias of a list or mapping that it is in", "an end")
+        if node not in sizes:
+            above.add(node)
+            sizes[node] = 1 + sum(map(size, _inside(node)))
+            above.remove(node)
+            if sizes[node] > MOST_NODES:
+                raise ConfigError(_line(node), f"holds {sizes[node]:,} values by its aliases", f"{MOST_NODES:,}")
+        return sizes[node]
+
+    size(root)
+
+
+def _inside(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def load(path: Path, kind: type[T]) -> T:

@@ -1,15 +1,19 @@
 """The command line: parse, call one function, print. `main` is the only place that catches errors."""
 
 import errno
+import io
 import os
 import sys
+import traceback
+from types import TracebackType
 
 import typer
 
 from curate import __version__
 from curate.cli.commands import Commands
 from curate.cli.output import fail, say
-from curate.errors import CurateError, WorkspaceError
+from curate.errors import CurateError, EngineError, WorkspaceError
+from curate.text.inert import terminal_text
 
 app = typer.Typer(
     name="curate",
@@ -48,6 +52,10 @@ def from_os(error: OSError) -> CurateError | None:
 
 def main() -> None:
     """Run a command; exit 1 for a user's error, 2 for usage, 130 after Ctrl-C."""
+    sys.excepthook = _traceback
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # for terminals that are not UTF-8
     try:
         app()
     except SystemExit as end:
@@ -61,6 +69,14 @@ def main() -> None:
         if known is None:
             raise
         _leave(known)
+    except MemoryError:
+        hint = "the same command continues; --workers 1 needs least memory"
+        _leave(EngineError("this process", "no memory left", "", hint))
+
+
+def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback, in which strings from outside act on no terminal either."""
+    sys.stderr.write(terminal_text("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _leave(error: CurateError) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import xxhash
+from numpy.lib.stride_tricks import as_strided
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import SkipRow
@@ -59,11 +60,14 @@ def check(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
 
     The size is judged from the header before anything is decoded. Raises BadImage.
     """
-    if data.startswith(b"\xff\xd8\xff"):
-        facts = _check_jpeg(data, max_pixels)
-        if facts is not None:
-            return facts
-    return _check_with_pil(data, max_pixels)
+    try:
+        if data.startswith(b"\xff\xd8\xff"):
+            facts = _check_jpeg(data, max_pixels)
+            if facts is not None:
+                return facts
+        return _check_with_pil(data, max_pixels)
+    except MemoryError:
+        raise BadImage("image_too_large", f"{len(data)} bytes that need more memory than there is") from None
 
 
 JPEG_MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
@@ -246,12 +250,35 @@ def _is_cut(data: bytes) -> bool:
 def _grey(image: Image.Image) -> Image.Image:
     """Brightness in 8 bits."""
     if image.mode[0] in "IF":  # 16 and 32 bits: PIL's own conversion would clip them to white
-        deep = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
-        low, high = deep.min(), deep.max()
-        return Image.fromarray(((deep - low) * (255 / max(high - low, 1e-9))).astype(np.uint8))
+        return Image.fromarray(_grey_of_deep(image))
     if image.mode == "P":  # PIL asks for this detour where a palette has transparency
         image = image.convert("RGBA")
     return image.convert("L")
+
+
+def _grey_of_deep(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Brightness in 8 bits [height, width], from the darkest pixel to the brightest."""
+    ends = [(strip.min(), strip.max()) for strip in map(_numbers, _strips(image))]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    grey, top = np.empty((image.height, image.width), np.uint8), 0
+    for strip in map(_numbers, _strips(image)):
+        grey[top : top + len(strip)] = (strip - low) * (255 / max(high - low, 1e-9))
+        top += len(strip)
+    return grey
+
+
+def _numbers(image: Image.Image) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
+
+
+STRIP = 1 << 20  # pixels, about, that are converted at once: an image of 100 megapixels is never there twice
+
+
+def _strips(image: Image.Image) -> Iterator[Image.Image]:
+    """The image from top to bottom, in pieces of some rows."""
+    rows = STRIP // image.width + 1
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]:
@@ -263,6 +290,8 @@ def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]
         image.draft("RGB", (2 * side, 2 * side))
         upright = _upright(image, data)
         deep = _grey(upright) if upright.mode[0] in "IF" else upright
+        if (times := min(deep.size) // (4 * side)) > 1:
+            deep = deep.convert({"P": "RGBA", "1": "L"}.get(deep.mode, deep.mode)).reduce(times)
         opaque = Image.alpha_composite(Image.new("RGBA", deep.size, "white"), deep.convert("RGBA")).convert("RGB")
         opaque.thumbnail((side, side), Image.Resampling.LANCZOS)
         out = io.BytesIO()
@@ -277,24 +306,37 @@ def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:
     """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("L", (least, least))
-        return np.asarray(_grey(_upright(image, data)))
+        upright = _upright(image, data)
+        return _grey_of_deep(upright) if upright.mode[0] in "IF" else np.asarray(_grey(upright))
 
 
 def colours(data: bytes, least: int) -> npt.NDArray[np.uint8]:
-    """Red, green and blue [3, height, width], as `grey` gives grey values."""
+    """Red, green and blue [3, height, width], as `grey` gives grey values.
+
+    Those of a grey image are the same memory.
+    """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (least, least))
         upright = _upright(image, data)
-        plain = _grey(upright) if upright.mode[0] in "IFL1" else upright
-        several = plain.convert("RGBA" if plain.mode == "P" else "RGB").convert("RGB")
-        return np.ascontiguousarray(np.asarray(several).transpose(2, 0, 1))
+        if upright.mode[0] in "IFL1":
+            one = _grey_of_deep(upright) if upright.mode[0] in "IF" else np.array(_grey(upright))
+            return as_strided(one, (3, *one.shape), (0, *one.strides))
+        found, top = np.empty((3, upright.height, upright.width), np.uint8), 0
+        for strip in _strips(upright):
+            rgb = strip.convert("RGBA" if strip.mode == "P" else "RGB").convert("RGB")
+            found[:, top : top + rgb.height] = np.asarray(rgb).transpose(2, 0, 1)
+            top += rgb.height
+        return found
 
 
 def brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Grey values of `colours` by the weights of ITU-R 601, as PIL has them."""
-    red, green, blue = colours.astype(np.uint32)
-    weighed: npt.NDArray[np.uint32] = red * 19595 + green * 38470 + blue * 7471 + 0x8000
-    return (weighed >> 16).astype(np.uint8)
+    grey = np.empty(colours.shape[1:], np.uint8)
+    rows = STRIP // grey.shape[1] + 1
+    for top in range(0, len(grey), rows):
+        red, green, blue = colours[:, top : top + rows].astype(np.uint32)
+        grey[top : top + rows] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    return grey
 
 
 def pixels_digest(data: bytes) -> bytes:
@@ -302,9 +344,10 @@ def pixels_digest(data: bytes) -> bytes:
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         upright = _upright(image, data)
         deep = upright.mode[0] in "IF"  # more than 8 bits: as they are
-        pixels = upright if deep else upright.convert("RGBA")
-        header = f"{pixels.mode} {pixels.width} {pixels.height} ".encode()
-        return xxhash.xxh3_128_digest(header + pixels.tobytes())
+        digest = xxhash.xxh3_128(f"{upright.mode if deep else 'RGBA'} {upright.width} {upright.height} ".encode())
+        for strip in _strips(upright):
+            digest.update((strip if deep else strip.convert("RGBA")).tobytes())
+        return digest.digest()
 
 
 def _facts(data: bytes, width: int, height: int, name: str, mode: str) -> ImageFacts:

@@ -67,11 +67,15 @@ def normalize_slice(task: SliceTask) -> dict[str, Any]:
     """Write one part and return its receipt; a part that is finished already is not touched."""
     _settle()
     gc.disable()  # rows are trees without cycles: looking for cycles costs a tenth of the time and finds none
+    rows = 0
     try:
-        return _normalize_slice(task)
+        receipt = _normalize_slice(task)
+        rows = receipt["rows"]
+        return receipt
     finally:
         gc.enable()
-        gc.collect()
+        if rows >= FIRST_ROWS:  # after fewer it would take longer than they did
+            gc.collect()
 
 
 @functools.cache
@@ -137,7 +141,8 @@ class _Part:
                 raise SkipRow("no_pairs")
             self._add(where, found, columns)
         except SkipRow as skip:
-            self.skips.append({"row": where, "reason": skip.reason, "detail": skip.detail})
+            detail = skip.detail.encode(errors="backslashreplace").decode()  # half a surrogate pair fits no column
+            self.skips.append({"row": where, "reason": skip.reason, "detail": detail})
 
     def _drafts(self, row: Row, where: str) -> list[Draft]:
         task = self.task

@@ -8,11 +8,15 @@ import struct
 import tarfile
 import unicodedata
 import zlib
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from curate.errors import RawError
 from curate.rawfiles.foreign import refuse_foreign
@@ -130,9 +134,10 @@ class Member(NamedTuple):
 
 
 def entries(file: SplitFile, where: str) -> Iterator[Member]:
-    """The files in an archive (no directories, no links) with clean relative names, as they come.
+    """The files in an archive (no directories, no links, no sparse files) with clean relative names, as they come.
 
-    Raises RawError where it is cut, corrupt, compressed as a whole, or has a member that points outside.
+    Raises RawError where it is cut, corrupt, compressed as a whole, or has a member that points outside, and
+    where members of a zip share bytes: so does a small file grow without end.
     """
     head = file.pread(512, 0)
     refuse_foreign(where, head, "a zip or tar")
@@ -165,7 +170,7 @@ def _broken(where: str, what: str) -> RawError:
 def _zip_entries(file: SplitFile, where: str) -> Iterator[Member]:
     count, start, size, shift = _zip_directory(file, where)
     directory = file.pread(size, start)
-    position = 0
+    position, spans = 0, array("Q")
     for _ in range(count):
         if directory[position : position + 4] != b"PK\x01\x02" or position + 46 > size:
             raise _broken(where, "the zip directory is corrupt")
@@ -184,8 +189,17 @@ def _zip_entries(file: SplitFile, where: str) -> Iterator[Member]:
             raise RawError(
                 where, f"member {name.decode()!r} is {found}", "stored or deflated", "repack the archive"
             )
+        spans.extend((entry.offset, entry.offset + packed))
         if not (name.endswith(b"/") or stat.S_ISLNK(fields[14] >> 16)):
             yield entry
+    _check_apart(np.frombuffer(spans, np.uint64).reshape(-1, 2), where)
+
+
+def _check_apart(spans: npt.NDArray[np.uint64], where: str) -> None:
+    """Raise RawError where two members [begin, end] of an archive overlap."""
+    spans = spans[np.argsort(spans[:, 0], kind="stable")]
+    if (spans[1:, 0] < spans[:-1, 1]).any():
+        raise _broken(where, "members share bytes of the archive")
 
 
 def _zip_directory(file: SplitFile, where: str) -> tuple[int, int, int, int]:
@@ -236,20 +250,40 @@ def _utf8(name: bytes) -> bytes:
     return name
 
 
+HEADER_BYTES = 1 << 20
+"""The longest header of a tar member, its long name and PAX records included."""
+MALFORMED = (tarfile.TarError, ValueError, OverflowError, LookupError, RecursionError)
+"""What tarfile raises for a header that is none, or for a chain of them without an end."""
+
+
+class _HeaderReader:
+    """The archive as tarfile reads it: a header that states a size beyond HEADER_BYTES is refused, not read."""
+
+    def __init__(self, file: SplitFile) -> None:
+        self._file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, length: int) -> bytes:
+        if not 0 <= length <= HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {length:,} bytes")
+        return self._file.read(length) or b""
+
+
 def _tar_entries(file: SplitFile, where: str) -> Iterator[Member]:
     """Read a tar with tarfile's header parser, but not its loop, which takes a corrupt header for the end."""
     try:
-        tar = tarfile.TarFile(fileobj=file)
-    except tarfile.TarError as error:
+        tar = tarfile.TarFile(fileobj=cast(BinaryIO, _HeaderReader(file)))
+    except MALFORMED as error:
         hint = "fetch the source again, or let the media pattern name only archives and directories"
         raise RawError(where, f"neither a zip nor a tar ({error})", "an archive or a directory", hint) from None
     tar.offset = 0
-    while file.pread(512, tar.offset) != bytes(512):
-        file.seek(tar.offset)
+    while file.pread(512, begin := tar.offset) != bytes(512):
+        file.seek(begin)
         try:
             info = tarfile.TarInfo.fromtarfile(tar)
-        except tarfile.TarError as error:
-            raise _broken(where, f"the tar is cut or corrupt at byte {tar.offset} ({error})") from None
+        except MALFORMED as error:
+            raise _broken(where, f"the tar is cut or corrupt at byte {begin} ({error})") from None
+        if info.size < 0 or tar.offset <= begin:
+            raise _broken(where, f"the tar is corrupt at byte {begin}: a member of {info.size:,} bytes")
         if info.isreg() and not info.issparse():
             if info.offset_data + info.size > file.size:
                 raise _broken(where, f"cut within member {info.name!r}")
@@ -303,6 +337,8 @@ class MemberStream(io.RawIOBase):
         data = self._pull(len(view))
         self._crc, self._given = zlib.crc32(data, self._crc), self._given + len(data)
         entry = self._entry
+        if self._given > entry.size:
+            raise self._damaged()
         if not data and (self._given != entry.size or (entry.method != TAR and self._crc != entry.crc)):
             raise self._damaged()
         view[: len(data)] = data

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 from curate.errors import RawError
 from curate.rawfiles.bad_rows import CELLS_DO_NOT_FIT, BadRow
 
+ROW_LINES = 1_000_000
+"""The most lines of a row, and the most empty lines one after another."""
 CELL_BYTES = 512 << 20
 """The longest cell, in characters; a quote that is never closed would otherwise take in a whole file."""
 DELIMITERS = (",", "\t", ";", "|")
@@ -24,14 +26,17 @@ def csv_rows(name: str, stream: BinaryIO, delimiter: str) -> Iterator[dict[str, 
     # what is not UTF-8 is a fault of its cell, not of the file
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
     first = text.readline()
-    lines = _Lines(text, first)
+    lines = _Lines(name, text, first)
     reader = csv.reader(lines, delimiter=_delimiter(first, delimiter), strict=True)
+    cells: list[str] | None = None
     try:
         header = _header(name, next(reader, []))
     except csv.Error as error:
         raise RawError(name, f"the header cannot be read ({error})", "names of columns") from None
     while True:
         begin = lines.count + 1
+        if cells:
+            lines.since = begin
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -47,10 +52,11 @@ def csv_rows(name: str, stream: BinaryIO, delimiter: str) -> Iterator[dict[str, 
 
 
 class _Lines:
-    """The lines of a text, counted; the first one was read already."""
+    """The lines of a text, counted; the first one was read already. `since` is the line after the last row."""
 
-    def __init__(self, text: io.TextIOWrapper, first: str) -> None:
-        self._text, self._first, self.count, self.ended = text, first, 0, False
+    def __init__(self, name: str, text: io.TextIOWrapper, first: str) -> None:
+        self._name, self._text, self._first, self.count, self.ended = name, text, first, 0, False
+        self.since = 1
 
     def __iter__(self) -> "_Lines":
         return self
@@ -61,6 +67,9 @@ class _Lines:
             self.ended = True
             raise StopIteration
         self.count += 1
+        if self.count - self.since > ROW_LINES:
+            found = f"{ROW_LINES:,} lines without the end of a row, from line {self.since}"
+            raise RawError(self._name, found, "rows", "a quote that is never closed, or empty lines?")
         return line
 
 

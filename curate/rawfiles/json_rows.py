@@ -22,6 +22,10 @@ from curate.rawfiles.streams import CHUNK
 
 ROW_BYTES = 512 << 20
 """The longest row; a file whose next line or object is longer is refused."""
+BLANK_LINES = 1_000_000
+"""The most empty lines one after another; a file of more is refused: gigabytes of them pack into nothing."""
+SKIPPED_DEPTH = 100_000
+"""The most lists and objects inside each other in a value that is skipped for its depth; beyond, the file is."""
 WRAPPERS = (
     *("data", "rows", "examples", "instances", "items", "records", "samples"),
     *("train", "test", "validation", "dev", "eval", "pairs", "preferences"),
@@ -108,7 +112,7 @@ def json_lines(name: str, pieces: Iterable[bytes], *, begins: bool = True) -> It
     Raises RawError where the last line is cut, or one is too long.
     """
     begun: list[bytes] = []  # the line that goes on in the next piece
-    length, lines = 0, 0
+    length, lines, blank = 0, 0, 0
     for piece in pieces:
         first, *others = piece.split(b"\n")
         begun.append(first)
@@ -117,12 +121,22 @@ def json_lines(name: str, pieces: Iterable[bytes], *, begins: bool = True) -> It
             last = others.pop()
             yield value_of(b"".join(begun))
             for line in others:
-                yield value_of(line)
+                yield value_of(line) if line else BLANK
+            blank = 0 if piece.strip() else blank + len(others) + 1
+            check_blank(name, blank)
             begun, length, lines = [last], len(last), lines + len(others) + 1
         _check_length(name, length)
     last = b"".join(begun)
     if last.strip():
         yield _last(name, value_of(last), last, alone=begins and lines == 0)
+
+
+def check_blank(name: str, lines: int) -> None:
+    """Raise RawError for more than BLANK_LINES empty lines one after another."""
+    if lines > BLANK_LINES:
+        raise RawError(
+            name, f"{lines:,} empty lines one after another", f"at most {BLANK_LINES:,}", "is it whole?"
+        )
 
 
 def _last(name: str, value: Any, line: bytes, *, alone: bool) -> Any:
@@ -256,6 +270,8 @@ class _Text:
         depth = 0
         for token in _TOKEN.finditer(self._buffer, self._position):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+            if depth > SKIPPED_DEPTH:
+                raise self.broken(f"{SKIPPED_DEPTH:,} lists and objects inside each other")
             if depth == 0:
                 return token.end()
         raise json.JSONDecodeError("no end", self._buffer, len(self._buffer))

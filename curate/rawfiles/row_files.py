@@ -1,5 +1,6 @@
 """The files of a source by glob patterns, on disk and inside archives."""
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -41,12 +42,23 @@ def _of_pattern(raw: Path, pattern: str) -> list[RowFile]:
         for path in paths
         for member in (_members(path, member_pattern) if member_pattern else [""])
     ]
+    for file in files:
+        _check_name(file.path.relative_to(raw))
     if not files:
         there = sorted(path.name for path in raw.iterdir())[:5]
         raise RawError(
             str(raw), f"no file matches {pattern}", "", f"the folder holds {', '.join(there) or 'nothing'}"
         )
     return files
+
+
+def _check_name(path: Path) -> None:
+    """Raise RawError for a name of bytes that are not UTF-8: rows could not say where they are from."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        found = "the name of the file is not UTF-8"
+        raise RawError(str(path), found, "a name of text", "rename it, or let `files` leave it out") from None
 
 
 def _members(path: Path, pattern: str) -> list[str]:
@@ -86,18 +98,32 @@ def matching(raw: Path, pattern: str) -> list[Path]:
     pattern = "/".join(part for part in pattern.split("/") if part not in ("", "."))
     if not pattern:
         return [raw]
-    found = {*raw.glob(pattern), *_links(raw, pattern)} | (
-        set() if pattern.isascii() else set(_same_name(raw, pattern))
-    )
+    try:
+        found = {*raw.glob(pattern), *_links(raw, pattern)} | (
+            set() if pattern.isascii() else set(_same_name(raw, pattern))
+        )
+    except (ValueError, NotImplementedError) as error:
+        raise RawError(str(raw), f"{pattern!r} is no pattern ({error})", "such as data/*.jsonl") from None
     if not hides(pattern):
         found = {path for path in found if not hides(path.relative_to(raw).as_posix())}
     for path in found:
-        if path.is_symlink() and not path.exists():
-            target = path.readlink()
-            raise RawError(
-                str(path), f"a link to {target}, which is not there", "a file", "fetch the source again"
-            )
+        if path.is_symlink():
+            _check_link(path)
     return sorted(found)
+
+
+def _check_link(path: Path) -> None:
+    """Raise RawError for a link without a target, or that leads over too many others, or to itself."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        found = f"a link to {path.readlink()}, which is not there"
+        raise RawError(str(path), found, "a file", "fetch the source again") from None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        found = "a link to itself, or over more than 40 others"
+        raise RawError(str(path), found, "a file", "link it to the file itself") from None
 
 
 def _links(raw: Path, pattern: str) -> list[Path]:
