@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            value = super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            value = super().construct_object(node, deep)
             if isinstance(value, str):
                 value.encode()  # half a surrogate pair can be written nowhere
             return value
@@ -62,6 +62,8 @@ class _Loader(yaml.SafeLoader):
             raise ConfigError(_line(node), "no mapping under the tag of one", "a mapping")
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(_line(key_node), "a list or mapping as a key", "text as a key")
             key = self.construct_object(key_node, deep=True)
@@ -123,11 +125,11 @@ def parse_yaml(text: str, where: str) -> Any:
     loader = None
     try:
         loader = _Loader(text)
-        node = loader.get_single_node()  # type: ignore[no-untyped-call]
+        node = loader.get_single_node()
         if node is None:
             return None
         _check_size(node)
-        return loader.construct_document(node)  # type: ignore[no-untyped-call]
+        return loader.construct_document(node)
     except ConfigError as error:
         raise ConfigError(f"{where}, {error.where}", error.found, error.expected, error.hint) from None
     except yaml.MarkedYAMLError as error:

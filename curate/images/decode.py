@@ -331,10 +331,10 @@ def colours(data: bytes, least: int) -> npt.NDArray[np.uint8]:
 
 def brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Grey values of `colours` by the weights of ITU-R 601, as PIL has them."""
-    grey = np.empty(colours.shape[1:], np.uint8)
+    grey = np.empty(colours[0].shape, np.uint8)
     rows = STRIP // grey.shape[1] + 1
     for top in range(0, len(grey), rows):
-        red, green, blue = colours[:, top : top + rows].astype(np.uint32)
+        red, green, blue = (colour[top : top + rows].astype(np.uint32) for colour in colours)
         grey[top : top + rows] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
     return grey
 

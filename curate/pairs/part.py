@@ -141,8 +141,7 @@ class _Part:
                 raise SkipRow("no_pairs")
             self._add(where, found, columns)
         except SkipRow as skip:
-            detail = skip.detail.encode(errors="backslashreplace").decode()  # half a surrogate pair fits no column
-            self.skips.append({"row": where, "reason": skip.reason, "detail": detail})
+            self.skips.append({"row": where, "reason": skip.reason, "detail": skip.detail})
 
     def _drafts(self, row: Row, where: str) -> list[Draft]:
         task = self.task

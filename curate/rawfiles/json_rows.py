@@ -24,7 +24,7 @@ ROW_BYTES = 512 << 20
 """The longest row; a file whose next line or object is longer is refused."""
 BLANK_LINES = 1_000_000
 """The most empty lines one after another; a file of more is refused: gigabytes of them pack into nothing."""
-SKIPPED_DEPTH = 100_000
+SKIPPED_DEPTH = 1_000_000
 """The most lists and objects inside each other in a value that is skipped for its depth; beyond, the file is."""
 WRAPPERS = (
     *("data", "rows", "examples", "instances", "items", "records", "samples"),

@@ -42,23 +42,12 @@ def _of_pattern(raw: Path, pattern: str) -> list[RowFile]:
         for path in paths
         for member in (_members(path, member_pattern) if member_pattern else [""])
     ]
-    for file in files:
-        _check_name(file.path.relative_to(raw))
     if not files:
         there = sorted(path.name for path in raw.iterdir())[:5]
         raise RawError(
             str(raw), f"no file matches {pattern}", "", f"the folder holds {', '.join(there) or 'nothing'}"
         )
     return files
-
-
-def _check_name(path: Path) -> None:
-    """Raise RawError for a name of bytes that are not UTF-8: rows could not say where they are from."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        found = "the name of the file is not UTF-8"
-        raise RawError(str(path), found, "a name of text", "rename it, or let `files` leave it out") from None
 
 
 def _members(path: Path, pattern: str) -> list[str]:

@@ -53,9 +53,6 @@ class Manifest:
     def __post_init__(self) -> None:
         if not self.files:
             raise ValueError("files is empty; give at least one pattern")
-        for pattern in (*self.files, *self.media):
-            if pattern.startswith("/") or ".." in pattern.split("/"):
-                raise ValueError(f"the pattern {pattern!r} leaves the raw directory")
         if not 0.0 <= self.max_skip <= 1.0:
             raise ValueError(f"max_skip is {self.max_skip:g}; it is a share from 0 to 1")
 
@@ -185,8 +182,23 @@ def _check(manifest: AnyManifest, where: str) -> None:
         check_key(name, mapped(manifest.columns), f"{where}.optional[{i}]")
     for i, name in enumerate(manifest.json):
         check_key(name, names, f"{where}.json[{i}]")
+    for name, patterns in (("files", manifest.files), ("media", manifest.media)):
+        for i, pattern in enumerate(patterns):
+            _check_pattern(pattern, f"{where}.{name}[{i}]")
     if isinstance(manifest, Judged):
         _check_judged(manifest, manifest.columns, where)
+
+
+def _check_pattern(pattern: str, where: str) -> None:
+    """Raise ConfigError for a pattern of files that is none, or that leads out of the raw directory."""
+    parts = [part for half in pattern.split("!") for part in half.split("/")]
+    if any("**" in part and part != "**" for part in parts):
+        raise ConfigError(
+            where, f"the pattern {pattern!r} has ** beside other characters", "** between slashes", "**/*.jsonl"
+        )
+    if pattern.startswith("/") or ".." in parts or "\0" in pattern:
+        hint = "--raw says where the raw directory is"
+        raise ConfigError(where, f"the pattern {pattern!r} leaves the raw directory", "a path below it", hint)
 
 
 def _check_judged(manifest: Judged, columns: ScoredColumns | RankingColumns, where: str) -> None:
