@@ -14,11 +14,13 @@ class Tree:
     """Replies to one prompt: branch i is the whole sequence `ids[i]`; all branches have the first `shared` tokens.
 
     With one branch `shared` is 0. All media are inside the shared prefix (or in the one branch); `media` holds the
-    processor's tensors for them by their forward name, e.g. {"pixel_values": [n, d], "image_grid_thw": [k, 3]}."""
+    processor's tensors for them by their forward name, e.g. {"pixel_values": [n, d], "image_grid_thw": [k, 3]}.
+    `targets` counts, for each branch, the last tokens that a language model head has to predict; () means none."""
 
     ids: tuple[Tensor, ...]
     shared: int
     media: Mapping[str, Tensor]
+    targets: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -32,6 +34,24 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Targets:
+    """The K tokens of all branches that a language model head has to predict.
+
+    before   int64 [K]: the position in hidden.flatten(0, 1) of the token before each
+    ids      int64 [K]: the tokens
+    branch   int64 [K]: the branch that each belongs to, in the order of trees
+    """
+
+    before: Tensor
+    ids: Tensor
+    branch: Tensor
+
+    def to(self, device: torch.device | str) -> "Targets":
+        """Copy the tensors to a device."""
+        return Targets(self.before.to(device), self.ids.to(device), self.branch.to(device))
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The input of a forward pass.
 
@@ -40,6 +60,7 @@ class Batch:
     attention_mask   bool [B, T], padded only
     plan             packed only
     pool             int64 [S]: the last real token of each branch in hidden.flatten(0, 1), in the order of trees
+    targets          the tokens to predict
     media            tensors of all trees, in the order of the row
     tokens           real tokens computed, without those of the dummy image
     unshared_tokens  the real tokens that would be computed without sharing
@@ -50,6 +71,7 @@ class Batch:
     attention_mask: Tensor | None
     plan: Plan | None
     pool: Tensor
+    targets: Targets
     media: Mapping[str, Tensor]
     tokens: int
     unshared_tokens: int
@@ -63,5 +85,6 @@ class Batch:
             attention_mask=None if self.attention_mask is None else self.attention_mask.to(device),
             plan=None if self.plan is None else self.plan.to(device),
             pool=self.pool.to(device),
+            targets=self.targets.to(device),
             media={name: tensor.to(device) for name, tensor in self.media.items()},
         )

@@ -19,6 +19,8 @@ from curate.workspace import atomic
 
 PRESETS = Path(__file__).parent / "presets"
 Activation = Literal["none", "tanh", "relu", "silu", "gelu"]
+Paradigm = Literal["naive", "critic"]
+"""How a model judges: it scores a reply, or writes a critique of it and scores after that."""
 
 
 LARGEST_SEED = 2**63 - 1
@@ -94,6 +96,28 @@ class LossConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CriticConfig:
+    """What only the critic paradigm has.
+
+    The loss of a pair is `score_weight` times its loss on the scores, plus `critique_weight` times the sum over
+    both replies of the mean cross-entropy of their given critique's tokens. `instruction` is the file that asks
+    for a critique (None: ours). Evaluations score after the model's own critiques of at most `max_critique`
+    tokens, or after the `given` ones.
+    """
+
+    score_weight: float = 1.0
+    critique_weight: float = 1.0
+    instruction: str | None = None
+    evaluate: Literal["generated", "given"] = "generated"
+    max_critique: int = 4096
+
+    def __post_init__(self) -> None:
+        _within("score_weight", self.score_weight, 0)
+        _within("critique_weight", self.critique_weight, 0)
+        _within("max_critique", self.max_critique, 1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """One training run. Sizes are in pairs of the mix and in tokens; an epoch is one pass over the mix."""
 
@@ -104,6 +128,8 @@ class TrainConfig:
 
     # what
     model: str  # directory, Hub id, or tiny/KIND: random weights built into the run directory
+    paradigm: Paradigm = "naive"
+    critic: CriticConfig | None = None  # None with paradigm critic: its defaults
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     lora: LoraConfig | None = None
@@ -154,6 +180,8 @@ class TrainConfig:
         _within("warmup", self.warmup, 0, 1)
         if self.min_pixels is not None and self.max_pixels is not None:
             _within("min_pixels", self.min_pixels, 1, self.max_pixels)
+        if self.critic is not None and self.paradigm != "critic":
+            raise ValueError(f"critic: found settings with paradigm {self.paradigm}; expected paradigm critic")
         if "holdout" in self.eval_sets:
             raise ValueError("eval_sets: the name holdout means the mix's own held-out pairs")
 

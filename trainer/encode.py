@@ -59,6 +59,8 @@ class Row:
     rejected: tuple[Message, ...]
     media: tuple[Medium, ...] = ()
     margin: float | None = None
+    chosen_critique: str | None = None
+    rejected_critique: str | None = None
     tools: str | None = None
 
 
@@ -168,8 +170,12 @@ class Encoder:
 
     def measure(self, row: Row) -> Measured:
         """Encode a pair without its pixels. Raises Unusable."""
+        return self._measured(row, (row.chosen, row.rejected))
+
+    def _measured(self, row: Row, branches: Sequence[Sequence[Message]], *, answer_next: bool = False) -> Measured:
+        """The pair with these messages after its prompt; lengths are those of its replies."""
         media = [medium.read() for medium in row.media]
-        trees, pictures = self._trees(row.prompt, (row.chosen, row.rejected), media, row.tools)
+        trees, pictures = self._trees(row.prompt, branches, media, row.tools, answer_next)
         chosen, rejected = (len(self._encode(_text(reply))) for reply in (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
         return Measured(pair, pictures)
@@ -197,6 +203,7 @@ class Encoder:
         replies: Sequence[Sequence[Message]],
         media: Sequence[bytes | Sequence[bytes]],
         tools: str | None = None,
+        answer_next: bool = False,
     ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
         """Trees without media, and the pictures of each."""
         rest = iter(media)
@@ -204,7 +211,9 @@ class Encoder:
         answers = [self._turns(reply, rest) for reply in replies]
         if next(rest, None) is not None:
             raise BadMedia("media_mismatch", "more media than blocks")
-        branches, ends = zip(*(self._branch(question, answer, tools) for answer in answers), strict=True)
+        branches, ends = zip(
+            *(self._branch(question, answer, tools, answer_next) for answer in answers), strict=True
+        )
         longest = max(map(len, branches))
         if longest > self.max_length:
             raise TooLong(longest)
@@ -259,10 +268,12 @@ class Encoder:
             blocks += [_plain(label), {"type": "image"}] if label else [{"type": "image"}]
         return blocks
 
-    def _branch(self, question: _Turns, answer: _Turns, tools: str | None) -> tuple[Tensor, int]:
+    def _branch(
+        self, question: _Turns, answer: _Turns, tools: str | None, answer_next: bool
+    ) -> tuple[Tensor, int]:
         """The tokens of prompt and reply, and how many there are up to the last media token."""
         pictures = question.pictures + answer.pictures
-        rendered = self._encode(self._render([*question.messages, *answer.messages], tools))
+        rendered = self._encode(self._render([*question.messages, *answer.messages], tools, answer_next))
         if self.layout is None:
             return torch.tensor(rendered), 0
         places = [i for i, token in enumerate(rendered) if token in self._media_ids]
@@ -275,8 +286,9 @@ class Encoder:
             start, end = place + 1, len(ids)
         return torch.tensor(ids + rendered[start:]), end
 
-    def _render(self, messages: list[dict[str, Any]], tools: str | None) -> str:
-        """Render the dialogue as text up to the end of its last turn. Raises Refused."""
+    def _render(self, messages: list[dict[str, Any]], tools: str | None, answer_next: bool = False) -> str:
+        """Render the dialogue as text up to the end of its last turn, or with `answer_next` up to where the
+        assistant's next turn begins. Raises Refused."""
         if tools is not None:
             self._check_support("tools")
         try:
@@ -285,12 +297,13 @@ class Encoder:
                 tools=None if tools is None else json.loads(tools),
                 chat_template=self.template,
                 tokenize=False,
+                add_generation_prompt=answer_next,
                 date_string=DATE,
             )
         except (TemplateError, TypeError, ValueError) as error:
             raise Refused(str(error)) from None
         ended = text.rstrip()
-        return ended if ended.endswith(self._specials) else text
+        return ended if ended.endswith(self._specials) and not answer_next else text
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids

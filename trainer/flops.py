@@ -23,13 +23,14 @@ PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100"
 class Forward:
     """FLOPs of one forward pass: matrices times activations, and attention's two products.
 
-    `merger` maps patches into the language model's space; it is trained even if the tower is frozen."""
+    `lm_head` is that of a critic, on the tokens it has to predict alone. `merger` maps patches into the language model's space; it is trained even if the tower is frozen."""
 
     text_linear: int
     text_attention: int
     tower_linear: int = 0
     tower_attention: int = 0
     merger: int = 0
+    lm_head: int = 0
 
 
 def peak_flops(device: str) -> float | None:
@@ -43,7 +44,10 @@ def step_flops(batch: Batch, backbone: Backbone, trained_vision: bool) -> int:
     Recomputing under gradient checkpointing is not counted: MFU is defined by the model's own FLOPs."""
     cost = forward_flops(batch, backbone)
     tower = cost.tower_linear + cost.tower_attention
-    return 3 * (cost.text_linear + cost.text_attention + cost.merger) + (3 if trained_vision else 1) * tower
+    return (
+        3 * (cost.text_linear + cost.text_attention + cost.merger + cost.lm_head)
+        + (3 if trained_vision else 1) * tower
+    )
 
 
 def forward_flops(batch: Batch, backbone: Backbone) -> Forward:
@@ -53,11 +57,13 @@ def forward_flops(batch: Batch, backbone: Backbone) -> Forward:
     width = text.config.num_attention_heads * _head_dim(text.config)
     linear = 2 * weights(text.layers) * batch.tokens
     attention = 4 * width * text.config.num_hidden_layers * causal_pairs(batch)
+    head = 2 * text.config.vocab_size * text.config.hidden_size * len(batch.targets.ids)
+    whole = {"text_linear": linear, "text_attention": attention, "lm_head": head}
     if backbone.kind == "internvl":
-        return Forward(text_linear=linear, text_attention=attention, **_tiles(module, batch))
-    if backbone.kind == "text":
-        return Forward(text_linear=linear, text_attention=attention)
-    return Forward(text_linear=linear, text_attention=attention, **_patches(module.visual, batch))
+        whole |= _tiles(module, batch)
+    elif backbone.kind != "text":
+        whole |= _patches(module.visual, batch)
+    return Forward(**whole)
 
 
 def _head_dim(config: Any) -> int:

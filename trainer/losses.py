@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from trainer.config import LossConfig
+from trainer.config import CriticConfig, LossConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,14 @@ def pair_losses(
     if config.center:
         losses = losses + config.center * (chosen + rejected).square()
     return losses
+
+
+def joint_losses(scores: Tensor, critiques: Tensor, config: CriticConfig) -> Tensor:
+    """Compute the loss of each pair, fp32 [n], of a critic.
+
+    `scores` [n] are the pairs' losses on their scores, `critiques` [n] the sums of both sides' cross-entropy.
+    """
+    return config.score_weight * scores + config.critique_weight * critiques
 
 
 def _log_length(tokens: Tensor | None) -> Tensor:

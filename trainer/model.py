@@ -1,7 +1,10 @@
-"""The reward model: a backbone without lm_head, and a small head that reads the last real token of every branch.
+"""The reward model: a backbone, and a small head that reads the last real token of every branch.
+
+A critic also has the language model head of its checkpoint, since it writes a critique before it scores.
 
 A saved model is one directory: the backbone as transformers saves it (with LoRA: its adapter, and the name of the
 base), `head.safetensors`, `reward_config.json`, and the tokenizer and processor files of the source checkpoint.
+A critic's `lm_head.weight` is among the backbone's weights, unless it is the embeddings or, with LoRA, the base's.
 Scoring needs nothing else (with LoRA: the base).
 """
 
@@ -23,10 +26,11 @@ from transformers.utils import cached_file
 
 from curate import config
 from curate.errors import TrainError
-from trainer import adapters
+from trainer import adapters, lm_head
 from trainer.backbones import Backbone, quiet
 from trainer.batch import Batch
-from trainer.config import HeadConfig, LoraConfig
+from trainer.config import HeadConfig, LoraConfig, Paradigm
+from trainer.lm_head import LmHead, branch_means
 
 HEAD_FILE, CONFIG_FILE = "head.safetensors", "reward_config.json"
 PROCESSOR_FILES = (
@@ -85,7 +89,10 @@ def _init_std(head_config: HeadConfig, fan_in: int) -> float:
 
 
 class RewardModel(nn.Module):
-    """Scores branches. `backbone` describes the base model, whose module is registered as `base`."""
+    """Scores branches. `backbone` describes the base model, whose module is registered as `base`.
+
+    `lm_head` is that of a critic, None for the naive paradigm.
+    """
 
     def __init__(
         self,
@@ -95,20 +102,35 @@ class RewardModel(nn.Module):
         *,
         source: str,
         lora: LoraConfig | None,
+        lm_head: LmHead | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.head_config = backbone, head_config
         self.source, self.lora = source, lora
-        self.base, self.head = backbone.module, head
+        self.base, self.head, self.lm_head = backbone.module, head, lm_head
 
     def features(self, batch: Batch) -> Tensor:
         """Compute the last hidden state at each branch's last real token: fp32 [S, hidden]."""
         return self.backbone.hidden(batch).flatten(0, 1)[batch.pool].float()
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Compute the score of each branch: fp32 [S]."""
-        scores: Tensor = self.head(self.features(batch))
-        return scores
+    def forward(self, batch: Batch, *, with_losses: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Compute the score of each branch: fp32 [S].
+
+        `with_losses` adds the mean cross-entropy of each branch's targets, fp32 [S]; only a critic can. The
+        language model head then runs even if there are no targets: all ranks must run the same modules.
+        """
+        hidden = self.backbone.hidden(batch).flatten(0, 1)
+        scores: Tensor = self.head(hidden[batch.pool].float())
+        if not with_losses:
+            return scores
+        assert self.lm_head is not None, "only a critic has losses of tokens"
+        losses = self.lm_head(hidden[batch.targets.before], batch.targets.ids)
+        return scores, branch_means(losses, batch.targets.branch, len(batch.pool))
+
+    @property
+    def paradigm(self) -> Paradigm:
+        """How the model judges replies."""
+        return "naive" if self.lm_head is None else "critic"
 
     def checkpoint_activations(self) -> None:
         """Recompute each layer in the backward pass instead of keeping its activations."""
@@ -140,7 +162,9 @@ class RewardModel(nn.Module):
         base: Any = self.base
         with quiet():
             if self.lora is None:
-                base.save_pretrained(directory, state_dict=_inside(state, "base."))
+                own = self.lm_head is not None and not lm_head.is_tied(self.lm_head, self.backbone)
+                more = {lm_head.KEY: state[lm_head.KEY]} if own else {}
+                base.save_pretrained(directory, state_dict=_inside(state, "base.") | more)
             else:
                 adapters.save(base, _inside(state, "base."), directory)
                 base.config.architectures = [type(base).__name__]  # as the other branch writes it
@@ -154,6 +178,7 @@ class RewardModel(nn.Module):
     def _facts(self, encoder: dict[str, Any]) -> dict[str, Any]:
         base = str(Path(self.source).absolute()) if Path(self.source).exists() else self.source
         return {
+            "paradigm": self.paradigm,
             "kind": self.backbone.kind,
             "hidden_size": self.backbone.hidden_size,
             "head": dataclasses.asdict(self.head_config),
@@ -174,24 +199,27 @@ class RewardModel(nn.Module):
         where = f"{directory / CONFIG_FILE}: $"
         head_config: HeadConfig = config.build(facts["head"], HeadConfig, f"{where}.head")
         lora: LoraConfig | None = config.build(facts["lora"], LoraConfig | None, f"{where}.lora")
-        if lora is None:
-            backbone = Backbone.load(directory, dtype)
-        else:
+        paradigm: Paradigm = config.build(facts.get("paradigm", "naive"), Paradigm, f"{where}.paradigm")
+        checkpoint = directory if lora is None else adapter_base(directory)
+        if lora is not None:
             adapters.check_peft()
-            backbone = Backbone.load(adapter_base(directory), dtype)
+        backbone = Backbone.load(checkpoint, dtype)
+        writer = lm_head.load(checkpoint, backbone, dtype) if paradigm == "critic" else None
+        if lora is not None:
             adapters.add(backbone, lora)
             saved = directory / adapters.FILE
             adapters.load(backbone.module, _read(saved), saved)
         head = RewardHead(backbone.hidden_size, head_config)
         _load_head(head, directory)
         _cast_for_zero3(head, dtype)
-        return cls(backbone, head, head_config, source=str(directory), lora=lora).eval()
+        return cls(backbone, head, head_config, source=str(directory), lora=lora, lm_head=writer).eval()
 
 
 def build(
     model: str | Path,
     head: HeadConfig,
     *,
+    paradigm: Paradigm = "naive",
     freeze_vision: bool = True,
     lora: LoraConfig | None = None,
     dtype: torch.dtype = torch.float32,
@@ -199,7 +227,8 @@ def build(
 ) -> RewardModel:
     """Build a reward model to train from a checkpoint directory or Hub id; the seed draws head and adapters.
 
-    With LoRA only the adapters and the head are trained. Raises TrainError for LoRA with `freeze_vision` false.
+    With LoRA only the adapters and the head are trained: a critic's language model head stays as it was. Raises
+    TrainError for LoRA with `freeze_vision` false.
     """
     if lora is not None and not freeze_vision:
         raise TrainError("lora", "freeze_vision is false", "true: LoRA trains adapters of the language model only")
@@ -209,13 +238,16 @@ def build(
     if freeze_vision:
         for parameter in backbone.tower():
             parameter.requires_grad_(False)
+    writer = lm_head.load(model, backbone, dtype) if paradigm == "critic" else None
+    if writer is not None and lora is not None:
+        writer.requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if lora is not None:
             adapters.add(backbone, lora)
         drawn = RewardHead(backbone.hidden_size, head)
     _cast_for_zero3(drawn, dtype)
-    return RewardModel(backbone, drawn, head, source=str(model), lora=lora).train()
+    return RewardModel(backbone, drawn, head, source=str(model), lora=lora, lm_head=writer).train()
 
 
 def read_facts(directory: str | Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad as pad_end
 
 from trainer.backbones import Backbone
-from trainer.batch import Batch, Tree
+from trainer.batch import Batch, Targets, Tree
 from trainer.positions import positions
 from trainer.prefix_attention import Segment, plan
 
@@ -74,7 +74,7 @@ def pack(
 
     `dummy_image` is appended if no tree has media, as a segment that no other attends to and no score is read
     from: all ranks must run the same modules in the same order, or ZeRO-3 hangs."""
-    real = list(trees) if share else _unshared(trees)
+    real = list(trees) if share else unshared(trees)
     row = _with_media(real, dummy_image)
     segments: list[Segment] = []
     for each in row:
@@ -89,15 +89,36 @@ def pack(
         attention_mask=None,
         plan=plan(segments),
         pool=ends[: sum(len(each.ids) for each in real)],
-        media=_media(row),
+        targets=_targets(real, [0, *(ends + 1).tolist()]),
+        media=media_of(row),
         tokens=sum(each.tokens for each in real),
         unshared_tokens=sum(each.unshared_tokens for each in real),
     )
 
 
-def _unshared(trees: Sequence[Tree]) -> list[Tree]:
-    """Every branch as a tree of its own, each with all media."""
-    return [Tree((ids,), 0, tree.media) for tree in trees for ids in tree.ids]
+def unshared(trees: Sequence[Tree]) -> list[Tree]:
+    """Make every branch a tree of its own, each with all media."""
+    return [
+        Tree((ids,), 0, tree.media, tree.targets[number : number + 1])
+        for tree in trees
+        for number, ids in enumerate(tree.ids)
+    ]
+
+
+def _targets(trees: Sequence[Tree], starts: Sequence[int]) -> Targets:
+    """The tokens to predict; `starts` holds where each branch begins, or its rest after a shared prefix."""
+    before, ids, branches = [], [], []
+    first = 0
+    for tree in trees:
+        for number, (tokens, count) in enumerate(zip(tree.ids, tree.targets, strict=bool(tree.targets))):
+            places = torch.arange(len(tokens) - 1 - count, len(tokens) - 1)
+            rest = starts[first + number] - (tree.shared if number else 0)
+            before.append(torch.where(places < tree.shared, starts[first], rest) + places)
+            ids.append(tokens[len(tokens) - count :])
+            branches.append(torch.full((count,), first + number))
+        first += len(tree.ids)
+    none = torch.empty(0, dtype=torch.int64)
+    return Targets(*(torch.cat([none, *parts]) for parts in (before, ids, branches)))
 
 
 def _with_media(trees: list[Tree], dummy_image: Tree | None) -> list[Tree]:
@@ -121,7 +142,7 @@ def pad(
     dummy_image: Tree | None = None,
 ) -> Batch:
     """Lay out every branch in a row of its own, filled up with `pad_id`; a `dummy_image` has its own row too."""
-    real = _unshared(trees)
+    real = unshared(trees)
     rows = _with_media(real, dummy_image)
     lengths = [len(row.ids[0]) for row in rows]
     longest = max(lengths)
@@ -131,13 +152,15 @@ def pad(
         return pad_end(tensor, (gap, 0) if side == "left" else (0, gap), value=value)
 
     ends = torch.tensor(lengths) if side == "right" else torch.full((len(rows),), longest)
+    starts = torch.arange(len(rows)) * longest + ends - torch.tensor(lengths)
     return Batch(
         input_ids=torch.stack([fill(row.ids[0], pad_id) for row in rows]),
         position_ids=_rows([fill(positions(backbone, row.ids[0], row.media), 0)[:, None] for row in rows], 1),
         attention_mask=torch.stack([fill(torch.ones(length, dtype=torch.bool), 0) for length in lengths]),
         plan=None,
         pool=(torch.arange(len(rows)) * longest + ends - 1)[: len(real)],
-        media=_media(rows),
+        targets=_targets(real, starts.tolist()),
+        media=media_of(rows),
         tokens=sum(each.tokens for each in real),
         unshared_tokens=sum(each.tokens for each in real),
     )
@@ -149,8 +172,8 @@ def _rows(places: Sequence[Tensor], dim: int = 2) -> Tensor:
     return joined[0] if len(joined) == 1 else joined
 
 
-def _media(trees: Sequence[Tree]) -> dict[str, Tensor]:
-    """The media tensors of all trees, joined by name."""
+def media_of(trees: Sequence[Tree]) -> dict[str, Tensor]:
+    """Join the media tensors of all trees by name."""
     names = {name: None for tree in trees for name in tree.media}
     return {name: torch.cat([tree.media[name] for tree in trees if name in tree.media]) for name in names}
 

@@ -18,7 +18,9 @@ from curate.schema import VERSION, Message, from_fields
 from trainer.encode import Row
 from trainer.media import Medium
 
-COLUMNS = ("pair_id", "source", "prompt", "chosen", "rejected", "media", "margin")
+COLUMNS = (
+    "pair_id", "source", "prompt", "chosen", "rejected", "media", "margin", "chosen_critique", "rejected_critique",
+)  # fmt: skip
 READ_ROWS = 32  # as Python objects at a time
 
 
@@ -81,6 +83,7 @@ class PairsReader:
         sides = {side: _messages(row[side]) for side in ("prompt", "chosen", "rejected")}
         return Row(
             pair_id=row["pair_id"], source=row["source"], media=media, margin=row["margin"],
+            chosen_critique=row["chosen_critique"], rejected_critique=row["rejected_critique"],
             tools=row.get("tools"), **sides,
         )  # fmt: skip
 

@@ -26,6 +26,7 @@ from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.workspace import atomic
 from trainer.batch import Tree
+from trainer.critic import Critic, CriticEncoder, saved_settings
 from trainer.encode import Encoder
 from trainer.logs import fail, say
 from trainer.media import Unusable
@@ -59,17 +60,29 @@ class _EncodedItem(NamedTuple):
 
 @torch.no_grad()
 def score_items(
-    model: RewardModel, encoder: Encoder, questions: Iterable[Question], max_tokens: int
+    model: RewardModel,
+    encoder: Encoder,
+    questions: Iterable[Question],
+    max_tokens: int,
+    critic: Critic | None = None,
 ) -> Iterator[ItemScores]:
     """Score each question's replies in fp32, in order, in forward passes of at most `max_tokens` tokens.
 
-    An item of more tokens has a pass of its own. Raises TrainError for a score that is not finite.
+    An item of more tokens has a pass of its own. With a `critic`, whose encoder it must be, the scores are those
+    after critiques that the model writes. Raises TrainError for a score that is not finite.
     """
     device = next(model.parameters()).device
     encoded = (_encode(encoder, question) for question in questions)
-    for batch in token_batches(encoded, lambda one: one.tokens, max_tokens):
+    if critic is None:
+        batches = token_batches(encoded, lambda one: one.tokens, max_tokens)
+    else:
+        batches = token_batches(encoded, lambda one: critic.tokens_of(one.trees), critic.room(max_tokens))
+    for batch in batches:
         trees = [tree for one in batch for tree in one.trees]
-        scores = iter(model(pack(trees, model.backbone).to(device)).tolist() if trees else [])
+        if critic is not None and trees:
+            scores = iter(critic(model, trees))
+        else:
+            scores = iter(model(pack(trees, model.backbone).to(device)).tolist() if trees else [])
         for one in batch:
             found = list(islice(scores, one.replies))
             if not all(map(math.isfinite, found)):
@@ -158,6 +171,7 @@ class Scorer:
     encoder: Encoder
     settings: dict[str, Any]
     max_tokens: int
+    critic: Critic | None = None
 
     @classmethod
     def load(cls, directory: Path, max_tokens: int) -> "Scorer":
@@ -165,13 +179,19 @@ class Scorer:
 
         Images are bounded as in training; dialogues only by the backbone's number of positions.
         """
-        bounds = {name: read_facts(directory)["encoder"].get(name) for name in ("min_pixels", "max_pixels")}
+        facts = read_facts(directory)["encoder"]
+        bounds = {name: facts.get(name) for name in ("min_pixels", "max_pixels")}
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
         model = RewardModel.from_pretrained(directory, dtype).to(device)
         base: Any = model.base
         longest = base.config.get_text_config().max_position_embeddings
-        encoder = Encoder(directory, max_length=longest, **bounds)
-        return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts()}, max_tokens)
+        if model.paradigm == "naive":
+            encoder = Encoder(directory, max_length=longest, **bounds)
+            return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts()}, max_tokens)
+        instruction, limit = saved_settings(directory, facts)
+        asker = CriticEncoder(directory, instruction=instruction, max_length=longest, **bounds)
+        settings = {"dtype": str(dtype), "encoder": asker.facts(), "max_critique": limit}
+        return cls(model, asker, settings, max_tokens, Critic(asker, limit))
 
     def write(self, items: Path, path: Path) -> None:
         """Score an items file and write its score file."""
@@ -181,11 +201,13 @@ class Scorer:
                 say(f"{file.benchmark}: {len(writer.done):,} of {len(file):,} items are scored already")
             left = (question for question in file if question.item not in writer.done)
             progress = _Progress(file.benchmark, len(writer.done), len(file))
-            for scored in score_items(self.model, self.encoder, left, self.max_tokens):
+            for scored in score_items(self.model, self.encoder, left, self.max_tokens, self.critic):
                 writer.add(scored)
                 progress.tick()
             writer.publish()
         say(f"{file.benchmark}: {len(file):,} items, {path}")
+        if self.critic is not None:
+            say(self.critic.summary())
 
 
 class _Progress:

@@ -9,13 +9,15 @@ import torch
 from curate.errors import TrainError
 from trainer import tiny_models
 from trainer.batch import Tree
-from trainer.config import TrainConfig
+from trainer.config import CriticConfig, TrainConfig
+from trainer.critic import INSTRUCTION, Critic, CriticEncoder, keep_instruction, read_instruction
 from trainer.distributed import World, deepspeed_config, engine, partitioned_load
 from trainer.encode import Encoder
 from trainer.flops import peak_flops
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
 from trainer.readers import MixReader, PairsReader, read_files
+from trainer.validation import any_rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class Run:
     encoder: Encoder
     model: RewardModel
     engine: Any
+    critic: Critic | None  # writes the critiques that evaluations score after; None if they need none
     dummy: Tree | None  # an image for micro-batches without one: all ranks must run the same modules
     peak: float | None  # FLOPs per second of all devices; None if unknown
 
@@ -40,15 +43,34 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
     mix = MixReader(Path(config.mix), "shard", images)
     sets = eval_sets(config, images)
     source = model_directory(config, directory, world)
-    encoder = Encoder(
-        source, max_length=config.max_length, max_pixels=config.max_pixels, min_pixels=config.min_pixels
-    )
+    encoder = make_encoder(config, source, directory, world)
     model, deepspeed_engine = load_model(config, source, world)
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None
     return Run(
         config=config, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
-        engine=deepspeed_engine, dummy=dummy_image(model.backbone), peak=peak and peak * world.size,
+        engine=deepspeed_engine, critic=make_critic(config, encoder, world), dummy=dummy_image(model.backbone),
+        peak=peak and peak * world.size,
     )  # fmt: skip
+
+
+def make_encoder(config: TrainConfig, source: str, directory: Path, world: World) -> Encoder:
+    """Make the encoder of the run's paradigm, which for a critic also knows what asks for critiques."""
+    bounds: dict[str, Any] = {name: getattr(config, name) for name in ("max_length", "min_pixels", "max_pixels")}
+    if config.paradigm == "naive":
+        return Encoder(source, **bounds)
+    settings = config.critic or CriticConfig()
+    if world.chief:
+        keep_instruction(settings.instruction, directory)
+    world.barrier()
+    return CriticEncoder(source, instruction=read_instruction(str(directory / INSTRUCTION)), **bounds)
+
+
+def make_critic(config: TrainConfig, encoder: Encoder, world: World) -> Critic | None:
+    """Make what writes critiques in evaluations; None for the naive paradigm, and if given ones are scored."""
+    settings = config.critic or CriticConfig()
+    if not isinstance(encoder, CriticEncoder) or settings.evaluate == "given":
+        return None
+    return Critic(encoder, settings.max_critique, any_rank, ranks=world.size)
 
 
 def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardModel, Any]:
@@ -60,6 +82,7 @@ def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardMo
         model = build(
             source,
             config.head,
+            paradigm=config.paradigm,
             freeze_vision=config.freeze_vision,
             lora=config.lora,
             dtype=dtype,

@@ -11,13 +11,19 @@ from trainer.encode import Encoded
 
 @dataclass(slots=True)
 class StepStats:
-    """Sums over the pairs of a step; `sources` has each source's pairs, right pairs and sum of margins."""
+    """Sums over the pairs of a step; `sources` has each source's pairs, right pairs and sum of margins.
+
+    `critiques` counts the given critiques of a critic's step, whose cross-entropies `critique_loss` sums up; None
+    for the naive paradigm.
+    """
 
     loss: float = 0.0
     pairs: int = 0
     sources: dict[str, list[float]] = field(default_factory=dict)
     tokens: int = 0
     flops: int = 0
+    critiques: int | None = None
+    critique_loss: float = 0.0
     bad: list[str] = field(default_factory=list)  # pairs without a finite loss
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) of pairs without pixels
     stop: bool = False  # this rank was interrupted
@@ -36,11 +42,18 @@ class StepStats:
         """Add pairs, right pairs and margins of a source."""
         self.sources[source] = [a + b for a, b in zip(self.sources.get(source, [0, 0, 0]), numbers, strict=True)]
 
+    def add_critiques(self, micro: Sequence[Encoded], losses: Sequence[float]) -> None:
+        """Add the summed cross-entropies of each pair's critiques."""
+        given = sum(count > 0 for pair in micro for tree in pair.trees for count in tree.targets)
+        self.critiques = (self.critiques or 0) + given
+        self.critique_loss += sum(losses)
+
     def row(self, seconds: float, peak: float | None) -> dict[str, Any]:
         """Compute means and rates; `peak` is the FLOPs per second of all devices, None if unknown."""
         pairs, right, margin = [sum(column) for column in zip(*self.sources.values(), strict=True)] or [0, 0, 0]
         return {
             "loss": self.loss / self.pairs if self.pairs else None,
+            **self._critique_row(),
             "accuracy": right / pairs if pairs else None,
             "margin": margin / pairs if pairs else None,
             "tokens": self.tokens,
@@ -53,6 +66,12 @@ class StepStats:
             },
         }
 
+    def _critique_row(self) -> dict[str, Any]:
+        if self.critiques is None:
+            return {}
+        mean = self.critique_loss / self.critiques if self.critiques else None
+        return {"critiques": self.critiques, "critique_loss": mean}
+
 
 def sum_ranks(parts: Iterable[StepStats]) -> StepStats:
     """Sum the statistics of all ranks."""
@@ -61,6 +80,9 @@ def sum_ranks(parts: Iterable[StepStats]) -> StepStats:
         total.loss, total.pairs = total.loss + part.loss, total.pairs + part.pairs
         total.tokens, total.flops = total.tokens + part.tokens, total.flops + part.flops
         total.bad, total.lost, total.stop = total.bad + part.bad, total.lost + part.lost, total.stop or part.stop
+        if part.critiques is not None:
+            total.critiques = (total.critiques or 0) + part.critiques
+            total.critique_loss += part.critique_loss
         for source, numbers in part.sources.items():
             total.add_source(source, numbers)
     return total

@@ -27,12 +27,13 @@ from curate.workspace import read_json, write_json
 from trainer import checkpoint, config
 from trainer.batch import Batch
 from trainer.checkpoint import State
-from trainer.config import LossConfig, TrainConfig
+from trainer.config import CriticConfig, LossConfig, TrainConfig
+from trainer.critic import CriticEncoder, settings_to_save
 from trainer.distributed import Interrupts, backward, leave, lost_peer, start, update
 from trainer.encode import Encoded
 from trainer.flops import step_flops
 from trainer.logs import Clock, Metrics, fail, say
-from trainer.losses import PairColumns, pair_losses
+from trainer.losses import PairColumns, joint_losses, pair_losses
 from trainer.media import Unusable
 from trainer.packing import pack, pad
 from trainer.readers import PairsReader
@@ -124,15 +125,28 @@ def accumulate(run: Run, step: Step) -> StepStats:
     stats, results = StepStats(lost=step.lost), []
     for number, micro in enumerate(step.micro, 1):
         batch = lay_out(run, micro).to(run.world.device)
-        scores = run.engine(batch).view(-1, 2)  # chosen, rejected
+        scores, critiques = forward(run, batch)
         losses = weighted_losses(scores, micro, run.config.loss)
+        if critiques is not None:
+            losses = joint_losses(losses, critiques, run.config.critic or CriticConfig())
         backward(run.engine, losses.sum() * run.world.size / step.pairs, last=number == len(step.micro))
-        results.append((micro, losses.detach(), (scores[:, 0] - scores[:, 1]).detach()))
+        kept = None if critiques is None else critiques.detach()
+        results.append((micro, losses.detach(), (scores[:, 0] - scores[:, 1]).detach(), kept))
         stats.tokens += batch.tokens
         stats.flops += step_flops(batch, run.model.backbone, not run.config.freeze_vision)
-    for micro, losses, margins in results:  # after all of them, since this waits for the device
+    for micro, losses, margins, kept in results:  # after all of them, since this waits for the device
         stats.add(micro, losses.tolist(), margins.tolist())
+        if kept is not None:
+            stats.add_critiques(micro, kept.tolist())
     return stats
+
+
+def forward(run: Run, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Compute scores [n, 2], chosen and rejected; a critic adds the summed losses of each pair's critiques [n]."""
+    if run.config.paradigm == "naive":
+        return run.engine(batch).view(-1, 2), None
+    scores, critiques = run.engine(batch, with_losses=True)
+    return scores.view(-1, 2), critiques.view(-1, 2).sum(1)
 
 
 def lay_out(run: Run, micro: Sequence[Encoded]) -> Batch:
@@ -187,7 +201,7 @@ def advance(state: State, step: Step, total: StepStats) -> None:
 def evaluate(run: Run, state: State, metrics: Metrics) -> None:
     """Measure the accuracy on every set; RUN/best is the best model so far on the first of them."""
     for number, (name, reader) in enumerate(run.sets.items()):
-        counts = accuracy(run.engine, encoded(run, reader), run.config.max_tokens)
+        counts = accuracy(run.engine, encoded(run, reader), run.config.max_tokens, run.critic)
         row = {
             "eval": name,
             "step": state.step,
@@ -207,7 +221,7 @@ def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
     """Encode this rank's share of a set; a pair that cannot be used is in `rows` and not in `pairs`."""
     for row in islice(reader.rows(), run.world.rank, None, run.world.size):
         try:
-            yield run.encoder.pair(row)
+            yield run.encoder.pair(row) if run.critic is None else run.critic.encode(row)
         except Unusable:
             continue
 
@@ -215,6 +229,9 @@ def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
 def save_run_model(run: Run, name: str) -> None:
     """Publish RUN/name, a model directory that can score."""
     encoder = {key: getattr(run.config, key) for key in ("max_length", "min_pixels", "max_pixels")}
+    if isinstance(run.encoder, CriticEncoder):
+        limit = (run.config.critic or CriticConfig()).max_critique
+        encoder |= settings_to_save(run.encoder.instruction, limit)
     checkpoint.save_model(run.model, run.config.zero, run.directory / name, run.world, encoder)
 
 

@@ -10,6 +10,7 @@ from torch import distributed as dist
 from torch import nn
 
 from trainer.batch import Tree
+from trainer.critic import Critic
 from trainer.encode import Encoded
 from trainer.model import RewardModel
 from trainer.packing import dummy_image, pack, token_batches
@@ -46,9 +47,11 @@ class Validation(Counts):
     sources: Mapping[str, Counts] = field(default_factory=dict)
 
 
-def accuracy(model: nn.Module, pairs: Iterable[Encoded], max_tokens: int) -> Validation:
+def accuracy(
+    model: nn.Module, pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None = None
+) -> Validation:
     """Count over the pairs of all ranks; takes what `score_pairs` takes."""
-    return count(score_pairs(model, pairs, max_tokens))
+    return count(score_pairs(model, pairs, max_tokens, critic))
 
 
 def count(pairs: Sequence[ScoredPair]) -> Validation:
@@ -66,49 +69,63 @@ def _counts(pairs: Sequence[ScoredPair]) -> Counts:
 
 
 @torch.no_grad()
-def score_pairs(model: nn.Module, pairs: Iterable[Encoded], max_tokens: int) -> list[ScoredPair]:
+def score_pairs(
+    model: nn.Module, pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None = None
+) -> list[ScoredPair]:
     """Score the pairs of all ranks; every rank gets all scores, sorted by pair id.
 
     `model` is a RewardModel, or an engine that holds one as `module`; its mode is left as it was. `pairs` are this
     rank's own. Ranks may have different numbers of them, and run the same number of forward passes through the
     same modules, as ZeRO-3 needs. Pairs labelled as ties have no right answer and are left out, as are fillers.
+    With a `critic` the scores are those after critiques that the model writes; the pairs end where these begin.
     """
     inner: Any = getattr(model, "module", model)
     reward: RewardModel = inner
     training = reward.training
     reward.eval()
     try:
-        mine = [pair for batch in _in_lockstep(pairs, max_tokens) for pair in _score_batch(reward, batch)]
+        mine = [
+            pair for batch in _batches(pairs, max_tokens, critic) for pair in _score_batch(reward, batch, critic)
+        ]
     finally:
         reward.train(training)
     return sorted(chain.from_iterable(_gather(mine)))
 
 
-def _in_lockstep(pairs: Iterable[Encoded], max_tokens: int) -> Iterable[list[Encoded]]:
+def _batches(pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None) -> Iterable[list[Encoded]]:
     """Yield batches of the pairs, then empty ones until every rank is done."""
     ranked = (pair for pair in pairs if not pair.tie and pair.weight)
-    batches = token_batches(ranked, Encoded.tokens, max_tokens)
+    if critic is None:
+        batches = token_batches(ranked, Encoded.tokens, max_tokens)
+    else:
+        batches = token_batches(ranked, lambda pair: critic.tokens_of(pair.trees), critic.room(max_tokens))
     batch = next(batches, None)
-    while _any(batch is not None):
+    while any_rank(batch is not None):
         yield batch or []
         batch = next(batches, None)
 
 
-def _score_batch(model: RewardModel, batch: Sequence[Encoded]) -> list[ScoredPair]:
-    dummy = dummy_image(model.backbone) if _ranks() > 1 else None
-    trees = [tree for pair in batch for tree in pair.trees] or [Tree((torch.zeros(1, dtype=torch.int64),), 0, {})]
-    packed = pack(trees, model.backbone, dummy_image=dummy)
-    scores = iter(model(packed.to(next(model.parameters()).device)).tolist())
+def _score_batch(model: RewardModel, batch: Sequence[Encoded], critic: Critic | None) -> list[ScoredPair]:
+    trees = [tree for pair in batch for tree in pair.trees] or [Tree((torch.zeros(2, dtype=torch.int64),), 0, {})]
+    scores = iter(_scores(model, trees) if critic is None else critic(model, trees))
     return [ScoredPair(pair.pair_id, pair.source, next(scores), next(scores)) for pair in batch]
 
 
-def _ranks() -> int:
+def _scores(model: RewardModel, trees: Sequence[Tree]) -> list[float]:
+    dummy = dummy_image(model.backbone) if ranks() > 1 else None
+    packed = pack(trees, model.backbone, dummy_image=dummy)
+    scores: list[float] = model(packed.to(next(model.parameters()).device)).tolist()
+    return scores
+
+
+def ranks() -> int:
+    """Count the processes of the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
-def _any(mine: bool) -> bool:
-    """Whether the flag is true on any rank."""
-    if _ranks() == 1:
+def any_rank(mine: bool) -> bool:
+    """Whether the flag is true on any rank; every rank must ask."""
+    if ranks() == 1:
         return mine
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     flag = torch.tensor(int(mine), device=device)
@@ -117,8 +134,8 @@ def _any(mine: bool) -> bool:
 
 
 def _gather(mine: list[ScoredPair]) -> list[list[ScoredPair]]:
-    if _ranks() == 1:
+    if ranks() == 1:
         return [mine]
-    parts: list[list[ScoredPair]] = [[] for _ in range(_ranks())]
+    parts: list[list[ScoredPair]] = [[] for _ in range(ranks())]
     dist.all_gather_object(parts, mine)
     return parts

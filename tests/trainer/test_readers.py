@@ -42,6 +42,12 @@ def test_a_row_says_what_the_pair_says(fleet):
     assert [(medium.kind, medium.read()) for medium in wanted.media] == [("image", IMAGES[3])]
 
 
+def test_critiques_are_read(tmp_path):
+    directory = make(tmp_path, [{"chosen_critique": "Right.", "prompt": "a"}, {"prompt": "b"}])
+    critiques = {(row.chosen_critique, row.rejected_critique) for row in MixReader(directory).rows()}
+    assert critiques == {("Right.", None), (None, None)}
+
+
 def test_a_video_has_its_frames(fleet):
     rows = chain(MixReader(fleet).rows(), MixReader(fleet, "holdout").rows())
     [video] = [medium for row in rows for medium in row.media if medium.kind == "video"]
