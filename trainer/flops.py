@@ -23,7 +23,8 @@ PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100"
 class Forward:
     """FLOPs of one forward pass: matrices times activations, and attention's two products.
 
-    `lm_head` is that of a critic, on the tokens it has to predict alone. `merger` maps patches into the language model's space; it is trained even if the tower is frozen."""
+    `merger` maps patches into the language model's space; it is trained even if the tower is frozen. `lm_head` is
+    a critic's, on the tokens that it has to predict alone."""
 
     text_linear: int
     text_attention: int

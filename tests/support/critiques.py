@@ -38,7 +38,7 @@ def tied_checkpoint() -> Path:
 
 
 def critiqued_pairs(encoder: CriticEncoder) -> list[Encoded]:
-    """Three pairs: with both critiques (and an image where the model sees), the rejected reply's only, and none."""
+    """Three pairs: both critiques (and an image if the model sees), only that of the rejected reply, none."""
     image = png(56, 56, 3)
     media = (Medium("image", (key(image),), (image,), None),) if encoder.layout else ()
     rows = [

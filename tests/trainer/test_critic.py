@@ -284,7 +284,7 @@ def test_a_model_whose_settings_are_not_its_own_is_refused(lacking, found):
         saved_settings(Path("m"), settings_to_save("Find faults.", 7) | lacking)
 
 
-# ------------------------------------------------------------------------------------------------ written critiques
+# ---------------------------------------------------------------------------------------------- written critiques
 
 
 def slow_critiques(
