@@ -64,7 +64,8 @@ def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: P
             for label, artefact in made.artefacts.items()
         },
         **summary(recipe, made.artefacts, made.chosen),
-        **({"message_fields": True} if _has_fields(made.chosen) else {}),
+        **({"message_fields": True} if shards.has_fields(made.chosen) else {}),
+        "content": "text" if shards.has_text(made.chosen, recipe.shards) else "blocks",
         "files": [dataclasses.asdict(shard) for shard in made.shards],
         "decisions": [
             {"name": f"decisions/{path.name}", "xxh3": hash_file(path)}
@@ -104,8 +105,3 @@ def funnel(
         if passed_over := artefacts[pool.label].columns.get("not_used"):
             out[pool.label]["columns_not_used"] = passed_over
     return out
-
-
-def _has_fields(chosen: select.Selection) -> bool:
-    """Whether the shards have message fields (`curate.mixing.shard_schema.columns`)."""
-    return any(bool(rows["has_fields"].any()) for rows in (chosen.mix, chosen.holdout))

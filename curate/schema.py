@@ -171,13 +171,21 @@ FIELD_NAMES = {"reasoning": "reasoning_content", "tool_call_id": "tool_call_id",
 
 
 def from_fields(fields: Mapping[str, Any]) -> Message:
-    """The message whose `to_fields` this is; keys that are null count as absent, `arguments` may be JSON text."""
+    """The message whose `to_fields` this is.
+
+    Keys that are null count as absent; the content may be one text, `arguments` JSON text.
+    """
     named = [(kind, fields.get(FIELD_NAMES[kind])) for kind in NAMED]
-    blocks = [Block(kind, text) for kind, text in named if text is not None]
-    blocks += [Block(block["type"], block["text"]) for block in fields["content"]]
-    for call in fields.get("tool_calls") or ():
-        blocks.append(tool_call(call["function"]["name"], call["function"]["arguments"], call.get("id")))
-    return Message(fields["role"], tuple(blocks))
+    before = [Block(kind, text) for kind, text in named if text is not None]
+    after = [
+        tool_call(call["function"]["name"], call["function"]["arguments"], call.get("id"))
+        for call in fields.get("tool_calls") or ()
+    ]
+    content = fields["content"]
+    if isinstance(content, str):  # a message of nothing but calls has no text
+        content = [{"type": "text", "text": content}] if content or not (before or after) else []
+    blocks = [Block(block["type"], block["text"]) for block in content]
+    return Message(fields["role"], (*before, *blocks, *after))
 
 
 def tool_call(name: str, arguments: Any, call_id: str | None = None) -> Block:

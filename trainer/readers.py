@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from curate.errors import WorkspaceError
 from curate.images.packs import Packs
-from curate.mixing.shard_schema import REFERENCE, WITH_FIELDS
+from curate.mixing.shard_schema import REFERENCE, SIDES, message_type
 from curate.schema import VERSION, Message, from_fields
 from trainer.encode import Row
 from trainer.media import Medium
@@ -152,9 +152,10 @@ def _checked_lock(directory: Path) -> dict[str, Any]:
 
 def _check_columns(path: Path, file: pq.ParquetFile, rows: int) -> None:
     types = {field.name: field.type for field in file.schema_arrow}
+    messages = [message_type(fields=fields, text=text) for fields in (False, True) for text in (False, True)]
     wrong = [
         name for name in COLUMNS
-        if types.get(name) not in (REFERENCE.field(name).type, WITH_FIELDS.field(name).type)
+        if types.get(name) not in (messages if name in SIDES else [REFERENCE.field(name).type])
     ]  # fmt: skip
     if wrong:
         raise WorkspaceError(str(path), f"no column {wrong[0]} as in a shard", f"schema {VERSION}")

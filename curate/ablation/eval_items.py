@@ -18,7 +18,7 @@ from curate.evaluation.items import EvalSetFolders, KeyedItems, unique_keys
 from curate.evaluation.score_model import items_file
 from curate.hashing import Hashes, fingerprint
 from curate.images.store import ImageStore
-from curate.schema import Block, Message
+from curate.schema import Message, from_fields
 from curate.sources.base import Row
 from curate.workspace import atomic
 
@@ -151,10 +151,7 @@ def _item(pair: dict[str, Any]) -> Item:
 
 
 def _messages(turns: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple(
-        Message(turn["role"], tuple(Block(block["type"], block["text"]) for block in turn["content"]))
-        for turn in turns
-    )
+    return tuple(from_fields(turn) for turn in turns)
 
 
 def _with_media(files: Sequence[Path], keys: Sequence[str], images: ImageStore) -> Iterator[Question]:

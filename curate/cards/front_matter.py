@@ -50,7 +50,8 @@ def has_media(lock: Lock) -> bool:
 def columns(lock: Lock) -> pa.Schema:
     """The Arrow schema of the shards."""
     embedded = lock["recipe"]["shards"]["media"] == "embed" and has_media(lock)
-    return shard_schema.columns(embed=embedded, fields=lock.get("message_fields", False))
+    fields, text = lock.get("message_fields", False), lock.get("content") == "text"
+    return shard_schema.columns(embed=embedded, messages=shard_schema.message_type(fields=fields, text=text))
 
 
 def splits(lock: Lock) -> dict[str, list[Mapping[str, Any]]]:

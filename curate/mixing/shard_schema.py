@@ -29,10 +29,11 @@ CALL = pa.struct([
     ("type", pa.string()), ("id", pa.string()),
     ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())])),
 ])  # fmt: skip
-FIELDS = pa.list_(pa.struct([
-    *MESSAGES.value_type, ("reasoning_content", pa.string()), ("tool_calls", pa.list_(CALL)),
-    ("tool_call_id", pa.string()), ("name", pa.string()),
-]))  # fmt: skip
+MORE_FIELDS = (
+    ("reasoning_content", pa.string()), ("tool_calls", pa.list_(CALL)), ("tool_call_id", pa.string()),
+    ("name", pa.string()),
+)  # fmt: skip
+FIELDS = pa.list_(pa.struct([*MESSAGES.value_type, *MORE_FIELDS]))
 """Messages of a mix in which any pair has tools, calls or reasoning (`schema.to_fields`); `arguments` are JSON
 text.
 
@@ -40,20 +41,27 @@ All messages of such a mix have these fields, null where a message has none: `tr
 drops them before a chat template that asks only whether a key is there.
 """
 
-WITH_FIELDS = pa.schema([
-    *(pa.field(field.name, FIELDS, nullable=False) if field.name in SIDES else field for field in REFERENCE),
-    pa.field("tools", pa.string()),
-])  # fmt: skip
+TEXT = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+TEXT_FIELDS = pa.list_(pa.struct([*TEXT.value_type, *MORE_FIELDS]))
+"""Messages whose content is one text, as chat templates of text models take it: a list would be read as its
+repr."""
 
 
-def columns(*, embed: bool, fields: bool) -> pa.Schema:
-    """The columns of a shard: with embedded media or without, with FIELDS and `tools` or without.
+def message_type(*, fields: bool, text: bool) -> pa.DataType:
+    """The type of the columns SIDES."""
+    return (TEXT_FIELDS if text else FIELDS) if fields else TEXT if text else MESSAGES
 
-    With `embed`, the metadata let `datasets` read `images` as a list of Image.
+
+def columns(*, embed: bool, messages: pa.DataType = MESSAGES) -> pa.Schema:
+    """The columns of a shard: with embedded media or without, with messages of this `message_type`.
+
+    `tools` is there where messages have fields. With `embed`, the metadata let `datasets` read `images` as a list
+    of Image.
     """
-    plain = WITH_FIELDS if fields else REFERENCE
+    plain = [pa.field(one.name, messages, nullable=False) if one.name in SIDES else one for one in REFERENCE]
+    plain += [pa.field("tools", pa.string())] if messages in (FIELDS, TEXT_FIELDS) else []
     if not embed:
-        return plain
+        return pa.schema(plain)
     features = {field.name: _feature(field.type) for field in (*plain, IMAGES)}
     return pa.schema([*plain, IMAGES], {"huggingface": json.dumps({"info": {"features": features}})})
 
@@ -88,9 +96,9 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 
 CODECS = {
     leaf: "none" if leaf == "images.list.element.bytes" else "zstd"  # images are compressed as they are
-    for field in [*REFERENCE, *WITH_FIELDS, IMAGES]
+    for field in [*REFERENCE, *columns(embed=True, messages=FIELDS), *columns(embed=False, messages=TEXT_FIELDS)]
     for leaf in _leaves(field.type, field.name)
 }
 
-SHARD = columns(embed=True, fields=False)
+SHARD = columns(embed=True)
 """The columns of a shard with embedded images and plain messages."""

@@ -20,22 +20,23 @@ import numpy.typing as npt
 import orjson
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
 from curate.arrays import frame
 from curate.engines.base import Engine, tick
-from curate.errors import WorkspaceError
+from curate.errors import ConfigError, WorkspaceError
 from curate.hashing import digests
 from curate.images.store import ImageStore
 from curate.mixing.select import Selection
-from curate.mixing.shard_schema import CODECS, FEW_VALUES, FIELDS, IMAGES, REFERENCE, columns
+from curate.mixing.shard_schema import CODECS, FEW_VALUES, IMAGES, REFERENCE, SIDES, TEXT, columns, message_type
 from curate.parquet import opened
 from curate.recipe import ShardSettings
-from curate.schema import PAIR, Block, Message, to_fields
+from curate.schema import MESSAGES, PAIR, Block, Message, to_fields
 from curate.workspace import atomic, read_json, write_json
 
-VERSION = 1
+VERSION = 2
 """Part of every fingerprint: goes up when equal selections give other bytes."""
 
 TAKEN = [field for field in PAIR if field.name != "row"]
@@ -102,7 +103,7 @@ class _Gather:
     shards: tuple[_Shard, ...]
     directory: Path
     images: Path | None
-    fields: bool
+    messages: pa.DataType
     digest: str
 
     def __str__(self) -> str:
@@ -121,8 +122,9 @@ def write(
 
     `pools` gives the directory and the parts of the pairs files of every pool, in the order of `recipe.pools`.
     The shards have `shard_schema.columns`: with embedded media under `media: embed` where any pair has media, with
-    message fields where any pair has tools, calls or reasoning. The bytes depend on neither the engine nor the
-    order of parts. Raises WorkspaceError where the pairs files lack what was selected.
+    message fields where any pair has tools, calls or reasoning, and with texts as content as the settings say. The
+    bytes depend on neither the engine nor the order of parts. Raises WorkspaceError where the pairs files lack
+    what was selected.
     """
     media = sum(int(rows["media_bytes"].sum()) for rows in (selection.mix, selection.holdout))
     embed = settings.media == "embed" and media > 0
@@ -131,16 +133,30 @@ def write(
             str(directory), "the mix has media to embed", "an image store", "set media: reference"
         )
     root = images.root if embed and images is not None else None
-    fields = any(bool(rows["has_fields"].any()) for rows in (selection.mix, selection.holdout))
+    kind = message_type(fields=has_fields(selection), text=has_text(selection, settings))
     facts = []
     for name, rows in (("shard", selection.mix), ("holdout", selection.holdout)):
-        job = _Job(name=name, rows=rows, pools=pools, images=root, fields=fields, limit=int(settings.max_mb * 1e6))
+        job = _Job(name=name, rows=rows, pools=pools, images=root, messages=kind, limit=int(settings.max_mb * 1e6))
         facts += job.run(directory, engine)
     for path in [*directory.glob(".shard-*.tmp"), *directory.glob(".holdout-*.tmp")]:
         path.unlink()  # left by a killed run
     if (directory / ".scatter").exists():
         shutil.rmtree(directory / ".scatter")
     return facts
+
+
+def has_fields(selection: Selection) -> bool:
+    """Whether any pair has tools, calls or reasoning."""
+    return any(bool(rows["has_fields"].any()) for rows in (selection.mix, selection.holdout))
+
+
+def has_text(selection: Selection, settings: ShardSettings) -> bool:
+    """Whether the content of a message is one text. Raises ConfigError where the recipe wants that of a mix with
+    media."""
+    media = sum(int(rows["media_bytes"].sum()) for rows in (selection.mix, selection.holdout))
+    if settings.content == "text" and media:
+        raise ConfigError("$.shards.content", "text, but the mix has images", "auto or blocks")
+    return settings.content == "text" or (settings.content == "auto" and not media)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +167,7 @@ class _Job:
     rows: pl.DataFrame
     pools: Sequence[tuple[Path, Sequence[str]]]
     images: Path | None
-    fields: bool
+    messages: pa.DataType
     limit: int
 
     def run(self, directory: Path, engine: Engine) -> list[ShardFacts]:
@@ -172,7 +188,7 @@ class _Job:
                 shards=tuple(shards[first:last]),
                 directory=directory,
                 images=self.images,
-                fields=self.fields,
+                messages=self.messages,
                 digest=digest,
             )
             for number, (first, last) in enumerate(pairwise(buckets))
@@ -342,7 +358,7 @@ def _write_shard(
     task: _Gather, table: pa.RecordBatch, order: npt.NDArray[np.intp], shard: _Shard, images: ImageStore | None
 ) -> ShardFacts:
     path, start = task.directory / shard.name, task.shards[0].groups[0]
-    schema = columns(embed=images is not None, fields=task.fields)
+    schema = columns(embed=images is not None, messages=task.messages)
     with atomic(path) as temporary:
         with pq.ParquetWriter(
             temporary,
@@ -372,21 +388,34 @@ def _column(rows: pa.RecordBatch, field: pa.Field, images: ImageStore | None) ->
     if images is not None and field.name == IMAGES.name:
         return _embedded(rows, images)
     column = rows.column(field.name)
-    return _with_fields(column) if field.type == FIELDS else column
+    if field.name not in SIDES or field.type == MESSAGES:
+        return column
+    return _texts(column) if field.type == TEXT else _with_fields(column, field.type)
 
 
-def _with_fields(dialogues: pa.Array) -> pa.Array:
-    """Messages of blocks as FIELDS: row by row, since mixes with tool calls are small."""
-    found = [[_fields(turn) for turn in dialogue] for dialogue in dialogues.to_pylist()]
-    return pa.array(found, FIELDS)
+def _texts(dialogues: pa.Array) -> pa.Array:
+    """Messages of text blocks as TEXT: the blocks of a message one after another."""
+    turns = dialogues.values
+    content = turns.field("content")
+    texts = pc.binary_join(pa.ListArray.from_arrays(content.offsets, content.values.field("text")), "")
+    messages = pa.StructArray.from_arrays([turns.field("role"), texts], fields=list(TEXT.value_type))
+    return pa.ListArray.from_arrays(dialogues.offsets, messages)
 
 
-def _fields(turn: dict[str, Any]) -> dict[str, Any]:
+def _with_fields(dialogues: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Messages of blocks as messages with fields: row by row, since mixes with tool calls are small."""
+    text = kind.value_type.field("content").type == pa.string()
+    return pa.array([[_fields(turn, text) for turn in dialogue] for dialogue in dialogues.to_pylist()], kind)
+
+
+def _fields(turn: dict[str, Any], text: bool) -> dict[str, Any]:
     message = to_fields(Message(turn["role"], tuple(Block(**block) for block in turn["content"])))
     for call in message.get("tool_calls", ()):
         arguments = call["function"]["arguments"]
         if not isinstance(arguments, str):
             call["function"]["arguments"] = orjson.dumps(arguments).decode()
+    if text:
+        message["content"] = "".join(block["text"] for block in message["content"])
     return message
 
 

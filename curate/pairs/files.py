@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.parquet import checked, opened
+from curate.schema import from_fields
 
 
 def column(path: Path, *names: str) -> pa.Table:
@@ -26,7 +27,10 @@ def places(path: Path, name: str, value: str, *, prefix: bool = False) -> list[i
 
 
 def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows in the order of the positions: the columns named, or all but image bytes. Reads few row groups."""
+    """Rows in the order of the positions: the columns named, or all but image bytes. Reads few row groups.
+
+    Messages are lists of blocks, also those of shards that have texts or fields instead.
+    """
     found: dict[int, dict[str, Any]] = {}
     if not positions:
         return []
@@ -42,4 +46,15 @@ def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> 
                 )
                 found |= dict(zip(inside, rows, strict=True))
             start = end
-    return [found[x] for x in positions]
+    return [_with_blocks(found[x]) for x in positions]
+
+
+def _with_blocks(row: dict[str, Any]) -> dict[str, Any]:
+    for side in {"prompt", "chosen", "rejected"} & row.keys():
+        row[side] = [_plain(turn) for turn in row[side]]
+    return row
+
+
+def _plain(turn: dict[str, Any]) -> dict[str, Any]:
+    role, blocks = from_fields(turn)
+    return {"role": role, "content": [block._asdict() for block in blocks]}

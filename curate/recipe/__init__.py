@@ -17,8 +17,8 @@ holdout: {rows_per_source: 20}                      or {share: 0.01}; whole grou
 without: [mmpr]                                     screened and held out, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
 steps:
-  - reply_length: {min_chars: 2}                    `ties` comes first unless named; `- ties: false`: off
-shards: {max_mb: 256, media: embed}                 or media: reference
+  - truncation: {max_length: 1000}                  `ties` comes first unless named; `- ties: false`: off
+shards: {max_mb: 256, media: embed, content: auto}  or media: reference; content: text, blocks
 max_skip: {llava_critic: 0.2}
 raw: samples                  raw files, one folder per source, beside the recipe (or beside the folder `recipes`
                               that it is in); of a source without a folder there, those in the workspace
@@ -36,7 +36,8 @@ from curate.errors import ConfigError
 from curate.recipe.entries import Entry, Pool, Quota, at_least, check_name, check_sum, read
 
 __all__ = [
-    "Entry", "Holdout", "Pool", "Quota", "Recipe", "ShardSettings", "check_sum", "datasets", "from_table", "load",
+    "Entry", "Holdout", "Pool", "Quota", "Recipe", "ShardSettings", "check_sum", "from_table", "load",
+    "removable_names",
 ]  # fmt: skip
 
 
@@ -58,10 +59,16 @@ class Holdout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardSettings:
-    """How the mix is cut: megabytes (10**6) of text and embedded media a shard, and where the media are."""
+    """How the mix is cut: megabytes (10**6) of text and embedded media a shard, and where the media are.
+
+    content   what the content of a message is: a text, as templates of text models take it, or a list of blocks,
+    as
+              those of multimodal models do; auto: text unless the mix has media
+    """
 
     max_mb: float = 256.0
     media: Literal["embed", "reference"] = "embed"
+    content: Literal["auto", "text", "blocks"] = "auto"
 
     def __post_init__(self) -> None:
         if not 0 < self.max_mb <= 1000:  # a shard's text is held at once, under 32-bit offsets

@@ -11,16 +11,18 @@ import simplejpeg
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Environment
 
 from curate.config import build
 from curate.engines.local import Local
-from curate.errors import WorkspaceError
+from curate.errors import ConfigError, WorkspaceError
 from curate.images.store import ImageStore
 from curate.mixing import select, shard_schema, shards
 from curate.pairs import keys
+from curate.pairs.files import rows_at
 from curate.recipe import Recipe
 from curate.schema import Block, Message, from_fields, tool_call
-from tests.support.pairs import write_pairs
+from tests.support.pairs import turn, write_pairs
 
 
 def jpeg(shade):
@@ -178,15 +180,43 @@ def test_embedded_bytes_are_those_received_and_named_by_their_key(world, tmp_pat
         assert all(xxhash.xxh3_128_hexdigest(image["bytes"]) == image["path"] for image in images)
 
 
+TEXT = shard_schema.columns(embed=False, messages=shard_schema.TEXT)
+
+
 @pytest.mark.parametrize(
-    ("sources", "settings"),
-    [({"a": "all"}, {"max_mb": 1}), ({"a": "all", "b": "all"}, {"max_mb": 1, "media": "reference"})],
+    ("sources", "settings", "columns"),
+    [
+        ({"a": "all"}, {"max_mb": 1}, TEXT),
+        ({"a": "all"}, {"max_mb": 1, "content": "text"}, TEXT),
+        ({"a": "all"}, {"max_mb": 1, "content": "blocks"}, shard_schema.REFERENCE),
+        ({"a": "all", "b": "all"}, {"max_mb": 1, "media": "reference"}, shard_schema.REFERENCE),
+    ],
 )
-def test_text_and_references_have_no_image_column(world, tmp_path, sources, settings):
+def test_text_and_references_have_no_image_column(world, tmp_path, sources, settings, columns):
     world.write(tmp_path / "out", sources=sources, shards=settings)
     schema = pq.read_schema(tmp_path / "out" / "shard-00000.parquet")
-    assert schema.equals(shard_schema.REFERENCE)
+    assert schema.equals(columns)
     assert "row" not in schema.names
+
+
+def test_a_mix_with_media_has_no_texts_for_content(world, tmp_path):
+    with pytest.raises(ConfigError, match=r"\$\.shards\.content: text, but the mix has images"):
+        world.write(tmp_path / "out", shards={"max_mb": 1, "content": "text"})
+
+
+def test_text_is_what_a_chat_template_takes(tmp_path):
+    rows = [{"source": "a", "prompt": [turn("system", "Be ", "brief."), turn("user", "Sky?")], "chosen": "Blue"}]
+    world = World(tmp_path, write_pairs(tmp_path / "a", rows), write_pairs(tmp_path / "b", []), None)
+    world.write(tmp_path / "out", sources={"a": "all"}, holdout=None)
+    (row,) = datasets.load_dataset("parquet", data_files=str(tmp_path / "out/shard-*.parquet"), split="train")
+    assert row["prompt"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}]
+    template = Environment(autoescape=False).from_string(
+        "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}{% endfor %}"
+    )
+    assert template.render(messages=row["prompt"] + row["chosen"]) == "[system]Be brief.[user]Sky?[assistant]Blue"
+    assert rows_at(tmp_path / "out/shard-00000.parquet", [0])[0]["chosen"] == [
+        {"role": "assistant", "content": [{"type": "text", "text": "Blue"}]}
+    ]
 
 
 class KilledError(Exception):
@@ -292,13 +322,13 @@ def test_tools_and_calls_are_message_fields_of_the_whole_mix(tmp_path):
     world = World(tmp_path, write_pairs(tmp_path / "a", rows), write_pairs(tmp_path / "b", []), None)
     world.write(tmp_path / "out", sources={"a": "all"}, holdout=None)
     (path,) = (tmp_path / "out").glob("shard-*.parquet")
-    assert pq.read_schema(path).equals(shard_schema.WITH_FIELDS)
+    assert pq.read_schema(path).equals(shard_schema.columns(embed=False, messages=shard_schema.TEXT_FIELDS))
     called, plain = sorted(pq.read_table(path).to_pylist(), key=lambda row: row["tools"] or "")[::-1]
     assert called["tools"] == tools
     call = {"name": "weather", "arguments": '{"city":"Oslo"}'}
     assert without_nulls(called["chosen"]) == [
-        {"role": "assistant", "content": [], "reasoning_content": "Hm.",
+        {"role": "assistant", "content": "", "reasoning_content": "Hm.",
          "tool_calls": [{"type": "function", "id": "c1", "function": call}]}
     ]  # fmt: skip
-    assert without_nulls(plain["chosen"]) == [{"role": "assistant", "content": [{"type": "text", "text": "Blue"}]}]
+    assert without_nulls(plain["chosen"]) == [{"role": "assistant", "content": "Blue"}]
     assert from_fields(called["chosen"][0]) == weather
