@@ -88,9 +88,17 @@ def _media(pair: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[str]:
 
 def _content(turn: Mapping[str, Any], media: Iterator[str], raw: bool) -> str:
     """The blocks of a turn, one below the other."""
-    blocks = [next(media, f"[{x['type']} missing]") if x["text"] is None else x["text"] for x in turn["content"]]
+    blocks = [
+        next(media, f"[{x['type']} missing]") if x["text"] is None else _labelled(x) for x in turn["content"]
+    ]
     text = "\n".join(blocks)
     return text if raw else terminal_text(text)
+
+
+def _labelled(block: Mapping[str, Any]) -> str:
+    """The text of a block, after its kind where it is no plain text: `[tool_call] {...}`."""
+    text = str(block["text"])
+    return text if block["type"] == "text" else f"[{block['type']}] {text}"
 
 
 def _reply(turns: Sequence[Mapping[str, Any]], media: Iterator[str], raw: bool) -> str:
