@@ -189,7 +189,10 @@ class Scorer:
             encoder = Encoder(directory, max_length=longest, **bounds)
             return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts()}, max_tokens)
         instruction, limit = saved_settings(directory, facts)
-        asker = CriticEncoder(directory, instruction=instruction, max_length=longest, **bounds)
+        if longest <= limit:
+            hint = "lower max_critique in reward_config.json"
+            raise TrainError(str(directory), f"{longest} positions", f"more than the {limit} of a critique", hint)
+        asker = CriticEncoder(directory, instruction=instruction, max_length=longest - limit, **bounds)
         settings = {"dtype": str(dtype), "encoder": asker.facts(), "max_critique": limit}
         return cls(model, asker, settings, max_tokens, Critic(asker, limit))
 

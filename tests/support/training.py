@@ -11,9 +11,15 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def small_mix(root: Path, pairs: int = 45) -> Path:
-    """A finished mix of two sources with images, a video and ties; five pairs are held out."""
-    directory = make(root, mixed(pairs), [*IMAGES, *FRAMES], held=5)
+def small_mix(root: Path, pairs: int = 45, *, critiques: bool = False) -> Path:
+    """A finished mix of two sources with images, a video and ties; five pairs are held out.
+
+    With `critiques` every reply has one but each fourth pair's rejected one.
+    """
+    made = mixed(pairs)
+    for number, row in enumerate(made if critiques else ()):
+        row |= {"chosen_critique": f"Right {number}.", "rejected_critique": "Wrong." if number % 4 else None}
+    directory = make(root, made, [*IMAGES, *FRAMES], held=5)
     path = directory / "lock.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "r", "fingerprint": "f" * 16}))
     return directory

@@ -350,3 +350,7 @@ def test_a_saved_critic_scores_from_its_directory(tmp_path):
     found = list(score_items(scorer.model, scorer.encoder, of_kind("text"), 4096, scorer.critic))
     wanted = list(score_items(model.eval(), encoder, of_kind("text"), 4096, Critic(encoder, 4)))
     assert found == wanted
+    assert scorer.encoder.max_length == 32768 - 4
+    model.save_pretrained(tmp_path, encoder=settings_to_save(encoder.instruction, 32768))
+    with pytest.raises(TrainError, match="32768 positions; expected more than the 32768 of a critique"):
+        Scorer.load(tmp_path, 4096)

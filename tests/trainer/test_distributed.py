@@ -80,6 +80,38 @@ def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_p
     assert holdout_margin(continued, mix) == pytest.approx(holdout_margin(alone, mix), rel=1e-3, abs=1e-5)
 
 
+CRITIC = ("paradigm=critic", "critic.max_critique=6")
+
+
+@pytest.fixture(scope="module")
+def critiqued(tmp_path_factory):
+    return small_mix(tmp_path_factory.mktemp("critiqued"), critiques=True)
+
+
+@pytest.fixture(scope="module")
+def lone_critic(critiqued, tmp_path_factory):
+    """A critic's run of one process, which scores after critiques that it writes."""
+    return trained(critiqued, tmp_path_factory.mktemp("critic") / "r", *CRITIC)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [2, 3])
+def test_a_critic_that_was_killed_goes_on_with_the_curve_of_one_process(critiqued, lone_critic, tmp_path, zero):
+    """Two processes, which hold out five pairs together, some with images, and write critiques in step."""
+
+    def kill(line):
+        if line.startswith("step 2: holdout"):
+            os.kill(ranks_of(tmp_path)[1], signal.SIGKILL)
+
+    with pytest.raises(TrainError, match="process 1 of the trainer: was killed"):
+        start(critiqued, tmp_path, 2, *CRITIC, f"zero={zero}", say=kill)
+    continued = start(critiqued, tmp_path, 2, *CRITIC, f"zero={zero}")
+    assert curve(continued) == pytest.approx(curve(lone_critic), rel=1e-4, abs=1e-5)
+    steps, wanted = ([row for row in rows(run) if "loss" in row] for run in (continued, lone_critic))
+    assert [row["critiques"] for row in steps] == [row["critiques"] for row in wanted]
+    assert [row["critique_loss"] for row in steps] == pytest.approx([row["critique_loss"] for row in wanted])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
 def test_two_processes_give_the_curve_of_one(mix, alone, tmp_path, zero):
