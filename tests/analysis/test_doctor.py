@@ -1,6 +1,7 @@
 """The doctor on texts, pairs and mixes of which a person can tell what is wrong; and on real rows."""
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -588,6 +589,57 @@ def test_ties_of_pandalm_contradict_nothing(tmp_path: Path):
     assert found["faults"]["contradicted"]["hits"] == 0
     assert (found["groups"], found["clusters"]) == (860, 169)
     assert found["rulers"]["longer"]["wins"]["clusters"] <= 169
+
+
+def one_by_one(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Of labelled pairs (group, prompt, chosen, rejected): of `longer` wins, pairs, clusters, interval, AUC.
+
+    Clusters are grown pair by pair, the jackknife leaves them out one by one, and scipy does the rest.
+    """
+    stats = pytest.importorskip("scipy.stats")
+    clusters: list[list[tuple[Any, ...]]] = []
+    for row in rows:
+        touched = [some for some in clusters if any(row[0] == other[0] or row[1] == other[1] for other in some)]
+        clusters = [some for some in clusters if some not in touched] + [
+            [row, *(x for one in touched for x in one)]
+        ]
+    counts = [(sum(c > r for _, _, c, r in some), sum(c != r for _, _, c, r in some)) for some in clusters]
+    counts = [(wins, of) for wins, of in counts if of]
+    total, of, count = sum(x for x, _ in counts), sum(x for _, x in counts), len(counts)
+    left = np.array([(total - wins) / (of - some) for wins, some in counts])
+    variance = ((count - 1) / count) ** 2 * ((left - total / of) ** 2).sum()
+    size = total / of * (1 - total / of) / variance
+    if count < of:
+        size *= (stats.t.ppf(0.975, of - 1) / stats.t.ppf(0.975, count - 1)) ** 2
+    z, share = stats.norm.ppf(0.975), total / of
+    half = z * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
+    ends = [(share + z * z / (2 * size) + sign * half) / (1 + z * z / size) for sign in (-1, 1)]
+    chosen, rejected = [row[2] for row in rows], [row[3] for row in rows]
+    auc = stats.mannwhitneyu(chosen, rejected).statistic / (len(rows) * len(rows))
+    return total, of, count, *ends, auc
+
+
+@pytest.mark.skipif(not REAL_SETS.is_dir(), reason="shared/real is not there")
+@pytest.mark.parametrize(
+    ("name", "reading"),
+    [
+        ("autoj_pairwise/autoj_pairwise.json", 1),
+        ("pandalm_testset/testset-v1.json", 0),
+        ("finegrained_qa_feedback/dev_feedback.json", 0),
+    ],
+)
+def test_figures_of_real_rows_are_those_of_other_programs(tmp_path: Path, name: str, reading: int):
+    found = real(tmp_path, name, reading)
+    [path] = (tmp_path / "pairs/mine").glob("*/part-*.parquet")
+    columns = pl.read_parquet(path, columns=["group_id", "prompt_key", "chosen", "rejected", "margin"])
+    rows = [
+        (group, prompt, *(sum(len(block["text"] or "") for block in side[-1]["content"]) for side in sides))
+        for group, prompt, *sides, margin in columns.iter_rows() if margin != 0
+    ]  # fmt: skip
+    assert found["ties"]["of"] - found["ties"]["hits"] == len(rows)
+    ruler = found["rulers"]["longer"]
+    ours = (*(ruler["wins"][x] for x in ("hits", "of", "clusters", "low", "high")), ruler["auc"]["value"])
+    assert ours == pytest.approx(one_by_one(rows), abs=1e-4)
 
 
 def test_a_shortcut_in_chinese_is_seen(tmp_path: Path):
