@@ -173,8 +173,11 @@ class Critic:
         return max(max_tokens, CACHE_TOKENS)
 
     @torch.no_grad()
-    def __call__(self, model: RewardModel, trees: Sequence[Tree]) -> list[float]:
-        """Score every branch of trees that `CriticEncoder` made, up to where a critique begins."""
+    def __call__(self, model: RewardModel, trees: Sequence[Tree], *, counted: bool = True) -> list[float]:
+        """Score every branch of trees that `CriticEncoder` made, up to where a critique begins.
+
+        A rank without pairs has trees that are not `counted`.
+        """
         assert model.lm_head is not None, "a critic has a language model head"
         blank = dummy_image(model.backbone) if self._ranks > 1 and not any(tree.media for tree in trees) else None
         more = [] if blank is None else [replace(blank, ids=(pad(blank.ids[0], (0, 1)),))]
@@ -185,9 +188,16 @@ class Critic:
             any_rank=self._any_rank,
         )  # fmt: skip
         branches = sum(len(tree.ids) for tree in trees)
-        self._count(found.ids[:branches], found.ended[:branches])
+        if counted:
+            self._count(found.ids[:branches], found.ended[:branches])
         scores: list[float] = model.head(found.hidden.float()).tolist()
         return scores[:branches]
+
+    def take_counts(self) -> tuple[int, int, int]:
+        """Return `written`, `cut` and `tokens`, and count anew."""
+        counts = self.written, self.cut, self.tokens
+        self.written = self.cut = self.tokens = 0
+        return counts
 
     def summary(self) -> str:
         """Describe the critiques so far in words."""

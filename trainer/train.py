@@ -28,8 +28,8 @@ from trainer import checkpoint, config
 from trainer.batch import Batch
 from trainer.checkpoint import State
 from trainer.config import CriticConfig, LossConfig, TrainConfig
-from trainer.critic import CriticEncoder, settings_to_save
-from trainer.distributed import Interrupts, backward, leave, lost_peer, start, update
+from trainer.critic import Critic, CriticEncoder, settings_to_save
+from trainer.distributed import Interrupts, World, backward, leave, lost_peer, start, update
 from trainer.encode import Encoded
 from trainer.flops import step_flops
 from trainer.logs import Clock, Metrics, fail, say
@@ -210,11 +210,19 @@ def evaluate(run: Run, state: State, metrics: Metrics) -> None:
             **asdict(counts),
         }
         row["sources"] = {source: asdict(c) | {"accuracy": c.accuracy} for source, c in counts.sources.items()}
+        if run.critic is not None:
+            row |= critique_counts(run.critic, run.world)
         state.evals[name] = row
         metrics.evaluation(row)
         if number == 0 and counts.accuracy > state.best_accuracy:
             state.best_accuracy, state.best_step = counts.accuracy, state.step
             save_run_model(run, "best")
+
+
+def critique_counts(critic: Critic, world: World) -> dict[str, Any]:
+    """Count the critiques of an evaluation on all ranks, those that reached the limit, and their mean tokens."""
+    written, cut, tokens = world.total(critic.take_counts())
+    return {"critiques": int(written), "critiques_cut": int(cut), "critique_tokens": tokens / max(written, 1)}
 
 
 def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:

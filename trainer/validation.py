@@ -107,7 +107,7 @@ def _batches(pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None) -
 
 def _score_batch(model: RewardModel, batch: Sequence[Encoded], critic: Critic | None) -> list[ScoredPair]:
     trees = [tree for pair in batch for tree in pair.trees] or [Tree((torch.zeros(2, dtype=torch.int64),), 0, {})]
-    scores = iter(_scores(model, trees) if critic is None else critic(model, trees))
+    scores = iter(_scores(model, trees) if critic is None else critic(model, trees, counted=bool(batch)))
     return [ScoredPair(pair.pair_id, pair.source, next(scores), next(scores)) for pair in batch]
 
 

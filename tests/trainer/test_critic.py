@@ -237,12 +237,14 @@ def test_a_stopped_run_continues_to_the_same_curve_and_scores_after_its_own_crit
     assert is_tied(model.lm_head, model.backbone) == bool(zero)
     assert not torch.equal(model.lm_head.weight, build(start, HeadConfig(), paradigm="critic").lm_head.weight)
     evaluation = [row for row in rows(whole) if "eval" in row][-1]
+    assert (evaluation["critiques"], evaluation["critique_tokens"] <= 5) == (2 * evaluation["pairs"], True)
     scorer = Scorer.load(whole / "final", 4096)
     assert scorer.critic is not None
     held = [scorer.critic.encode(row) for row in MixReader(planted, "holdout").rows()]
     found = score_pairs(scorer.model, held, 4096, scorer.critic)
     margins = [pair.chosen - pair.rejected for pair in found]
     assert sum(margins) / len(margins) == pytest.approx(evaluation["margin"], rel=1e-4, abs=1e-6)
+    assert scorer.critic.cut == evaluation["critiques_cut"]
 
 
 def test_an_instruction_that_changes_under_a_run_is_refused(planted, tmp_path):
