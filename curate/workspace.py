@@ -99,9 +99,21 @@ def atomic(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        try:
+            if isinstance(error, Exception) and getattr(error, "errno", None) is None:
+                _check_room(temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
         raise
+
+
+def _check_room(path: Path) -> None:
+    """Raise OSError where nothing more can be written to the file: numpy and polars do not say that of a full disk."""
+    with open(path, "ab") as file:
+        file.write(bytes(1 << 16))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync(path: Path) -> None:

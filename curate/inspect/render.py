@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from curate.images.packs import Packs
 from curate.inspect.text_diff import Span, cut, differences, plain
 from curate.inspect.why import winner_lines
-from curate.text.inert import terminal_text
+from curate.text.inert import terminal_line, terminal_text
 
 LONG = 800  # characters of one text that are shown unless all is wanted
 
@@ -42,7 +42,7 @@ def page(
     media = _media(pair, labels)
     yield _head(f"pair {pair['pair_id']}")
     for fact in _facts(item):
-        yield Line("fact", plain(terminal_text(fact)))
+        yield Line("fact", plain(terminal_line(fact)))
     for turn in pair["prompt"]:
         yield _head(turn["role"])
         yield Line("text", cut(plain(_content(turn, media, raw)), most))

@@ -14,15 +14,17 @@ from urllib.parse import quote
 
 from curate.text.invisible import SHOWS, visible
 
-_HALVES = re.compile("[\ud800-\udfff]")  # of surrogate pairs: no encoding can write them
-_BREAKS = str.maketrans({"\n": "\u240a", "\t": "\u2409", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+_REST = re.compile(
+    "[\ud800-\udfff\u2028\u2029]"
+)  # halves of surrogate pairs, which no encoding can write; separators
+_BREAKS = str.maketrans({"\n": "\u240a", "\t": "\u2409"})
 
 
 def terminal_text(text: str) -> str:
     """Return the text with a sign for each character that a terminal would act on, but line feeds and tabs."""
     if text.isascii() and text.isprintable():
         return text
-    return _HALVES.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text))
+    return _REST.sub(lambda found: f"\\u{ord(found[0]):04x}", visible(text))
 
 
 def terminal_line(text: str) -> str:
@@ -42,7 +44,7 @@ def json_text(value: Any) -> str:
     if text.isascii() and "\x7f" not in text:
         return text  # nearly every time
     text = SHOWS.sub(lambda found: found[1] or _escape(found[0]), text)
-    return _HALVES.sub(lambda found: _escape(found[0]), text)
+    return _REST.sub(lambda found: _escape(found[0]), text)
 
 
 def _escape(character: str) -> str:
