@@ -15,7 +15,7 @@ from curate import steps
 from curate.cards import mix_card
 from curate.engines.base import Engine, Tick
 from curate.errors import InfeasibleError
-from curate.hashing import Hashes, fingerprint
+from curate.hashing import fingerprint
 from curate.images.store import ImageStore
 from curate.inputs import Inputs, jobs, pools_of, sizes
 from curate.lock import Results, identity, make_lock
@@ -79,7 +79,7 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
     """Make the mixes of recipes that differ only in names, shards and what they are `without`; screen once."""
     first, workspace, work = recipes[0], inputs.workspace, _Work(inputs, engine, watch)
     assert len({_screening_key(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
-    hashes = Hashes(workspace.cache)
+    hashes = inputs.hashes
     listed = inputs.steps(first, hashes)
     artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
     facts = [identity(recipe, listed, artefacts) for recipe in recipes]

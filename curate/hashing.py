@@ -52,20 +52,26 @@ def hash_file(path: Path) -> str:
 
 
 class Hashes:
-    """Content hashes of files, cached in `hashes.json` of a folder by path, size and modification time."""
+    """Content hashes of files, cached in `hashes.json` of a folder by path, size and modification time.
 
-    def __init__(self, cache: Path) -> None:
+    With `reread` none of the cached ones counts: each file is read once more, and its hash cached anew.
+    """
+
+    def __init__(self, cache: Path, *, reread: bool = False) -> None:
         self._path = cache / "hashes.json"
         self._known: dict[str, str] = read_json(self._path) if self._path.exists() else {}
         self._new = False
+        self._trusted: set[str] | None = set() if reread else None
 
     def of(self, path: Path) -> str:
         """The file's xxh3-128; computed only when the file is new or changed."""
         stat = path.stat()
         key = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
-        if key not in self._known:
+        if key not in (self._known if self._trusted is None else self._trusted):
             self._known[key] = hash_file(path)
             self._new = True
+            if self._trusted is not None:
+                self._trusted.add(key)
         return self._known[key]
 
     def save(self) -> None:

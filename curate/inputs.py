@@ -33,6 +33,12 @@ class Inputs:
     raw: Path | None = None
     manifests: Path | None = None
     of_recipe: Path | None = None
+    reread: bool = False
+
+    @property
+    def hashes(self) -> Hashes:
+        """Hashes of raw files: those of the workspace's cache, or with `reread` of the files as they are now."""
+        return Hashes(self.workspace.cache, reread=self.reread)
 
     def of(self, recipe: Recipe) -> Self:
         """The same, with the raw files that a recipe names."""

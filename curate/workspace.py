@@ -1,5 +1,6 @@
 """The paths of a workspace, the atomic write of a finished file, and the lock against a second run."""
 
+import errno
 import fcntl
 import json
 import os
@@ -85,6 +86,10 @@ def _lock(handle: int, path: Path, *, wait: bool) -> None:
         ) from None
 
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""The numbers of errors that say that the disk is full."""
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; if the block succeeds, it is synced and renamed to `path`.
@@ -109,11 +114,15 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def _check_room(path: Path) -> None:
-    """Raise OSError where nothing more can be written to the file: numpy and polars do not say that of a full disk."""
-    with open(path, "ab") as file:
-        file.write(bytes(1 << 16))
-        file.flush()
-        os.fsync(file.fileno())
+    """Raise OSError where the disk is full; numpy and polars raise something else then."""
+    try:
+        with open(path, "ab") as file:
+            file.write(bytes(1 << 16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in FULL:
+            raise
 
 
 def sync(path: Path) -> None:

@@ -75,3 +75,38 @@ def test_whoever_holds_the_workspace_sweeps_what_a_killed_run_left(tmp_path):
     with Workspace(tmp_path).hold():
         assert [path.exists() for path in left] == [False, False, False, True], "raw files are not ours to sweep"
         assert finished.exists()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import polars as pl
+from curate.workspace import atomic
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # then a file is full at 4 KiB, as a disk would be
+values = np.arange(10_000)
+try:
+    with atomic(Path(sys.argv[2])) as temporary:
+        if sys.argv[1] == "numpy":
+            with open(temporary, "wb") as file:
+                np.save(file, values)
+        else:
+            pl.DataFrame({"a": values * 7919 % 10_007}).write_parquet(temporary)
+except OSError as error:
+    print(error.errno)
+"""
+
+
+@pytest.mark.parametrize("library", ["numpy", "polars"])
+def test_a_full_disk_is_known_as_one_whoever_writes(tmp_path, library):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, library, str(tmp_path / "x")], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_error_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="no"), atomic(tmp_path / "x"):
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,6 @@ from typing import Any
 from curate import build, trainer_process
 from curate.ablation.arms import Arm
 from curate.ablation.study import Study, folder
-from curate.hashing import Hashes
 from curate.inputs import Inputs, located_pairs, sizes
 from curate.recipe import Recipe
 from curate.tables import Table
@@ -25,7 +24,7 @@ def planned_rows(study: Study, inputs: Inputs) -> Rows:
     known: Mapping[str, Any] = read_json(facts)["arms"] if facts.exists() else {}
     if all(arm.name in known for arm in study.arms):
         return {arm.name: known[arm.name]["entries"] for arm in study.arms}
-    hashes = Hashes(inputs.workspace.cache)
+    hashes = inputs.hashes
     plan = build.plan(study.recipe, sizes(located_pairs(study.recipe, inputs, hashes)))
     whole = {line.label: line.rows for line in plan.lines}
     return {arm.name: _left(study.recipe, arm, whole) for arm in study.arms}

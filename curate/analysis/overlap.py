@@ -15,7 +15,6 @@ from curate.arrays import U64
 from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
-from curate.hashing import Hashes
 from curate.images.copies import find_copies
 from curate.images.packs import Packs
 from curate.inputs import Inputs
@@ -96,7 +95,7 @@ def compare_targets(
 
 
 def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
-    hashes = Hashes(inputs.workspace.cache)
+    hashes = inputs.hashes
     library = EvalSetLibrary(folders=inputs.eval_set_folders(), hashes=hashes)
     every: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
     return Decontaminate(against=tuple(evalsets), **every).bind(library, "overlap")

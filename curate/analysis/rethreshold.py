@@ -101,7 +101,7 @@ def try_thresholds(
     they are not yet. Raises ConfigError without the step, for a threshold that cannot be, and
     for a source that is not normalized.
     """
-    hashes = Hashes(inputs.workspace.cache)
+    hashes = inputs.hashes
     *before, (_, step) = _up_to_near(recipe, inputs, hashes)
     assert isinstance(step, NearDedup)
     candidates = [_at(step, jaccard) for jaccard in sorted({step.jaccard, *jaccards}, reverse=True)]

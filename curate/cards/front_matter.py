@@ -1,5 +1,6 @@
 """The YAML at the head of a card, as the Hub reads it; a function of the lock."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from curate.mixing import shard_schema
 
 Lock = Mapping[str, Any]
 
+CODE = re.compile(r"multilingual|code|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")  # of a language, as in BCP 47
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
 
@@ -31,10 +33,13 @@ def front_matter(lock: Lock) -> dict[str, Any]:
 
 
 def _languages(lock: Lock, labels: Iterable[str]) -> list[str]:
-    """The languages that the language step keeps; without one, those that the sources declare."""
+    """The languages that the language step keeps; without one, those that the sources declare, if they are codes.
+
+    The Hub refuses a card with any other.
+    """
     kept = (dict(lock["recipe"]["steps"]).get("language") or {}).get("keep")
     declared = [language for label in labels for language in lock["origins"][label]["languages"]]
-    return list(dict.fromkeys(kept or declared))
+    return [name for name in dict.fromkeys(kept or declared) if CODE.fullmatch(name)]
 
 
 def _modalities(lock: Lock) -> list[str]:

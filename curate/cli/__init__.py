@@ -14,6 +14,7 @@ from curate.cli.commands import Commands
 from curate.cli.output import fail, say
 from curate.errors import CurateError, EngineError, WorkspaceError
 from curate.text.inert import terminal_text
+from curate.workspace import FULL
 
 app = typer.Typer(
     name="curate",
@@ -35,7 +36,6 @@ def version(
         raise typer.Exit
 
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 

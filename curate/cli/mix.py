@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from curate import lock_tables, steps
 from curate.build import build
 from curate.build import plan as make_plan
-from curate.cli.options import InputOptions, JsonOption, RecipeArgument, WorkOptions
+from curate.cli.options import CheckOption, InputOptions, JsonOption, RecipeArgument, WorkOptions
 from curate.cli.output import data, progress, say, say_table, show_table
 from curate.engines.base import Tick
-from curate.hashing import Hashes
 from curate.inputs import located_pairs, pool_sizes
 from curate.mixing import quotas
 from curate.mixing.pool_sizes import doubts, pools_table
@@ -48,7 +47,7 @@ def plan(
     """
     read = load(recipe)
     inputs = place.inputs
-    hashes = Hashes(inputs.workspace.cache)
+    hashes = inputs.hashes
     # eval sets need not be there yet: a plan reads no text
     bandings = steps.bandings(steps.build_all(read.steps, read.where))
     known = pool_sizes(located_pairs(read, inputs, hashes))
@@ -69,6 +68,7 @@ def plan(
 
 def mix(
     recipe: RecipeArgument,
+    check: CheckOption = False,
     *,
     work: WorkOptions,
     as_json: JsonOption = False,
@@ -78,7 +78,7 @@ def mix(
     A killed run continues where it stopped; a finished mix is not built again.
     """
     read = load(recipe)
-    inputs = work.inputs
+    inputs = replace(work.inputs, reread=check)
     with work.open_engine() as engine:
         built = build(read, inputs, engine, Terminal())
     if as_json:

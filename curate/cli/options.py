@@ -68,6 +68,10 @@ AddressOption = Annotated[
         "[default: RAY_ADDRESS, else a new Ray on this machine]",
     ),
 ]
+CheckOption = Annotated[
+    bool,
+    typer.Option("--check", help="Read all raw files again, those too whose size and time are as they were."),
+]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RecipeArgument = Annotated[

@@ -1,16 +1,16 @@
 """curate sources, curate normalize."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 import curate.sources
 from curate import evalsets, tables
-from curate.cli.options import MANIFESTS, JsonOption, ManifestsOption, WorkOptions
+from curate.cli.options import MANIFESTS, CheckOption, JsonOption, ManifestsOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
-from curate.hashing import Hashes
 from curate.pairs.column_account import not_used
 from curate.pairs.normalize import locate, normalize_all
 
@@ -83,14 +83,15 @@ def normalize(
     max_skip: Annotated[
         float | None, typer.Option("--max-skip", min=0, max=1, help="Share of rows that may give no pair.")
     ] = None,
+    check: CheckOption = False,
     *,
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Turn the raw files of sources into pairs, with a reason for every row that gives none."""
-    inputs = work.inputs
+    inputs = replace(work.inputs, reread=check)
     found = [inputs.job(name, _options(option or []), max_skip, name) for name in names]
-    hashes = Hashes(inputs.workspace.cache)
+    hashes = inputs.hashes
     with work.open_engine() as engine:
         artefacts = [locate(job, inputs.workspace, hashes) for job in found]
         total = sum(file.path.stat().st_size for artefact in artefacts for file in artefact.files)

@@ -9,7 +9,6 @@ import polars as pl
 from curate import bundled
 from curate.arrays import series
 from curate.errors import ConfigError, WorkspaceError
-from curate.hashing import Hashes
 from curate.inputs import Inputs, finished_pairs, pools_of
 from curate.inspect.artefacts import Mix, Pairs, pools
 from curate.inspect.first_look import is_bare
@@ -83,7 +82,7 @@ def _pool(label: str, pairs: Pairs) -> PairsPool:
 
 def _recipe(text: str, inputs: Inputs) -> Iterator[Target]:
     recipe = load(text)
-    hashes = Hashes(inputs.workspace.cache)
+    hashes = inputs.hashes
     for pool in pools_of(recipe, finished_pairs(recipe, inputs, hashes)):
         yield Target(pool=pool)
 

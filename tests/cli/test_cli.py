@@ -1,5 +1,7 @@
 """The command line names all commands without importing what they need."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -107,3 +109,31 @@ def test_a_mix_without_rows_says_so(tmp_path):
     done = CliRunner().invoke(app, ["mix", str(recipe), *places])
     assert done.exit_code == 0
     assert done.stderr.splitlines()[-1] == "nothing is in this mix: the funnel above says where all pairs went"
+
+
+def test_check_reads_raw_files_again_whose_size_and_time_are_as_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CURATE_HOME", raising=False)
+    manifest, raw = tmp_path / "manifests/mine.yaml", tmp_path / "raw/mine/a.jsonl"
+    for path in (manifest, raw):
+        path.parent.mkdir(parents=True)
+    manifest.write_text("adapter: preference\nfiles: ['*.jsonl']\n")
+    (tmp_path / "r.yaml").write_text("name: r\nsources: {mine: all}\n")
+    raw.write_text('{"prompt": "Q?", "chosen": "good", "rejected": "bad"}\n')
+    place = ["--raw", str(tmp_path / "raw"), "--workers", "1", "--json"]
+
+    def directory(*command: str) -> str:
+        done = CliRunner().invoke(app, [*command, *place])
+        assert done.exit_code == 0, done.exception
+        found = json.loads(done.stdout)
+        return str((found if isinstance(found, dict) else found[0])["directory"])
+
+    commands = (("normalize", "mine"), ("mix", "r.yaml"))
+    before = [directory(*command) for command in commands]
+    time = raw.stat().st_mtime_ns
+    raw.write_text(raw.read_text().replace("good", "fine"))
+    os.utime(raw, ns=(time, time))
+    assert [directory(*command) for command in commands] == before
+    after = [directory(*command, "--check") for command in commands]
+    assert set(after).isdisjoint(before)
+    assert [directory(*command) for command in commands] == after  # it is known from now on
