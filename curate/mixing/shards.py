@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -30,10 +28,11 @@ from curate.errors import ConfigError, WorkspaceError
 from curate.hashing import digests
 from curate.images.store import ImageStore
 from curate.mixing.select import Selection
-from curate.mixing.shard_schema import CODECS, FEW_VALUES, IMAGES, REFERENCE, SIDES, TEXT, columns, message_type
+from curate.mixing.shard_columns import shard_column
+from curate.mixing.shard_schema import CODECS, FEW_VALUES, REFERENCE, columns, message_type
 from curate.parquet import opened
 from curate.recipe import ShardSettings
-from curate.schema import MESSAGES, PAIR, Block, Message, to_fields
+from curate.schema import PAIR
 from curate.workspace import atomic, read_json, write_json
 
 VERSION = 2
@@ -370,7 +369,7 @@ def _write_shard(
         ) as writer:
             for first, last in pairwise(shard.groups):
                 rows = table.take(pa.array(order[first - start : last - start]))
-                arrays = [_column(rows, field, images) for field in schema]
+                arrays = [shard_column(rows, field, images) for field in schema]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema), row_group_size=last - first)
                 tick(rows=last - first)
         xxh3, sha256 = digests(temporary, xxhash.xxh3_128(), hashlib.sha256())
@@ -381,49 +380,3 @@ def _write_shard(
             xxh3=xxh3,
             sha256=sha256,
         )
-
-
-def _column(rows: pa.RecordBatch, field: pa.Field, images: ImageStore | None) -> pa.Array:
-    """One column of a shard."""
-    if images is not None and field.name == IMAGES.name:
-        return _embedded(rows, images)
-    column = rows.column(field.name)
-    if field.name not in SIDES or field.type == MESSAGES:
-        return column
-    return _texts(column) if field.type == TEXT else _with_fields(column, field.type)
-
-
-def _texts(dialogues: pa.Array) -> pa.Array:
-    """Messages of text blocks as TEXT: the blocks of a message one after another."""
-    turns = dialogues.values
-    content = turns.field("content")
-    texts = pc.binary_join(pa.ListArray.from_arrays(content.offsets, content.values.field("text")), "")
-    messages = pa.StructArray.from_arrays([turns.field("role"), texts], fields=list(TEXT.value_type))
-    return pa.ListArray.from_arrays(dialogues.offsets, messages)
-
-
-def _with_fields(dialogues: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Messages of blocks as messages with fields: row by row, since mixes with tool calls are small."""
-    text = kind.value_type.field("content").type == pa.string()
-    return pa.array([[_fields(turn, text) for turn in dialogue] for dialogue in dialogues.to_pylist()], kind)
-
-
-def _fields(turn: dict[str, Any], text: bool) -> dict[str, Any]:
-    message = to_fields(Message(turn["role"], tuple(Block(**block) for block in turn["content"])))
-    for call in message.get("tool_calls", ()):
-        arguments = call["function"]["arguments"]
-        if not isinstance(arguments, str):
-            call["function"]["arguments"] = orjson.dumps(arguments).decode()
-    if text:
-        message["content"] = "".join(block["text"] for block in message["content"])
-    return message
-
-
-def _embedded(rows: pa.RecordBatch, images: ImageStore) -> pa.Array:
-    """The media of every row as IMAGES."""
-    keys = [[key for item in media for key in item["keys"]] for media in rows.column("media").to_pylist()]
-    flat = [key for row in keys for key in row]
-    values = [pa.array(images.read_many(flat), pa.binary()), pa.array(flat, pa.string())]
-    struct = pa.StructArray.from_arrays(values, fields=list(IMAGES.type.value_type))
-    offsets = np.cumsum([0, *(len(row) for row in keys)], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), struct, type=IMAGES.type)
