@@ -3,6 +3,7 @@
 It decides nothing about pairs: it hands artefacts from stage to stage, keeps the accounts, and writes the lock.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,19 +14,21 @@ import polars as pl
 
 from curate import steps
 from curate.cards import mix_card
+from curate.checksums import write_record
 from curate.engines.base import Engine, Tick
-from curate.errors import InfeasibleError
-from curate.hashing import fingerprint
+from curate.errors import InfeasibleError, WorkspaceError
+from curate.hashing import Hashes, fingerprint
 from curate.images.store import ImageStore
 from curate.inputs import Inputs, jobs, pools_of, sizes
 from curate.lock import Results, identity, make_lock
+from curate.lock_file import file_facts, read_lock, recorded
 from curate.mixing import quotas, select, shards
 from curate.mixing.quotas import Plan
-from curate.pairs.normalize import Artefact, locate, normalize_all
+from curate.pairs.normalize import Artefact, images_known, locate, normalize_all
 from curate.recipe import Recipe
 from curate.screening.screen import Screened, screen, write_decisions
 from curate.steps.base import Step
-from curate.workspace import read_json, write_json
+from curate.workspace import Workspace
 
 PUBLISHED = "pools as published, before anything is read"
 COUNTED = "pools before screening"
@@ -83,8 +86,8 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
     listed = inputs.steps(first, hashes)
     artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
     facts = [identity(recipe, listed, artefacts) for recipe in recipes]
-    places = [workspace.mix(recipe.name, fingerprint(one)) for recipe, one in zip(recipes, facts, strict=True)]
-    built = {at: lock for at, place in enumerate(places) if (lock := _finished(place, watch)) is not None}
+    places = [_place(recipe, fingerprint(one), workspace) for recipe, one in zip(recipes, facts, strict=True)]
+    built = {at: lock for at, place in enumerate(places) if (lock := _finished(place, hashes, watch)) is not None}
     fresh = [at for at in range(len(recipes)) if at not in built]
     if fresh:
         known = all(artefact.manifest for artefact in artefacts.values())
@@ -94,6 +97,11 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         screened = work.screen(first, listed, artefacts)
         for at in fresh:
             built[at] = work.publish(recipes[at], facts[at], places[at], artefacts, screened)
+            for name, entry in recorded(built[at]).items():
+                hashes.remember(places[at] / name, entry["xxh3"])
+    elif not images_known(artefacts.values(), workspace):
+        work.normalize({label: artefact for label, artefact in artefacts.items() if artefact.manifest})
+    hashes.save()
     return [Built(directory=place, lock=built[at], fresh=at in fresh) for at, place in enumerate(places)]
 
 
@@ -154,24 +162,51 @@ class _Work:
         images = ImageStore(self.inputs.workspace.images)
         written = shards.write(chosen, pools, images, recipe.shards, directory, self.engine)
         lock = make_lock(recipe, facts, Results(artefacts, screened, chosen, written), directory)
-        mix_card.write(lock, directory)
-        write_json(directory / "lock.json", lock)
+        lock["card"] = file_facts(directory, sorted(mix_card.write(lock, directory)))
+        write_record(directory / "lock.json", lock)
         return lock
 
 
-def _finished(directory: Path, watch: Watcher) -> dict[str, Any] | None:
-    """The lock of a mix whose files are all there with their sizes; `curate verify` checks their content."""
+def _place(recipe: Recipe, mix: str, workspace: Workspace) -> Path:
+    """The directory of a mix: that of an arm is apart, so that the recipe's name never means it."""
+    return workspace.arm(recipe.arm_of, mix) if recipe.arm_of else workspace.mix(recipe.name, mix)
+
+
+def _finished(directory: Path, hashes: Hashes, watch: Watcher) -> dict[str, Any] | None:
+    """The lock of a mix whose files are all there as recorded; None where it must be built.
+
+    Files that were not written to since they were hashed are not read; `curate verify` reads them all. The lock's
+    time says that this is the mix that its recipe gave last.
+    """
     path = directory / "lock.json"
     if not path.exists():
         return None
-    lock: dict[str, Any] = read_json(path)
-    for file in lock["files"]:
-        there = directory / file["name"]
-        if not there.is_file() or there.stat().st_size != file["bytes"]:
-            watch.say(f"{there} is missing or has another size than its lock says: building again")
-            path.unlink()
-            return None
+    try:
+        lock = read_lock(path)
+        damaged = _damaged(directory, lock, hashes)
+        if damaged and set(damaged) <= {entry["name"] for entry in lock.get("card", ())}:
+            watch.say(f"{directory / damaged[0]} differs from its lock: the card is written again")
+            mix_card.write(lock, directory)
+            damaged = _damaged(directory, lock, hashes)
+        fault = f"{directory / damaged[0]} is not there as the lock says" if damaged else ""
+    except WorkspaceError as error:
+        fault = str(error)
+    if fault:
+        watch.say(f"{fault}: building again")
+        path.unlink()
+        return None
+    if any(other.stat().st_mtime_ns > path.stat().st_mtime_ns for other in directory.parent.glob("*/lock.json")):
+        os.utime(path)
     return lock
+
+
+def _damaged(directory: Path, lock: Mapping[str, Any], hashes: Hashes) -> list[str]:
+    """The files of a mix that differ from their record, by name."""
+    return [
+        name
+        for name, entry in recorded(lock).items()
+        if not (directory / name).is_file() or hashes.of(directory / name) != entry["xxh3"]
+    ]
 
 
 def _show_plan(recipe: Recipe, pools: Mapping[str, int | None], basis: str, watch: Watcher) -> None:

@@ -6,16 +6,17 @@ worker counts never enter it.
 
 import json
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import xxhash
 
+from curate.checksums import hash_file, record, stamp, write_record
 from curate.errors import RawError
-from curate.workspace import read_json, write_json
 
-CHUNK = 4 << 20
+RECENT = 2.0
 LONG_LISTING = 64  # a directory of more files is known by its listing (names and sizes), not by its bytes
 
 
@@ -25,59 +26,55 @@ def fingerprint(facts: Any) -> str:
     return xxhash.xxh3_64_hexdigest(text.encode(errors="surrogatepass"))
 
 
-class Hasher(Protocol):
-    """What hashlib and xxhash have in common."""
-
-    def update(self, data: bytes, /) -> None:
-        """Take more bytes."""
-        ...
-
-    def hexdigest(self) -> str:
-        """The digest of all that was taken."""
-        ...
-
-
-def digests(path: Path, *hashers: Hasher) -> list[str]:
-    """The file's digests by each hasher, in one reading."""
-    with open(path, "rb") as stream:
-        while chunk := stream.read(CHUNK):
-            for hasher in hashers:
-                hasher.update(chunk)
-    return [hasher.hexdigest() for hasher in hashers]
-
-
-def hash_file(path: Path) -> str:
-    """xxh3-128 of the file's bytes, 32 hex digits."""
-    return digests(path, xxhash.xxh3_128())[0]
-
-
 class Hashes:
-    """Content hashes of files, cached in `hashes.json` of a folder by path, size and modification time.
+    """Content hashes of files, cached in `hashes.json` of a folder by path, size, times of change and inode.
+
+    A file that was written within the last RECENT seconds is hashed again by the next `Hashes`: a clock may give
+    two writes one time.
 
     With `reread` none of the cached ones counts: each file is read once more, and its hash cached anew.
     """
 
     def __init__(self, cache: Path, *, reread: bool = False) -> None:
         self._path = cache / "hashes.json"
-        self._known: dict[str, str] = read_json(self._path) if self._path.exists() else {}
+        self._known: dict[str, str] = record(self._path) or {}
+        self._recent: dict[str, str] = {}
         self._new = False
         self._trusted: set[str] | None = set() if reread else None
 
     def of(self, path: Path) -> str:
-        """The file's xxh3-128; computed only when the file is new or changed."""
-        stat = path.stat()
-        key = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
-        if key not in (self._known if self._trusted is None else self._trusted):
-            self._known[key] = hash_file(path)
-            self._new = True
-            if self._trusted is not None:
-                self._trusted.add(key)
-        return self._known[key]
+        """The file's xxh3-128; computed only when the file is new or changed. Raises RawError while it changes."""
+        key = _key(path)
+        if key in (self._known if self._trusted is None else self._trusted):
+            return self._known[key]
+        if key not in self._recent:
+            found = hash_file(path)
+            if _key(path) != key:
+                raise RawError(
+                    str(path), "it is being written", "a file that does not change", "run it again then"
+                )
+            self._recent[key] = found
+            if time.time() - max(path.stat().st_mtime, path.stat().st_ctime) > RECENT:
+                self.remember(path, found)
+        return self._recent[key]
+
+    def remember(self, path: Path, found: str) -> None:
+        """Take the hash of a file that was just written."""
+        key = _key(path)
+        self._known[key] = found
+        self._new = True
+        if self._trusted is not None:
+            self._trusted.add(key)
 
     def save(self) -> None:
         """Write what was computed to the cache."""
         if self._new:
-            write_json(self._path, self._known)
+            last = {key.rsplit("|", 4)[0]: key for key in self._known}  # a file has one hash: the newest
+            write_record(self._path, {key: self._known[key] for key in last.values()})
+
+
+def _key(path: Path) -> str:
+    return f"{path.absolute()}|{'|'.join(map(str, stamp(path)))}"
 
 
 def input_facts(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[str, Any]]:

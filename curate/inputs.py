@@ -14,6 +14,7 @@ from curate.hashing import Hashes
 from curate.hub import manifests
 from curate.hub.receipts import fetched
 from curate.mixing.pool_sizes import PoolSize
+from curate.pairs import intact
 from curate.pairs.normalize import Artefact, Job, locate
 from curate.pairs.pool import PairsPool
 from curate.recipe import Pool, Recipe
@@ -101,6 +102,7 @@ def finished_pairs(recipe: Recipe, inputs: Inputs, hashes: Hashes) -> dict[str, 
             where = f"{recipe.where}.sources"
             hint = f"curate mix {recipe.where.removesuffix(': $')} makes them"
             raise ConfigError(where, f"{label} is not normalized", "the pairs of every source", hint)
+        intact.check(artefact.directory, artefact.job.name, artefact.manifest)
     return found
 
 

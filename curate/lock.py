@@ -11,7 +11,8 @@ import polars as pl
 import curate
 from curate import order, schema, steps
 from curate.contamination.decisions import by_set
-from curate.hashing import fingerprint, hash_file
+from curate.hashing import fingerprint
+from curate.lock_file import file_facts
 from curate.mixing import holdout, select, shards
 from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact
@@ -67,11 +68,10 @@ def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: P
         **({"message_fields": True} if shards.has_fields(made.chosen) else {}),
         "content": "text" if shards.has_text(made.chosen, recipe.shards) else "blocks",
         "files": [dataclasses.asdict(shard) for shard in made.shards],
-        "decisions": [
-            {"name": f"decisions/{path.name}", "xxh3": hash_file(path)}
-            for path in sorted((directory / "decisions").glob("*.parquet"))
-        ],
-        "review": {"name": "review.parquet", "xxh3": hash_file(directory / "review.parquet")},
+        "decisions": file_facts(
+            directory, [f"decisions/{path.name}" for path in sorted((directory / "decisions").glob("*.parquet"))]
+        ),
+        "review": file_facts(directory, ["review.parquet"])[0],
     }
     if "decontaminate" in dict(recipe.steps):
         lock["decontamination"] = by_set(review(made.screened).filter(pl.col("step") == "decontaminate"))

@@ -50,6 +50,10 @@ class Workspace:
         """One build of a recipe; finished once its lock.json exists."""
         return self.root / "mixes" / recipe / fingerprint
 
+    def arm(self, recipe: str, fingerprint: str) -> Path:
+        """The mix of an arm of an ablation of a recipe; finished once its lock.json exists."""
+        return self.root / "arms" / recipe / fingerprint
+
     @contextmanager
     def hold(self, *, wait: bool = False) -> Iterator[None]:
         """Lock the workspace against other runs until the block ends or this process is killed.
@@ -68,7 +72,7 @@ class Workspace:
 
     def _sweep(self) -> None:
         """Remove half-written files of a killed run; only the holder of the lock may do so."""
-        for name in ("pairs", "mixes", "cache"):
+        for name in ("pairs", "mixes", "arms", "cache"):
             for path in (self.root / name).rglob(".*.tmp"):
                 path.unlink()
 

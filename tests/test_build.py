@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from curate.hashing import hash_file
+from curate.checksums import hash_file
 from tests.support import finished_work
 
 COLOURS = ["red", "green", "blue", "black", "white", "orange"]

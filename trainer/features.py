@@ -20,8 +20,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.utils import cached_file
 
+from curate.checksums import hash_file
 from curate.evalsets.itemfile import ItemFile, Question
-from curate.hashing import fingerprint, hash_file
+from curate.hashing import fingerprint
 from curate.workspace import atomic, write_json
 from trainer import tiny_models
 from trainer.batch import Tree

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple, Self
 
 import torch
 
+from curate.checksums import published
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
-from curate.workspace import atomic
 from trainer.batch import Tree
 from trainer.critic import Critic, CriticEncoder, saved_settings
 from trainer.encode import Encoder
@@ -146,7 +146,7 @@ class ScoreWriter:
     def publish(self) -> None:
         """Publish the lines, without the first, under the name of a finished score file."""
         self._file.seek(len(self._head))
-        with atomic(self.path) as temporary:
+        with published(self.path) as temporary:
             temporary.write_bytes(self._file.read())
         self._part.unlink(missing_ok=True)
 

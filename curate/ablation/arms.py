@@ -1,5 +1,6 @@
 """Arms: mixes of one recipe that differ by exactly the pairs of named datasets, and trainer settings for each."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,11 +37,19 @@ class Arm:
         return self.mode == "leave-one-out"
 
     def recipe(self, base: Recipe) -> Recipe:
-        """The recipe of its mix: the base's own where nothing is left out, else one that refers to its images."""
-        if set(self.without) == set(base.without):
+        """The recipe of its mix: the base's own where nothing is left out, else one that refers to its images.
+
+        One that is not the base's own has a name of its own too.
+        """
+        same = set(self.without) == set(base.without)
+        if same and not base.arm_of:
             return base
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{base.arm_of or base.name}-{self.name}")
+        if same:
+            return replace(base, name=name)
         shards = ShardSettings(max_mb=base.shards.max_mb, media="reference")  # no second copy of images on disk
-        return replace(base, without=tuple(sorted(self.without)), shards=shards)
+        without = tuple(sorted(self.without))
+        return replace(base, name=name, arm_of=base.arm_of or base.name, without=without, shards=shards)
 
 
 def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
@@ -57,7 +66,8 @@ def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, 
         return base, ()
     table: Any = read_yaml(path)
     table["sources"] = {**table["sources"], **dict.fromkeys(new, "all")}
-    return recipes.from_table(table, path), new
+    recipe = recipes.from_table(table, path)
+    return replace(recipe, arm_of=recipe.name), new
 
 
 def choose(

@@ -9,10 +9,10 @@ from typing import Any
 from curate import build, trainer_process
 from curate.ablation.arms import Arm
 from curate.ablation.study import Study, folder
+from curate.checksums import record
 from curate.inputs import Inputs, located_pairs, sizes
 from curate.recipe import Recipe
 from curate.tables import Table
-from curate.workspace import read_json
 
 Rows = Mapping[str, Mapping[str, int | None]]
 """By arm and entry; None where it is not known before the mix is built."""
@@ -20,8 +20,8 @@ Rows = Mapping[str, Mapping[str, int | None]]
 
 def planned_rows(study: Study, inputs: Inputs) -> Rows:
     """Every arm's rows: exact where the mixes are built, else counted before screening as `curate plan` does."""
-    facts = folder(study, inputs.workspace) / "ablation.json"
-    known: Mapping[str, Any] = read_json(facts)["arms"] if facts.exists() else {}
+    facts = record(folder(study, inputs.workspace) / "ablation.json") or {}
+    known: Mapping[str, Any] = facts.get("arms", {})
     if all(arm.name in known for arm in study.arms):
         return {arm.name: known[arm.name]["entries"] for arm in study.arms}
     hashes = inputs.hashes

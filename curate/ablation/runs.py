@@ -16,6 +16,7 @@ from typing import Any
 
 from curate import trainer_process
 from curate.ablation.eval_items import EvalItems
+from curate.checksums import usable
 from curate.errors import TrainError
 from curate.workspace import read_json
 
@@ -46,7 +47,7 @@ class Run:
     def commands(self, processes: int) -> list[list[str]]:
         """The commands that are left, in order: train, then score the eval sets without scores."""
         out = [] if (self.folder / "result.json").exists() else [trainer_process.command(self.folder, processes)]
-        missing = [str(items) for items in self.items if out or not self._scores(items).exists()]
+        missing = [str(items) for items in self.items if out or not usable(self._scores(items), unknown=True)]
         if missing:
             model, target = str(self.folder / "final"), str(self.folder / "scores")
             out.append([sys.executable, "-m", "trainer.score", model, *missing, "--out", target])

@@ -15,13 +15,14 @@ from curate.ablation.arms import Arm, removed, sources_of
 from curate.ablation.eval_items import EvalItems
 from curate.ablation.runs import Run
 from curate.build import Built, Watcher, build_family
+from curate.checksums import write_record
 from curate.engines.base import Engine
 from curate.errors import ConfigError
 from curate.hashing import fingerprint
 from curate.inputs import Inputs
 from curate.pairs.keys import halves
 from curate.recipe import Recipe
-from curate.workspace import Workspace, write_json
+from curate.workspace import Workspace
 
 EPOCHS = 1000
 """More epochs than any budget of steps needs."""
@@ -122,7 +123,7 @@ def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, 
         )  # fmt: skip
     runs = {arm.name: _runs(study, arm, mixes[arm.name], eval_sets, inputs.workspace) for arm in study.arms}
     prepared = Prepared(study=study, folder=place, mixes=mixes, eval_sets=tuple(eval_sets), runs=runs)
-    write_json(place / "ablation.json", facts(prepared))
+    write_record(place / "ablation.json", facts(prepared))
     return prepared
 
 

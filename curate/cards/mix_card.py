@@ -30,8 +30,8 @@ from curate.steps.image_duplicates import ImageDuplicates
 from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.near_dedup import NearDedup
 from curate.tables import Table
-from curate.text.inert import code, fenced, link, markdown_text, terminal_text
-from curate.workspace import atomic, write_json
+from curate.text.inert import code, fenced, json_text, link, markdown_text, terminal_text
+from curate.workspace import atomic
 
 Lock = Mapping[str, Any]
 
@@ -60,13 +60,14 @@ COLUMNS = {
 """What the columns of a shard mean."""
 
 
-def write(lock: Lock, directory: Path) -> None:
-    """Publish README.md, plots/*.svg and croissant.json beside the shards."""
+def write(lock: Lock, directory: Path) -> list[str]:
+    """Publish README.md, plots/*.svg and croissant.json beside the shards; their names."""
     texts = {f"plots/{name}.svg": text for name, text in plot(lock).items()}
-    for name, text in {**texts, "README.md": card(lock)}.items():
+    texts |= {"README.md": card(lock), "croissant.json": json_text(croissant(lock, columns(lock))) + "\n"}
+    for name, text in texts.items():
         with atomic(directory / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    write_json(directory / "croissant.json", croissant(lock, columns(lock)))
+    return list(texts)
 
 
 def card(lock: Lock) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import os
 import sys
 import traceback
@@ -35,6 +36,16 @@ def version(
         typer.echo(f"curate {__version__}")
         raise typer.Exit
 
+
+class _Lines(logging.Handler):
+    """Prints what the product says of its own accord, such as that a damaged cache is made again, as a message."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        say(record.getMessage())
+
+
+logging.getLogger("curate").addHandler(_Lines())
 
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 

@@ -35,7 +35,11 @@ COMMANDS = {
     "why": ("inspect", "Print the history of a pair: its upstream row, and what every mix did with it."),
     "verify": (
         "inspect",
-        "Hash raw files, pairs and shards again and list each that differs from its record; exit 1 if any does.",
+        "Hash every file of the workspace again and list each that differs from its record; exit 1 if any does.",
+    ),
+    "gc": (
+        "gc",
+        "List what is in the workspace, how large it is and what refers to it; remove the rest on demand.",
     ),
     "diff": (
         "inspect",

@@ -64,7 +64,7 @@ def verify(
     raw: RawOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hash raw files, pairs and shards again and list each that differs from its record; exit 1 if any does."""
+    """Hash every file of the workspace again and list each that differs from its record; exit 1 if any does."""
     place = Workspace(workspace)
     report = verify_files(place, find_mix(mix, place) if mix is not None else None, raw, say)
     _out(report.to_dict(), report.differing, as_json)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # takes half a second to import: only the commands that read 
 
 WORKSPACE = Path("data")
 MANIFESTS = Path("manifests")
-A_MIX = "A mix: name, name@fingerprint or its directory."
+A_MIX = "A mix: its recipe, by name or file; name@fingerprint; STUDY/ARM of an ablation; or its directory."
 
 WorkspaceOption = Annotated[
     Path,

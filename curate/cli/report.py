@@ -35,6 +35,7 @@ def report(
     """
     inputs = work.inputs
     found, known = find_mix(mix, inputs.workspace), None
+    found.check("shard", "holdout", "decisions", "review")
     if not quick:
         with (
             work.open_engine() as engine,

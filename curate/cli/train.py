@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from curate import bundled, recipe, trainer_process
-from curate.cli.options import WORKSPACE, JsonOption, WorkspaceOption
+from curate import trainer_process
+from curate.cli.options import A_MIX, WORKSPACE, JsonOption, WorkspaceOption
 from curate.cli.output import data, say, show_text
 from curate.inspect.artefacts import Mix, find_mix
 from curate.workspace import Workspace, read_json
@@ -19,7 +19,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="MIX|RECIPE",
-            help="A mix: its name, name@fingerprint or directory; or the file of the recipe it was made from.",
+            help=A_MIX,
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,8 @@ def train(
     if mix is None:
         raise typer.BadParameter("name the mix to train on, or a LoRA model with --merge")
     place = Workspace(workspace)
-    found = _mix(mix, place)
+    found = find_mix(mix, place)
+    found.check("shard", "holdout")
     run = (out or place.root / "runs" / f"{found.lock['name']}-{Path(preset or 'run').stem}").absolute()
     trainer_process.check_installed()
     trainer_process.prepare(preset, _settings(found, run, place, settings or []))
@@ -100,11 +101,6 @@ def _merge(model: Path, out: Path | None, *, as_json: bool) -> None:
     trainer_process.run_module("trainer.merge", [str(model), "--out", str(target)])
     if as_json:
         data({"model": str(target)})
-
-
-def _mix(text: str, place: Workspace) -> Mix:
-    """A mix by its name or directory, or the newest one of a recipe file."""
-    return find_mix(recipe.load(text).name if bundled.is_path(text) else text, place)
 
 
 def _settings(mix: Mix, run: Path, place: Workspace, settings: list[str]) -> list[str]:

@@ -11,6 +11,8 @@ prompt that it belongs to. An n-gram that occurs in many contexts is boilerplate
 """
 
 import functools
+import json
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +24,16 @@ import polars as pl
 import pyarrow as pa
 
 from curate.arrays import F32, I64, U8, U16, U32, U64
+from curate.checksums import made_again, published, record, usable, write_record
 from curate.contamination import grams
 from curate.contamination.grams import EDITED, LONG, Documents, Table
 from curate.contamination.protected import FLOOR, ProtectedItem, ProtectedSet, ProtectedSets
+from curate.errors import WorkspaceError
 from curate.hashing import Hashes, fingerprint
 from curate.images.decode import BadImage
+from curate.images.packs import Packs
 from curate.images.store import ImageStore, PackWriter
 from curate.text import words
-from curate.workspace import atomic, read_json, write_json
 
 VERSION = 3
 PICTURES = "pictures"
@@ -92,10 +96,34 @@ class Index:
 
 
 def load(protected: ProtectedSets) -> Index:
-    """The index, built on first use."""
-    if not (protected.directory / "index.json").exists():
-        build(protected)
+    """The index, built on first use, and again where it is damaged; what is loaded stays in memory."""
+    if protected.directory not in _checked or not (protected.directory / "index.json").exists():
+        if not _is_whole(protected.directory):
+            shutil.rmtree(protected.directory, ignore_errors=True)
+            build(protected)
+        _checked.add(protected.directory)
     return _load(protected.directory)
+
+
+_checked: set[Path] = set()
+
+ARRAYS = ("bits", *Table._fields[2:], "rarity", "own", "firsts", "places")
+FRAMES = ("entries", "documents", "images")
+FILES = (*(f"{name}.npy" for name in ARRAYS), *(f"{name}.parquet" for name in FRAMES))
+
+
+def _is_whole(directory: Path) -> bool:
+    """Whether the index is finished, and its files and pictures are as they were written."""
+    if record(directory / "index.json") is None or not all(usable(directory / name) for name in FILES):
+        return False
+    try:
+        pictures = Packs(directory / PICTURES)
+        damaged = next(filter(None, (Packs.fault(pictures.folder, name) for name in pictures.names)), None)
+    except WorkspaceError as error:
+        damaged = str(error)
+    if damaged:
+        made_again(directory, damaged)
+    return not damaged
 
 
 @functools.lru_cache(maxsize=2)
@@ -103,11 +131,9 @@ def _load(directory: Path) -> Index:
     def array(name: str) -> Any:
         return np.asarray(np.load(directory / f"{name}.npy", mmap_mode="r"))  # a plain array of the mapped file
 
-    shift = read_json(directory / "index.json")["shift"]
+    shift = json.loads((directory / "index.json").read_text(encoding="utf-8"))["shift"]
     table = Table(array("bits"), shift, *(array(name) for name in Table._fields[2:]))
-    frames: dict[str, Any] = {
-        name: pl.read_parquet(directory / f"{name}.parquet") for name in ("entries", "documents", "images")
-    }
+    frames: dict[str, Any] = {name: pl.read_parquet(directory / f"{name}.parquet") for name in FRAMES}
     lengths = frames["documents"]["words"].to_numpy().astype(np.int64)
     texts = frames["documents"]["text"].to_arrow().cast(pa.large_string())
     _, offsets, text = texts.buffers()
@@ -142,12 +168,12 @@ def build(protected: ProtectedSets) -> None:
                 collected.add(item)
     arrays, shift = _ngrams(collected)
     for name, array in arrays.items():
-        with atomic(protected.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
+        with published(protected.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, array)
     for name, frame in collected.frames().items():
-        with atomic(protected.directory / f"{name}.parquet") as temporary:
+        with published(protected.directory / f"{name}.parquet") as temporary:
             frame.write_parquet(temporary)
-    write_json(protected.directory / "index.json", {"shift": shift, **collected.facts()})
+    write_record(protected.directory / "index.json", {"shift": shift, **collected.facts()})
 
 
 class _Collected:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from curate import trainer_process
+from curate.checksums import published, usable
 from curate.errors import ConfigError, SkipRow
 from curate.evalsets import itemfile
 from curate.evalsets.base import Item
@@ -18,7 +19,7 @@ from curate.evalsets.itemfile import Question
 from curate.evaluation.items import LoadedEvalSet, files_of, media_bytes, media_finder, read_items
 from curate.hashing import Hashes, fingerprint, input_facts
 from curate.rawfiles.media_finder import MediaFinder
-from curate.workspace import Workspace, atomic
+from curate.workspace import Workspace
 
 MODEL_FILE = "reward_config.json"
 
@@ -44,9 +45,9 @@ def items_file(loaded: LoadedEvalSet, workspace: Workspace, hashes: Hashes) -> P
     }
     hashes.save()
     path = workspace.cache / "items" / f"{loaded.evalset.name}-{fingerprint(facts)}.parquet"
-    if not path.exists():
+    if not usable(path):
         finder = media_finder(loaded.evalset, loaded.folder, workspace.cache)
-        with atomic(path) as temporary:
+        with published(path) as temporary:
             itemfile.write(temporary, loaded.evalset.name, _with_media(loaded, finder))
     return path
 
@@ -72,7 +73,7 @@ def score_files(
     folder = workspace.scores / model_id(model, hashes)
     items = {one.evalset.name: items_file(one, workspace, hashes) for one in evalsets}
     scores = {name: folder / f"{path.stem}.jsonl" for name, path in items.items()}
-    missing = [str(items[name]) for name, path in scores.items() if not path.exists()]
+    missing = [str(items[name]) for name, path in scores.items() if not usable(path, unknown=True)]
     if missing:
         trainer_process.run_module(
             "trainer.score", [str(model), *missing, "--out", str(folder), "--max-tokens", str(max_tokens)]

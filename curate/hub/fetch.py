@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
+from curate.checksums import write_record
 from curate.errors import HubError, WorkspaceError
 from curate.hub import client, manifests
 from curate.hub.manifests import File, Manifest
@@ -19,7 +20,7 @@ from curate.hub.pinning import blank, observe, with_rows
 from curate.hub.receipts import Receipt, receipt, there
 from curate.hub.retry import RetryPolicy, Unreachable
 from curate.hub.transfer import Download, ProgressListener, transfer
-from curate.workspace import Workspace, write_json
+from curate.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ def _fetch_source(
             files=have,
         )
         if receipt(workspace, manifest.source) != done:
-            write_json(folder / "fetched.json", _plain(done))
+            write_record(folder / "fetched.json", _plain(done))
     return done
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate import config
+from curate.checksums import read_record
 from curate.errors import WorkspaceError
 from curate.hub.manifests import File
-from curate.workspace import Workspace, read_json
+from curate.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,8 @@ def receipt(workspace: Workspace, source: str) -> Receipt | None:
     path = workspace.raw(source) / "fetched.json"
     if not path.exists():
         return None
-    read: Receipt = config.build(read_json(path), Receipt, f"{path}: $")
+    facts = read_record(path, "the receipt of a fetch", f"delete it, then curate fetch {source} writes it again")
+    read: Receipt = config.build(facts, Receipt, f"{path}: $")
     return read
 
 

@@ -21,11 +21,11 @@ import polars as pl
 import xxhash
 
 from curate.arrays import I32, I64, U8
+from curate.checksums import published, usable
 from curate.engines.base import Engine, tick
 from curate.images import decode
 from curate.images.compare import Copies, Stored, compare
 from curate.images.packs import Packs
-from curate.workspace import atomic
 
 VERSION = 3
 """Goes up when the same images give other copies, or another grid."""
@@ -56,9 +56,9 @@ def find_copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFra
     """COPIES among these images, by key. Depends on nothing else that the store holds."""
     wanted = sorted(set(keys))
     path = _folder(store) / f"copies-{_fingerprint(wanted)}.parquet"
-    if not path.exists():
+    if not usable(path):
         found = _copies(_pictures(wanted, store, engine), store, engine)
-        with atomic(path) as temporary:
+        with published(path) as temporary:
             found.write_parquet(temporary)
     return pl.read_parquet(path)
 
@@ -149,7 +149,7 @@ def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Grids
             wanted = wanted.join(found, on="key", how="anti", maintain_order="left")
             task = _PackTask(root=store.root, pack=path.stem, out=_folder(store) / f"{path.stem}-{VERSION}.npy")
             held[task.out] = found
-            tasks += [] if task.out.exists() else [task]
+            tasks += [] if usable(task.out) else [task]
     if wanted.height:
         store.size(wanted["key"][0])  # raises, naming the image
     for _ in engine.map(_make_grids, tasks):
@@ -167,7 +167,7 @@ def _make_grids(task: _PackTask) -> None:
         data = store.read(key)
         grids[row] = decode.upright_size(data), grid(data, COARSE)
         tick(rows=1)
-    with atomic(task.out) as temporary, temporary.open("wb") as file:
+    with published(task.out) as temporary, temporary.open("wb") as file:
         np.save(file, grids)
 
 

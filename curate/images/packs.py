@@ -2,7 +2,7 @@
 
 `packs/<name>.pack` holds images one after another, `packs/<name>.parquet` is its index, written last: it means
 finished. The name is the xxh3-128 of the keys in the order of the pack, so one name can only mean one content,
-whoever wrote it and whenever.
+whoever wrote it and whenever. The bytes of an image are checked by its key, the index by its checksum.
 """
 
 import os
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.checksums import check
 from curate.errors import WorkspaceError
 
 _TYPES = {
@@ -53,9 +54,9 @@ class _Index:
         """Merge the indexes of more packs; an image in several packs counts once."""
         columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [getattr(self, name)] for name in COLUMNS}
         for number, index in enumerate(indexes, len(self.packs)):
-            keys = np.frombuffer(bytes.fromhex("".join(index["key"].to_pylist())), ">u8").reshape(-1, 2)
-            columns["high"].append(keys[:, 0].astype(np.uint64))
-            columns["low"].append(keys[:, 1].astype(np.uint64))
+            keys = _halves(index["key"])
+            columns["high"].append(keys[:, 0])
+            columns["low"].append(keys[:, 1])
             columns["offset"].append(index["offset"].to_numpy())
             columns["length"].append(index["length"].to_numpy())
             columns["pixels"].append(index["width"].to_numpy() * index["height"].to_numpy())
@@ -69,6 +70,18 @@ class _Index:
         for name in COLUMNS:
             setattr(self, name, np.concatenate(columns.pop(name))[order])
 
+    def rows(self, keys: pa.Array) -> npt.NDArray[np.int64]:
+        """The row of each key, -1 where it is unknown."""
+        halves = _halves(keys)
+        at = np.minimum(np.searchsorted(self.high, halves[:, 0]), max(len(self.high) - 1, 0)).astype(np.int64)
+        if not len(self.high):
+            return np.full(len(keys), -1)
+        other = np.flatnonzero((self.high[at] != halves[:, 0]) | (self.low[at] != halves[:, 1]))
+        for i in other.tolist():  # unknown, or one of two keys with one upper half
+            row = self.find(keys[i].as_py())
+            at[i] = -1 if row is None else row
+        return at
+
     def find(self, key: str) -> int | None:
         """The row of the key."""
         high, low = divmod(int(key, 16), 1 << 64)
@@ -78,6 +91,20 @@ class _Index:
                 return row
             row += 1
         return None
+
+
+def _halves(keys: pa.Array) -> npt.NDArray[np.uint64]:
+    """The upper and the lower 64 bits of keys [n, 2]. Raises ValueError for a key that is not 32 hex digits."""
+    digits = bytes.fromhex("".join(keys.to_pylist()))
+    return np.frombuffer(digits, ">u8").reshape(len(keys), 2).astype(np.uint64)
+
+
+LOST = "curate mix of the recipe, or curate normalize of the source, makes its images again from the raw files"
+
+
+def again(index: Path) -> str:
+    """The hint for a damaged pack."""
+    return f"delete {index}, then {LOST}"
 
 
 class Packs:
@@ -104,25 +131,48 @@ class Packs:
         return len(self._index.high)
 
     def refresh(self) -> None:
-        """See the packs that were published since. Raises WorkspaceError where an index is damaged."""
-        seen = set(self._index.packs)
-        fresh = sorted(path.stem for path in self.folder.glob("*.parquet") if path.stem not in seen)
+        """See the packs that were published or deleted since. Raises WorkspaceError where an index is damaged."""
+        there = {path.stem for path in self.folder.glob("*.parquet")}
+        if not there.issuperset(self._index.packs):
+            self.close()
+            self._index = _Index()
+        fresh = sorted(there.difference(self._index.packs))
         columns = ["key", "offset", "length", "width", "height"]
         if fresh:
-            self._index.add(fresh, (self._table(name, columns) for name in fresh))
+            self._index.add(fresh, (_table(self.folder, name, columns) for name in fresh))
 
-    def _table(self, pack: str, columns: list[str]) -> pa.Table:
-        path = self.folder / f"{pack}.parquet"
-        try:
-            return pq.read_table(path, columns=columns, schema=INDEX, memory_map=False)
-        except pa.ArrowInvalid as error:
-            raise WorkspaceError(
-                str(path), f"damaged ({error})", "the index of a pack of images", "delete it and normalize again"
-            ) from None
+    @property
+    def names(self) -> list[str]:
+        """The names of the packs."""
+        return list(self._index.packs)
+
+    @staticmethod
+    def fault(folder: Path, pack: str) -> str:
+        """What is wrong with a pack; reads all of its images. Raises WorkspaceError where its index is damaged."""
+        path, end = folder / f"{pack}.pack", 0
+        index = _table(folder, pack, ["key", "offset", "length"])
+        if not path.is_file():
+            return f"{path}: missing"
+        with path.open("rb") as file:
+            for key, offset, length in zip(*(index[name].to_pylist() for name in index.column_names), strict=True):
+                if offset != end or xxhash.xxh3_128_hexdigest(file.read(length)) != key:
+                    return f"{path}: image {key} is damaged"
+                end = offset + length
+            rest = len(file.read())
+        return f"{path}: {rest:,} bytes after the last image" if rest else ""
 
     def known(self, key: str) -> bool:
         """Whether the image can be read."""
         return self._index.find(key) is not None
+
+    def missing(self, keys: pa.Array) -> int:
+        """How many of the distinct keys cannot be read."""
+        return int((self._index.rows(pc.unique(keys)) < 0).sum())
+
+    def packs_of(self, keys: pa.Array) -> set[str]:
+        """The packs that hold some of the keys."""
+        rows = self._index.rows(pc.unique(keys))
+        return {self._index.packs[pack] for pack in np.unique(self._index.pack[rows[rows >= 0]]).tolist()}
 
     def size(self, key: str) -> int:
         """The image's size in bytes. Raises WorkspaceError where it is unknown."""
@@ -145,7 +195,7 @@ class Packs:
 
     def facts(self) -> pa.Table:
         """All images, each once, columns INDEX, by key."""
-        tables = [self._table(name, INDEX.names) for name in self._index.packs]
+        tables = [_table(self.folder, name, INDEX.names) for name in self._index.packs]
         table = pa.concat_tables([INDEX.empty_table(), *tables]).sort_by("key")
         keys = table["key"].combine_chunks()
         if not len(keys):
@@ -155,9 +205,10 @@ class Packs:
 
     def sweep(self) -> None:
         """Remove what killed runs have left. Only for who holds the workspace: it would take a writer's work."""
-        for path in [*self.root.glob("*/.*.tmp"), *self.folder.glob("*.pack")]:
-            if path.suffix == ".tmp" or not path.with_suffix(".parquet").exists():
-                path.unlink()
+        left = [*self.folder.glob("*.pack"), *self.folder.glob("*.parquet.xxh3")]
+        alone = [path for path in left if not (self.folder / f"{path.name.split('.')[0]}.parquet").exists()]
+        for path in [*self.root.glob("*/.*.tmp"), *alone]:
+            path.unlink()
 
     def close(self) -> None:
         """Close the packs; reading opens them again."""
@@ -172,13 +223,13 @@ class Packs:
     def _row(self, key: str) -> int:
         row = self._index.find(key)
         if row is None:
-            raise WorkspaceError(str(self.root), f"no image {key}", hint="run `curate normalize` again")
+            raise WorkspaceError(str(self.root), f"no image {key}", hint=LOST)
         return row
 
     def _read(self, key: str, row: int) -> bytes:
         pack = int(self._index.pack[row])
         path = self.folder / f"{self._index.packs[pack]}.pack"
-        hint = f"delete {path.with_suffix('.parquet').name} and run `curate normalize` again"
+        hint = again(path.with_suffix(".parquet"))
         with self._lock:
             try:
                 data = os.pread(self._handle(pack, path), self._index.length[row], self._index.offset[row])
@@ -195,6 +246,19 @@ class Packs:
                 os.close(self._handles.popitem(last=False)[1])
         self._handles.move_to_end(pack)
         return self._handles[pack]
+
+
+def _table(folder: Path, pack: str, columns: list[str]) -> pa.Table:
+    """Columns of the index of a pack. Raises WorkspaceError where it is damaged."""
+    path = folder / f"{pack}.parquet"
+    check(path, "the index of a pack of images", again(path))
+    try:
+        return pq.read_table(path, columns=columns, schema=INDEX, memory_map=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the bytes
+            raise
+        found = f"damaged ({str(error).splitlines()[0][:80]})"
+        raise WorkspaceError(str(path), found, "the index of a pack of images", again(path)) from None
 
 
 def _close_all(handles: OrderedDict[int, int]) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.checksums import published
 from curate.images.decode import MAX_PIXELS, BadImage, ImageFacts, check
 from curate.images.packs import INDEX, Packs
 from curate.workspace import atomic
@@ -59,7 +60,7 @@ class _Pack:
         name = xxhash.xxh3_128_hexdigest("".join(image.key for image in self.images).encode())
         with atomic(self.path.with_name(f"{name}.pack")) as temporary:
             self.path.replace(temporary)
-        with atomic(self.path.with_name(f"{name}.parquet")) as temporary:
+        with published(self.path.with_name(f"{name}.parquet")) as temporary:
             pq.write_table(self._table(), temporary, compression="zstd")
 
     def _table(self) -> pa.Table:

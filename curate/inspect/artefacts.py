@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate import bundled
+from curate import recipe as recipes
+from curate.checksums import LOG, check_file, read_record, record
 from curate.errors import ConfigError, WorkspaceError
+from curate.lock_file import AGAIN, read_lock, recorded
 from curate.pairs.files import column, places
-from curate.workspace import Workspace, read_json
+from curate.workspace import Workspace
 
 SHORT = 8  # digits of a fingerprint in names and tables
 ID_DIGITS = 32
@@ -49,14 +52,17 @@ class MixPool(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """A finished mix."""
+    """A finished mix; `arm` is the STUDY/ARM that it was found by, if it was."""
 
     directory: Path
     lock: dict[str, Any]
+    arm: str = ""
 
     @property
     def title(self) -> str:
-        """`name@fingerprint`, as `find_mix` takes it."""
+        """`name@fingerprint` or `STUDY/ARM`, as `find_mix` takes it."""
+        if self.arm:
+            return self.arm
         return f"{self.lock['name']}@{self.lock['fingerprint'][:SHORT]}"
 
     @property
@@ -73,15 +79,37 @@ class Mix:
         """The decisions and flags with evidence (curate.screening.screen.review); older mixes lack this file."""
         return self.directory / "review.parquet"
 
+    def check(self, *kinds: str) -> None:
+        """Raise WorkspaceError where a file of these kinds is not as the lock records it.
+
+        The kinds are beginnings of names: shard, holdout, decisions, review. A file is read once in a process.
+        """
+        for name, entry in recorded(self.lock).items():
+            if name.startswith(kinds):
+                check_file(self.directory / name, entry["xxh3"], "the file that its lock records", AGAIN)
+
     def decisions(self, label: str) -> Path:
         """Why pairs of a pool were dropped (columns curate.screening.screen.DECISIONS)."""
         return self.directory / "decisions" / f"{label}.parquet"
 
 
 def mixes(workspace: Workspace) -> list[Mix]:
-    """Every finished mix, the newest first."""
-    locks = _newest((workspace.root / "mixes").glob("*/*/lock.json"))
-    return [Mix(directory=path.parent, lock=read_json(path)) for path in locks]
+    """Every finished mix of a recipe, the last built first; a line says of a damaged lock that it is left out."""
+    found, faults = _read(_newest((workspace.root / "mixes").glob("*/*/lock.json")))
+    for fault in faults:
+        LOG.warning("%s, so this mix is left out", fault)
+    return found
+
+
+def _read(locks: Iterable[Path]) -> tuple[list[Mix], list[WorkspaceError]]:
+    """The mixes of locks, and what is wrong with damaged ones."""
+    found, faults = [], []
+    for path in locks:
+        try:
+            found.append(mix_at(path.parent))
+        except WorkspaceError as fault:
+            faults.append(fault)
+    return found, faults
 
 
 def artefacts(workspace: Workspace, source: str = "*") -> list[Pairs]:
@@ -104,10 +132,12 @@ def _newest(paths: Iterable[Path]) -> list[Path]:
 
 def pairs_at(directory: Path) -> Pairs:
     """The pairs artefact in a directory, finished or not."""
-    path = directory / "manifest.json"
-    manifest = read_json(path) if path.exists() else {}
-    receipts = manifest["parts"] if manifest else [read_json(x) for x in sorted(directory.glob("part-*.json"))]
-    parts = tuple(directory / receipt["file"] for receipt in receipts)
+    path, hint = directory / "manifest.json", f"curate normalize {directory.parent.name} writes it again"
+    manifest = read_record(path, "the manifest of pairs", hint) if path.exists() else {}
+    receipts = manifest.get("parts") if manifest else [record(x) for x in sorted(directory.glob("part-*.json"))]
+    if receipts is None:
+        raise WorkspaceError(str(path), "it lists no parts", "the manifest of pairs", hint)
+    parts = tuple(directory / receipt["file"] for receipt in receipts if receipt)
     return Pairs(directory=directory, manifest=manifest, parts=parts)
 
 
@@ -124,19 +154,105 @@ def pools(mix: Mix, workspace: Workspace) -> dict[str, Pairs]:
 
 
 def find_mix(text: str, workspace: Workspace) -> Mix:
-    """The mix that `text` names: a directory with a lock, `name` (its newest) or `name@fingerprint`.
+    """The mix that `text` names.
 
-    Raises ConfigError that lists what is there.
+    a directory with a lock    that mix
+    a recipe, by name or file  the mix of the recipe as it reads now; of several, the one that it gave last
+    name@fingerprint           that mix, by the first digits or more
+    STUDY/ARM                  the mix of an arm of `curate ablate`; a recipe's name never means an arm
+    any other name             the mix of that name that was built last
+
+    Where other mixes have the name, a line says which one is taken. Raises ConfigError that lists what is there,
+    and WorkspaceError where a lock is damaged.
     """
     if (lock := Path(text) / "lock.json").exists():
-        return Mix(directory=lock.parent, lock=read_json(lock))
-    there = mixes(workspace)
-    name, _, fingerprint = text.partition("@")
-    for mix in there:
-        if mix.lock["name"] == name and mix.lock["fingerprint"].startswith(fingerprint):
-            return mix
-    recipe = name if name in bundled.named("recipe") else "RECIPE"
-    raise _unknown("mix", text, workspace.root / "mixes", [mix.title for mix in there], f"curate mix {recipe}")
+        return mix_at(lock.parent)
+    if bundled.is_path(text):
+        return _of_recipe(text, recipes.load(text), workspace)
+    if "/" in text:
+        return _arm(text, workspace)
+    name, at, digits = text.partition("@")
+    if not at and name in bundled.named("recipe"):
+        return _of_recipe(text, recipes.load(name), workspace)
+    there = _named(name, workspace, digits)
+    if not there:
+        raise _no_mix(text, workspace)
+    if at and len(there) > 1:
+        raise ConfigError(text, f"{len(there)} mixes have these digits", f"one of {_titles(there)}", "give more")
+    return _taken(text, there[0], there, "the last that was built")
+
+
+def mix_at(directory: Path) -> Mix:
+    """The mix in a directory. Raises WorkspaceError where its lock is damaged, or is none."""
+    return Mix(directory=directory, lock=read_lock(directory / "lock.json"))
+
+
+def _of_recipe(text: str, recipe: recipes.Recipe, workspace: Workspace) -> Mix:
+    there = _named(recipe.name, workspace)
+    if not there:
+        raise _no_mix(text, workspace)
+    same = [mix for mix in there if recipes.material(mix.lock["recipe"]) == recipe.material()]
+    if same:
+        return _taken(text, same[0], there, "the last that was built of the recipe as it reads now")
+    found = f"the recipe reads otherwise than when {_titles(there)} was built"
+    raise ConfigError(
+        text, found, "its mix", f"curate mix {text} builds it; or name that mix as it is written here"
+    )
+
+
+def _taken(text: str, taken: Mix, there: Sequence[Mix], why: str) -> Mix:
+    """The mix, after a line that says which it is where others have its name too."""
+    others = [mix for mix in there if mix.directory != taken.directory]
+    if others:
+        LOG.warning("%s: taking %s, %s; by their own names: %s", text, taken.title, why, _titles(others))
+    return taken
+
+
+def _titles(found: Iterable[Mix]) -> str:
+    return ", ".join(mix.title for mix in found)
+
+
+def _named(name: str, workspace: Workspace, digits: str = "") -> list[Mix]:
+    """The mixes of a recipe's name, the last built first; not those of arms. Raises if all locks are damaged."""
+    locks = _newest((workspace.root / "mixes").glob("*/*/lock.json"))
+    named = [path for path in locks if (at := path.parent).parent.name == name and at.name.startswith(digits)]
+    found, faults = _read(named)
+    if faults and not found:
+        raise faults[0]
+    return found
+
+
+def _arm(text: str, workspace: Workspace) -> Mix:
+    """The mix of `STUDY/ARM`, found by its fingerprint, wherever the workspace was moved to."""
+    study, _, name = text.partition("/")
+    known = arms(workspace)
+    digits = known.get(f"{study}/{name}")
+    if digits is None:
+        raise _no_mix(text, workspace)
+    for place in ("arms", "mixes"):
+        for lock in (workspace.root / place).glob(f"*/{digits}/lock.json"):
+            return Mix(directory=lock.parent, lock=read_lock(lock), arm=text)
+    raise ConfigError(text, f"its mix {digits} is not in {workspace.root}", "the mix of that arm",
+                      f"curate ablate of {study} builds it again")  # fmt: skip
+
+
+def arms(workspace: Workspace) -> dict[str, str]:
+    """The fingerprint of the mix of every arm of every study, by STUDY/ARM."""
+    found: dict[str, str] = {}
+    for path in sorted((workspace.root / "runs").glob("*/ablation.json")) + sorted(
+        (workspace.root / "runs").glob("*/probe/ablation.json")
+    ):
+        study = path.relative_to(workspace.root / "runs").parts[0]
+        facts = record(path) or {}
+        found |= {f"{study}/{name}": str(arm["fingerprint"]) for name, arm in facts.get("arms", {}).items()}
+    return found
+
+
+def _no_mix(text: str, workspace: Workspace) -> ConfigError:
+    name = text.partition("@")[0]
+    recipe = text if bundled.is_path(text) else name if name in bundled.named("recipe") else "RECIPE"
+    there = [*(mix.title for mix in mixes(workspace)), *arms(workspace)]
+    return _unknown("mix", text, workspace.root / "mixes", there, f"curate mix {recipe}")
 
 
 def find_pairs(text: str, workspace: Workspace) -> Pairs:

@@ -56,8 +56,10 @@ class Diff:
 def compare_mixes(a: Mix, b: Mix, workspace: Workspace) -> Diff:
     """Compare the rows of two mixes by pair id; a pair that occurs twice counts twice. |A| = both + only A.
 
-    Raises WorkspaceError if a file, or the pairs that a mix was made from, are needed and missing.
+    Raises WorkspaceError if a file is damaged, or the pairs that a mix was made from are needed and missing.
     """
+    for mix in (a, b):
+        mix.check("shard", "holdout", "decisions")
     rows_a, rows_b = _rows(a), _rows(b)
     joined = rows_a.join(rows_b, on=ID, how="full", coalesce=True, suffix="_b").with_columns(
         pl.col("rows", "rows_b").fill_null(0), pl.coalesce("source", "source_b").alias("source")

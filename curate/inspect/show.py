@@ -17,7 +17,7 @@ from curate.inspect.artefacts import Mix, MixPool, Pairs, find_mix, find_pair, f
 from curate.inspect.first_look import bare_pairs, is_bare
 from curate.inspect.why import winner
 from curate.order import order_key
-from curate.pairs import keys
+from curate.pairs import intact, keys
 from curate.pairs.files import column, rows_at
 from curate.workspace import Workspace
 
@@ -65,7 +65,17 @@ def sample_pairs(target: Mix | Pairs, wanted: Wanted) -> list[Item]:
         sources = sorted({pool.source for pool in _wanted_pools(target, wanted)})
         of_source = (lambda table: table["source"].is_in(sources)) if wanted.source else None
         found = _spread(target.files("shard"), wanted.rows, ("source",) if of_source else (), of_source)
+    _check(target, {path.name for path, _ in found})
     return [_item(*place) for place in found]
+
+
+def _check(target: Mix | Pairs, names: set[str]) -> None:
+    """Raise WorkspaceError where one of these files is not as recorded."""
+    if isinstance(target, Mix):
+        target.check(*names)
+    elif target.manifest:
+        some = [receipt for receipt in target.manifest["parts"] if receipt["file"] in names]
+        intact.check(target.directory, target.source, {"parts": some})
 
 
 def one_pair(target: Mix | Pairs, text: str, wanted: Wanted, workspace: Workspace) -> list[Item]:

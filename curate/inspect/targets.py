@@ -13,7 +13,7 @@ from curate.inputs import Inputs, finished_pairs, pools_of
 from curate.inspect.artefacts import Mix, Pairs, pools
 from curate.inspect.first_look import is_bare
 from curate.inspect.show import find_target
-from curate.pairs import keys
+from curate.pairs import intact, keys
 from curate.pairs.files import column
 from curate.pairs.pool import PairsPool
 from curate.recipe import load
@@ -76,6 +76,8 @@ def _find(text: str, inputs: Inputs) -> Iterator[Target]:
 
 
 def _pool(label: str, pairs: Pairs) -> PairsPool:
+    """A pool of finished pairs, after a check of its files."""
+    intact.check(pairs.directory, pairs.source, pairs.manifest)
     parts = tuple(part.name for part in pairs.parts)
     return PairsPool(label=label, source=pairs.source, directory=pairs.directory, priority=0, parts=parts)
 

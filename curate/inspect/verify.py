@@ -1,16 +1,35 @@
-"""Compare the files of a workspace with their manifests and locks. Every hash is computed again."""
+"""Compare the files of a workspace with what is recorded of them. Every hash is computed again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from curate.errors import WorkspaceError
-from curate.hashing import Hashes, differing, hash_file
+from curate.checksums import SUFFIX, checksum_of, hash_file
+from curate.contamination.index import PICTURES
+from curate.errors import ConfigError, CurateError, WorkspaceError
+from curate.hashing import Hashes, differing
 from curate.hub.receipts import receipt
-from curate.inspect.artefacts import Mix, pairs_at
+from curate.images.packs import Packs
+from curate.inspect.artefacts import Mix, mix_at, pairs_at
 from curate.inspect.text import count
-from curate.workspace import Workspace, read_json
+from curate.lock_file import recorded
+from curate.pairs import intact
+from curate.pairs.normalize import raw_folders
+from curate.workspace import Workspace
+
+FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features")
+"""What `verify` without a mix looks at, beside raw files."""
+
+KINDS = {
+    "fetched": "fetched file", "raw": "raw file", "parts": "part", "skips": "list of skipped rows",
+    "shards": "shard",
+    "decisions": "decisions file", "reviews": "review sheet", "cards": "file of cards", "packs": "pack of images",
+    "checksums": "file with a checksum",
+}  # fmt: skip
+PLURALS = {"skips": "lists of skipped rows", "cards": "files of cards", "packs": "packs of images",
+           "checksums": "files with a checksum"}  # fmt: skip
 
 
 @dataclass(slots=True, kw_only=True)
@@ -19,26 +38,25 @@ class Report:
 
     differing: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
-    fetched: int = 0
-    raw: int = 0
-    parts: int = 0
-    shards: int = 0
-    decisions: int = 0
-    reviews: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `--json`."""
-        return asdict(self)
+        plain = asdict(self)
+        return {name: plain[name] for name in ("differing", "unchecked")} | {x: self.counts[x] for x in KINDS}
 
     @property
     def summary(self) -> str:
         """The counts in one line."""
-        kinds = {"raw": "raw file", "parts": "part", "shards": "shard", "decisions": "decisions file",
-                 "reviews": "review sheet"}  # fmt: skip
-        kinds = {"fetched": "fetched file", **kinds} if self.fetched else kinds
-        counts = [count(getattr(self, name), what) for name, what in kinds.items()]
+        counts = [
+            f"{self.counts[name]:,} {PLURALS[name]}"
+            if name in PLURALS and self.counts[name] != 1
+            else count(self.counts[name], what)
+            for name, what in KINDS.items()
+            if self.counts[name]
+        ]
         bad = f"{count(len(self.differing), 'fault')} found" if self.differing else "all as recorded"
-        return f"checked {', '.join(counts)}: {bad}"
+        return f"checked {', '.join(counts) or 'nothing'}: {bad}"
 
 
 def verify_files(
@@ -46,55 +64,83 @@ def verify_files(
 ) -> Report:
     """Compare files with what is recorded: those of a mix and of all it was made from, or the whole workspace.
 
-    Raw files are in `raw`, one folder per source, by default in the workspace; they are checked if that folder
-    exists. `say` receives a line about what is being read.
+    Raw files are in `raw`, one folder per source; by default in the workspace, or where they were when they were
+    normalized. `say` receives a line about what is being read.
     """
     run = _Run(workspace, raw, say)
     if mix is not None:
         run.mix(mix)
         for pool in mix.pools:
             run.pairs_of(workspace.pairs(pool.source, pool.fingerprint), mix.lock["sources"][pool.label])
-        return run.report
+        return run.finished()
     for path in sorted((workspace.root / "raw").glob("*/fetched.json")):
         run.fetched(path.parent.name)
-    for directory in sorted(path for path in (workspace.root / "pairs").glob("*/*") if path.is_dir()):
+    for directory in _folders(workspace.root / "pairs"):
         run.pairs_of(directory, None)
-    for directory in sorted(path for path in (workspace.root / "mixes").glob("*/*") if path.is_dir()):
-        run.mix_at(directory)
-    return run.report
+    for place in ("mixes", "arms"):
+        for directory in _folders(workspace.root / place):
+            run.mix_in(directory)
+    run.packs(workspace.images)
+    for index in sorted((workspace.cache / "contamination").glob("*")):
+        run.packs(index / PICTURES)
+    run.rest()
+    return run.finished()
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(path for path in place.glob("*/*") if path.is_dir())
 
 
 class _Run:
     def __init__(self, workspace: Workspace, raw: Path | None, say: Callable[[str], None]) -> None:
-        self.workspace, self.raw, self.say = workspace, raw, say
+        self.workspace, self.given, self.say = workspace, raw, say
         self.report = Report()
-        self.hashes = Hashes(workspace.cache / "never-remembered.json")  # within one run a file is read once
+        self.hashes = Hashes(workspace.cache / "never-remembered")  # within one run a file is read once
+        self.raw_folders = raw_folders(workspace)
         self.seen: set[tuple[str, str]] = set()
+        self.covered: set[Path] = set()
+        self.absent: dict[Path, tuple[str, int]] = {}
 
-    def mix_at(self, directory: Path) -> None:
+    def finished(self) -> Report:
+        """The report, with one line about all raw files that are not there."""
+        if self.absent:
+            sources = sorted({source for source, _ in self.absent.values()})
+            files = count(sum(files for _, files in self.absent.values()), "raw file")
+            there = ", ".join(sorted(map(str, self.absent)))
+            line = f"{files} of {', '.join(sources)}: not in {there}; --raw DIR says where they are"
+            self.report.unchecked.append(line)
+        return self.report
+
+    def differs(self, line: str) -> None:
+        if line not in self.report.differing:
+            self.report.differing.append(line)
+
+    def mix_in(self, directory: Path) -> None:
         path = directory / "lock.json"
         if not path.exists():
             self.report.unchecked.append(f"{directory}: unfinished, it has no lock")
+            self.covered |= {path for path in directory.rglob("*") if path.is_file()}
             return
         try:
-            lock = read_json(path)
+            self.mix(mix_at(directory))
         except WorkspaceError as error:
-            self.report.differing.append(str(error))
-            return
-        self.mix(Mix(directory=directory, lock=lock))
+            self.differs(str(error))
+            self.covered.add(path)
 
     def mix(self, mix: Mix) -> None:
         self.say(f"reading {mix.title}")
-        files, decisions = mix.lock["files"], mix.lock["decisions"]
-        self.files(mix.directory, files, ("shard-*.parquet", "holdout-*.parquet"))
-        self.files(mix.directory, decisions, ("decisions/*.parquet",))
-        self.report.shards += len(files)
-        self.report.decisions += len(decisions)
-        if "review" in mix.lock:
-            self.files(mix.directory, [mix.lock["review"]], ())
-            self.report.reviews += 1
-        elif mix.review.exists():
-            self.report.unchecked.append(f"{mix.review}: not in the lock, which is of an earlier version")
+        self.checksum(mix.directory / "lock.json")
+        patterns = ("shard-*.parquet", "holdout-*.parquet", "decisions/*.parquet", "plots/*.svg")
+        self.files(mix.directory, recorded(mix.lock), patterns if "card" in mix.lock else patterns[:3])
+        for kind, entries in (("shards", "files"), ("decisions", "decisions"), ("cards", "card")):
+            self.report.counts[kind] += len(mix.lock.get(entries, ()))
+        self.report.counts["reviews"] += "review" in mix.lock
+        old = [mix.review] if "review" not in mix.lock else []
+        old += [mix.directory / "README.md"] if "card" not in mix.lock else []
+        for path in old:
+            if path.exists():
+                self.report.unchecked.append(f"{path}: not in the lock, which is of an earlier version")
+                self.covered.add(path)
 
     def pairs_of(self, directory: Path, locked: dict[str, Any] | None) -> None:
         """A pairs artefact, and its raw files by its manifest or, without one, by what a lock says of it."""
@@ -106,22 +152,34 @@ class _Run:
             try:
                 pairs = pairs_at(directory)
             except WorkspaceError as error:
-                self.report.differing.append(str(error))
+                self.differs(str(error))
+                self.covered.add(directory / "manifest.json")
             else:
                 facts = pairs.manifest
                 self.say(f"reading {pairs.title}")
-                self.files(directory, facts["parts"], ("part-*.parquet",))
-                self.report.parts += len(pairs.parts)
+                self.parts(directory, facts["parts"])
         if facts:
-            self.inputs(str(facts["source"]), facts["revision"] or "", facts["inputs"])
-            if self.raw is None and facts["revision"]:
+            self.inputs(directory, facts)
+            if self.given is None and facts["revision"]:
                 self.fetched(str(facts["source"]))
+
+    def parts(self, directory: Path, receipts: Iterable[Mapping[str, Any]]) -> None:
+        known = [entry for receipt in receipts for entry in intact.recorded(receipt)]
+        self.checksum(directory / "manifest.json")
+        self.files(directory, {name: {"xxh3": xxh3} for name, xxh3 in known}, ("part-*.parquet",))
+        parts = sum(name.startswith("part-") for name, _ in known)
+        self.report.counts["parts"] += parts
+        self.report.counts["skips"] += len(known) - parts
 
     def fetched(self, source: str) -> None:
         """Fetched files against the hashes that the Hub gave for them."""
         from curate.hub.transfer import hash_of  # brings the Hub's client with it
 
-        found = receipt(self.workspace, source)
+        try:
+            found = receipt(self.workspace, source)
+        except (ConfigError, WorkspaceError) as error:
+            self.differs(str(error))
+            return
         if found is None or (source, found.commit) in self.seen:
             return
         self.seen.add((source, found.commit))
@@ -129,39 +187,99 @@ class _Run:
         for file in found.files:
             path = self.workspace.raw(source) / found.commit / file.path
             if not path.is_file():
-                self.report.differing.append(f"{path}: missing; expected {file.hash}")
+                self.differs(f"{path}: missing; expected {file.hash}")
             elif (value := hash_of(path, file)) != file.hash:
-                self.report.differing.append(f"{path}: {value}; expected {file.hash}, as the Hub has it")
-            self.report.fetched += 1
+                self.differs(f"{path}: {value}; expected {file.hash}, as the Hub has it")
+            self.report.counts["fetched"] += 1
 
-    def inputs(self, source: str, revision: str, recorded: Sequence[dict[str, Any]]) -> None:
-        raw = self.raw / source if self.raw is not None else self.workspace.raw(source) / revision
-        fresh = [entry for entry in recorded if (str(raw / entry["path"]), str(entry)) not in self.seen]
+    def inputs(self, directory: Path, facts: Mapping[str, Any]) -> None:
+        """The raw files of pairs."""
+        source = str(facts["source"])
+        raw = self.folder(directory, source, facts["revision"] or "")
+        fresh = [entry for entry in facts["inputs"] if (str(raw / entry["path"]), str(entry)) not in self.seen]
         self.seen |= {(str(raw / entry["path"]), str(entry)) for entry in fresh}
-        if not raw.is_dir():
-            if fresh:
-                self.report.unchecked.append(f"{raw}: missing, so {count(len(fresh), 'raw file')} of {source}")
+        if not fresh:
             return
-        if fresh:
-            size = sum(entry["bytes"] for entry in fresh)
-            self.say(f"reading {count(len(fresh), 'raw file')} of {source}, {size / 1e6:,.1f} MB")
-        self.report.raw += len(fresh)
-        self.report.differing += differing(raw, fresh, self.hashes)
+        if not raw.is_dir():
+            self.absent[raw] = source, self.absent.get(raw, (source, 0))[1] + len(fresh)
+            return
+        size = sum(entry["bytes"] for entry in fresh)
+        self.say(f"reading {count(len(fresh), 'raw file')} of {source}, {size / 1e6:,.1f} MB")
+        self.report.counts["raw"] += len(fresh)
+        for line in differing(raw, fresh, self.hashes):
+            self.differs(line)
 
-    def files(self, directory: Path, recorded: Sequence[dict[str, Any]], patterns: Iterable[str]) -> None:
-        """Recorded files ({name or file, xxh3}) against those there; one without a record differs too."""
-        names = {str(entry.get("name") or entry["file"]): entry for entry in recorded}
-        for name, entry in names.items():
-            fault = _fault(directory / name, entry)
+    def folder(self, directory: Path, source: str, revision: str) -> Path:
+        """Where the raw files of pairs are."""
+        if self.given is not None:
+            return self.given / source
+        default = self.workspace.raw(source) / revision
+        remembered = self.raw_folders.get(f"{source}/{directory.name}")
+        return default if default.is_dir() or remembered is None else remembered
+
+    def packs(self, root: Path) -> None:
+        """Every image of a store."""
+        names = sorted(path.stem for path in (root / "packs").glob("*.parquet"))
+        if names:
+            self.say(f"reading {count(len(names), 'pack')} of images in {root}")
+        for name in names:
+            index = root / "packs" / f"{name}.parquet"
+            self.checksum(index)
+            self.covered.add(index.with_suffix(".pack"))
+            self.report.counts["packs"] += 1
+            try:
+                fault = Packs.fault(root / "packs", name)
+            except CurateError as error:
+                fault = "" if any(line.startswith(f"{index}:") for line in self.report.differing) else str(error)
             if fault:
-                self.report.differing.append(f"{directory / name}: {fault}")
+                self.differs(fault)
+
+    def files(self, directory: Path, known: Mapping[str, Mapping[str, Any]], patterns: Iterable[str]) -> None:
+        """Recorded files (name: {xxh3}) against those there; one without a record differs too."""
+        for name, entry in known.items():
+            self.covered.add(directory / name)
+            if fault := _fault(directory / name, entry):
+                self.differs(f"{directory / name}: {fault}")
         for pattern in patterns:
             for path in sorted(directory.glob(pattern)):
-                if path.relative_to(directory).as_posix() not in names:
-                    self.report.differing.append(f"{path}: not recorded; expected no such file")
+                if path.relative_to(directory).as_posix() not in known:
+                    self.covered.add(path)
+                    self.differs(f"{path}: not recorded; expected no such file")
+
+    def checksum(self, path: Path) -> None:
+        """A file against the checksum beside it."""
+        beside = checksum_of(path)
+        if path in self.covered or not beside.exists():
+            return
+        self.covered |= {path, beside}
+        self.report.counts["checksums"] += 1
+        found, record = hash_file(path), beside.read_bytes()
+        if record != f"{found}\n".encode():
+            text = record.decode(errors="replace").strip()[:40]
+            self.differs(f"{path}: xxh3 {found}; expected {text}, as {beside.name} beside it says")
+
+    def rest(self) -> None:
+        """All that has a checksum, and how many files have no record at all."""
+        unknown: Counter[str] = Counter()
+        for name in FOLDERS:
+            for path in sorted((self.workspace.root / name).rglob("*")):
+                if path.name.startswith(".") or not path.is_file() or path in self.covered:
+                    continue
+                if path.name.endswith(
+                    SUFFIX
+                ):  # looked at with its file; without one, it is left of what was deleted
+                    continue
+                if checksum_of(path).exists():
+                    self.checksum(path)
+                else:
+                    unknown[name] += 1
+        for name, files in unknown.items():
+            self.report.unchecked.append(
+                f"{self.workspace.root / name}: nothing is recorded of {count(files, 'file')}"
+            )
 
 
-def _fault(path: Path, recorded: dict[str, Any]) -> str:
+def _fault(path: Path, recorded: Mapping[str, Any]) -> str:
     if not path.is_file():
         return f"missing; expected xxh3 {recorded['xxh3']}"
     size = path.stat().st_size

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 import xxhash
 
 from curate.arrays import frame
+from curate.checksums import digests, hash_once, published, record, usable, write_record
 from curate.engines.base import Engine, tick
 from curate.errors import ConfigError, WorkspaceError
-from curate.hashing import digests
 from curate.images.store import ImageStore
 from curate.mixing.select import Selection
 from curate.mixing.shard_columns import shard_column
@@ -33,7 +33,7 @@ from curate.mixing.shard_schema import CODECS, FEW_VALUES, REFERENCE, columns, m
 from curate.parquet import opened
 from curate.recipe import ShardSettings
 from curate.schema import PAIR
-from curate.workspace import atomic, read_json, write_json
+from curate.workspace import atomic
 
 VERSION = 2
 """Part of every fingerprint: goes up when equal selections give other bytes."""
@@ -261,30 +261,35 @@ def _remove_others(directory: Path, name: str, known: set[str]) -> None:
             path.unlink()
 
 
-def _receipt(path: Path, digest: str, finished: Path) -> dict[str, Any] | None:
-    """The facts of a finished file, if it has its size and belongs to this selection."""
-    if not path.exists() or not finished.exists():
-        return None
-    facts: dict[str, Any] = read_json(path)
-    return facts if facts.pop("digest") == digest and facts["bytes"] == finished.stat().st_size else None
+def _receipt(path: Path, digest: str) -> dict[str, Any] | None:
+    """The facts of a file that is finished, if it belongs to this selection."""
+    facts = record(path)
+    return facts if facts is not None and facts.pop("digest") == digest else None
+
+
+def _finished(path: Path, digest: str, shard: Path) -> dict[str, Any] | None:
+    """The facts of a shard that a killed run has finished, if it is there as it was written."""
+    facts = _receipt(path, digest)
+    return facts if facts is not None and shard.is_file() and hash_once(shard) == facts["xxh3"] else None
 
 
 def _scatter(task: _Scatter) -> None:
     """Pass 1 for one run of parts: an IPC file with one record batch per bucket for every batch read."""
     receipt = task.target.with_suffix(".json")
-    if _receipt(receipt, task.digest, task.target) is not None:
+    if _receipt(receipt, task.digest) is not None and usable(task.target):
         return
     with pa.memory_map(str(task.plan)) as source:
         taken = frame(pa.ipc.open_file(source).get_batch(task.number))
     limits = np.array(task.limits, np.uint32)
-    with atomic(task.target) as temporary:
-        with pa.ipc.new_file(str(temporary), SCATTER, options=SCATTERED) as writer:
-            for batch in _taken_batches(task, taken):
-                edges = np.searchsorted(batch.column("rank").to_numpy(), limits)
-                for first, last in pairwise(edges):
-                    writer.write_batch(batch.slice(first, last - first))
-        size = temporary.stat().st_size
-    write_json(receipt, {"digest": task.digest, "bytes": size})
+    with (
+        published(task.target) as temporary,
+        pa.ipc.new_file(str(temporary), SCATTER, options=SCATTERED) as writer,
+    ):
+        for batch in _taken_batches(task, taken):
+            edges = np.searchsorted(batch.column("rank").to_numpy(), limits)
+            for first, last in pairwise(edges):
+                writer.write_batch(batch.slice(first, last - first))
+    write_record(receipt, {"digest": task.digest})
 
 
 def _taken_batches(task: _Scatter, taken: pl.DataFrame) -> Iterator[pa.RecordBatch]:
@@ -321,14 +326,14 @@ def _batches(path: Path, position: npt.NDArray[np.uint32]) -> Iterator[tuple[int
 def _gather(task: _Gather) -> list[ShardFacts]:
     """Pass 2 for one bucket: its shards."""
     receipts = {shard: task.scattered[0].with_name(f"{shard.name}.json") for shard in task.shards}
-    done = {shard: _receipt(receipts[shard], task.digest, task.directory / shard.name) for shard in task.shards}
+    done = {shard: _finished(receipts[shard], task.digest, task.directory / shard.name) for shard in task.shards}
     if any(facts is None for facts in done.values()):
         table, order = _bucket(task)
         images = ImageStore(task.images) if task.images else None
         for shard in task.shards:
             if done[shard] is None:
                 facts = _write_shard(task, table, order, shard, images)
-                write_json(receipts[shard], {"digest": task.digest, **asdict(facts)})
+                write_record(receipts[shard], {"digest": task.digest, **asdict(facts)})
                 done[shard] = asdict(facts)
     return [ShardFacts(**facts) for facts in done.values() if facts is not None]
 

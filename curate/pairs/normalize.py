@@ -6,23 +6,26 @@ A pairs artefact is a directory of parts (see curate.pairs.part), finished once 
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from curate import schema
+from curate.checksums import Stamp, made_again, record, stamp, usable, write_record
 from curate.engines.base import Engine, Listener
-from curate.hashing import Hashes, fingerprint, input_facts
+from curate.hashing import Hashes, differing, fingerprint, input_facts
 from curate.images.decode import MAX_PIXELS
+from curate.images.store import ImageStore
 from curate.licenses import with_condition
 from curate.pairs.column_account import account, check_finished
-from curate.pairs.part import SliceTask, check_guard, normalize_slice
+from curate.pairs.intact import faults
+from curate.pairs.part import RawInput, SliceTask, changed, check_guard, normalize_slice
 from curate.rawfiles.media_finder import MediaSpec
 from curate.rawfiles.row_files import matching, row_files
 from curate.rawfiles.rows import slices
 from curate.sources.base import RowFile, Source
-from curate.workspace import Workspace, read_json, write_json
+from curate.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +49,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artefact:
-    """A pairs artefact on disk; `manifest` is empty until it is finished."""
+    """A pairs artefact on disk; `manifest` is empty until it is finished.
+
+    `stamps` are those of the raw files, by path, from before they were hashed.
+    """
 
     job: Job
     directory: Path
     facts: dict[str, Any]
     files: tuple[RowFile, ...]
+    stamps: dict[Path, Stamp] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -71,6 +78,8 @@ def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
     files = row_files(job.source, job.raw, job.options)
     media = [path for pattern in _media(job.source) for path in matching(job.raw, pattern)]
     index = [path for path in job.raw.glob("meta.json") if job.source.row_files is not None]
+    read = [*(file.path for file in files), *media, *index]
+    stamps = {path: stamp(path) for path in read if path.is_file()}
     facts = {
         "schema": schema.VERSION,
         "source": job.name,
@@ -80,13 +89,14 @@ def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
         "annotator": job.source.annotator,
         "revision": job.revision,
         "max_pixels": job.max_pixels,
-        "inputs": input_facts(job.raw, [*(file.path for file in files), *media, *index], hashes),
+        "inputs": input_facts(job.raw, read, hashes),
     }
     hashes.save()
     directory = workspace.pairs(job.name, fingerprint(facts))
-    path = directory / "manifest.json"
-    manifest = read_json(path) if path.exists() else {}
-    return Artefact(job=job, directory=directory, facts=facts, files=tuple(files), manifest=manifest)
+    manifest = record(directory / "manifest.json") or {}
+    return Artefact(
+        job=job, directory=directory, facts=facts, files=tuple(files), stamps=stamps, manifest=manifest
+    )
 
 
 def _plain(options: Any) -> dict[str, Any]:
@@ -102,12 +112,15 @@ def normalize_all(
     listen: Listener | None = None,
     finished: Callable[[Artefact], None] = lambda _: None,
 ) -> list[Artefact]:
-    """Make the missing parts of artefacts and publish their manifests; finished ones are given back as they are.
+    """Make the missing and damaged parts of artefacts and publish their manifests; whole ones stay as they are.
 
     The slices of all of them are one queue, the largest first, so that no worker waits for the last file of a
     source. `finished` is called with each artefact that was made. Raises GuardError when more rows of a source are
-    skipped than allowed, RawError for damaged files.
+    skipped than allowed, RawError for damaged files and for those that change while they are read.
     """
+    store = ImageStore(workspace.images)
+    artefacts = [_without_damage(artefact, store) for artefact in artefacts]
+    _remember_raw(artefacts, workspace)
     done = list(artefacts)
     waiting: dict[int, dict[int, dict[str, Any]]] = {}
     tasks: list[tuple[int, SliceTask]] = []
@@ -124,9 +137,80 @@ def normalize_all(
     for (at, task), receipt in zip(tasks, receipts, strict=True):
         waiting[at][task.number] = receipt
         if len(waiting[at]) == counts[at]:
+            _check_inputs(artefacts[at], workspace)
             done[at] = _publish(artefacts[at], [waiting[at][number] for number in sorted(waiting[at])])
             finished(done[at])
+    _remember_images(done, workspace)
     return done
+
+
+def _remember_raw(artefacts: Sequence[Artefact], workspace: Workspace) -> None:
+    """Write down where raw files are, for `curate verify`."""
+    known = record(workspace.cache / RAW) or {}
+    now = {f"{one.job.name}/{one.directory.name}": str(one.job.raw.absolute()) for one in artefacts}
+    if not now.items() <= known.items():
+        write_record(workspace.cache / RAW, {**known, **now})
+
+
+def raw_folders(workspace: Workspace) -> dict[str, Path]:
+    """Where the raw files of pairs, `source/fingerprint`, were when these were last needed."""
+    return {name: Path(path) for name, path in (record(workspace.cache / RAW) or {}).items()}
+
+
+RAW = "raw_folders.json"
+
+
+def images_known(artefacts: Iterable[Artefact], workspace: Workspace) -> bool:
+    """Whether all images of finished artefacts were seen in the store, and no pack was deleted since."""
+    known = record(workspace.cache / IMAGES) or {"packs": [], "pairs": []}
+    finished = {str(one.directory.relative_to(workspace.root)) for one in artefacts if one.manifest}
+    return finished <= set(known["pairs"]) and set(known["packs"]) <= _packs(workspace)
+
+
+def _remember_images(artefacts: Sequence[Artefact], workspace: Workspace) -> None:
+    before = record(workspace.cache / IMAGES) or {"packs": [], "pairs": []}
+    packs = _packs(workspace)
+    seen = set(before["pairs"]) if set(before["packs"]) <= packs else set()
+    seen |= {str(one.directory.relative_to(workspace.root)) for one in artefacts}
+    now = {"packs": sorted(packs), "pairs": sorted(seen)}
+    if now != before:
+        write_record(workspace.cache / IMAGES, now)
+
+
+def _packs(workspace: Workspace) -> set[str]:
+    return {path.stem for path in (workspace.images / "packs").glob("*.parquet")}
+
+
+IMAGES = "images_seen.json"
+
+
+def _without_damage(artefact: Artefact, store: ImageStore) -> Artefact:
+    """The artefact as it can be used: unfinished where a part is damaged or an image of it is lost."""
+    directory, made = artefact.directory, artefact.manifest.get("parts")
+    receipts = made if made is not None else [
+        found for path in sorted(directory.glob("part-*.json")) if (found := record(path)) is not None
+    ]  # fmt: skip
+    found = faults(directory, receipts, store)
+    for name, what in found.items():
+        made_again(directory / name, what)
+        (directory / name).with_suffix(".json").unlink(missing_ok=True)
+    if found:
+        (directory / "manifest.json").unlink(missing_ok=True)
+        return dataclasses.replace(artefact, manifest={})
+    for receipt in made or ():
+        path = (directory / receipt["file"]).with_suffix(".json")
+        if not usable(path):
+            write_record(path, receipt)
+    return artefact
+
+
+def _check_inputs(artefact: Artefact, workspace: Workspace) -> None:
+    """Raise RawError, and take back what was made of them, where raw files changed while they were read."""
+    raw = artefact.job.raw
+    if found := differing(raw, artefact.facts["inputs"], Hashes(workspace.cache)):
+        for path in artefact.directory.glob("part-*.json"):
+            path.unlink()
+        raise changed(Path(found[0].split(": ")[0]))
 
 
 def _media(source: Source) -> tuple[str, ...]:
@@ -141,7 +225,7 @@ def _publish(artefact: Artefact, receipts: Sequence[dict[str, Any]]) -> Artefact
     check_guard(artefact.job.name, _limit(artefact.job), receipts)
     columns = account(artefact.job.source, receipts)
     manifest = {**artefact.facts, **_totals(receipts), "columns": columns, "parts": list(receipts)}
-    write_json(artefact.directory / "manifest.json", manifest)
+    write_record(artefact.directory / "manifest.json", manifest)
     return dataclasses.replace(artefact, manifest=manifest)
 
 
@@ -150,12 +234,17 @@ def _tasks(artefact: Artefact, workspace: Workspace) -> list[SliceTask]:
     media = MediaSpec(
         raw=job.raw, patterns=_media(job.source), match=job.source.media_match, cache=workspace.cache / "archives"
     )
+    hashed = {job.raw / entry["path"]: entry["xxh3"] for entry in artefact.facts["inputs"] if "xxh3" in entry}
+    inputs = {path: RawInput(path=path, stamp=one, xxh3=hashed[path]) for path, one in artefact.stamps.items()}
+    rows = {file.path for file in artefact.files}
+    shared = tuple(file for path, file in inputs.items() if path not in rows)
     return [
         SliceTask(
             name=job.name,
             source=job.source,
             options=job.options,
             slice=part,
+            inputs=(inputs[part.file.path], *shared),
             media=media,
             images=workspace.images,
             directory=artefact.directory,

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.checksums import Stamp, hash_file, record, stamp, write_record
 from curate.engines.base import tick
-from curate.errors import GuardError, SkipRow
-from curate.hashing import hash_file
+from curate.errors import GuardError, RawError, SkipRow
 from curate.images.decode import ImageFacts
 from curate.images.store import ImageStore, KnownImage, PackWriter
 from curate.pairs.column_account import check_columns, column_use
@@ -30,7 +30,7 @@ from curate.rawfiles.media_finder import MediaFinder, MediaSpec
 from curate.rawfiles.rows import Slice, rows
 from curate.schema import Media
 from curate.sources.base import Draft, MediaSource, Row, Source
-from curate.workspace import atomic, read_json, write_json
+from curate.workspace import atomic
 
 FLUSH_PAIRS = 4096
 FIRST_ROWS = 1000  # if all of so many first rows are skipped, the slice stops there
@@ -38,13 +38,33 @@ SKIPS = pa.schema([("row", pa.string()), ("reason", pa.string()), ("detail", pa.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RawInput:
+    """A raw file as it was when the artefact was located: its stamp and its xxh3."""
+
+    path: Path
+    stamp: Stamp
+    xxh3: str
+
+    def check(self) -> None:
+        """Raise RawError where the file was written to since, and has another content."""
+        if not self.path.exists() or (stamp(self.path) != self.stamp and hash_file(self.path) != self.xxh3):
+            raise changed(self.path)
+
+
+def changed(path: Path) -> RawError:
+    """The error about a raw file that changed while pairs were made of it."""
+    return RawError(str(path), "it changed while it was read", "a file that stays as it is", "run it again")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SliceTask:
-    """One slice of a source's raw files, and where its part goes."""
+    """One slice of a source's raw files, and where its part goes; `inputs` are the files that it may read."""
 
     name: str
     source: Source
     options: Any
     slice: Slice
+    inputs: tuple[RawInput, ...]
     media: MediaSpec
     images: Path
     directory: Path
@@ -85,8 +105,8 @@ def _settle() -> None:
 
 
 def _normalize_slice(task: SliceTask) -> dict[str, Any]:
-    if task.receipt.exists():
-        made: dict[str, Any] = read_json(task.receipt)
+    made = record(task.receipt)
+    if made is not None:
         tick(rows=made["rows"], skipped=sum(made["skipped"].values()), bytes=task.slice.bytes)
         return made
     part = _Part(task)
@@ -97,9 +117,12 @@ def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     except GuardError:
         part.publish_skips()  # the error sends the user to them
         raise
-    part.publish_skips()
-    receipt = {**part.receipt(path), "xxh3": hash_file(path)}
-    write_json(task.receipt, receipt)
+    skips = part.publish_skips()
+    for file in task.inputs:
+        file.check()
+    listed = {"file": skips.name, "xxh3": hash_file(skips)}
+    receipt = {**part.receipt(path), "xxh3": hash_file(path), "skips": listed}
+    write_record(task.receipt, receipt)
     return receipt
 
 
@@ -173,12 +196,13 @@ class _Part:
         if self.rows <= FIRST_ROWS and len(self.skips) == self.rows == FIRST_ROWS:
             check_guard(self.task.name, self.task.max_skip, [self.receipt(None)])
 
-    def publish_skips(self) -> None:
+    def publish_skips(self) -> Path:
         """Write down which rows were skipped, and why."""
-        task = self.task
-        with atomic(task.directory / f"skips-{task.number:05}.parquet") as temporary:
+        path = self.task.directory / f"skips-{self.task.number:05}.parquet"
+        with atomic(path) as temporary:
             skips = [{name: _storable(text) for name, text in skip.items()} for skip in self.skips]
             pq.write_table(pa.Table.from_pylist(skips, SKIPS), temporary, compression="zstd")
+        return path
 
     def receipt(self, path: Path | None) -> dict[str, Any]:
         """The part's facts."""

@@ -12,8 +12,8 @@ import xxhash
 
 from curate.cards import mix_card
 from curate.cards.recipe_text import recipe_text
+from curate.checksums import CHUNK
 from curate.errors import CurateError, WorkspaceError
-from curate.hashing import CHUNK
 from curate.inspect.artefacts import Mix
 from curate.licenses import known_id, terms
 from curate.text.inert import json_text
@@ -60,9 +60,10 @@ class Item:
 def shared(lock: Mapping[str, Any]) -> dict[str, Any]:
     """The lock as published, without the files that quote items of eval sets.
 
-    The review sheet is never published; the decisions are not if pairs were dropped by decontamination.
+    The review sheet is never published; the decisions are not if pairs were dropped by decontamination. The card
+    is made again, so its hashes are left out.
     """
-    out = {name: value for name, value in lock.items() if name != "review"}
+    out = {name: value for name, value in lock.items() if name not in ("review", "card")}
     if any(found["dropped"] for found in lock.get("decontamination", {}).values()):
         out["decisions"] = []
     return out

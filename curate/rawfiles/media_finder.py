@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import xxhash
 
+from curate.checksums import usable
 from curate.errors import RawError, SkipRow
 from curate.rawfiles.archives import Member, SplitFile, entries, read_whole, split_parts
 from curate.rawfiles.path_index import (
@@ -102,9 +102,7 @@ def _archive_index(parts: Sequence[Path], file: SplitFile, cache: Path) -> Array
     stats = ((part.resolve(), part.stat()) for part in parts)
     known_by = [INDEX_VERSION, *((str(real), stat.st_size, stat.st_mtime_ns) for real, stat in stats)]
     path = cache / "archives" / f"{xxhash.xxh3_128_hexdigest(json.dumps(known_by).encode())}.arrow"
-    try:
-        return load_arrays(path)
-    except (FileNotFoundError, pa.ArrowInvalid):
+    if not usable(path):
         save_arrays(path, _read_through(file, str(parts[0])))
     return load_arrays(path)
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
+from curate.checksums import published
 from curate.rawfiles.archives import composed
-from curate.workspace import atomic
 
 SLASH = ord("/")
 
@@ -102,7 +102,7 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
     }
     table = pa.table(columns)
     with (
-        atomic(path) as temporary,
+        published(path) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
         pa.ipc.new_file(sink, table.schema) as out,
     ):
@@ -110,7 +110,7 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 
 
 def load_arrays(path: Path) -> Arrays:
-    """The arrays, mapped into memory and shared by all processes. Raises pa.ArrowInvalid on a damaged file."""
+    """The arrays, mapped into memory and shared by all processes."""
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     return {name: table[name].chunk(0).values.to_numpy() for name in table.column_names}
 

@@ -36,7 +36,7 @@ from curate.errors import ConfigError
 from curate.recipe.entries import Entry, Pool, Quota, at_least, check_name, check_sum, read
 
 __all__ = [
-    "Entry", "Holdout", "Pool", "Quota", "Recipe", "ShardSettings", "check_sum", "from_table", "load",
+    "Entry", "Holdout", "Pool", "Quota", "Recipe", "ShardSettings", "check_sum", "from_table", "load", "material",
     "removable_names",
 ]  # fmt: skip
 
@@ -79,10 +79,10 @@ class ShardSettings:
 class Recipe:
     """A recipe as read, with every default filled in.
 
-    `where` names the file in errors and `raw` is the directory of raw files, if the recipe names one; they define
-    nothing of the mix and are not compared. `priority` orders the labels of all pools, the winner first; `steps`
-    are (name, value) pairs, in order. `without` names sources, pools or entries whose selected pairs are left out
-    of the mix; nothing else changes.
+    `where` names the file in errors, `raw` is the directory of raw files, if the recipe names one, and `arm_of` is
+    the recipe of which this is an arm; they define nothing of the mix and are not compared. `priority` orders the
+    labels of all pools, the winner first; `steps` are (name, value) pairs, in order. `without` names sources,
+    pools or entries whose selected pairs are left out of the mix; nothing else changes.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Recipe:
     without: tuple[str, ...] = ()
     where: str = field(default="$", compare=False)
     raw: Path | None = field(default=None, compare=False)
+    arm_of: str = field(default="", compare=False)
 
     @classmethod
     def from_config(cls, value: Any, where: str) -> Self:
@@ -128,16 +129,20 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain values, defaults included; equal recipes give equal values."""
         plain = asdict(self)
-        for place in ("where", "raw"):
+        for place in ("where", "raw", "arm_of"):
             plain.pop(place)
         value: dict[str, Any] = json.loads(json.dumps(plain))
         return value
 
     def material(self) -> dict[str, Any]:
         """What of it defines the mix, for the fingerprint: without the words and the guards."""
-        plain = self.to_dict()
-        idle = ("name", "about", "max_skip", *(() if self.without else ("without",)))
-        return {key: value for key, value in plain.items() if key not in idle}
+        return material(self.to_dict())
+
+
+def material(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `Recipe.to_dict` defines the mix."""
+    idle = ("name", "about", "max_skip", *(() if plain["without"] else ("without",)))
+    return {key: value for key, value in plain.items() if key not in idle}
 
 
 def removable_names(entries: Sequence[Entry], pools: Sequence[Pool]) -> list[str]:

@@ -19,6 +19,7 @@ import polars as pl
 import xxhash
 
 from curate import parquet
+from curate.checksums import published, usable
 from curate.engines.base import Engine, Listener, tick
 from curate.errors import WorkspaceError
 from curate.pairs.keys import load_keys
@@ -76,7 +77,7 @@ def find_reasons(
     """Run the steps over every part for which their reasons are not cached yet."""
     tasks = {}
     for directory, part in dict.fromkeys((pool.directory, part) for pool in pools for part in pool.parts):
-        missing = {step.reasons: step for step in steps if not (directory / step.reasons / part).exists()}
+        missing = {step.reasons: step for step in steps if not usable(directory / step.reasons / part)}
         if missing:
             tasks[directory, part] = PartTask(directory=directory, part=part, steps=tuple(missing.values()))
     if tasks:
@@ -101,7 +102,7 @@ def find_part_reasons(task: PartTask) -> None:
     for one in scores.values():
         one.publish()
     for place, frames in found.items():
-        write_frame(pl.concat([pl.DataFrame(schema=REASONS), *frames]), task.directory / place / task.part)
+        _publish(pl.concat([pl.DataFrame(schema=REASONS), *frames]), task.directory / place / task.part)
 
 
 class _Scores:
@@ -110,7 +111,7 @@ class _Scores:
     def __init__(self, task: PartTask, step: CachedStep) -> None:
         self.scorer = step.scorer
         self.path = task.directory / step.scores / task.part
-        cached = step.scorer is not None and self.path.exists()
+        cached = step.scorer is not None and usable(self.path)
         self.cached = _read(self.path) if cached else None
         self.computed: list[pl.DataFrame] = []
 
@@ -131,7 +132,7 @@ class _Scores:
     def publish(self) -> None:
         """Cache what was computed."""
         if self.scorer is not None and self.cached is None:
-            write_frame(pl.concat([pl.DataFrame(schema=self.scorer.columns), *self.computed]), self.path)
+            _publish(pl.concat([pl.DataFrame(schema=self.scorer.columns), *self.computed]), self.path)
 
 
 def _view_columns(steps: Iterable[CachedStep], scores: Iterable[_Scores]) -> set[str]:
@@ -210,6 +211,12 @@ def _read(path: Path) -> pl.DataFrame:
         return pl.read_parquet(path)
     except pl.exceptions.ComputeError as error:
         raise WorkspaceError(str(path), f"damaged ({error})", "a cache file", "delete it and run again") from None
+
+
+def _publish(frame: pl.DataFrame, path: Path) -> None:
+    """Write a cache file, with its checksum."""
+    with published(path) as temporary:
+        frame.write_parquet(temporary)
 
 
 def write_frame(frame: pl.DataFrame, path: Path) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from curate.checksums import published, usable
 from curate.engines.base import Engine, Listener
 from curate.pairs.pool import PairsPool
-from curate.workspace import atomic
 
 
 class Sketch(Protocol):
@@ -82,7 +82,7 @@ def make_sketches(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener |
         for sketch in sketches
         for listed in zip(corpus.files(), corpus.files(sketch), strict=True)
         for pairs, out in zip(*listed, strict=True)
-        if not out.exists()
+        if not usable(out)
     }
     for sketch in dict.fromkeys(task.sketch for task in tasks.values()):
         if isinstance(sketch, Prepared):
@@ -93,7 +93,7 @@ def make_sketches(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener |
 
 
 def _make(task: _SketchTask) -> None:
-    with atomic(task.out) as temporary:
+    with published(task.out) as temporary:
         task.sketch.make(task.pairs, temporary)
 
 

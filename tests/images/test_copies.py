@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from curate.checksums import published
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
 from curate.images import compare, copies, kernels
@@ -261,13 +262,12 @@ def test_sizes_of_an_older_index_do_not_matter(tmp_path: Path):
     rows = pl.read_parquet(index)
     assert rows["width"].to_list() == [400, 400]
     stored = pl.when(pl.col("key") == keys[1])
-    pq.write_table(
-        rows.with_columns(
-            width=stored.then(300).otherwise("width").cast(pl.UInt32),
-            height=stored.then(400).otherwise("height").cast(pl.UInt32),
-        ).to_arrow().cast(INDEX),
-        index,
-    )  # fmt: skip
+    turned = rows.with_columns(
+        width=stored.then(300).otherwise("width").cast(pl.UInt32),
+        height=stored.then(400).otherwise("height").cast(pl.UInt32),
+    )
+    with published(index) as temporary:
+        pq.write_table(turned.to_arrow().cast(INDEX), temporary)
     assert set(found(ImageStore(store.root), keys).values()) == {
         (max(set(keys) - set(found(store, keys))), "pixels")
     }

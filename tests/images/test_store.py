@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from curate.checksums import published
 from curate.errors import SkipRow, WorkspaceError
 from curate.images.decode import (
     MAX_PIXELS,
@@ -29,7 +30,7 @@ from curate.images.decode import (
     preview,
     upright_size,
 )
-from curate.images.packs import INDEX
+from curate.images.packs import INDEX, LOST
 from curate.images.store import ImageStore, KnownImage
 
 REAL = Path("/work/shared/real/llamafactory_mllm_demo/mllm_demo_data")
@@ -286,7 +287,11 @@ def test_threads_may_check_at_once():
 
 
 def names(root):
-    return sorted(path.name for path in (root / "packs").iterdir())
+    """The packs and their indexes, each of which has its checksum beside it."""
+    found = {path.name for path in (root / "packs").iterdir()}
+    indexes = {name for name in found if name.endswith(".parquet")}
+    assert {name for name in found if name.endswith(".xxh3")} == {f"{name}.xxh3" for name in indexes}
+    return sorted(name for name in found if not name.endswith(".xxh3"))
 
 
 def put_all(root, images, **options):
@@ -411,7 +416,7 @@ def test_a_pack_without_index_is_not_there_and_is_swept(tmp_path, images):
     (kept,) = put_all(tmp_path, images[:1])
     finished = names(tmp_path)
     (lost,) = put_all(tmp_path, images[1:2])
-    (index,) = set(names(tmp_path)) - set(finished) - {p for p in names(tmp_path) if p.endswith(".pack")}
+    (index,) = (name for name in set(names(tmp_path)) - set(finished) if name.endswith(".parquet"))
     (tmp_path / "packs" / index).unlink()  # killed between the pack and its index
     (tmp_path / "packs" / ".abc.pack.tmp").write_bytes(b"killed while writing")
     store = ImageStore(tmp_path)
@@ -452,7 +457,7 @@ def test_unknown_images_are_an_error_that_names_them(store):
         with pytest.raises(WorkspaceError) as caught:
             ask(key)
         assert str(caught.value) == f"{store.root}: no image {key}"
-        assert caught.value.hint == "run `curate normalize` again"
+        assert caught.value.hint == LOST
 
 
 def test_a_damaged_pack_is_an_error_that_names_pack_and_image(tmp_path, images):
@@ -465,7 +470,10 @@ def test_a_damaged_pack_is_an_error_that_names_pack_and_image(tmp_path, images):
     with pytest.raises(WorkspaceError) as caught:
         store.read(facts[0].key)
     assert str(caught.value) == f"{pack}: image {facts[0].key} is damaged; expected the bytes that were stored"
-    assert caught.value.hint == f"delete {pack.stem}.parquet and run `curate normalize` again"
+    assert caught.value.hint == (
+        f"delete {pack.with_suffix('.parquet')}, then curate mix of the recipe, or curate normalize of the "
+        "source, makes its images again from the raw files"
+    )
     assert store.read(facts[1].key) == images[1]
     pack.write_bytes(data[:-1])
     with pytest.raises(WorkspaceError, match=f"image {facts[-1].key} is damaged"):
@@ -547,6 +555,7 @@ def test_an_index_with_more_columns_is_read(store, images):
         key = writer.put(images[0]).key
     (path,) = store.folder.glob("*.parquet")
     table = pq.read_table(path)
-    pq.write_table(table.append_column("phash", pa.array([7], pa.uint64())), path)
+    with published(path) as temporary:
+        pq.write_table(table.append_column("phash", pa.array([7], pa.uint64())), temporary)
     again = ImageStore(store.root)
     assert (again.read(key), again.facts().column_names) == (images[0], INDEX.names)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from curate.checksums import checksum_of, write_record
+from curate.workspace import read_json
 from tests.support.finished_work import fault, flip, ids, mix_directory, pairs, pairs_directory, run
 from tests.support.finished_work import made as made
 from tests.support.finished_work import project as project
@@ -117,20 +119,27 @@ def test_why_refuses_what_is_no_id():
 def test_verify_finds_everything_as_recorded():
     done = run("verify", "--raw", "raw")
     assert done.lines == []
-    assert (
-        done.talk[-1]
-        == "checked 3 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded"
+    checksums = len(list(Path("data").rglob("*.xxh3")))
+    assert not [line for line in done.talk if line.startswith("not checked")]
+    assert done.talk[-1] == (
+        "checked 3 raw files, 2 parts, 2 lists of skipped rows, 2 shards, 2 decisions files, 1 review sheet, "
+        f"6 files of cards, 1 pack of images, {checksums} files with a checksum: all as recorded"
     )
 
 
-def test_verify_says_that_raw_files_are_not_here():
+def test_verify_finds_raw_files_where_they_were_and_says_once_that_they_are_gone():
+    folders = Path("data/cache/raw_folders.json")
+    write_record(folders, {name: str(Path("raw", name.split("/")[0]).absolute()) for name in read_json(folders)})
+    assert "checked 3 raw files" in run("verify").talk[-1]
+    Path("raw").rename("elsewhere")
     done = run("verify")
     assert done.lines == []
-    assert done.talk[-3:] == [
-        "not checked: data/raw/votes: missing, so 1 raw file of votes",
-        "not checked: data/raw/web: missing, so 2 raw files of web",
-        "checked 0 raw files, 2 parts, 2 shards, 2 decisions files, 1 review sheet: all as recorded",
-    ]
+    here = Path("raw").absolute()
+    assert done.talk[-2] == (
+        f"not checked: 3 raw files of votes, web: not in {here}/votes, {here}/web; --raw DIR says where they are"
+    )
+    assert done.talk[-1].startswith("checked 2 parts, ")
+    assert "checked 3 raw files" in run("verify", "--raw", "elsewhere").talk[-1]
 
 
 def test_verify_names_a_shard_with_a_flipped_byte():
@@ -160,15 +169,15 @@ def test_verify_names_a_missing_part_a_changed_one_and_one_that_nobody_made():
     flip(web / "part-00000.parquet")
     shutil.copy(small / "shard-00000.parquet", small / "shard-00007.parquet")
     (small / "decisions/web.parquet").write_bytes(b"")
-    lines = run("verify", code=1).lines
+    lines = run("verify", "--raw", "raw", code=1).lines
     assert lines[0] == f"{votes}/part-00000.parquet: missing; expected xxh3 {part['xxh3']}"
     assert [line.split(":")[0] for line in lines] == [
         f"{votes}/part-00000.parquet",
         f"{web}/part-00000.parquet",
-        f"{small}/shard-00007.parquet",
         f"{small}/decisions/web.parquet",
+        f"{small}/shard-00007.parquet",
     ]
-    assert lines[2].endswith(": not recorded; expected no such file")
+    assert lines[3].endswith(": not recorded; expected no such file")
 
 
 def test_verify_goes_on_after_a_damaged_manifest_and_a_damaged_lock():
@@ -201,10 +210,13 @@ def test_verify_names_a_changed_review_sheet_and_a_missing_one():
 def test_verify_does_not_check_the_review_sheet_of_an_earlier_version():
     path = mix_directory() / "lock.json"
     lock = json.loads(path.read_text())
-    del lock["review"]
+    del lock["review"], lock["card"]
     path.write_text(json.dumps(lock))
+    checksum_of(path).unlink()
     done = run("verify", "small", "--raw", "raw")
-    assert done.talk[-2:] == [
+    assert done.talk[-3:] == [
         f"not checked: {mix_directory()}/review.parquet: not in the lock, which is of an earlier version",
-        "checked 3 raw files, 2 parts, 2 shards, 2 decisions files, 0 review sheets: all as recorded",
+        f"not checked: {mix_directory()}/README.md: not in the lock, which is of an earlier version",
+        "checked 3 raw files, 2 parts, 2 lists of skipped rows, 2 shards, 2 decisions files, "
+        "2 files with a checksum: all as recorded",
     ]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.checksums import published
 from curate.engines.base import Tick
 from curate.engines.local import Local
-from curate.errors import WorkspaceError
 from curate.pairs.pool import PairsPool
 from curate.schema import PAIRS_FILE
 from curate.screening.screen import DECISIONS, Screened, ScreenedPool, screen, write_decisions
@@ -254,7 +254,8 @@ def test_cached_scores_are_read_at_the_place_of_their_pair(tmp_path: Path, monke
     run([pool], [("language", {"keep": ["en"]})])
     (path,) = (pool.directory / "scores").rglob("*.parquet")
     planted = pl.DataFrame({"language": ["en", "en", "en", "fr", "de"], "language_score": [0.9] * 5})
-    planted.with_columns(pl.col("language_score").cast(pl.Float32)).write_parquet(path)
+    with published(path) as temporary:
+        planted.with_columns(pl.col("language_score").cast(pl.Float32)).write_parquet(temporary)
     (one,) = run([pool], [("language", {"keep": ["en"], "min_chars": 1})]).pools
     assert reasons(one) == {"test.jsonl:3": "language/fr", "test.jsonl:4": "language/de"}
 
@@ -282,15 +283,15 @@ def test_a_new_version_of_a_step_judges_again(tmp_path: Path, monkeypatch: pytes
     assert [name.split("-")[0] for name in added] == ["ties"]
 
 
-def test_a_damaged_cache_is_named(tmp_path: Path):
+def test_a_damaged_cache_is_made_again_with_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     pool = pool_of(tmp_path / "one", FOUR)
-    run([pool])
+    before = run([pool])
     damaged = next((pool.directory / "steps").glob("ties-*/part-00000.parquet"))
-    damaged.write_bytes(b"PAR1 and no more")
-    with pytest.raises(WorkspaceError) as error:
-        run([pool])
-    assert str(error.value).startswith(f"{damaged}: damaged (")
-    assert error.value.hint == "delete it and run again"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
+    (again,), (first,) = run([pool]).pools, before.pools
+    assert (again.funnel, damaged.read_bytes()) == (first.funnel, whole)
+    assert caplog.messages == [f"{damaged}: damaged, so it is made again"]
 
 
 # ---------------------------------------------------------------------------------------------- files

@@ -19,7 +19,7 @@ from curate.cli.mix import Terminal
 from curate.contamination import index as indexes
 from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.local import Local
-from curate.errors import ConfigError, RawError, WorkspaceError
+from curate.errors import ConfigError, RawError
 from curate.evaluation.items import EvalSetFolders
 from curate.hashing import Hashes
 from curate.images.store import ImageStore
@@ -393,13 +393,14 @@ def test_unknown_names_and_files(tmp_path: Path):
     )
 
 
-def test_a_damaged_sketch_is_named(tmp_path: Path):
+def test_a_damaged_sketch_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     path = jsonl(tmp_path / "t.jsonl", [{"text": sentence(20)}])
     run(tmp_path, [{}], text=[path])
     (damaged,) = (tmp_path / "pool" / "sketches").rglob("*.arrow")
-    damaged.write_bytes(damaged.read_bytes()[:40])
-    with pytest.raises(WorkspaceError, match="expected a cache file"):
-        run(tmp_path, [{}], text=[path])
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:40])
+    run(tmp_path, [{}], text=[path])
+    assert (damaged.read_bytes(), caplog.messages) == (whole, [f"{damaged}: damaged, so it is made again"])
 
 
 # ------------------------------------------------------------------------------------------------ a whole mix

@@ -1,0 +1,214 @@
+"""One flipped byte in each file of a finished workspace, in three places each: what do the next runs give?
+
+    python benchmarks/corruption.py [--per-kind N] [--out benchmarks/results/corruption.json]
+
+The workspace is that of the quickstart with near_dedup, image_duplicates and decontaminate. After each flip:
+
+verify   must name the file
+mix      the mix is up to date: its bytes must be those of the undisturbed run, or the run ends with one line
+rebuild  the mix was deleted, so that every stage reads what is cached: the same
+hint     where a run ended with one line, its hint is followed, and the next run must give the bytes
+"""
+
+import argparse
+import filecmp
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import xxhash
+from typer.testing import CliRunner
+
+from curate import bundled, checksums
+from curate.cli import app
+from curate.contamination import index
+from curate.errors import CurateError
+from curate.pairs import part
+
+PLACES = (0.02, 0.5, 0.98)
+STEPS = """  - near_dedup
+  - image_duplicates
+  - decontaminate: {text: [protected.txt], images: [protected]}
+"""
+Run = tuple[str, str]
+"""How a command ended (`done`, `line` or `traceback`), and its error with the hint."""
+
+
+def prepare(root: Path) -> None:
+    """The recipe, the protected texts and images, and the finished workspace in `root`."""
+    text = bundled.find("quickstart").read_text(encoding="utf-8")
+    recipe = text.replace("raw: samples\n", "").replace("  - exact_duplicates\n", f"  - exact_duplicates\n{STEPS}")
+    (root / "quickstart.yaml").write_text(recipe, encoding="utf-8")
+    (root / "protected.txt").write_text("How many moons does the planet Mars have in our solar system?\n")
+    (root / "protected").mkdir()
+    images = sorted(path for path in bundled.folder("samples").rglob("*.jpg") if path.is_file())
+    for path in images[:2]:
+        shutil.copy(path, root / "protected" / path.name)
+    os.chdir(root)  # the recipe names its protected files from here
+    how, error = curate(root, "mix")
+    if how != "done":
+        sys.exit(f"the undisturbed run: {error}")
+
+
+def curate(root: Path, command: str) -> Run:
+    """Run a command as a new process would: nothing that this one remembers counts."""
+    checksums._hashed.clear()
+    index._checked.clear()
+    index._load.cache_clear()
+    part._STORES.clear()
+    part._FINDERS.clear()
+    arguments = {
+        "mix": ["mix", str(root / "quickstart.yaml"), "--workers", "1"],
+        "verify": ["verify"],
+    }[command]
+    places = ["--workspace", str(root / "data"), "--raw", str(bundled.folder("samples"))]
+    done = CliRunner().invoke(app, [*arguments, *places])
+    if isinstance(done.exception, CurateError):
+        return "line", f"{done.exception}\n{done.exception.hint}"
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        return "traceback", repr(done.exception)
+    return "done", done.stdout
+
+
+def flip(path: Path, share: float) -> None:
+    """Turn all bits of one byte."""
+    data = bytearray(path.read_bytes())
+    data[int(share * (len(data) - 1))] ^= 0xFF
+    path.write_bytes(data)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The hash of every file of a folder."""
+    return {
+        path.relative_to(folder).as_posix(): xxhash.xxh3_128_hexdigest(path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def kind(name: str) -> str:
+    """What a file is: its folders without names and fingerprints, and its suffix."""
+    parts = name.split("/")
+    place = {"pairs": 3, "mixes": 3, "cache": 1, "images": 1}.get(parts[0], 0)
+    folder = parts[place] if len(parts) > place + 1 else ""
+    folder = re.sub(r"-[0-9a-f]{16}$", "", folder)
+    end = re.sub(r"[0-9a-f]{16,}|\d{5}", "*", parts[-1])
+    end = (
+        f"*.{end.split('.', 1)[1]}"
+        if folder in ("steps", "scores", "decisions", "plots", "contamination")
+        else end
+    )
+    return "/".join(filter(None, (parts[0], folder, end)))
+
+
+class Sweep:
+    """The trials on one workspace."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.data, self.kept = root, root / "data", root / "kept"
+        shutil.copytree(self.data, self.kept)
+        self.whole = contents(self.data / "mixes")
+        self.counts: dict[str, Counter[str]] = {}
+        self.faults: list[str] = []
+
+    def restore(self) -> None:
+        """Put the undisturbed workspace back: the files that were written to or removed since."""
+        for folder, other in ((self.data, self.kept), (self.kept, self.data)):
+            for path in [path for path in folder.rglob("*") if path.is_file()]:
+                twin = other / path.relative_to(folder)
+                if folder == self.data and not twin.exists():
+                    path.unlink()
+                elif folder == self.kept and not (twin.exists() and filecmp.cmp(path, twin)):
+                    twin.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(path, twin)
+
+    def same(self) -> bool:
+        """Whether the mix is that of the undisturbed run, byte by byte."""
+        return contents(self.data / "mixes") == self.whole
+
+    def trial(self, name: str, share: float) -> None:
+        """Flip one byte and look at what follows."""
+        found = self.counts.setdefault(kind(name), Counter(trials=0))
+        found["trials"] += 1
+        flip(self.data / name, share)
+        how, text = curate(self.root, "verify")
+        owner = str(self.data / name).removesuffix(checksums.SUFFIX)
+        self.count(found, "verify", "named" if how == "done" and owner in text else "missed", name, share, text)
+        self.count(found, "mix", *self.run(name, share))
+        self.restore()
+        flip(self.data / name, share)
+        shutil.rmtree(self.data / "mixes")
+        self.count(found, "rebuild", *self.run(name, share))
+        self.restore()
+
+    def run(self, name: str, share: float) -> tuple[str, str, float, str]:
+        """How `mix` ended; where it ended with a line, the hint is followed."""
+        how, text = curate(self.root, "mix")
+        if how == "done":
+            return ("same" if self.same() else "other bytes"), name, share, text
+        if how == "line":
+            path = re.search(r"\ndelete (\S+), then", text)
+            if path is None:
+                return "line without a hint", name, share, text
+            Path(path[1]).unlink()
+            again, text = curate(self.root, "mix")
+            return ("line, mended" if again == "done" and self.same() else "line, hint failed"), name, share, text
+        return how, name, share, text
+
+    def count(self, found: Counter[str], what: str, result: str, name: str, share: float, text: str) -> None:
+        """Add an outcome to the counts, and to the faults where it is one."""
+        found[f"{what}: {result}"] += 1
+        if result not in ("named", "same", "line, mended"):
+            self.faults.append(f"{name} at {share:g}, {what}: {result}: {text.strip()[:300]}")
+
+
+def main() -> None:
+    """Sweep, and write the table of counts."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--per-kind", type=int, default=1 << 30, metavar="N", help="only N files of each kind")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "corruption.json")
+    parser.add_argument("--memory", type=Path, help="where the workspace is: a file system in memory is faster")
+    options = parser.parse_args()
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=options.memory) as folder:
+        options.out = options.out.absolute()
+        prepare(Path(folder))
+        sweep = Sweep(Path(folder))
+        kinds: dict[str, list[str]] = {}
+        for name in sorted(name for name in contents(sweep.kept) if name != ".lock"):
+            kinds.setdefault(kind(name), []).append(name)
+        every = sum(map(len, kinds.values()))
+        names = [name for found in kinds.values() for name in found[: options.per_kind]]
+        for number, name in enumerate(names):
+            for share in PLACES:
+                sweep.trial(name, share)
+            if number % 20 == 0:
+                print(
+                    f"{number:,} of {len(names):,} files, {len(sweep.faults)} faults", file=sys.stderr, flush=True
+                )
+    total = sum(sweep.counts.values(), Counter())
+    report = {
+        "files": len(names),
+        "files_of_the_workspace": every,
+        "seconds": round(time.monotonic() - start),
+        "total": dict(sorted(total.items())),
+        "kinds": {name: dict(sorted(counts.items())) for name, counts in sorted(sweep.counts.items())},
+        "faults": sweep.faults,
+    }
+    options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(
+        json.dumps(
+            {name: report[name] for name in ("files", "files_of_the_workspace", "seconds", "total", "faults")},
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
