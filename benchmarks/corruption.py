@@ -51,24 +51,21 @@ def prepare(root: Path) -> None:
     for path in images[:2]:
         shutil.copy(path, root / "protected" / path.name)
     os.chdir(root)  # the recipe names its protected files from here
-    how, error = curate(root, "mix")
+    how, error = curate("mix", root / "data", bundled.folder("samples"), root / "quickstart.yaml")
     if how != "done":
         sys.exit(f"the undisturbed run: {error}")
 
 
-def curate(root: Path, command: str) -> Run:
+def curate(command: str, workspace: Path, raw: Path, *arguments: Path) -> Run:
     """Run a command as a new process would: nothing that this one remembers counts."""
     checksums._hashed.clear()
     index._checked.clear()
     index._load.cache_clear()
     part._STORES.clear()
     part._FINDERS.clear()
-    arguments = {
-        "mix": ["mix", str(root / "quickstart.yaml"), "--workers", "1"],
-        "verify": ["verify"],
-    }[command]
-    places = ["--workspace", str(root / "data"), "--raw", str(bundled.folder("samples"))]
-    done = CliRunner().invoke(app, [*arguments, *places])
+    workers = ["--workers", "1"] if command == "mix" else []
+    places = ["--workspace", str(workspace.absolute()), "--raw", str(raw.absolute())]
+    done = CliRunner().invoke(app, [command, *map(str, arguments), *workers, *places])
     if isinstance(done.exception, CurateError):
         return "line", f"{done.exception}\n{done.exception.hint}"
     if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -110,8 +107,9 @@ def kind(name: str) -> str:
 class Sweep:
     """The trials on one workspace."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.data, self.kept = root, root / "data", root / "kept"
+    def __init__(self, root: Path, recipe: Path, raw: Path) -> None:
+        self.recipe, self.raw = recipe, raw
+        self.data, self.kept = root / "data", root / "kept"
         shutil.copytree(self.data, self.kept)
         self.whole = contents(self.data / "mixes")
         self.counts: dict[str, Counter[str]] = {}
@@ -137,7 +135,7 @@ class Sweep:
         found = self.counts.setdefault(kind(name), Counter(trials=0))
         found["trials"] += 1
         flip(self.data / name, share)
-        how, text = curate(self.root, "verify")
+        how, text = curate("verify", self.data, self.raw)
         owner = str(self.data / name).removesuffix(checksums.SUFFIX)
         self.count(found, "verify", "named" if how == "done" and owner in text else "missed", name, share, text)
         self.count(found, "mix", *self.run(name, share))
@@ -149,7 +147,7 @@ class Sweep:
 
     def run(self, name: str, share: float) -> tuple[str, str, float, str]:
         """How `mix` ended; where it ended with a line, the hint is followed."""
-        how, text = curate(self.root, "mix")
+        how, text = curate("mix", self.data, self.raw, self.recipe)
         if how == "done":
             return ("same" if self.same() else "other bytes"), name, share, text
         if how == "line":
@@ -157,7 +155,7 @@ class Sweep:
             if path is None:
                 return "line without a hint", name, share, text
             Path(path[1]).unlink()
-            again, text = curate(self.root, "mix")
+            again, text = curate("mix", self.data, self.raw, self.recipe)
             return ("line, mended" if again == "done" and self.same() else "line, hint failed"), name, share, text
         return how, name, share, text
 
@@ -179,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.memory) as folder:
         options.out = options.out.absolute()
         prepare(Path(folder))
-        sweep = Sweep(Path(folder))
+        sweep = Sweep(Path(folder), Path(folder, "quickstart.yaml"), bundled.folder("samples"))
         kinds: dict[str, list[str]] = {}
         for name in sorted(name for name in contents(sweep.kept) if name != ".lock"):
             kinds.setdefault(kind(name), []).append(name)

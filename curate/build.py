@@ -188,7 +188,7 @@ def _finished(directory: Path, hashes: Hashes, watch: Watcher) -> dict[str, Any]
             watch.say(f"{directory / damaged[0]} differs from its lock: the card is written again")
             mix_card.write(lock, directory)
             damaged = _damaged(directory, lock, hashes)
-        fault = f"{directory / damaged[0]} is not there as the lock says" if damaged else ""
+        fault = f"{directory / damaged[0]} is missing or differs from its lock" if damaged else ""
     except WorkspaceError as error:
         fault = str(error)
     if fault:

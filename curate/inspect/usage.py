@@ -103,7 +103,7 @@ class _Usage:
             runs = self.used_arms.get(directory)
             why = f"an arm of {runs[0]}" if runs else "of no study" if directory in self.arms else "unfinished"
             yield self.entry([directory], "kept" if runs else "unused", why)
-        for name in ("runs", "scores", "features"):
+        for name in ("runs", "scores", "features", "publish"):
             for directory in _folders(self.root / name):
                 yield self.entry([directory], "kept", f"the {name} themselves")
         if self.workspace.cache.is_dir():

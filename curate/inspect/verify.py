@@ -19,7 +19,7 @@ from curate.pairs import intact
 from curate.pairs.normalize import raw_folders
 from curate.workspace import Workspace
 
-FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features")
+FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features", "publish")
 """What `verify` without a mix looks at, beside raw files."""
 
 KINDS = {

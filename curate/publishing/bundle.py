@@ -60,10 +60,9 @@ class Item:
 def shared(lock: Mapping[str, Any]) -> dict[str, Any]:
     """The lock as published, without the files that quote items of eval sets.
 
-    The review sheet is never published; the decisions are not if pairs were dropped by decontamination. The card
-    is made again, so its hashes are left out.
+    The review sheet is never published; the decisions are not if pairs were dropped by decontamination.
     """
-    out = {name: value for name, value in lock.items() if name not in ("review", "card")}
+    out = {name: value for name, value in lock.items() if name != "review"}
     if any(found["dropped"] for found in lock.get("decontamination", {}).values()):
         out["decisions"] = []
     return out

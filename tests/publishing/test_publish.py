@@ -78,7 +78,7 @@ def files(root: Path, lock: dict) -> dict[str, bytes]:
     """What a repository must hold of a mix: all but the sheet for its maker, of which its lock says nothing."""
     there = folder(root, lock)
     found = {p.relative_to(there).as_posix(): p.read_bytes() for p in there.rglob("*") if p.is_file()}
-    del found["review.parquet"]
+    del found["review.parquet"], found["lock.json.xxh3"]
     told = json.loads(found["lock.json"])
     del told["review"]
     found["lock.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
