@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from curate.build import build
 from curate.cards import figures, mix_card
 from curate.cards.recipe_text import recipe_text
+from curate.checksums import write_record
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
 from curate.inputs import Inputs
@@ -392,7 +393,7 @@ def edit(root: Path, lock: dict, change) -> None:
     there = folder(root, lock)
     lock = json.loads((there / "lock.json").read_text())
     change(lock)
-    (there / "lock.json").write_text(json.dumps(lock))
+    write_record(there / "lock.json", lock)
     for path in (there / "README.md", there / "croissant.json", *there.glob("plots/*")):
         path.unlink()
 
