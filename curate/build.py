@@ -205,7 +205,7 @@ def _damaged(directory: Path, lock: Mapping[str, Any], hashes: Hashes) -> list[s
     return [
         name
         for name, entry in recorded(lock).items()
-        if not (directory / name).is_file() or hashes.of(directory / name) != entry["xxh3"]
+        if not (directory / name).is_file() or hashes.of(directory / name, ours=True) != entry["xxh3"]
     ]
 
 

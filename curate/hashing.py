@@ -6,7 +6,6 @@ worker counts never enter it.
 
 import json
 import os
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import xxhash
 from curate.checksums import hash_file, record, stamp, write_record
 from curate.errors import RawError
 
-RECENT = 2.0
 LONG_LISTING = 64  # a directory of more files is known by its listing (names and sizes), not by its bytes
 
 
@@ -27,40 +25,34 @@ def fingerprint(facts: Any) -> str:
 
 
 class Hashes:
-    """Content hashes of files, cached in `hashes.json` of a folder by path, size, times of change and inode.
+    """Content hashes of files, cached in `hashes.json` of a folder by path, size and modification time.
 
-    A file that was written within the last RECENT seconds is hashed again by the next `Hashes`: a clock may give
-    two writes one time.
-
+    A file that is `ours` is known also by the time of change that nobody can set back.
     With `reread` none of the cached ones counts: each file is read once more, and its hash cached anew.
     """
 
     def __init__(self, cache: Path, *, reread: bool = False) -> None:
         self._path = cache / "hashes.json"
         self._known: dict[str, str] = record(self._path) or {}
-        self._recent: dict[str, str] = {}
         self._new = False
         self._trusted: set[str] | None = set() if reread else None
 
-    def of(self, path: Path) -> str:
+    def of(self, path: Path, *, ours: bool = False) -> str:
         """The file's xxh3-128; computed only when the file is new or changed. Raises RawError while it changes."""
-        key = _key(path)
+        key = _key(path, ours)
         if key in (self._known if self._trusted is None else self._trusted):
             return self._known[key]
-        if key not in self._recent:
-            found = hash_file(path)
-            if _key(path) != key:
-                raise RawError(
-                    str(path), "it is being written", "a file that does not change", "run it again then"
-                )
-            self._recent[key] = found
-            if time.time() - max(path.stat().st_mtime, path.stat().st_ctime) > RECENT:
-                self.remember(path, found)
-        return self._recent[key]
+        found = hash_file(path)
+        if _key(path, ours) != key:
+            raise RawError(str(path), "it is being written", "a file that does not change", "run it again then")
+        self._remember(key, found)
+        return found
 
     def remember(self, path: Path, found: str) -> None:
-        """Take the hash of a file that was just written."""
-        key = _key(path)
+        """Take the hash of a file of ours that was just written."""
+        self._remember(_key(path, ours=True), found)
+
+    def _remember(self, key: str, found: str) -> None:
         self._known[key] = found
         self._new = True
         if self._trusted is not None:
@@ -69,12 +61,13 @@ class Hashes:
     def save(self) -> None:
         """Write what was computed to the cache."""
         if self._new:
-            last = {key.rsplit("|", 4)[0]: key for key in self._known}  # a file has one hash: the newest
+            last = {key.rsplit("|", 2)[0]: key for key in self._known}  # a file has one hash: the newest
             write_record(self._path, {key: self._known[key] for key in last.values()})
 
 
-def _key(path: Path) -> str:
-    return f"{path.absolute()}|{'|'.join(map(str, stamp(path)))}"
+def _key(path: Path, ours: bool) -> str:
+    size, *times = stamp(path)
+    return f"{path.absolute()}|{size}|{'/'.join(map(str, times if ours else times[:1]))}"
 
 
 def input_facts(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[str, Any]]:
