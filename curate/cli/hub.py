@@ -51,13 +51,13 @@ def pin(
 
     With --check, exit 1 if anything changed upstream.
     """
-    from curate.hub import client
-
     if check and revision is not None:
         raise ConfigError(
             "--revision", "given with --check", "one of them", "--check uses the manifest's revision"
         )
     policy = RetryPolicy.from_env()
+    from curate.hub import client  # fails at settings that the policy has checked
+
     client.reachable(policy)
     if check:
         _check(names or [], manifests, workers, policy, as_json=as_json)
@@ -161,7 +161,8 @@ def fetch(
 
     A fetch that was stopped or broke off continues, also in the middle of a file.
     """
-    from curate.hub.fetch import FetchRequest, fetch_all
+    policy = RetryPolicy.from_env()
+    from curate.hub.fetch import FetchRequest, fetch_all  # fails at settings that the policy has checked
 
     request = FetchRequest(
         names=_sources(names, manifests),
@@ -172,7 +173,7 @@ def fetch(
         wait=wait,
     )
     place = Workspace(workspace)
-    done = fetch_all(request, place, RetryPolicy.from_env(), Terminal())
+    done = fetch_all(request, place, policy, Terminal())
     if as_json:
         data([{"directory": str(place.raw(name) / one.commit), **asdict(one)} for name, one in done.items()])
         return

@@ -36,9 +36,9 @@ def publish(
     Files gather on a branch of their own and are promoted in one commit when all of them read back with the right
     hashes. A stopped run continues; a mix that is there already makes no commit.
     """
-    from curate.publishing.publish import PublishRequest, publish_mix
-
     place, policy = Workspace(workspace), RetryPolicy.from_env()
+    from curate.publishing.publish import PublishRequest, publish_mix  # fails at settings that are checked by now
+
     request = PublishRequest(
         mix=find_mix(mix, place), repo=repo, branch=revision, private=private, rights=rights, wait=wait
     )

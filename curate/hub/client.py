@@ -1,21 +1,26 @@
-"""The Hugging Face Hub, through its own client; the only module that imports it.
+"""The Hugging Face Hub, through its own client.
 
 We use the client for addresses, tokens, proxies, offline mode and the cache. We do not use it for retries (most
 calls have none), for snapshots (it silently returns an old one when the API fails) or for downloads (it accepts
 wrong bytes of the right length, and discards a partial file when the process ends).
+
+Nor do we use its upload over Xet: that is a library of its own, which has retries of its own, for minutes, and
+requests that none of our limits reaches. Files are sent over the Hub's LFS protocol, whatever HF_HUB_DISABLE_XET
+says. Every request goes through `curate.hub.session`.
 """
 
 import json
+import re
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from logging import ERROR
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies
 
@@ -27,6 +32,7 @@ from huggingface_hub import (
     constants,
     get_token,
     hf_hub_url,
+    set_client_factory,
     try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
@@ -41,26 +47,31 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, though not marked for type checkers
     build_hf_headers,
+    fix_hf_endpoint_in_url,
     get_session,
     hf_raise_for_status,
     logging,
-    parse_ratelimit_headers,
+    validate_repo_id,
 )
 
 from curate import __version__
 from curate.errors import HubError
-from curate.hub.manifests import File
-from curate.hub.retry import CONNECT_SECONDS, RETRIED, RetryPolicy, TransientError, retried, retry_after
-
-Gated = Literal["auto", "manual"] | bool | None
-
-NOT_THE_HUB = "check HF_ENDPOINT and the proxy: a login page may have answered"
+from curate.hub import answers, session
+from curate.hub.answers import NOT_THE_HUB, Gated
+from curate.hub.manifests import COMMIT, File
+from curate.hub.retry import CONNECT_SECONDS, RetryPolicy, TransientError, retried
+from curate.hub.session import answered, broken, is_hub, leads_away
 
 Add = CommitOperationAdd
 Delete = CommitOperationDelete
-ANSWER_SECONDS = 300.0  # a commit of many files takes the Hub a while
+PAGES = 2_000  # of one listing; a page has 1,000 entries
+LOGIN = "run `hf auth login`, or set HF_TOKEN"
+TOKEN = re.compile(r"[!-~]+")
 
-_answered: set[str] = set()  # hosts that have answered this process
+set_client_factory(session.make)
+constants.HF_HUB_DISABLE_XET = True
+logging.set_verbosity(ERROR)  # its log has signed addresses, and warnings that an answer may contain
+vars(import_module("huggingface_hub.utils.tqdm"))["HF_HUB_DISABLE_PROGRESS_BARS"] = True  # we have our own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,47 +102,53 @@ def page(repo: str) -> str:
 
 def resolve(repo: str, revision: str, policy: RetryPolicy) -> Snapshot:
     """The repository at a branch, tag or commit. Raises HubError."""
-    call = partial(_json, repo, revision, f"revision/{quote(revision, safe='')}")
-    info, _ = retried(policy, f"{repo}@{revision}", call)
-    if not isinstance(info, dict) or not isinstance(info.get("sha"), str):
-        raise HubError(repo, "the answer is not the Hub's", "a commit", NOT_THE_HUB)
-    card = info.get("cardData")
-    return Snapshot(
-        commit=info["sha"],
-        files=tuple(_tree(repo, info["sha"], policy)),
-        gated=info.get("gated"),
-        card=card if isinstance(card, dict) else {},
-    )
+    where, call = f"{repo}@{revision}", f"revision/{quote(revision, safe='')}"
+    info = retried(policy, where, lambda: answers.info(repo, _answer(repo, revision, _api(repo, call))[0]))
+    if COMMIT.fullmatch(revision) and info.commit != revision:
+        raise answers.not_the_hubs(where, "the same commit")
+    files = _tree(repo, info.commit, policy)
+    return Snapshot(commit=info.commit, files=tuple(files), gated=info.gated, card=info.card)
 
 
 def _tree(repo: str, commit: str, policy: RetryPolicy) -> Iterator[File]:
     """All files at a commit, page by page: a page that fails does not restart the listing."""
-    call = f"tree/{commit}?recursive=true&expand=false"
-    while call:
-        entries, call = retried(policy, f"{repo}@{commit[:10]}", partial(_json, repo, commit, call))
-        for entry in entries:
-            if entry["type"] == "file":
-                yield _file(repo, entry)
+    page, pages, paths = _api(repo, f"tree/{commit}?recursive=true&expand=false"), set[str](), set[str]()
+    where = f"{repo}@{commit[:10]}"
+    while page:
+        if page in pages or len(pages) == PAGES:
+            found = "names itself as the next one" if page in pages else f"is number {PAGES + 1:,}"
+            raise HubError(where, f"a page of the listing {found}", "a listing that ends", NOT_THE_HUB)
+        pages.add(page)
+        entries, page = retried(policy, where, partial(_answer, repo, commit, page))
+        for file in answers.files(repo, entries):
+            if file.path in paths:
+                raise answers.not_the_hubs(where, f"each file once, not {file.path!r} twice")
+            paths.add(file.path)
+            yield file
 
 
-def _json(repo: str, revision: str, call: str) -> tuple[Any, str]:
-    """The answer to one API call, and the address of its next page, empty after the last."""
-    url = call if "://" in call else f"{constants.ENDPOINT}/api/datasets/{repo}/{call}"
-    with _translated(repo, revision):
-        response = get_session().get(url, headers=_headers(), timeout=_timeout())
-        _answered.add(response.url.host)
-        hf_raise_for_status(response)
-        return response.json(), response.links.get("next", {}).get("url", "")
-
-
-def _file(repo: str, entry: dict[str, Any]) -> File:
-    lfs = entry.get("lfs")
+def _api(repo: str, call: str, kind: str = "dataset") -> str:
     try:
-        if lfs:
-            return File(path=entry["path"], bytes=lfs["size"], sha256=lfs["oid"])
-        return File(path=entry["path"], bytes=entry["size"], git_oid=entry["oid"])
-    except ValueError as error:
-        raise HubError(repo, f"lists a file that cannot be fetched: {error}") from None
+        validate_repo_id(repo)
+    except HFValidationError:
+        raise HubError(repo, "not the name of a repository", "owner/name") from None
+    return f"{constants.ENDPOINT}/api/{kind}s/{repo}/{call}".rstrip("/")
+
+
+def _answer(repo: str, revision: str, url: str) -> tuple[Any, str]:
+    """The JSON answer to one GET, and the address of its next page, empty after the last.
+
+    Raises HubError where either of them is on another host than the Hub.
+    """
+    with translated(repo, revision):
+        response = get_session().get(url, headers=_headers())
+        hf_raise_for_status(response)
+        following = response.links.get("next", {}).get("url", "")
+        named = response.url.join(fix_hf_endpoint_in_url(following, constants.ENDPOINT))
+    for address in (response.url, named):
+        if not is_hub(address):
+            raise leads_away(address)
+    return answers.parse(repo, response.content), str(named) if following else ""
 
 
 @contextmanager
@@ -141,33 +158,32 @@ def reading(repo: str, commit: str, path: str, start: int = 0, stop: int | None 
     headers = {**_headers(), "Accept-Encoding": "identity"}
     if start or stop is not None:
         headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-    with (
-        _translated(repo, commit, path),
-        get_session().stream("GET", url, headers=headers, timeout=_timeout()) as response,
-    ):
-        _answered.add(response.url.host)
+    with translated(repo, commit, path), get_session().stream("GET", url, headers=headers) as response:
         hf_raise_for_status(response)
-        yield Body(_first_byte(response), response.iter_raw())
-
-
-def _first_byte(response: httpx2.Response) -> int:
-    """The position of the first byte: as a 206 states it, 0 for a 200."""
-    span = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(span) if response.status_code == 206 and span.isdigit() else 0
+        first = answers.first_byte(f"{repo}/{path}", response.status_code, response.headers.get("Content-Range"))
+        yield Body(first, response.iter_raw())
 
 
 def tail(repo: str, commit: str, file: File, length: int, policy: RetryPolicy) -> bytes:
-    """The last bytes of a file. Raises HubError."""
+    """The last bytes of a file; what the Hub sends before them is not kept. Raises HubError."""
     start = max(file.bytes - length, 0)
+    where = f"{repo}/{file.path}"
 
     def read() -> bytes:
         with reading(repo, commit, file.path, start, file.bytes) as body:
-            data = b"".join(body.chunks)
-            if len(data) < file.bytes - body.start:
-                raise TransientError("the answer ended early")
-            return data[start - body.start :]
+            if body.start not in (0, start):
+                raise TransientError(f"the answer begins at byte {body.start:,}, not {start:,}")
+            position, kept = body.start, []
+            for chunk in body.chunks:
+                kept.append(chunk[max(start - position, 0) :])
+                position += len(chunk)
+                if position > file.bytes:
+                    raise HubError(where, "longer than listed", f"{file.bytes:,} bytes")
+        if position < file.bytes:
+            raise TransientError("the answer ended early")
+        return b"".join(kept)
 
-    return retried(policy, f"{repo}/{file.path}", read)
+    return retried(policy, where, read)
 
 
 def cached(repo: str, commit: str, path: str) -> Path | None:
@@ -203,16 +219,29 @@ def reachable(policy: RetryPolicy) -> None:
     retried(policy, str(parts.hostname), wait)
 
 
+def token() -> str | None:
+    """The token in use; never print it. Raises HubError for one that no header can hold."""
+    try:
+        found = get_token()
+    except (
+        HfHubHTTPError,
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a token file, or a service that gives one
+        raise HubError("the token", f"cannot be read ({type(error).__name__})", "", LOGIN) from None
+    if found is not None and not TOKEN.fullmatch(found):
+        raise HubError("the token", "has a space or a character that no token has", "hf_ and letters", LOGIN)
+    return found
+
+
 def _headers() -> dict[str, str]:
+    token()
     return build_hf_headers(library_name="curate", library_version=__version__)
 
 
-def _timeout() -> httpx2.Timeout:
-    return httpx2.Timeout(constants.HF_HUB_DOWNLOAD_TIMEOUT, connect=CONNECT_SECONDS)
-
-
 @contextmanager
-def _translated(repo: str, revision: str, path: str = "") -> Iterator[None]:
+def translated(repo: str, revision: str = "main", path: str = "") -> Iterator[None]:
     """Turn the client's errors into TransientError or HubError.
 
     Its messages are never printed: they contain signed addresses."""
@@ -223,40 +252,23 @@ def _translated(repo: str, revision: str, path: str = "") -> Iterator[None]:
         hint = "unset HF_HUB_OFFLINE, or bring the files into the Hub cache first"
         raise HubError(where, "HF_HUB_OFFLINE is set", "a network", hint) from None
     except HfHubHTTPError as error:
-        _answered.add(urlsplit(constants.ENDPOINT).hostname or "")
+        answered()
         raise _refused(error, where, repo, revision) from None
-    except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects, httpx2.InvalidURL):
-        raise HubError(where, "no request can be made", "", "check HF_ENDPOINT, HF_TOKEN and the proxy") from None
     except httpx2.TransportError as error:
-        raise _broken(error) from None
-    except json.JSONDecodeError:
-        raise HubError(where, "the answer is not the Hub's", "JSON", NOT_THE_HUB) from None
+        raise broken(error) from None
+    except httpx2.InvalidURL:
+        raise HubError(where, "no request can be made", "", "check HF_ENDPOINT, HF_TOKEN and the proxy") from None
     except HFValidationError:
         raise HubError(where, "not the name of a repository", "owner/name") from None
 
 
-def _broken(error: httpx2.TransportError) -> TransientError:
-    host = urlsplit(str(error.request.url)).hostname or ""
-    what = {
-        httpx2.ConnectError: f"no connection to {host}",
-        httpx2.ConnectTimeout: f"no connection to {host} within {CONNECT_SECONDS:g} s",
-        httpx2.ProxyError: "the proxy refuses",
-        httpx2.ReadTimeout: f"{host} sent nothing for {constants.HF_HUB_DOWNLOAD_TIMEOUT:g} s",
-    }.get(type(error), f"the connection to {host} broke")
-    never = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError)
-    return TransientError(what, reached=not never or host in _answered)
-
-
 def _refused(error: HfHubHTTPError, where: str, repo: str, revision: str) -> Exception:
-    status, headers = error.response.status_code, error.response.headers
-    if status in RETRIED:
-        return TransientError(f"the Hub answers {status}", wait=_requested_wait(headers))
+    status = error.response.status_code
     if status == 416:
         return TransientError("the Hub has fewer bytes than it listed")
     denied = "your token may not read it" if get_token() else "you have no token"
-    login = "run `hf auth login`, or set HF_TOKEN"
     if isinstance(error, GatedRepoError):
-        then = "" if get_token() else f", then {login}"
+        then = "" if get_token() else f", then {LOGIN}"
         hint = f"accept the terms at {page(repo)}{then}"
         return HubError(where, f"gated, and {denied}", "", hint)
     if isinstance(error, RevisionNotFoundError):
@@ -267,46 +279,58 @@ def _refused(error: HfHubHTTPError, where: str, repo: str, revision: str) -> Exc
     if isinstance(error, DisabledRepoError):
         return HubError(where, "disabled by the Hub", "", f"see {page(repo)}")
     if status == 401 and get_token():  # the Hub answers 404 where a good token may not read
-        return HubError(where, "the Hub does not know your token", "", login)
+        return HubError(where, "the Hub does not know your token", "", LOGIN)
     if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
-        hint = f"{login}; see {page(repo)}"
+        hint = f"{LOGIN}; see {page(repo)}"
         return HubError(where, f"does not exist, or is private and {denied}", "", hint)
     return HubError(where, f"the Hub answers {status}", "", f"see {page(repo)}")
-
-
-def _requested_wait(headers: httpx2.Headers) -> float | None:
-    limit = parse_ratelimit_headers(headers)
-    if limit is not None and limit.remaining == 0:
-        return float(limit.reset_in_seconds)
-    return retry_after(headers["Retry-After"], time.time()) if "Retry-After" in headers else None
 
 
 # -------------------------------------------------------------------------------------------------- writing
 
 
-def token() -> str | None:
-    """The token in use; never print it."""
-    return get_token()
+def account(repo: str) -> str:
+    """The role of the token: `read`, `write`, `fineGrained`, or empty. Raises TransientError, HubError."""
+    return answers.role(repo, _answer(repo, "main", f"{constants.ENDPOINT}/api/whoami-v2")[0])
+
+
+def branches(repo: str) -> dict[str, str]:
+    """Branch -> commit of a dataset repository. Raises TransientError, HubError."""
+    return answers.branches(repo, _answer(repo, "main", _api(repo, "refs"))[0])
+
+
+def visibility(repo: str, kind: str = "dataset") -> bool | None:
+    """Whether a repository of that kind is private; None if there is none. Raises TransientError, HubError."""
+    with translated(repo):
+        response = get_session().get(_api(repo, "", kind), headers=_headers())
+        try:
+            hf_raise_for_status(response)
+        except GatedRepoError:
+            return False
+        except RepositoryNotFoundError:
+            return None
+    if not is_hub(response.url):
+        raise leads_away(response.url)
+    return answers.field(repo, answers.parse(repo, response.content), "private", bool)
 
 
 def api() -> HfApi:
-    """The client, with timeouts and without its log of signed addresses; call it inside `writing`."""
-    get_session().timeout = httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    logging.set_verbosity(ERROR)
+    """The client, for requests that change a repository; call it inside `writing`."""
+    token()
     return HfApi(library_name="curate", library_version=__version__)
 
 
 @contextmanager
 def writing(repo: str, branch: str = "main") -> Iterator[None]:
-    """Turn errors of `api()` into HubError or TransientError, also when another commit came first."""
-    with _translated(repo, branch):
+    """Turn errors of `api()` into HubError or TransientError, also when another commit came first.
+
+    An answer of the wrong shape is a TransientError: the request may have been carried out.
+    """
+    with translated(repo, branch):
         try:
             yield
         except RuntimeError as error:  # what the client raises for any failed upload
-            cause = error.__cause__
-            if isinstance(cause, httpx2.TransportError) or _passes(cause):
-                raise cause from None
-            raise TransientError("an upload failed") from None
+            raise _cause(error) from None
         except HfHubHTTPError as error:
             if error.response.status_code == 412:
                 raise TransientError("another commit came first") from None
@@ -314,9 +338,26 @@ def writing(repo: str, branch: str = "main") -> Iterator[None]:
                 hint = "use a token that may: run `hf auth login`, or set HF_TOKEN"
                 raise HubError(repo, "your token may not write to it", "", hint) from None
             raise
+        except HFValidationError:
+            raise
         except json.JSONDecodeError:
             raise TransientError("the answer is not JSON") from None
+        except (LookupError, TypeError, AttributeError, UnicodeError):
+            raise TransientError("the answer is not the Hub's") from None
+        except ValueError as error:  # a card that the Hub refuses, and shapes that the client checks
+            raise HubError(repo, f"refused: {_words(error)}", "", f"see {page(repo)}") from None
 
 
-def _passes(cause: BaseException | None) -> TypeGuard[HfHubHTTPError]:
-    return isinstance(cause, HfHubHTTPError) and cause.response.status_code in RETRIED
+def _cause(error: RuntimeError) -> Exception:
+    """What made an upload fail."""
+    cause = error.__cause__
+    if isinstance(cause, TransientError | HubError | httpx2.TransportError | HfHubHTTPError):
+        return cause
+    if isinstance(error, RecursionError):
+        return TransientError("the answer is not the Hub's")
+    return TransientError("an upload failed")
+
+
+def _words(error: Exception) -> str:
+    """The first words of a message of the client, without addresses."""
+    return " ".join(re.sub(r"https?://\S+", "...", str(error)).split())[:200]

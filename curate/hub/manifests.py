@@ -24,6 +24,7 @@ from curate.workspace import atomic
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
+NAME_BYTES = 255  # of one file or folder, on the usual file systems
 EVALSETS = "evalsets"
 """The folder of the eval sets' manifests in the manifests directory."""
 
@@ -42,6 +43,11 @@ class File:
         parts = self.path.split("/")
         if "\\" in self.path or "\0" in self.path or any(part in ("", ".", "..") for part in parts):
             raise ValueError(f"the path {self.path!r} leaves the raw directory")
+        if any("\ud800" <= char <= "\udfff" for char in self.path):
+            raise ValueError(f"the path {self.path!r} has half of a character")
+        longest = max(len(part.encode()) for part in parts)
+        if longest > NAME_BYTES:
+            raise ValueError(f"a name in {self.path[:60]}... has {longest} bytes, and a disk holds {NAME_BYTES}")
         if self.bytes < 0:
             raise ValueError(f"{self.path} has {self.bytes} bytes")
         if (self.sha256 is None) == (self.git_oid is None):

@@ -16,6 +16,7 @@ from curate.hub.expected_rows import CHOICES
 from curate.hub.manifests import Drift, File, Manifest, Rows
 from curate.hub.retry import RetryPolicy
 
+MOST_ROWS = 1 << 48  # of one split; a card may state anything
 FOOTER = 64 << 10  # most footers are smaller; a larger one costs a second request
 
 
@@ -162,10 +163,11 @@ def _license(card: Mapping[str, Any]) -> str | None:
     """The licence tag; the licence's name where the tag is `other`; all of them where there are several."""
     found = card.get("license")
     if isinstance(found, list):
-        return ", ".join(map(str, found)) or None
+        return ", ".join(name for name in found if isinstance(name, str)) or None
     if found == "other":
-        return str(card.get("license_name") or found)
-    return None if found is None else str(found)
+        name = card.get("license_name")
+        return name if isinstance(name, str) and name else found
+    return found if isinstance(found, str) else None
 
 
 def _card_rows(found: Any) -> dict[tuple[str, str], int]:
@@ -175,6 +177,7 @@ def _card_rows(found: Any) -> dict[tuple[str, str], int]:
     for entry in configs:
         splits = entry.get("splits") if isinstance(entry, dict) else None
         for split in splits if isinstance(splits, list) else []:
-            if isinstance(split, dict) and isinstance(split.get("num_examples"), int):
-                out[str(entry.get("config_name", "default")), str(split.get("name"))] = split["num_examples"]
+            rows = split.get("num_examples") if isinstance(split, dict) else None
+            if type(rows) is int and 0 <= rows < MOST_ROWS:  # exactly: True is an int to isinstance
+                out[str(entry.get("config_name", "default")), str(split.get("name"))] = rows
     return out

@@ -8,13 +8,14 @@ the function. It runs no code of a repository: only the formats below are read, 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from curate.config import did_you_mean
 from curate.errors import HubError
 from curate.hub import client
-from curate.hub.retry import RetryPolicy
+from curate.hub.retry import RetryPolicy, TransientError, retried
 
 FORMATS = ("arrow", "csv", "json", "parquet")  # those that curate.rawfiles reads too; json is JSONL as well
 BUILDERS = "datasets.packaged_modules."
@@ -54,7 +55,23 @@ def preview(
     Without a config it is `default`, or else the first; without a split it is `train`, or else the first. Raises
     HubError, also for a config, a split or a format that is not there to be read.
     """
-    commit = client.resolve(repo, revision, policy).commit
+    snapshot = client.resolve(repo, revision, policy)
+    _check_addresses(repo, snapshot.card.get("configs"))
+    read = partial(_read, repo, snapshot.commit, config, split, rows)
+    return retried(policy, f"{repo}@{snapshot.commit[:10]}", read)
+
+
+def _check_addresses(repo: str, value: object) -> None:
+    """Raise HubError where the card names files elsewhere: `datasets` would fetch them from any host."""
+    if isinstance(value, str) and "://" in value:
+        raise HubError(repo, f"its card names a file elsewhere: {value[:100]}", "files of the repository")
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_addresses(repo, part)
+
+
+def _read(repo: str, commit: str, config: str | None, split: str | None, rows: int) -> Preview:
+    """The first rows at a commit. Raises HubError, TransientError."""
     with _translated(repo):
         import datasets
 
@@ -109,8 +126,20 @@ def _translated(repo: str) -> Iterator[None]:
     """The errors of `datasets` as a HubError with the first words of theirs."""
     try:
         yield
-    except HubError:
+    except (HubError, TransientError):
         raise
     except Exception as error:  # a dozen libraries read files of strangers here, and none says what it raises
+        for cause in _causes(error):
+            if isinstance(cause, HubError | TransientError):
+                raise cause from None
         words = " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__
         raise HubError(repo, f"its first rows cannot be read: {words}", "", f"see {client.page(repo)}") from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The errors during which this one was raised."""
+    seen = set()
+    while (cause := error.__cause__ or error.__context__) is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        error = cause

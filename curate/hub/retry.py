@@ -4,6 +4,7 @@ Every request uses this policy: the Hub's own client retries only some calls, st
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from typing import Self, TypeVar
 import xxhash
 
 from curate.errors import ConfigError, HubError
+from curate.hub import settings
 
 T = TypeVar("T")
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_WAIT = 30.0
+RATELIMIT = re.compile(r";\s*r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*(\d{1,9})(?!\d)", re.ASCII)  # requests left, seconds
 CONNECT_SECONDS = 3.0  # after this long, give up a host that has never answered
 
 
@@ -46,7 +49,11 @@ class RetryPolicy:
 
     @classmethod
     def from_env(cls) -> Self:
-        """The policy by CURATE_HUB_ATTEMPTS, CURATE_HUB_SECONDS, CURATE_HUB_FIRST_WAIT. Raises ConfigError."""
+        """The policy by CURATE_HUB_ATTEMPTS, CURATE_HUB_SECONDS, CURATE_HUB_FIRST_WAIT.
+
+        Raises ConfigError, also for settings of the Hub's client that are not valid.
+        """
+        settings.check()
         return cls(
             attempts=int(_positive("CURATE_HUB_ATTEMPTS", cls().attempts)),
             seconds=_positive("CURATE_HUB_SECONDS", cls().seconds),
@@ -122,6 +129,12 @@ def retried(policy: RetryPolicy, where: str, call: Callable[[], T]) -> T:
             attempts.sleep_after(error, where)
 
 
+def ratelimit_reset(value: str) -> float | None:
+    """The seconds until the limit of a RateLimit header ends; None if requests are left, or it states no limit."""
+    found = RATELIMIT.search(value)
+    return float(found[2]) if found and int(found[1]) == 0 else None
+
+
 def retry_after(value: str, now: float) -> float | None:
     """The seconds from `now` that a Retry-After header states as a number or a date; None if it is neither."""
     text = value.strip()
@@ -129,5 +142,5 @@ def retry_after(value: str, now: float) -> float | None:
         return float(text)
     try:
         return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # a year that no clock has
         return None

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import xxhash
+
 from curate.errors import HubError
 from curate.hub import client
-from curate.hub.manifests import File
+from curate.hub.manifests import NAME_BYTES, File
 from curate.hub.retry import Attempts, RetryPolicy, TransientError
 from curate.workspace import sync
 
@@ -53,8 +55,11 @@ class Download:
 
     @property
     def part(self) -> Path:
-        """The hidden file that receives the bytes."""
-        return self.target.with_name(f".{self.target.name}.part")
+        """The hidden file that receives the bytes; a name that is too long for the addition is hashed."""
+        name = self.target.name
+        if len(name.encode()) > NAME_BYTES - len("..part"):
+            name = xxhash.xxh3_128_hexdigest(name.encode())
+        return self.target.with_name(f".{name}.part")
 
     @property
     def missing(self) -> int:

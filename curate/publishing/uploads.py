@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,13 +17,14 @@ import orjson
 
 from curate.errors import HubError
 from curate.hub import client
-from curate.hub.manifests import File
+from curate.hub.manifests import COMMIT, File
 from curate.hub.retry import Attempts, RetryPolicy, TransientError, retried
 from curate.hub.transfer import Digest
 from curate.publishing.bundle import Item
 
 COMMIT_BYTES = 5_000_000_000  # of one commit; the Hub takes 128 commits an hour
 COMMIT_FILES = 100
+LOCK_BYTES = 64_000_000
 SENDERS = 4
 GROUP_BYTES = 100_000_000  # of small files that are prepared with one request
 GROUP_FILES = 25
@@ -76,21 +78,19 @@ class Repo:
         login = "make one with write access, then run `hf auth login` or set HF_TOKEN"
         if not client.token():
             raise HubError(self.name, "no token", "a token that may write to it", login)
-        account = self._call(lambda: client.api().whoami())
-        role = account.get("auth", {}).get("accessToken", {}).get("role")
-        if role == "read":
+        if self._call(lambda: client.account(self.name)) == "read":
             raise HubError(self.name, "your token may only read", "a token that may write to it", login)
 
     def state(self) -> State | None:
         """The repository; None if there is none. Raises HubError, also if a model or space has the name."""
-        if not self._exists("dataset"):
-            for kind in ("model", "space"):
-                if self._exists(kind):
-                    hint = "choose another name for the mix"
-                    raise HubError(self.name, f"is a {kind}", "a dataset repository, or none", hint)
-            return None
-        info = self._call(lambda: client.api().dataset_info(self.name))
-        return State(private=bool(info.private), branches=self.branches())
+        private = self._call(lambda: client.visibility(self.name))
+        if private is not None:
+            return State(private=private, branches=self.branches())
+        for kind in ("model", "space"):
+            if self._call(partial(client.visibility, self.name, kind)) is not None:
+                hint = "choose another name for the mix"
+                raise HubError(self.name, f"is a {kind}", "a dataset repository, or none", hint)
+        return None
 
     def create(self, *, private: bool) -> None:
         """Make the repository."""
@@ -100,15 +100,16 @@ class Repo:
 
     def branches(self) -> dict[str, str]:
         """Branch -> commit."""
-        refs = self._call(lambda: client.api().list_repo_refs(self.name, repo_type="dataset"))
-        return {ref.name: ref.target_commit for ref in refs.branches}
+        return self._call(lambda: client.branches(self.name))
 
     def tree(self, commit: str) -> Tree:
         """Every file at a commit."""
         return {file.path: file for file in client.resolve(self.name, commit, self.policy).files}
 
     def document(self, commit: str, file: File) -> object:
-        """A JSON file at a commit, its bytes verified; None if it is not JSON."""
+        """A JSON file at a commit, its bytes verified; None if it is not JSON, or too large to be a lock."""
+        if file.bytes > LOCK_BYTES:
+            return None
 
         def read() -> bytes:
             data = client.tail(self.name, commit, file, file.bytes, self.policy)
@@ -125,25 +126,32 @@ class Repo:
 
     def branch(self, name: str, start: str) -> str:
         """The head of a branch, which is created from the commit `start` if it does not exist."""
-        there = self.branches()
-        while name not in there:
-            self._call(
-                lambda: client.api().create_branch(
-                    self.name, branch=name, revision=start, repo_type="dataset", exist_ok=True
-                )
-            )
-            there = self.branches()
-        return there[name]
+
+        def found() -> str:
+            there = client.branches(self.name)
+            if name not in there:
+                with client.writing(self.name, name):
+                    client.api().create_branch(
+                        self.name, branch=name, revision=start, repo_type="dataset", exist_ok=True
+                    )
+                there = client.branches(self.name)
+            if name not in there:
+                raise TransientError(f"the branch {name} was made and is not listed")
+            return there[name]
+
+        return retried(self.policy, f"{self.name}@{name}", found)
 
     def drop(self, branch: str) -> None:
         """Delete a branch if it exists."""
-        attempts = Attempts(self.policy, f"{self.name}@{branch}")
-        while branch in self.branches():
-            try:
+
+        def dropped() -> None:
+            if branch in client.branches(self.name):
                 with client.writing(self.name, branch):
                     client.api().delete_branch(self.name, branch=branch, repo_type="dataset")
-            except TransientError as error:
-                attempts.sleep_after(error, self.name)
+                if branch in client.branches(self.name):
+                    raise TransientError(f"the branch {branch} was deleted and is listed")
+
+        retried(self.policy, f"{self.name}@{branch}", dropped)
 
     def land(
         self,
@@ -183,6 +191,8 @@ class Repo:
                 parent_commit=head,
                 commit_message=message,
             )
+        if not COMMIT.fullmatch(str(made.oid)):
+            raise TransientError("the answer is not the Hub's")
         return made.oid
 
     def send(self, items: Sequence[Item], branch: str) -> None:
@@ -228,9 +238,6 @@ class Repo:
             )
 
         self._call(upload, items[0].path)
-
-    def _exists(self, kind: str) -> bool:
-        return bool(self._call(lambda: client.api().repo_exists(self.name, repo_type=kind)))
 
     def _call(self, call: Callable[[], T], what: str = "") -> T:
         def guarded() -> T:
