@@ -1,7 +1,7 @@
 """curate pin, curate fetch."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +23,6 @@ from curate.text.inert import terminal_line
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the commands pay for it
-    from curate.hub.fetch import SourceDownloads
     from curate.hub.manifests import Drift, Manifest
 
 ConnectionsOption = Annotated[int, typer.Option("--workers", min=1, help="Files to download at the same time.")]
@@ -203,9 +202,13 @@ def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
 
 
 class Terminal:
-    """Bars for each file and for all on a terminal; in a pipe, a line per file and one every few seconds."""
+    """Bars for all files and, with `each`, for those that move; in a pipe, lines for files and every few seconds.
 
-    def __init__(self) -> None:
+    `verb` is what happens to the files, for the first line in a pipe.
+    """
+
+    def __init__(self, verb: str = "fetch", *, each: bool = True) -> None:
+        self._verb, self._each = verb, each
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._sizes: dict[str, int] = {}
@@ -217,13 +220,14 @@ class Terminal:
         say(text)
 
     @contextmanager
-    def source(self, order: "SourceDownloads") -> Iterator[None]:
-        """Show the files of one source while they are transferred."""
-        self._name, self._last = order.manifest.source, time.monotonic()
-        self._sizes = {download.file.path: download.file.bytes for download in order.downloads}
-        self._arrived, self._tasks = {}, {}
+    def files(self, name: str, sizes: Mapping[str, int]) -> Iterator[None]:
+        """Show files, path -> bytes, while they are transferred."""
+        self._name, self._last, self._sizes = name, time.monotonic(), dict(sizes)
+        self._arrived = dict.fromkeys(sizes, 0)  # its size stays: several threads may call `moved`
+        self._tasks = {}
         if not messages().is_terminal:
-            say(f"{self._name}: {count(len(self._sizes), 'file')}, {sum(self._sizes.values()):,} bytes to fetch")
+            size = f"{sum(sizes.values()):,} bytes"
+            say(f"{name}: {count(len(sizes), 'file')}, {size} to {self._verb}")
             yield
             return
         columns = (
@@ -242,9 +246,10 @@ class Terminal:
         self._arrived[path] = done
         total = sum(self._arrived.values())
         if self._bar is not None:
-            if path not in self._tasks:
-                self._tasks[path] = self._bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
-            self._bar.update(self._tasks[path], completed=done)
+            if self._each:
+                if path not in self._tasks:
+                    self._tasks[path] = self._bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
+                self._bar.update(self._tasks[path], completed=done)
             self._bar.update(self._tasks[""], completed=total)
         elif time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from curate import tables
+from curate.cli.hub import Terminal
 from curate.cli.options import WORKSPACE, JsonOption, MixArgument, WaitOption, WorkspaceOption
 from curate.cli.output import data, say, show_table
 from curate.hub.retry import RetryPolicy
@@ -33,6 +34,7 @@ def publish(
 ) -> None:
     """Put a finished mix onto the Hub, with its card, recipe and lock.
 
+    Files are sent over the Hub's LFS protocol, never over Xet, whatever HF_HUB_DISABLE_XET says.
     Files gather on a branch of their own and are promoted in one commit when all of them read back with the right
     hashes. A stopped run continues; a mix that is there already makes no commit.
     """
@@ -45,7 +47,7 @@ def publish(
     if dry_run:
         _preview(request, place, policy, as_json=as_json)
         return
-    done = publish_mix(request, place, policy, say)
+    done = publish_mix(request, place, policy, Terminal("send", each=False))
     if as_json:
         data({"repo": repo, "revision": revision, "commit": done.commit, "fresh": done.fresh})
     words = "published" if done.fresh else "already there, no commit made"

@@ -104,7 +104,8 @@ def _file(repo: str, entry: Mapping[str, Any]) -> File:
     try:
         return File(path=path, bytes=size, sha256=oid) if lfs else File(path=path, bytes=size, git_oid=oid)
     except ValueError as error:
-        raise HubError(repo, f"lists a file that cannot be fetched: {error}") from None
+        hint = "an older --revision may not have it"
+        raise HubError(repo, f"lists a file that cannot be fetched: {error}", "", hint) from None
 
 
 def branches(repo: str, answer: object) -> dict[str, str]:

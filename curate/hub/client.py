@@ -67,6 +67,7 @@ Delete = CommitOperationDelete
 PAGES = 2_000  # of one listing; a page has 1,000 entries
 LOGIN = "run `hf auth login`, or set HF_TOKEN"
 TOKEN = re.compile(r"[!-~]+")
+REFUSALS = ("Invalid metadata in", "LFS batch API returned errors")  # the client's ValueErrors that the Hub meant
 
 set_client_factory(session.make)
 constants.HF_HUB_DISABLE_XET = True
@@ -342,17 +343,19 @@ def writing(repo: str, branch: str = "main") -> Iterator[None]:
             raise
         except json.JSONDecodeError:
             raise TransientError("the answer is not JSON") from None
-        except (LookupError, TypeError, AttributeError, UnicodeError):
-            raise TransientError("the answer is not the Hub's") from None
-        except ValueError as error:  # a card that the Hub refuses, and shapes that the client checks
-            raise HubError(repo, f"refused: {_words(error)}", "", f"see {page(repo)}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, NameError) as error:
+            if str(error).startswith(REFUSALS):
+                raise HubError(repo, f"refused: {_words(error)}", "", f"see {page(repo)}") from None
+            raise TransientError("the answer is not the Hub's") from None  # the client uses it as it comes
 
 
 def _cause(error: RuntimeError) -> Exception:
     """What made an upload fail."""
     cause = error.__cause__
-    if isinstance(cause, TransientError | HubError | httpx2.TransportError | HfHubHTTPError):
+    if isinstance(cause, TransientError | HubError | httpx2.TransportError | OfflineModeIsEnabled):
         return cause
+    if isinstance(cause, HfHubHTTPError):  # an address that has run out is another one at the next attempt
+        return TransientError(f"an upload is answered with {cause.response.status_code}")
     if isinstance(error, RecursionError):
         return TransientError("the answer is not the Hub's")
     return TransientError("an upload failed")

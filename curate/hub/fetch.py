@@ -6,7 +6,7 @@ written last.
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,8 +49,8 @@ class Display(ProgressListener, Protocol):
     """Shows the progress of a fetch."""
 
     @contextmanager
-    def source(self, order: SourceDownloads) -> Iterator[None]:
-        """Show the files of one source while they are transferred."""
+    def files(self, name: str, sizes: Mapping[str, int]) -> Iterator[None]:
+        """Show files, path -> bytes, while they are transferred."""
         ...
 
 
@@ -147,7 +147,8 @@ def _fetch_source(
         if order.downloads:
             if any(not download.copies for download in order.downloads):
                 client.reachable(policy)
-            with show.source(order):
+            sizes = {download.file.path: download.file.bytes for download in order.downloads}
+            with show.files(manifest.source, sizes):
                 transfer(order.downloads, request.workers, policy, show)
         have = _present(order, receipt(workspace, manifest.source), folder)
         done = Receipt(

@@ -19,7 +19,7 @@ from curate.hub.retry import RetryPolicy
 from curate.inspect.artefacts import Mix
 from curate.publishing import bundle
 from curate.publishing.bundle import Hashed, Item, Sharing
-from curate.publishing.uploads import Repo, State, Tree, missing, portions
+from curate.publishing.uploads import Display, Repo, State, Tree, missing, portions
 from curate.workspace import Workspace, read_json, write_json
 
 SHARDS = re.compile(r"(shard|holdout)-.*\.parquet")
@@ -137,9 +137,7 @@ def preview(
     return Preview(items=tuple(items), sharing=found, delete=tuple(gone), fresh=fresh)
 
 
-def publish_mix(
-    request: PublishRequest, workspace: Workspace, policy: RetryPolicy, say: Callable[[str], None]
-) -> Published:
+def publish_mix(request: PublishRequest, workspace: Workspace, policy: RetryPolicy, show: Display) -> Published:
     """Publish a mix on a branch of a dataset repository, with at most one commit there.
 
     Raises CurateError if the mix, its licences or its texts forbid it, HubError for what the Hub refuses.
@@ -148,8 +146,8 @@ def publish_mix(
     if not request.rights:
         bundle.allow(request.mix, found, private=request.private)
     for line in bundle.notes(found, rights=request.rights):
-        say(line)
-    repo = Repo(name=request.repo, policy=policy, say=say)
+        show.say(line)
+    repo = Repo(name=request.repo, policy=policy, say=show.say, show=show)
     notes = workspace.root / "publish" / request.repo
     with Workspace(notes).hold(wait=request.wait):  # one publish to a repository at a time; a build may go on
         for half in notes.glob(".*.tmp"):
@@ -159,12 +157,12 @@ def publish_mix(
         repo.sign_in()
         state = repo.state()
         _check_visibility(request, state)
-        items = _items(request, workspace, record, say)
+        items = _items(request, workspace, record, show.say)
         record.files = bundle.hashed(request.mix, items)
         record.save()
         if state is None:
             repo.create(private=request.private)
-            say(f"{request.repo}: made, {'private' if request.private else 'public'}")
+            show.say(f"{request.repo}: made, {'private' if request.private else 'public'}")
             state = State(private=request.private, branches=repo.branches())
         return _put(repo, request, state, items, record)
 

@@ -4,14 +4,15 @@ The branch is listed again before every commit and after every failed one. So a 
 found and not repeated, and a killed run continues.
 """
 
+import io
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import orjson
 
@@ -65,13 +66,43 @@ def portions(items: Iterable[Item], size: int = COMMIT_BYTES, files: int = COMMI
     return out
 
 
+class Display(Protocol):
+    """Shows the progress of a publish; threads may call `moved` at the same time."""
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        ...
+
+    def files(self, name: str, sizes: Mapping[str, int]) -> AbstractContextManager[None]:
+        """Show files, path -> bytes, while they are sent."""
+        ...
+
+    def moved(self, path: str, done: int) -> None:
+        """The first `done` bytes of a file have been sent."""
+        ...
+
+
+class _Sent(io.BufferedReader):
+    """A file that says how far it was read."""
+
+    def __init__(self, path: Path, moved: Callable[[int], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._moved = moved
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self._moved(self.tell())
+        return data
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repo:
-    """One dataset repository; `say` receives one line for each file that is sent."""
+    """One dataset repository; `say` receives one line for each file that is sent, `show` the bytes."""
 
     name: str
     policy: RetryPolicy
     say: Callable[[str], None]
+    show: Display | None = None
 
     def sign_in(self) -> None:
         """Raise HubError if there is no token, or one that may only read."""
@@ -221,23 +252,35 @@ class Repo:
         for _ in range(min(SENDERS, len(groups))):
             threading.Thread(target=work, daemon=True).start()
         sent = 0
-        for _ in groups:
-            found = done.get()
-            if isinstance(found, BaseException):
-                raise found
-            for item in found:
-                sent += 1
-                self.say(f"{self.name}: {item.path}, {item.size:,} bytes ({sent:,} of {len(large):,})")
+        with self._shown(large):
+            for _ in groups:
+                found = done.get()
+                if isinstance(found, BaseException):
+                    raise found
+                for item in found:
+                    sent += 1
+                    self.say(f"{self.name}: {item.path}, {item.size:,} bytes ({sent:,} of {len(large):,})")
+
+    def _shown(self, items: Sequence[Item]) -> AbstractContextManager[None]:
+        sizes = {item.path: item.size for item in items}
+        return self.show.files(self.name, sizes) if self.show and sizes else nullcontext()
 
     def _upload(self, items: Sequence[Item], branch: str) -> None:
-        additions = [_addition(item) for item in items]
+        with ExitStack() as opened:
+            additions = [_addition(item) for item in items]
+            for addition, item in zip(additions, items, strict=True):
+                if self.show and isinstance(item.content, Path):
+                    source = _Sent(item.content, partial(self.show.moved, item.path))
+                    addition.path_or_fileobj = opened.enter_context(source)
+            self._send_large(additions, items[0].path, branch)
 
+    def _send_large(self, additions: Sequence[client.Add], first: str, branch: str) -> None:
         def upload() -> None:
             client.api().preupload_lfs_files(
                 self.name, additions, repo_type="dataset", revision=branch, num_threads=SENDERS, free_memory=False
             )
 
-        self._call(upload, items[0].path)
+        self._call(upload, first)
 
     def _call(self, call: Callable[[], T], what: str = "") -> T:
         def guarded() -> T:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 from huggingface_hub import errors as hf_errors
+from huggingface_hub.utils import _http
 
 from tests.support.hub import Hub
 from tests.support.hub.raw import ask
@@ -38,6 +39,7 @@ def api(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[hf.HfApi]:
     """The client inside this process; the constants were read from the environment at import."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(_http, "_GLOBAL_CLIENT_FACTORY", _http.default_client_factory)  # not curate's session
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     hf.close_session()
     yield hf.HfApi(endpoint=hub.endpoint, token="hf_me")

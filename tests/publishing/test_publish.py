@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -334,9 +335,15 @@ def test_a_killed_publish_goes_on(hub, root, mixes, endpoint, path, skip):
     assert process.returncode == -signal.SIGKILL
     publish(hub, root, mixes.first)
     is_published_once(hub, root, mixes.first)
-    stored = [seen.path for seen in hub.seen("put") if seen.status == 200]
-    assert len(stored) == len(set(stored)), "no file is sent again that was there"
+    assert sent_again(hub, root, mixes.first) == {}, "no file is sent again that was there"
     assert json.loads(next((root / "data/publish/me/mix").glob("*.json")).read_text())["promoted"]
+
+
+def sent_again(hub: Hub, root: Path, lock: dict) -> dict[str, int]:
+    """Hash -> how often bytes came to the Hub, where that is more often than files of the mix have them."""
+    stored = Counter(seen.path.rsplit("/", 1)[1] for seen in hub.seen("put") if seen.status == 200)
+    there = Counter(hashlib.sha256(data).hexdigest() for data in files(root, lock).values())
+    return dict(stored - there)
 
 
 def test_many_files_go_in_a_few_commits_and_a_failed_run_keeps_those(hub, root, mixes):
@@ -353,8 +360,7 @@ def test_many_files_go_in_a_few_commits_and_a_failed_run_keeps_those(hub, root, 
     is_published_once(hub, root, lock)
     commits = [seen for seen in hub.seen("commit", f"/curate-{lock['fingerprint']}") if seen.status == 200]
     assert len(commits) == len(json.loads(notes.read_text())["commits"]) == parts
-    stored = [seen.path for seen in hub.seen("put") if seen.status == 200]
-    assert len(stored) == len(set(stored))
+    assert sent_again(hub, root, lock) == {}
     assert f"me/mix: part 2 of {parts} on branch curate-{lock['fingerprint']}" in done.lines
 
 
@@ -479,7 +485,8 @@ def test_a_damaged_mix_is_not_sent(hub, root, mixes):
 
 def test_an_edited_card_is_not_sent(hub, root, mixes):
     path = folder(root, mixes.first) / "README.md"
-    path.write_text(path.read_text().replace("280", "2,800"))
+    pairs = f"{mixes.first['rows']} preference pairs"
+    path.write_text(path.read_text().replace(pairs, "2,800 preference pairs"))
     assert error(publish(hub, root, mixes.first, code=1)) == [
         f"error: {path.relative_to(root)}: not what the lock gives; expected the card of this mix",
         "hint: delete it: the card is made from the lock again",
@@ -487,7 +494,7 @@ def test_an_edited_card_is_not_sent(hub, root, mixes):
     path.unlink()
     publish(hub, root, mixes.first)
     assert held(hub)["README.md"] == hub.files(REPO)["README.md"]
-    assert b"280 preference pairs" in held(hub)["README.md"]
+    assert pairs.encode() in held(hub)["README.md"]
 
 
 # who may, and where

@@ -44,6 +44,7 @@ class Api:
 
     tokens   who each token is
     page     entries per page of a listing
+    link     how the address of a next page begins, if not with the endpoint: a mirror passes on the Hub's own
     cdn      large files are answered with a redirect to a signed URL on another origin (`localhost`)
     """
 
@@ -53,6 +54,7 @@ class Api:
     secret: str
     page: int = 1000
     cdn: bool = False
+    link: str | None = None
 
     def repo(self, request: Request) -> Repo:
         """The repo that the path names, if the one who asks may know of it."""
@@ -183,7 +185,7 @@ class Api:
         if start + page >= len(names):
             return answer(shown)
         query = urlencode({**request.query, "cursor": start + page})
-        return answer(shown, Link=f'<{self.endpoint}{request.path}?{query}>; rel="next"')
+        return answer(shown, Link=f'<{self.link or self.endpoint}{request.path}?{query}>; rel="next"')
 
     @staticmethod
     def _names(under: Mapping[str, Entry], folder: str, *, recursive: bool) -> list[str]:

@@ -19,6 +19,22 @@ kind                    what the client sees
 `stall`                 half the body, then nothing for `seconds`, then the rest
 `no-range`              a range is asked for, the whole file comes with 200
 `race`                  another commit (`files`, default: none changes) lands first, and the reply is 412
+
+These do not pass by themselves, and are drawn only where they are named (`kinds=HOSTILE`); see `hostile.py`:
+
+`401` `403` `404`       a refusal without a code
+`html`                  a login page with 200
+`null` `list` `empty`   JSON of another shape: null, a list of nothing known, an object without fields
+`digits` `negative`     every number as text; below 0
+`surrogate` `deep`      half of a character at the end of every text; 100,000 lists in each other
+`twice`                 every file of a listing twice
+`gated-word`            a word for `gated` that is not known
+`range-words`           a Content-Range of digits that are none
+`link-away`             the next page of a listing is on another host
+`link-self`             the next page of a listing is itself
+`href-away`             uploads are to go to another host, and to be verified there
+`idle`                  done, it says, and nothing was
+`away`                  a redirect to another host
 """
 
 import hashlib
@@ -41,16 +57,26 @@ REFUSED = (*STATUSES, "drop", "stall")
 BODY = ("fin", "reset", "trickle")
 FILE = ("corrupt", "vanish", "no-range")
 WRITE = ("lost", "lost-504", "reset")
+JSON = ("401", "403", "404", "html", "null", "list", "empty", "digits", "negative", "surrogate", "deep", "away")
 KINDS = tuple(dict.fromkeys((*REFUSED, *BODY, *FILE, *WRITE, "race")))
+
+HOSTILE = (*JSON, "idle", "twice", "gated-word", "range-words", "link-away", "link-self", "href-away")
 
 # which endpoint can fail how; a fault planned elsewhere is a mistake in the test
 ENDPOINTS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("info", "tree", "paths-info", "refs", "commits", "whoami", "auth-check"), (*REFUSED, *BODY)),
+    **dict.fromkeys(("paths-info", "commits", "auth-check"), (*REFUSED, *BODY)),
+    **dict.fromkeys(("refs", "whoami"), (*REFUSED, *BODY, *JSON)),
+    "info": (*REFUSED, *BODY, *JSON, "gated-word"),
+    "tree": (*REFUSED, *BODY, *JSON, "twice", "link-away", "link-self"),
     "head": (*REFUSED, "vanish"),
-    "get": (*REFUSED, *BODY, *FILE),
-    **dict.fromkeys(("create", "delete", "settings", "branch", "tag", "put", "verify"), (*REFUSED, *WRITE)),
-    **dict.fromkeys(("yaml", "preupload", "batch"), (*REFUSED, *BODY)),
-    "commit": (*REFUSED, *WRITE, "race"),
+    "get": (*REFUSED, *BODY, *FILE, "401", "403", "404", "html", "away", "range-words"),
+    **dict.fromkeys(("delete", "settings", "tag"), (*REFUSED, *WRITE)),
+    **dict.fromkeys(("create", "verify"), (*REFUSED, *WRITE, *JSON)),
+    "branch": (*REFUSED, *WRITE, *JSON, "idle"),
+    "put": (*REFUSED, *WRITE, "401", "403", "404", "away"),
+    **dict.fromkeys(("yaml", "preupload"), (*REFUSED, *BODY, *JSON)),
+    "batch": (*REFUSED, *BODY, *JSON, "href-away"),
+    "commit": (*REFUSED, *WRITE, "race", *JSON),
 }
 WRITES = frozenset(name for name, kinds in ENDPOINTS.items() if "lost" in kinds)  # here a reset strikes the upload
 
@@ -69,8 +95,8 @@ class Fault:
     files: Mapping[str, bytes | None] | None = None  # what the other hand commits in a race
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"no fault {self.kind!r}: one of {', '.join(KINDS)}")
+        if self.kind not in (*KINDS, *HOSTILE):
+            raise ValueError(f"no fault {self.kind!r}: one of {', '.join((*KINDS, *HOSTILE))}")
         if self.on != "*" and self.kind not in ENDPOINTS.get(self.on, ()):
             raise ValueError(
                 f"{self.on!r} cannot fail with {self.kind!r}: {', '.join(ENDPOINTS.get(self.on, ()))}"
@@ -128,6 +154,16 @@ class Plan:
         """Plan more faults."""
         with self._lock:
             self._faults.extend(faults)
+
+    def clear(self) -> None:
+        """Plan nothing any more, and draw nothing; `log` stays."""
+        with self._lock:
+            self._faults, self._seed = [], None
+
+    def forgive(self) -> None:
+        """Plan nothing any more; go on to draw."""
+        with self._lock:
+            self._faults = []
 
     def next(self, endpoint: str, path: str) -> Fault | None:
         """The fault that strikes this request, recorded in `log`; None if it goes well."""

@@ -21,6 +21,7 @@ class Hub:
     page     entries per page of a tree listing
     cdn      large files come by redirect from another origin, as on the real Hub
     verbose  one line per request on stderr
+    away     another host's address, to which hostile faults lead
 
     `hub.requests` lists what came in, `hub.log` which faults struck.
     """
@@ -34,10 +35,12 @@ class Hub:
         page: int = 1000,
         cdn: bool = False,
         verbose: bool = False,
+        away: str | None = None,
     ):
         self.store = Store(Path(root))
         plan = faults if isinstance(faults, Plan) else Plan(faults)
         self._server = Server(port, plan, verbose=verbose)
+        self._server.away = away or self._server.away
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self.tokens: dict[str, Account] = {}
         secret = os.urandom(16).hex()
@@ -110,6 +113,18 @@ class Hub:
     def fail(self, kind: str, on: str = "*", path: str = "*", **more: Any) -> None:
         """Plan a fault; the arguments are those of `Fault`."""
         self._server.plan.add(Fault(kind=kind, on=on, path=path, **more))
+
+    def heal(self) -> None:
+        """Let nothing fail any more."""
+        self._server.plan.clear()
+
+    def forgive(self) -> None:
+        """Let nothing fail any more but what is drawn."""
+        self._server.plan.forgive()
+
+    def set_pages(self, entries: int, link: str | None = None) -> None:
+        """Give listings in pages of so many entries, whose links begin with `link` (default: the endpoint)."""
+        self._server.api.page, self._server.api.link = entries, link
 
     def end_stalls(self) -> None:
         """Let every request go on that is stalled now."""

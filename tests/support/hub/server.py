@@ -16,7 +16,8 @@ from urllib.parse import parse_qsl, unquote
 
 from . import writes as _writes  # noqa: F401 - registers its routes
 from .api import Answer, Api, find
-from .faults import STATUSES, WRITES, Fault, Plan
+from .faults import HOSTILE, STATUSES, WRITES, Fault, Plan
+from .hostile import SHAPES, twisted
 from .store import Refusal
 from .wire import PIECE, Account, Reply, Request, answer, refusal
 
@@ -51,6 +52,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.api: Api  # set once the port, and with it the endpoint, is known
         self.plan, self.verbose = plan, verbose
+        self.away = "http://127.0.0.1:9"  # where hostile answers lead
         self.requests: list[Seen] = []
         self.crashes: list[BaseException] = []
         self.stopping = threading.Event()
@@ -210,11 +212,15 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refusal(404, "Not Found")
             if kind == "vanish":
                 raise Refusal(404, "Entry not found", "EntryNotFound")
+            if kind == "idle":
+                return answer({})
             if fault is not None and kind == "race":
                 race(api, request, fault)
             reply = function(api, request)
         except Refusal as error:
             reply = refusal(error)
+        if kind in HOSTILE and (reply.status < 300 or kind not in SHAPES):
+            return twisted(kind, reply, request, self.server.away)
         return refused("504", 0) if kind == "lost-504" else reply
 
     def _account(self, api: Api) -> Account | None:
