@@ -244,13 +244,13 @@ class Terminal:
     def moved(self, path: str, done: int) -> None:
         """Show that `done` bytes of a file have arrived."""
         self._arrived[path] = done
-        total = sum(self._arrived.values())
-        if self._bar is not None:
+        total, bar = sum(self._arrived.values()), self._bar
+        if bar is not None:
             if self._each:
                 if path not in self._tasks:
-                    self._tasks[path] = self._bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
-                self._bar.update(self._tasks[path], completed=done)
-            self._bar.update(self._tasks[""], completed=total)
+                    self._tasks[path] = bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
+                bar.update(self._tasks[path], completed=done)
+            bar.update(self._tasks[""], completed=total)
         elif time.monotonic() - self._last >= PLAIN_EVERY:
             self._last = time.monotonic()
             size = sum(self._sizes.values())
