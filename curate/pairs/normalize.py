@@ -23,7 +23,7 @@ from curate.pairs.intact import faults
 from curate.pairs.part import RawInput, SliceTask, changed, check_guard, normalize_slice
 from curate.rawfiles.media_finder import MediaSpec
 from curate.rawfiles.row_files import matching, row_files
-from curate.rawfiles.rows import slices
+from curate.rawfiles.rows import Slice, slices
 from curate.sources.base import RowFile, Source
 from curate.workspace import Workspace
 
@@ -131,7 +131,7 @@ def normalize_all(
             continue
         waiting[at] = {}
         tasks += [(at, task) for task in _tasks(artefact, workspace)]
-    tasks.sort(key=lambda item: -item[1].slice.bytes)
+    tasks.sort(key=lambda item: -item[1].bytes)
     counts = Counter(at for at, _ in tasks)
     receipts = engine.map(normalize_slice, [task for _, task in tasks], listen)
     for (at, task), receipt in zip(tasks, receipts, strict=True):
@@ -243,8 +243,8 @@ def _tasks(artefact: Artefact, workspace: Workspace) -> list[SliceTask]:
             name=job.name,
             source=job.source,
             options=job.options,
-            slice=part,
-            inputs=(inputs[part.file.path], *shared),
+            slices=together,
+            inputs=(*dict.fromkeys(inputs[part.file.path] for part in together), *shared),
             media=media,
             images=workspace.images,
             directory=artefact.directory,
@@ -254,8 +254,27 @@ def _tasks(artefact: Artefact, workspace: Workspace) -> list[SliceTask]:
             max_pixels=job.max_pixels,
             max_skip=_limit(job),
         )
-        for number, part in enumerate(slices(job.raw, artefact.files))
+        for number, together in enumerate(_shared_parts(slices(job.raw, artefact.files)))
     ]
+
+
+MANY, SMALL_BYTES = 64, 4 << 20
+"""Of a source with more than MANY slices, whole files share a part up to so many bytes: each part costs time."""
+
+
+def _shared_parts(found: Sequence[Slice]) -> list[tuple[Slice, ...]]:
+    """The slices of each part, in order."""
+    if len(found) <= MANY:
+        return [(one,) for one in found]
+    parts: list[list[Slice]] = []
+    size = SMALL_BYTES
+    for one in found:
+        size += one.bytes
+        if size > SMALL_BYTES or one.start or one.stop is not None:
+            parts.append([])
+            size = one.bytes if one.stop is None else SMALL_BYTES
+        parts[-1].append(one)
+    return [tuple(part) for part in parts]
 
 
 def _totals(receipts: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -58,12 +58,15 @@ def changed(path: Path) -> RawError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceTask:
-    """One slice of a source's raw files, and where its part goes; `inputs` are the files that it may read."""
+    """Slices of a source's raw files, and where their part goes: one slice, or many that are small.
+
+    `inputs` are the files that the part may read.
+    """
 
     name: str
     source: Source
     options: Any
-    slice: Slice
+    slices: tuple[Slice, ...]
     inputs: tuple[RawInput, ...]
     media: MediaSpec
     images: Path
@@ -75,7 +78,18 @@ class SliceTask:
     max_skip: float
 
     def __str__(self) -> str:
-        return f"normalizing {self.name}, {self.slice.name} from row {self.slice.first_row}"
+        return f"normalizing {self.name}, {self.label} from row {self.slices[0].first_row}"
+
+    @property
+    def label(self) -> str:
+        """The name of the file, and how many more there are."""
+        more = len(self.slices) - 1
+        return self.slices[0].name + (f" and {more:,} more" if more else "")
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all slices."""
+        return sum(part.bytes for part in self.slices)
 
     @property
     def receipt(self) -> Path:
@@ -106,8 +120,8 @@ def _settle() -> None:
 
 def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     made = record(task.receipt)
-    if made is not None:
-        tick(rows=made["rows"], skipped=sum(made["skipped"].values()), bytes=task.slice.bytes)
+    if made is not None and made["slice"] == task.label:  # another one is of other slices, of an earlier version
+        tick(rows=made["rows"], skipped=sum(made["skipped"].values()), bytes=task.bytes)
         return made
     part = _Part(task)
     path = task.directory / f"part-{task.number:05}.parquet"
@@ -139,10 +153,10 @@ class _Part:
         task = self.task
         columns = PairColumns(task.name, task.license, task.source.annotator, task.revision)
         with pq.ParquetWriter(path, columns.take().schema, **PARQUET) as file:
-            for batch in _batched(rows(task.slice, self.use), 1000):
+            for batch in _batched(self._rows(), 1000):
                 before = len(self.skips)
-                for number, row in batch:
-                    self._row(f"{task.slice.name}:{number}", row, columns, resolve)
+                for where, row in batch:
+                    self._row(where, row, columns, resolve)
                     if len(columns) >= FLUSH_PAIRS:
                         file.write_table(columns.take())
                 tick(rows=len(batch), skipped=len(self.skips) - before)
@@ -150,6 +164,12 @@ class _Part:
                 self._check_first_rows()
             if len(columns):
                 file.write_table(columns.take())
+
+    def _rows(self) -> Iterator[tuple[str, Row | BadRow]]:
+        """Every row, and where upstream it is."""
+        for part in self.task.slices:
+            for number, row in rows(part, self.use):
+                yield f"{part.name}:{number}", row
 
     def _row(self, where: str, row: Row | BadRow, columns: PairColumns, resolve: Any) -> None:
         self.rows += 1
@@ -208,7 +228,7 @@ class _Part:
         """The part's facts."""
         return {
             "file": path.name if path else "",
-            "slice": self.task.slice.name,
+            "slice": self.task.label,
             "rows": self.rows,
             "skipped": dict(sorted(Counter(skip["reason"] for skip in self.skips).items())),
             "gave": self.gave,
