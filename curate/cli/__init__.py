@@ -87,7 +87,8 @@ def main() -> None:
 
 def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback, in which strings from outside act on no terminal either."""
-    sys.stderr.write(terminal_text("".join(traceback.format_exception(kind, error, trace))))
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(terminal_text(text))
 
 
 def _leave(error: CurateError) -> None:

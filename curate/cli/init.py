@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, WorkspaceOption
-from curate.cli.output import data, say, show_table
+from curate.cli.output import data, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.tables import Table
+from curate.text.inert import terminal_line
 
 if TYPE_CHECKING:
     from curate.inspect.first_look import Look
@@ -119,14 +120,16 @@ def _confirm(yes: bool, written: dict[str, Path]) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError("curate init", "nothing was written", "your word for it", "add --yes")
-    if not typer.confirm(f"Write {written['manifest']} and {written['recipe']}?", default=True, err=True):
+    if not typer.confirm(
+        terminal_line(f"Write {written['manifest']} and {written['recipe']}?"), default=True, err=True
+    ):
         raise typer.Exit(1)
 
 
 def _show(look: "Look") -> None:
     from curate.sources.generic import to_yaml
 
-    typer.echo(to_yaml(look.manifest).rstrip("\n"))
+    show_text(to_yaml(look.manifest).rstrip("\n"))
     rows = [(number, *_cells(draft)) for number, draft in enumerate(look.drafts[:SHOWN], 1)]
     show_table(Table("first pairs", ("", "prompt", "chosen", "rejected", "margin", "media"), rows))
     say(

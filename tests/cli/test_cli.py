@@ -10,8 +10,29 @@ import pytest
 from typer.testing import CliRunner
 
 from curate.cli import app, commands
+from tests.support.paths import ROOT
 
 HEAVY = ("numpy", "polars", "pyarrow", "numba", "yaml", "huggingface_hub", "PIL")
+
+
+TERMINAL = re.compile(r"typer\.echo\(|\bConsole\(|(?<![\w.])print\(|sys\.std(out|err)\.write")
+
+
+def test_nothing_but_cli_output_prints():
+    """Every text passes there what makes it inert; `show --raw-text` in a pipe and the version are our own."""
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in sorted((ROOT / "curate").rglob("*.py"))
+        for line in path.read_text().splitlines()
+        if TERMINAL.search(line) and path.name != "output.py"
+    ]
+    assert found == [
+        'curate/cli/__init__.py: typer.echo(f"curate {__version__}")',
+        "curate/cli/__init__.py: sys.stderr.write(terminal_text(text))",
+        "curate/cli/inspect.py: console = Console(highlight=False)",
+        "curate/cli/inspect.py: typer.echo()",
+        "curate/cli/inspect.py: typer.echo(stored, color=True)  # as stored, terminal codes and all",
+    ]
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)

@@ -126,6 +126,8 @@ def run(*arguments: str) -> str:
 
 
 COMMANDS = (
+    ("init", "raw/votes", "--name", "new"), ("init", f"raw/votes/{FILE}", "--name", "new", "--yes"),
+    ("init", LABEL),
     ("sources",), ("recipes",), ("plan", "recipe.yaml"), ("normalize", "votes"),
     ("mix", "recipe.yaml"), ("mix", "other.yaml"), ("verify",), ("diff", "hostile", "other"),
     ("show", "hostile", "--rows", "99", "--full"), ("show", "votes", "--rows", "99"),
@@ -136,8 +138,8 @@ COMMANDS = (
     ("train", LABEL), ("evaluate", LABEL), ("fetch", LABEL), ("diff", LABEL, "hostile"), ("verify", LABEL),
     ("show", "votes", LABEL, "--skipped"), ("publish", LABEL, "me/x"), ("overlap", LABEL, "votes"),
 )  # fmt: skip
-JSON = {"sources", "recipes", "plan", "normalize", "mix", "verify", "diff", "show", "why", "doctor", "overlap",
-        "rethreshold"}  # fmt: skip
+JSON = {"init", "sources", "recipes", "plan", "normalize", "mix", "verify", "diff", "show", "why", "doctor",
+        "overlap", "rethreshold"}  # fmt: skip
 PLACED = {"normalize", "plan", "mix", "doctor", "overlap", "report", "rethreshold", "evaluate"}
 
 
