@@ -36,8 +36,9 @@ def faults(directory: Path, receipts: Sequence[Receipt], images: Packs | None = 
 
 
 def recorded(receipt: Receipt) -> Iterator[tuple[str, str]]:
-    """(name, xxh3) of the files of a part; earlier versions recorded no hash of the skipped rows."""
-    yield receipt["file"], receipt["xxh3"]
+    """(name, xxh3) of the files of a part of which a hash is recorded, as of all files that this version writes."""
+    if "xxh3" in receipt:
+        yield receipt["file"], receipt["xxh3"]
     if "skips" in receipt:
         yield receipt["skips"]["file"], receipt["skips"]["xxh3"]
 
