@@ -276,6 +276,9 @@ class Repo:
 
     def _send_large(self, additions: Sequence[client.Add], first: str, branch: str) -> None:
         def upload() -> None:
+            for addition in additions:
+                if isinstance(addition.path_or_fileobj, _Sent):  # an attempt that failed stopped anywhere in it
+                    addition.path_or_fileobj.seek(0)
             client.api().preupload_lfs_files(
                 self.name, additions, repo_type="dataset", revision=branch, num_threads=SENDERS, free_memory=False
             )

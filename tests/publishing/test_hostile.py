@@ -58,7 +58,7 @@ def held(hub: Hub) -> dict[str, bytes]:
 HARMLESS = ("digits", "negative", "empty", "gated-word")  # to most endpoints: they end the loop
 
 
-@pytest.mark.parametrize("on", ["refs", "tree", "preupload", "batch", "put", "commit"])
+@pytest.mark.parametrize("on", ["refs", "preupload", "batch", "put", "commit"])
 def test_hostile_answers_are_one_line_each_and_the_mix_is_right_in_the_end(hub, stranger, root, expected, on):
     """One kind after the other strikes the endpoint, until a run succeeds in spite of one."""
     for kind in sorted(set(HOSTILE) & set(ENDPOINTS[on]), key=lambda kind: (kind in HARMLESS, kind)):
@@ -106,6 +106,14 @@ def test_only_our_policy_repeats_an_upload(hub, root, on):
     assert code == 1
     assert "the Hub answers 503 (3 times in " in lines[-2]
     assert max(Counter(struck.path for struck in hub.log).values()) == 3
+
+
+@pytest.mark.parametrize("kind", ["503", "reset", "drop", "429"])
+def test_an_upload_that_failed_is_sent_again_from_its_first_byte(hub, root, expected, kind):
+    hub.fail(kind, on="put")
+    assert publish(hub, root)[0] == 0
+    assert held(hub) == expected
+    assert [seen.status for seen in hub.seen("put") if seen.status == 400] == []
 
 
 @pytest.mark.parametrize("on", ["put", "batch", "preupload", "commit", "whoami"])
