@@ -36,7 +36,7 @@ def faults(directory: Path, receipts: Sequence[Receipt], images: Packs | None = 
 
 
 def recorded(receipt: Receipt) -> Iterator[tuple[str, str]]:
-    """(name, xxh3) of the files of a part of which a hash is recorded, as of all files that this version writes."""
+    """(name, xxh3) of the files of a part; earlier versions did not record the hash of each."""
     if "xxh3" in receipt:
         yield receipt["file"], receipt["xxh3"]
     if "skips" in receipt:

@@ -11,6 +11,7 @@ from curate.cli.mix import Terminal
 from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.inputs import Inputs
+from curate.inspect.artefacts import find_mix
 from curate.recipe import Recipe, load
 from curate.workspace import Workspace
 from tests.support import planted
@@ -111,6 +112,19 @@ def rows(built, kind="shard"):
         for path in sorted(built.directory.glob(f"{kind}-*.parquet"))
     ]
     return [tuple(row.values()) for table in tables for row in table.to_pylist()]
+
+
+def test_the_mixes_of_arms_are_apart_and_the_recipes_name_means_its_own(samples, monkeypatch):
+    _, _, mixes = samples
+    baseline, arm = mixes["baseline"], mixes["without-mmpr"]
+    root = baseline.directory.parents[2]
+    assert baseline.directory.relative_to(root).parts[:2] == ("mixes", "quickstart")
+    assert arm.directory.relative_to(root).parts[:2] == ("arms", "quickstart")
+    assert [built.lock["name"] for built in (baseline, arm)] == ["quickstart", "quickstart-without-mmpr"]
+    monkeypatch.chdir(ROOT)
+    for text in ("quickstart", str(QUICKSTART)):  # the arms were built later
+        assert find_mix(text, Workspace(root)).directory == baseline.directory
+    assert sorted(path.name for path in (root / "mixes").iterdir()) == ["quickstart"]
 
 
 def test_arms_lack_exactly_the_pairs_of_the_dataset(samples):
