@@ -173,7 +173,7 @@ def make_mix(root: Path) -> tuple[Path, dict[str, bytes]]:
         inputs = Inputs(workspace=Workspace(root / "data"), raw=SAMPLES)
         there = build(load(root / "blend.yaml"), inputs, engine, Silent()).directory
     found = {path.relative_to(there).as_posix(): path.read_bytes() for path in there.rglob("*") if path.is_file()}
-    del found["review.parquet"]
+    del found["review.parquet"], found["lock.json.xxh3"]  # these stay at home
     lock = json.loads(found["lock.json"])
     del lock["review"]
     found["lock.json"] = (json.dumps(lock, indent=2, ensure_ascii=False) + "\n").encode()
