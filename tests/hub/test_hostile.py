@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from curate.errors import HubError
+from curate.hub import client, session
+from curate.hub.preview import preview
+from curate.hub.retry import RetryPolicy
 from tests.support.hub import ENDPOINTS, HOSTILE, Hub, Stranger
 from tests.support.hub_commands import curate
 
@@ -87,21 +91,46 @@ def test_the_token_stays_where_a_file_is_redirected_to_another_host(hub, strange
     assert stranger.saw(TOKEN) == []
 
 
-def test_a_listing_that_never_ends_is_cut(hub, monkeypatch):
+@pytest.fixture
+def here(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """The Hub as this very process sees it, whose settings were read at import."""
     from huggingface_hub import constants
 
-    from curate.errors import HubError
-    from curate.hub import client
-    from curate.hub.retry import RetryPolicy
-
-    hub.set_pages(1)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    return hub
+
+
+def test_a_listing_that_never_ends_is_cut(here, monkeypatch):
+    here.set_pages(1)
     monkeypatch.setattr(client, "PAGES", 2)
     with pytest.raises(HubError, match=r"a page of the listing is number 3; expected a listing that ends"):
         client.resolve(REPO, "main", RetryPolicy())
+
+
+@pytest.mark.usefixtures("here")
+def test_an_answer_without_end_is_cut(monkeypatch):
+    monkeypatch.setattr(session, "LONGEST_ANSWER", 100)
+    with pytest.raises(
+        HubError, match=r"^127\.0\.0\.1: the answer has more than 100 bytes; expected an answer of the"
+    ):
+        client.resolve(REPO, "main", RetryPolicy())
+
+
+def test_an_answer_that_trickles_ends_with_our_seconds(hub, tmp_path):
+    hub.fail("trickle", on="tree", times=50, seconds=4)
+    error, _ = run(hub, tmp_path, "pin", "helpsteer3", CURATE_HUB_SECONDS="0.5")
+    assert " the answer of 127.0.0.1 took more than 0.5 s (once in " in error
+
+
+def test_a_card_that_names_files_elsewhere_is_not_previewed(here, stranger):
+    card = f"---\nconfigs:\n- config_name: a\n  data_files: [{stranger.endpoint}/x.csv]\n---\n"
+    here.commit(REPO, {"README.md": card.encode()})
+    with pytest.raises(HubError, match="its card names a file elsewhere: http://127"):
+        preview(REPO, RetryPolicy())
+    assert stranger.seen == []
 
 
 def test_a_page_of_a_mirror_that_names_the_hub_itself_is_the_mirrors(hub, tmp_path):
