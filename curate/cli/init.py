@@ -79,12 +79,14 @@ def init(
 
 
 def _of_hub(target: str, label: str) -> "list[Look]":
-    from curate.hub.preview import preview
     from curate.hub.retry import RetryPolicy
+
+    policy = RetryPolicy.from_env()
+    from curate.hub.preview import preview  # fails at settings that the policy has checked
     from curate.inspect import first_look
     from curate.sources.base import Row
 
-    seen = preview(target, RetryPolicy(), rows=100)
+    seen = preview(target, policy, rows=100)
     base = {"files": list(seen.files), "repo": target}
     return first_look.looks([Row(row) for row in seen.rows], base, None, label)
 

@@ -187,6 +187,12 @@ def test_odd_settings_are_one_line(hub, tmp_path, settings, error):
     assert hub.requests == []
 
 
+@pytest.mark.parametrize("words", [("fetch", "helpsteer3"), ("init", REPO, "--yes"), ("pin", "--check")])
+def test_an_odd_endpoint_is_one_line_in_every_command(hub, tmp_path, words):
+    error, _ = run(hub, tmp_path, *words, HF_ENDPOINT="http://[::1")
+    assert error == "error: HF_ENDPOINT: found 'http://[::1'; expected an address such as https://huggingface.co"
+
+
 def test_an_empty_token_is_none(hub, tmp_path):
     error, _ = run(hub, tmp_path, "pin", "helpsteer3", HF_TOKEN=" \n")
     assert error == f"error: {REPO}: does not exist, or is private and you have no token"
