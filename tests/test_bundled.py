@@ -111,11 +111,12 @@ def test_fetch_knows_sources_eval_sets_and_recipes(name, hint):
     assert caught.value.hint.startswith(hint.removesuffix("?"))
 
 
-def test_plan_by_name():
-    there = json.loads(run("plan", "quickstart", "--json").text)
+def test_plan_by_name(tmp_path):
+    empty = ["--workspace", str(tmp_path / "data")]
+    there = json.loads(run("plan", "quickstart", "--json", *empty).text)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        assert json.loads(run("plan", "recipes/quickstart.yaml", "--json").text) == there
+        assert json.loads(run("plan", "recipes/quickstart.yaml", "--json", *empty).text) == there
     assert [entry["label"] for entry in there["sources"]][:2] == ["mm_rlhf", "wildvision_battle"]
 
 

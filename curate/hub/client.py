@@ -47,6 +47,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, though not marked for type checkers
     build_hf_headers,
+    disable_progress_bars,
     fix_hf_endpoint_in_url,
     get_session,
     hf_raise_for_status,
@@ -72,7 +73,10 @@ REFUSALS = ("Invalid metadata in", "LFS batch API returned errors")  # the clien
 set_client_factory(session.make)
 constants.HF_HUB_DISABLE_XET = True
 logging.set_verbosity(ERROR)  # its log has signed addresses, and warnings that an answer may contain
-vars(import_module("huggingface_hub.utils.tqdm"))["HF_HUB_DISABLE_PROGRESS_BARS"] = True  # we have our own
+if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+    disable_progress_bars()  # we have our own
+else:  # then the client obeys the environment alone
+    vars(import_module("huggingface_hub.utils.tqdm"))["HF_HUB_DISABLE_PROGRESS_BARS"] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

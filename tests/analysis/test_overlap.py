@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from curate.analysis.overlap import KINDS, Overlap, compare_targets, heat_map, overlap_table
+from curate.checksums import hash_file
 from curate.engines.local import Local
 from curate.images.store import ImageStore
 from curate.inputs import Inputs
@@ -43,7 +44,9 @@ def artefact(home: Path, label: str, rows: Rows, part_rows: int = 1000) -> Path:
     directory = home / "data" / "pairs" / label / "0123456789abcdef"
     numbered = [{"source": label, "row": f"{label}:{i}", **row} for i, row in enumerate(rows)]
     parts = write_pairs(directory, numbered, part_rows=part_rows)
-    (directory / "manifest.json").write_text(json.dumps({"parts": [{"file": part} for part in parts]}))
+    (directory / "manifest.json").write_text(
+        json.dumps({"parts": [{"file": part, "xxh3": hash_file(directory / part)} for part in parts]})
+    )
     return directory
 
 

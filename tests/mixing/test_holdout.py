@@ -143,7 +143,7 @@ def test_no_held_out_prompt_is_in_the_mix_however_its_group_is_spelt(seed, tmp_p
     built = build(from_table(table, tmp_path / "spelt.yaml"), inputs, Local(1), Silent())
     mixed, held = (
         {
-            row["prompt"][0]["content"][0]["text"]
+            row["prompt"][0]["content"]
             for path in built.directory.glob(f"{kind}-*.parquet")
             for row in pq.read_table(path, columns=["prompt"]).to_pylist()
         }

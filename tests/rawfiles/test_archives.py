@@ -278,19 +278,19 @@ def test_the_index_is_built_once_and_again_when_the_archive_changes(tmp_path, ra
     path = make_zip(raw / "images.zip", FILES)
     spec = MediaSpec(raw=raw, patterns=("*.zip",), match="path", cache=tmp_path / "cache")
     spec.open()
-    (cached,) = (tmp_path / "cache" / "archives").iterdir()
+    (cached,) = (tmp_path / "cache" / "archives").glob("*.arrow")
     made = cached.stat().st_mtime_ns
     assert spec.open().find("2.jpg") == b"three"
     assert cached.stat().st_mtime_ns == made
     make_zip(path, {"new.jpg": b"new"})
     assert spec.open().find("new.jpg") == b"new"
-    assert len(list((tmp_path / "cache" / "archives").iterdir())) == 2
+    assert len(list((tmp_path / "cache" / "archives").glob("*.arrow"))) == 2
 
 
 def test_a_damaged_cached_index_is_made_again(tmp_path, raw):
     make_zip(raw / "images.zip", FILES)
     finder(tmp_path, "*.zip")
-    (cached,) = (tmp_path / "cache" / "archives").iterdir()
+    (cached,) = (tmp_path / "cache" / "archives").glob("*.arrow")
     cached.write_bytes(b"ARROW1 but not really")
     assert finder(tmp_path, "*.zip").find("2.jpg") == b"three"
 

@@ -181,14 +181,15 @@ def test_another_threshold_needs_no_new_sketches_and_leaves_no_other_files(tmp_p
     assert len(lost(run([pool], jaccard=0.9))) >= 1
     before = stamps(pool.directory)
     assert sorted(Path(name).name for name in before) == [
-        "part-00000.npy", "part-00000.parquet", "part-00001.npy", "part-00001.parquet"
+        "part-00000.npy", "part-00000.npy.xxh3", "part-00000.parquet", "part-00001.npy", "part-00001.npy.xxh3",
+        "part-00001.parquet",
     ]  # fmt: skip
     assert len(lost(run([pool], jaccard=0.5, recall=0.99))) == 2
     assert lost(run([pool], jaccard=0.99)) == {}
     assert len(lost(run([pool], jaccard=0.5, media="ignore"))) == 2
     assert stamps(pool.directory) == before
     run([pool], shingle=3)
-    assert len(stamps(pool.directory)) == len(before) + 2
+    assert len(stamps(pool.directory)) == len(before) + 4
 
 
 # ---------------------------------------------------------------------------------------------- all with all
