@@ -29,8 +29,8 @@ def main() -> None:
     with Hub(args.root, port=args.port, faults=plan, cdn=args.cdn, verbose=True) as hub:
         hub.add_token(token, user or "me")
         settings = {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": token, "HF_HUB_DISABLE_XET": "1"}
-        print("export " + " ".join(f"{name}={value}" for name, value in settings.items()), flush=True)  # noqa: T201 - to be pasted in a shell
         with contextlib.suppress(KeyboardInterrupt):
+            print("export " + " ".join(f"{name}={value}" for name, value in settings.items()), flush=True)  # noqa: T201 - to be pasted in a shell
             signal.pause()
 
 
