@@ -184,22 +184,22 @@ class _Downloader:
                     digest.update(chunk)
                 while digest.bytes < self._file.bytes:
                     try:
-                        digest = self._continue(out, digest, attempts)
+                        self._continue(out, digest, attempts)
                     except TransientError as error:
                         attempts.sleep_after(error, self._where)
                 return digest.value
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self._part)) from None
 
-    def _continue(self, out: BinaryIO, digest: "Digest", attempts: Attempts) -> "Digest":
-        """One request for the bytes that are missing."""
+    def _continue(self, out: BinaryIO, digest: "Digest", attempts: Attempts) -> None:
+        """One request for the bytes that are missing; `digest` is of what the part file has, also if it fails."""
         download = self._download
         with client.reading(download.repo, download.commit, self._file.path, digest.bytes) as body:
             if body.start not in (0, digest.bytes):
                 raise TransientError(f"the answer begins at byte {body.start:,}, not {digest.bytes:,}")
             if body.start != digest.bytes:  # the Hub does not know ranges, and begins anew
                 out.truncate(0)
-                digest = Digest(self._file)
+                digest.restart()
             for chunk in body.chunks:
                 self._check_stop()
                 room = self._file.bytes - digest.bytes
@@ -212,7 +212,6 @@ class _Downloader:
                     raise HubError(self._where, "longer than listed", f"{self._file.bytes:,} bytes")
         if digest.bytes < self._file.bytes:
             raise TransientError(f"the answer ended at byte {digest.bytes:,} of {self._file.bytes:,}")
-        return digest
 
     def _sleep(self, seconds: float) -> None:
         self._stop.wait(seconds)
@@ -227,10 +226,14 @@ class Digest:
     """The hash that a file is known by upstream, of the bytes so far."""
 
     def __init__(self, file: File) -> None:
-        self._kind = "sha256" if file.sha256 else "git"
-        self._digest = hashlib.sha256() if file.sha256 else hashlib.sha1(usedforsecurity=False)
-        if not file.sha256:
-            self._digest.update(b"blob %d\0" % file.bytes)
+        self._file = file
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all bytes."""
+        self._digest = hashlib.sha256() if self._file.sha256 else hashlib.sha1(usedforsecurity=False)
+        if not self._file.sha256:
+            self._digest.update(b"blob %d\0" % self._file.bytes)
         self.bytes = 0
 
     def update(self, data: bytes) -> None:
@@ -241,7 +244,7 @@ class Digest:
     @property
     def value(self) -> str:
         """The hash as `File.hash` writes it."""
-        return f"{self._kind} {self._digest.hexdigest()}"
+        return f"{'sha256' if self._file.sha256 else 'git'} {self._digest.hexdigest()}"
 
 
 def hash_of(path: Path, file: File, check: Callable[[], None] = lambda: None) -> str:

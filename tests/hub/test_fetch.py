@@ -135,6 +135,16 @@ def test_a_server_without_ranges_begins_anew(hub, tmp_path):
     assert (raw(tmp_path, commit) / FILE).read_bytes() == DATA
 
 
+def test_a_new_beginning_that_breaks_off_is_no_part_of_the_file(hub, tmp_path):
+    """Half of it came; then a server without ranges begins anew and breaks off; then ranges work again."""
+    commit = plant(hub, tmp_path)
+    hub.fail("fin", on="get")
+    hub.fail("anew", on="get", after=1000)
+    assert curate(hub, tmp_path, "fetch", "helpsteer3").returncode == 0
+    assert (raw(tmp_path, commit) / FILE).read_bytes() == DATA
+    assert [seen.range for seen in hub.seen("get")] == [None, f"bytes={len(DATA) // 2}-", "bytes=1000-"]
+
+
 def start(hub: Hub, root: Path, *args: str, **env: str) -> Command:
     return Command(*args, env=hub.env(root / "home", CURATE_HUB_FIRST_WAIT="0.01", **env), cwd=root)
 

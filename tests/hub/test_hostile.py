@@ -86,6 +86,8 @@ def test_the_token_stays_where_a_file_is_redirected_to_another_host(hub, strange
     assert run(hub, tmp_path, "pin", "helpsteer3") == []
     hub.fail("away", on="get")
     assert run(hub, tmp_path, "fetch", "helpsteer3") == []
+    (found,) = (tmp_path / "data/raw/helpsteer3").rglob("train.jsonl.gz")
+    assert found.read_bytes() == DATA
     assert len(stranger.seen) == 1
     assert b"authorization" not in stranger.seen[0].lower()
     assert stranger.saw(TOKEN) == []

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.support import command
-from tests.support.hub import HOSTILE, KINDS, Hub, Plan, Stranger
+from tests.support.hub import ANEW, HOSTILE, KINDS, Hub, Plan, Stranger
 
 TOKEN, REPO, MIX = "hf_runs_secret", "nvidia/HelpSteer3", "me/mix"
 FILE = "preference/train.jsonl.gz"
@@ -89,7 +89,7 @@ def publish_run(seed: int, root: Path, mixes: Path, expected: dict[str, bytes]) 
 
 
 def _hub(seed: int, root: Path, stranger: Stranger, *, rate: float) -> Hub:
-    plan = Plan(seed=seed, rate=rate, most=2, kinds=(*KINDS, *HOSTILE), seconds=0.1)
+    plan = Plan(seed=seed, rate=rate, most=2, kinds=(*KINDS, *HOSTILE, ANEW), seconds=0.1)
     return Hub(root / "hub", faults=plan, page=7, cdn=seed % 3 == 0, away=stranger.endpoint)
 
 

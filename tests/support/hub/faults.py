@@ -18,6 +18,7 @@ kind                    what the client sees
 `trickle`               the body comes in small pieces over `seconds`
 `stall`                 half the body, then nothing for `seconds`, then the rest
 `no-range`              a range is asked for, the whole file comes with 200
+`anew`                  a range is asked for, the file comes from its first byte with 200 and ends after `after`
 `race`                  another commit (`files`, default: none changes) lands first, and the reply is 412
 
 These do not pass by themselves, and are drawn only where they are named (`kinds=HOSTILE`); see `hostile.py`:
@@ -56,6 +57,7 @@ STATUSES = {
 REFUSED = (*STATUSES, "drop", "stall")
 BODY = ("fin", "reset", "trickle")
 FILE = ("corrupt", "vanish", "no-range")
+ANEW = "anew"
 WRITE = ("lost", "lost-504", "reset")
 JSON = ("401", "403", "404", "html", "null", "list", "empty", "digits", "negative", "surrogate", "deep", "away")
 KINDS = tuple(dict.fromkeys((*REFUSED, *BODY, *FILE, *WRITE, "race")))
@@ -69,7 +71,7 @@ ENDPOINTS: Mapping[str, tuple[str, ...]] = {
     "info": (*REFUSED, *BODY, *JSON, "gated-word"),
     "tree": (*REFUSED, *BODY, *JSON, "twice", "link-away", "link-self"),
     "head": (*REFUSED, "vanish"),
-    "get": (*REFUSED, *BODY, *FILE, "401", "403", "404", "html", "away", "range-words"),
+    "get": (*REFUSED, *BODY, *FILE, "401", "403", "404", "html", "away", "range-words", ANEW),
     **dict.fromkeys(("delete", "settings", "tag"), (*REFUSED, *WRITE)),
     **dict.fromkeys(("create", "verify"), (*REFUSED, *WRITE, *JSON)),
     "branch": (*REFUSED, *WRITE, *JSON, "idle"),
@@ -95,7 +97,7 @@ class Fault:
     files: Mapping[str, bytes | None] | None = None  # what the other hand commits in a race
 
     def __post_init__(self) -> None:
-        if self.kind not in (*KINDS, *HOSTILE):
+        if self.kind not in (*KINDS, *HOSTILE, ANEW):
             raise ValueError(f"no fault {self.kind!r}: one of {', '.join((*KINDS, *HOSTILE))}")
         if self.on != "*" and self.kind not in ENDPOINTS.get(self.on, ()):
             raise ValueError(

@@ -190,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
     def _request(
         self, path: str, query: str, body: IO[bytes], names: dict[str, str], fault: Fault | None
     ) -> Request:
-        deaf = fault is not None and fault.kind == "no-range"
+        deaf = fault is not None and fault.kind in ("no-range", "anew")
         return Request(
             path=path,
             query=dict(parse_qsl(query, keep_blank_values=True)),
@@ -239,7 +239,7 @@ class Handler(BaseHTTPRequestHandler):
         silent = self.command == "HEAD" or reply.status in (204, 304)
         if fault is not None and kind == "stall" and (silent or size == 0):
             self.server.stall(fault.seconds)
-        cuts = kind == "fin" or (kind == "reset" and seen.endpoint not in WRITES)
+        cuts = kind in ("fin", "anew") or (kind == "reset" and seen.endpoint not in WRITES)
         if cuts and size == 0:
             return self._cut(reset=kind == "reset")
         seen.status = reply.status
@@ -270,7 +270,7 @@ def struck(reply: Reply, fault: Fault, server: Server) -> Iterator[bytes]:
     """The body's bytes as the fault lets them through."""
     size = reply.size
     half = size // 2
-    if fault.kind in ("fin", "reset"):
+    if fault.kind in ("fin", "reset", "anew"):
         left = min(half if fault.after is None else fault.after, size - 1)
         yield from Reply(200, reply.body, {}, reply.start, left).pieces()
     elif fault.kind == "corrupt":
