@@ -4,6 +4,7 @@ A prefix and its media are computed once, and then copied for each of its branch
 """
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -44,6 +45,9 @@ class _Sequences:
     def __init__(self, backbone: Backbone, device: torch.device) -> None:
         self._backbone, self._device = backbone, device
         self._cache: Any = DynamicCache(config=backbone.module.config)
+        # transformers 5.24 renamed the parameter
+        named = signature(backbone.module.forward).parameters
+        self._cache_key = "cache" if "cache" in named else "past_key_values"
         self._mask: Tensor | None = None
 
     def select(self, rows: Sequence[int]) -> None:
@@ -70,8 +74,8 @@ class _Sequences:
             input_ids=ids,
             position_ids=places[0] if len(places) == 1 else places,
             attention_mask=self._mask,
-            past_key_values=self._cache,
             use_cache=True,
+            **{self._cache_key: self._cache},
             **{name: tensor.to(self._device) for name, tensor in (media or {}).items()},
         )
         hidden: Tensor = output.last_hidden_state[torch.arange(len(rows)), (lengths - 1).clamp(min=0)]
