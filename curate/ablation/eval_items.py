@@ -1,28 +1,21 @@
 """What every arm is scored on, the same items for all: the baseline's held-out pairs, and eval sets."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import pyarrow.parquet as pq
+from typing import NamedTuple
 
 from curate import evalsets
-from curate.errors import ConfigError, SkipRow
-from curate.evalsets import itemfile
-from curate.evalsets.base import EvalSet, Formula, Item, Options, Trial, pair_trials, pooled
-from curate.evalsets.itemfile import Question
-from curate.evaluation import items, metrics, score_file
-from curate.evaluation.items import EvalSetFolders, KeyedItems, unique_keys
+from curate.errors import ConfigError
+from curate.evalsets.base import EvalSet, Formula, Options, Trial, pooled
+from curate.evaluation import held_out, items, metrics, score_file
+from curate.evaluation.held_out import HOLDOUT
+from curate.evaluation.items import EvalSetFolders, KeyedItems
 from curate.evaluation.score_model import items_file
-from curate.hashing import Hashes, fingerprint
-from curate.images.store import ImageStore
-from curate.schema import Message, from_fields
-from curate.sources.base import Row
+from curate.hashing import Hashes
 from curate.workspace import atomic
 
-HOLDOUT = "holdout"
 COLUMNS = {"mm_rlhf_rewardbench": ("acc", "acc+")}
 """The measures that are compared, where that is not `overall`."""
 
@@ -110,75 +103,14 @@ def _own_and_others(subsets: Sequence[str], sources: set[str] | None) -> tuple[F
     return tuple(pooled(name, names) for name, names in (("others", others), ("own", own)) if names)
 
 
-# --- held-out pairs
-
-READ = ("pair_id", "group_id", "source", "margin", "prompt", "chosen", "rejected")
-"""The columns that an item is made from."""
-
-
 def holdout(mix: Path, images: Path, folder: Path) -> EvalItems | None:
-    """The held-out pairs of a mix, their items file made on first use; None where it holds none out.
-
-    Labelled ties have no right reply and are left out.
-    """
+    """The held-out pairs of a mix, their items file made on first use; None where it holds none out."""
     files = sorted(mix.glob("holdout-*.parquet"))
-    items = [_item(pair) for pair in _pairs(files, READ)]
-    if not items:
+    items = held_out.load(files)
+    if not items.items:
         return None
-    keys = unique_keys(item.id for item in items)
-    path = folder / f"{HOLDOUT}-{fingerprint([itemfile.VERSION, keys])}.parquet"
-    if not path.exists():
-        with atomic(path) as temporary:
-            itemfile.write(temporary, HOLDOUT, _with_media(files, keys, ImageStore(images)))
-    keyed = KeyedItems(items, keys, range(1, len(items) + 1))
-    return EvalItems(evalset=holdout_set(len(items)), options=Options(), items=keyed, file=path)
-
-
-def _pairs(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The pairs that are no ties."""
-    for path in files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(100, columns=list(columns)):
-                yield from (pair for pair in batch.to_pylist() if pair["margin"] != 0)
-
-
-def _item(pair: dict[str, Any]) -> Item:
-    return Item(
-        id=pair["pair_id"], prompt=_messages(pair["prompt"]), correct=(0,),
-        replies=(_messages(pair["chosen"]), _messages(pair["rejected"])),
-        category=pair["source"], subset=pair["source"], cluster=pair["group_id"],
-    )  # fmt: skip
-
-
-def _messages(turns: Sequence[dict[str, Any]]) -> tuple[Message, ...]:
-    return tuple(from_fields(turn) for turn in turns)
-
-
-def _with_media(files: Sequence[Path], keys: Sequence[str], images: ImageStore) -> Iterator[Question]:
-    for key, pair in zip(keys, _pairs(files, (*READ, "media")), strict=True):
-        item = _item(pair)
-        frames = [(one["kind"], tuple(images.read_many(one["keys"]))) for one in pair["media"]]
-        media = tuple(data[0] if kind == "image" else data for kind, data in frames)
-        yield Question(key, item.prompt, item.replies, media)
-
-
-def holdout_set(rows: int) -> EvalSet:
-    """The held-out pairs as an eval set: accuracy over all and for each source."""
-    return EvalSet(
-        name=HOLDOUT, repo="", files=(), license=None, paper="", rows=rows, to_item=_no_row,
-        trials=pair_trials, formulas=lambda subsets, _: _by_source(subsets),
-    )  # fmt: skip
-
-
-def _no_row(_: Row) -> Item:
-    raise SkipRow("no_raw_rows")
-
-
-def _by_source(subsets: Sequence[str]) -> tuple[Formula, ...]:
-    return (pooled("all", subsets), *(pooled(name, [name]) for name in subsets))
-
-
-# --- eval sets
+    file = held_out.items_file(files, items, images, folder)
+    return EvalItems(evalset=held_out.holdout_set(len(items.items)), options=Options(), items=items, file=file)
 
 
 def eval_sets(names: Sequence[str], folders: EvalSetFolders) -> list[EvalItems]:

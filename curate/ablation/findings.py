@@ -6,8 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 from curate.ablation.arms import Arm
 from curate.ablation.effects import ALPHA, Effect, above_chance, corrected, effects
-from curate.ablation.eval_items import HOLDOUT, EvalItems, title
+from curate.ablation.eval_items import EvalItems, title
 from curate.evalsets.base import Trial
+from curate.evaluation.held_out import HOLDOUT
 from curate.statistics import Interval
 
 NEGLIGIBLE = 0.02

@@ -7,8 +7,9 @@ from typing import Any
 from curate import evalsets
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect
-from curate.ablation.eval_items import HOLDOUT, EvalItems, title
+from curate.ablation.eval_items import EvalItems, title
 from curate.ablation.findings import Findings, chance, interval_in_points, points, stars
+from curate.evaluation.held_out import HOLDOUT
 from curate.tables import Table
 
 

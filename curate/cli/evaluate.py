@@ -8,11 +8,14 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from curate import evalsets
+from curate.cli.evaluate_ensemble import EnsembleOptions, evaluated, scorers_of
 from curate.cli.options import InputOptions, JsonOption
 from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
-from curate.evaluation import item_files, items, metrics, score_file, score_model
+from curate.evaluation import ensemble_scores, item_files, items, metrics, score_file
+from curate.evaluation.ensemble_scores import Questions
+from curate.evaluation.ensembles import is_ensemble
 from curate.evaluation.items import LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
 from curate.workspace import Workspace
@@ -50,7 +53,8 @@ def evaluate(
         typer.Option("--eval-set", "-e", metavar="NAME", help="An eval set; repeat for more.", show_default=False),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", metavar="DIR", help="A reward model's directory; it is scored first.")
+        Path | None,
+        typer.Option("--model", metavar="DIR", help="A reward model or an ensemble.yaml; it is scored first."),
     ] = None,
     scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help=COLUMNS)] = None,
     compare: Annotated[
@@ -92,48 +96,63 @@ def evaluate(
         ),
     ] = None,
     *,
+    parts: EnsembleOptions,
     places: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.
 
     Every reply of every item needs one score. A comparison is strict, and equal scores are wrong and counted as
-    ties. With --compare, the metrics of both and paired tests, Holm-corrected over the headline measures.
+    ties. With --compare, the metrics of both and paired tests, Holm-corrected over the headline measures. With
+    --ensemble METHOD A B ..., the metrics of the members and of the whole, the whole against its best member, and
+    without each member.
     """
+    parts.check(template=template is not None)
     for option, path in (("--template", template), ("--per-item", per_item)):
         if path is not None:
             item_files.check_suffix(option, path)
-    sides = () if template is not None else _sides(model, scores, compare)
+    sides = () if template is not None else _sides(model, scores, compare, ensemble=parts.given)
     sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
     splits = _splits(sets, split or [])
-    _check_prior(sets, prior_sets, compared=compare is not None)
+    _check_prior(sets, prior_sets, compared=compare is not None or parts.given)
     place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
     loaded = [_loaded(one, splits.get(one.name), prior_sets, folders.locate(one.name)) for one in sets]
     if template is not None:
-        _write_template(template, loaded, alone=not (model or scores or compare or per_item))
+        pairs = parts.held_out(place, scorers_of(place, max_tokens))
+        _write_template(template, loaded, pairs, alone=not (model or scores or compare or per_item))
         return
-    files = {side: _files(side, loaded, place, max_tokens) for side in sides}
-    read = [_read(side, files[side], loaded, allow_unscored=allow_unscored) for side in sides]
+    whole = evaluated(parts, loaded, place, max_tokens) if parts.given else None
+    files = {side: ensemble_scores.score_files(side, loaded, place, max_tokens=max_tokens) for side in sides} or (
+        {parts.save or Path("ensemble"): whole.files} if whole else {}
+    )
+    read = [_read(side, files[side], loaded, allow_unscored=allow_unscored) for side in files]
     results, deltas = _compared(loaded, read)
     if per_item is not None:
         every = (item_files.per_item(one, [side.scores[one.evalset.name] for side in read]) for one in loaded)
         item_files.write(per_item, itertools.chain.from_iterable(every))
     if as_json:
-        data(_plain(results, deltas))
+        data(_plain(results, deltas) | (whole.plain() if whole else {}))
         return
+    if whole:
+        whole.show_members()
     for result in results:
         show_table(metrics.lines_table(_title(result), result.lines))
     for table in metrics.deltas_tables(deltas):
         show_table(table)
+    if whole:
+        whole.show_comparison()
 
 
-def _sides(model: Path | None, scores: Path | None, compare: tuple[Path, Path] | None) -> tuple[Path, ...]:
-    """What is evaluated: directories are models, files are scores."""
-    given = [name for name, value in (("--model", model), ("--scores", scores), ("--compare", compare)) if value]
+def _sides(
+    model: Path | None, scores: Path | None, compare: tuple[Path, Path] | None, *, ensemble: bool
+) -> tuple[Path, ...]:
+    """What is evaluated, besides an ensemble: directories are models, files are scores or an ensemble's."""
+    options = (("--model", model), ("--scores", scores), ("--compare", compare), ("--ensemble", ensemble))
+    given = [name for name, value in options if value]
     if len(given) != 1:
         found = " and ".join(given) + " given" if given else "no scores"
-        raise ConfigError("evaluate", found, "one of --model DIR, --scores FILE, --compare A B")
-    if model is not None and not model.is_dir():
+        raise ConfigError("evaluate", found, "one of --model DIR, --scores FILE, --compare A B, --ensemble")
+    if model is not None and not (model.is_dir() or is_ensemble(model)):
         raise ConfigError("--model", f"{model} is no directory", "a reward model's", "--scores takes a file")
     if scores is not None and scores.is_dir():
         raise ConfigError("--scores", f"{scores} is a directory", "a file", "--model takes a reward model")
@@ -157,10 +176,13 @@ def _splits(sets: list[EvalSet], given: list[str]) -> dict[str, str]:
     return found
 
 
-def _write_template(path: Path, loaded: Sequence[LoadedEvalSet], *, alone: bool) -> None:
+def _write_template(path: Path, loaded: Sequence[LoadedEvalSet], pairs: Questions | None, *, alone: bool) -> None:
     if not alone:
         raise ConfigError("--template", "given with scores", "--eval-set alone", "fill it, then --scores FILE")
-    item_files.write(path, item_files.template(loaded))
+    lines = item_files.template(loaded)
+    if pairs is not None:
+        lines = itertools.chain(lines, item_files.held_out_template(pairs, ensemble_scores.sampled(pairs)))
+    item_files.write(path, lines)
     say(f"{path}: a line for each reply; fill in score, higher is better")
 
 
@@ -185,15 +207,6 @@ def _loaded(evalset: EvalSet, split: str | None, prior_sets: float | None, folde
     if count != published:
         say(f"{evalset.name}: {count:,} items, {published:,} published: not the whole eval set")
     return loaded
-
-
-def _files(
-    side: Path, loaded: Sequence[LoadedEvalSet], workspace: Workspace, max_tokens: int
-) -> Mapping[str, Path]:
-    """The score file of each eval set: the file itself, or what the model's directory is scored into."""
-    if not side.is_dir():
-        return {one.evalset.name: side for one in loaded}
-    return score_model.score_files(side, loaded, workspace, max_tokens=max_tokens)
 
 
 def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
@@ -246,13 +259,10 @@ def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]
             {
                 "benchmark": one.loaded.evalset.name,
                 "split": one.loaded.options.split if len(one.loaded.evalset.splits) > 1 else None,
-                "model": str(one.given) if one.given.is_dir() else None,
+                "model": str(one.given) if one.given.is_dir() or is_ensemble(one.given) else None,
                 "scores": str(one.scores),
                 "unscored": one.unscored,
-                "measures": [
-                    {**line.measure._asdict(), "wilson": line.wilson, "bootstrap": line.bootstrap}
-                    for line in one.lines
-                ],
+                "measures": [metrics.line_values(line) for line in one.lines],
             }
             for one in results
         ],

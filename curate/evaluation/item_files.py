@@ -8,6 +8,7 @@ from typing import Any
 
 from curate.errors import ConfigError
 from curate.evalsets.base import Scores
+from curate.evaluation.ensemble_scores import Questions
 from curate.evaluation.items import LoadedEvalSet
 from curate.workspace import atomic
 
@@ -28,6 +29,13 @@ def template(loaded: Iterable[LoadedEvalSet]) -> Iterator[dict[str, Any]]:
             for candidate in range(len(item.replies)):
                 names = {"benchmark": one.evalset.name, "item": key, "row": number}
                 yield {**names, "candidate": candidate, "score": None}
+
+
+def held_out_template(pairs: Questions, positions: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """The same lines for held-out pairs at these positions."""
+    for at in positions:
+        names = {"benchmark": pairs.name, "item": pairs.items.keys[at], "row": pairs.items.numbers[at]}
+        yield from ({**names, "candidate": candidate, "score": None} for candidate in range(2))
 
 
 def per_item(loaded: LoadedEvalSet, sides: Sequence[Scores]) -> Iterator[dict[str, Any]]:

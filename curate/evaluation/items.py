@@ -57,6 +57,13 @@ class KeyedItems(NamedTuple):
     keys: Sequence[str]
     numbers: Sequence[int]
 
+    def at(self, positions: Sequence[int]) -> "KeyedItems":
+        """The items at these positions."""
+        items, keys, numbers = self
+        return KeyedItems(
+            [items[i] for i in positions], [keys[i] for i in positions], [numbers[i] for i in positions]
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedEvalSet:

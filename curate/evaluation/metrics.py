@@ -1,6 +1,6 @@
 """Official metrics of eval sets with intervals, and paired tests between two sets of scores."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -182,26 +182,36 @@ def lines_table(title: str, lines: Sequence[Line]) -> Table:
     return Table(title, columns, rows)
 
 
+def line_values(line: Line) -> dict[str, object]:
+    """A line as plain values."""
+    return {**line.measure._asdict(), "wilson": line.wilson, "bootstrap": line.bootstrap}
+
+
 DELTA_COLUMNS = (
     "measure", "A", "B", "B-A", "bootstrap 95 %", "only B", "only A", "clusters", "test", "p",
 )  # fmt: skip
 
 
-def deltas_tables(deltas: Sequence[Delta]) -> list[Table]:
-    """Tables for each eval set, in percent and points: its headline measures, and its parts."""
+def deltas_tables(deltas: Sequence[Delta], who: Mapping[str, str] | None = None) -> list[Table]:
+    """Tables for each eval set, in percent and points: its headline measures, and its parts.
+
+    `who` says by eval set what B and A are, where that is not the order they were given in.
+    """
     tested = sum(delta.corrected is not None for delta in deltas)
     tables = []
     for name in dict.fromkeys(delta.benchmark for delta in deltas):
         own = [delta for delta in deltas if delta.benchmark == name]
-        headline = [(*_delta_row(delta), chance(delta.corrected)) for delta in own if delta.headline]
-        title = f"{name}: B against A; corrected: Holm's p over {tested} headline measure{'s' * (tested != 1)}"
+        headline = [(*delta_row(delta), chance(delta.corrected)) for delta in own if delta.headline]
+        what = (who or {}).get(name, "B against A")
+        title = f"{name}: {what}; corrected: Holm's p over {tested} headline measure{'s' * (tested != 1)}"
         tables.append(Table(title, (*DELTA_COLUMNS, "corrected"), headline))
-        parts = [_delta_row(delta) for delta in own if not delta.headline]
+        parts = [delta_row(delta) for delta in own if not delta.headline]
         tables.append(Table(f"{name}: parts, p not corrected", DELTA_COLUMNS, parts))
     return tables
 
 
-def _delta_row(delta: Delta) -> tuple[object, ...]:
+def delta_row(delta: Delta) -> tuple[object, ...]:
+    """The cells of DELTA_COLUMNS, in percent and points."""
     return (
         delta.measure, percent(delta.a), percent(delta.b), f"{100 * (delta.b - delta.a):+.2f}",
         span(delta.interval), delta.gained, delta.lost, delta.clusters, delta.test, chance(delta.p),

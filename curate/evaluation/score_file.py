@@ -11,11 +11,12 @@ unscored    instead of candidate and score: why the item has no score, such as `
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate.errors import RawError
+from curate.evalsets.base import Item
 from curate.evaluation.items import KeyedItems
 from curate.rawfiles import rows
 from curate.sources.base import Row, RowFile
@@ -32,7 +33,8 @@ class Scored(NamedTuple):
     """Scores by eval set, aligned with its items and replies, and the number of lines of other eval sets.
 
     `unscored` is by eval set which items, by position, have no score and why. In `scores` their wrong replies
-    beat the right ones, so that every metric counts them as wrong and none as a tie.
+    beat the right ones, so that every metric counts them as wrong and none as a tie. An item that is not needed
+    may have scores or none, [].
     """
 
     scores: Mapping[str, list[list[float]]]
@@ -40,14 +42,21 @@ class Scored(NamedTuple):
     other: Mapping[str, int]
 
 
-def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool = False) -> Scored:
-    """The scores of a file for the wanted eval sets.
+def read(
+    path: Path,
+    wanted: Mapping[str, KeyedItems],
+    *,
+    allow_unscored: bool = False,
+    needed: Mapping[str, Container[int]] | None = None,
+) -> Scored:
+    """The scores of a file for the wanted eval sets: of all their items, or of those at the `needed` positions.
 
     Raises RawError, naming the first lines or items, for a file that cannot be read, a line that fits no reply, a
     score that is not a finite number or is given twice, for replies without a line, and, unless `allow_unscored`,
     for items of which the file says that they have no score.
     """
-    sheets = {name: _Sheet(items) for name, items in wanted.items()}
+    places = needed or {name: range(len(items.items)) for name, items in wanted.items()}
+    sheets = {name: _Sheet(items, places[name]) for name, items in wanted.items()}
     other: Counter[str] = Counter()
     for where, row in _rows(path):
         name = _cell(row, "benchmark", where)
@@ -59,7 +68,10 @@ def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool =
         if sheet.empty and other:
             seen = ", ".join(f"{one} ({lines:,})" for one, lines in other.most_common(SHOWN))
             raise RawError(path.name, f"no line of {name}, but of {seen}", f"benchmark {name}")
-    unscored = {name: dict(sorted(sheet.unscored.items())) for name, sheet in sheets.items()}
+    unscored = {
+        name: {at: why for at, why in sorted(sheet.unscored.items()) if at in sheet.needed}
+        for name, sheet in sheets.items()
+    }
     if not allow_unscored:
         _refuse(path, unscored, wanted)
     return Scored({name: sheet.whole(path, name) for name, sheet in sheets.items()}, unscored, other)
@@ -68,8 +80,8 @@ def read(path: Path, wanted: Mapping[str, KeyedItems], *, allow_unscored: bool =
 class _Sheet:
     """The scores of one eval set that were read so far."""
 
-    def __init__(self, items: KeyedItems) -> None:
-        self.items = items
+    def __init__(self, items: KeyedItems, needed: Container[int]) -> None:
+        self.items, self.needed = items, needed
         self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in items.items]
         self.unscored: dict[int, str] = {}
         self._keys = _names(items)
@@ -98,9 +110,16 @@ class _Sheet:
 
     def whole(self, path: Path, name: str) -> list[list[float]]:
         for at in self.unscored:
-            item = self.items.items[at]
-            self.cells[at] = [0.0 if i in item.correct else 1.0 for i in range(len(item.replies))]
+            self.cells[at] = [*as_wrong(self.items.items[at])]
+        for at, line in enumerate(self.cells):
+            if at not in self.needed and None in line:
+                self.cells[at] = []
         return _whole(path, name, self.cells, self.items)
+
+
+def as_wrong(item: Item) -> list[float]:
+    """Scores of an item that has none: its wrong replies beat the right ones."""
+    return [0.0 if i in item.correct else 1.0 for i in range(len(item.replies))]
 
 
 def _names(items: KeyedItems) -> dict[str, int]:

@@ -54,7 +54,8 @@ def items_file(loaded: LoadedEvalSet, workspace: Workspace, hashes: Hashes) -> P
 
 def _with_media(loaded: LoadedEvalSet, finder: MediaFinder) -> Iterator[Question]:
     rows = read_items(loaded.evalset, loaded.folder, loaded.options)
-    items = (item for _, item in rows if isinstance(item, Item))
+    wanted = {*loaded.items.numbers}
+    items = (item for number, item in rows if isinstance(item, Item) and number in wanted)
     for key, item in zip(loaded.items.keys, items, strict=True):
         try:
             yield Question(key, item.prompt, item.replies, tuple(media_bytes(one, finder) for one in item.media))
@@ -70,8 +71,15 @@ def score_files(
     A stopped scoring is continued. Raises ConfigError, RawError, and TrainError if the scorer fails.
     """
     hashes = Hashes(workspace.cache)
-    folder = workspace.scores / model_id(model, hashes)
     items = {one.evalset.name: items_file(one, workspace, hashes) for one in evalsets}
+    return score_items(model, items, workspace, hashes, max_tokens=max_tokens)
+
+
+def score_items(
+    model: Path, items: Mapping[str, Path], workspace: Workspace, hashes: Hashes, *, max_tokens: int
+) -> Mapping[str, Path]:
+    """A model's score file for each items file, as `score_files` makes it."""
+    folder = workspace.scores / model_id(model, hashes)
     scores = {name: folder / f"{path.stem}.jsonl" for name, path in items.items()}
     missing = [str(items[name]) for name, path in scores.items() if not usable(path, unknown=True)]
     if missing:

@@ -10,12 +10,13 @@ import pytest
 from curate.ablation import probe, write
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect, above_chance, corrected, detectable, effects
-from curate.ablation.eval_items import EvalItems, holdout_set
+from curate.ablation.eval_items import EvalItems
 from curate.ablation.findings import find, suggest, turned
 from curate.ablation.report import Cost, Report, accuracy_table
 from curate.ablation.t_distribution import chance, quantile
 from curate.evalsets import get
 from curate.evalsets.base import EvalSet, Item, Options, Trial, pair_trials, pooled
+from curate.evaluation.held_out import holdout_set
 from curate.evaluation.items import KeyedItems
 from curate.schema import Block, Message
 from curate.statistics import Interval

@@ -468,11 +468,12 @@ ONE = ("--scores", "a.jsonl")
         ),
         (
             ["-e", "judgebench"],
-            "evaluate: no scores; expected one of --model DIR, --scores FILE, --compare A B",
+            "evaluate: no scores; expected one of --model DIR, --scores FILE, --compare A B, --ensemble",
         ),
         (
             ["-e", "judgebench", *ONE, "--model", "runs/best"],
-            "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --compare A B",
+            "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --compare A B, "
+            "--ensemble",
         ),
         (
             ["-e", "judgebench", "--model", "a.jsonl"],
