@@ -7,6 +7,7 @@ A file that lacks its checksum was not finished, or is of an earlier version. Wh
 missing then (`usable`); what cannot is read as it is, and `curate verify` says that it was not checked.
 """
 
+import hashlib
 import json
 import logging
 import uuid
@@ -52,6 +53,13 @@ def digests(path: Path, *hashers: Hasher) -> list[str]:
             for hasher in hashers:
                 hasher.update(chunk)
     return [hasher.hexdigest() for hasher in hashers]
+
+
+def upstream_hasher(kind: str, size: int) -> Hasher:
+    """A hasher of the kind that upstream knows a file of `size` bytes by: `sha256`, or `git` for a blob's id."""
+    if kind == "sha256":
+        return hashlib.sha256()
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
 def hash_file(path: Path) -> str:

@@ -6,13 +6,14 @@ worker counts never enter it.
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
-from curate.checksums import hash_file, record, stamp, write_record
+from curate.checksums import digests, record, stamp, upstream_hasher, write_record
 from curate.errors import RawError
 
 LONG_LISTING = 64  # a directory of more files is known by its listing (names and sizes), not by its bytes
@@ -37,14 +38,22 @@ class Hashes:
         self._new = False
         self._trusted: set[str] | None = set() if reread else None
 
-    def of(self, path: Path, *, ours: bool = False) -> str:
-        """The file's xxh3-128; computed only when the file is new or changed. Raises RawError while it changes."""
+    def of(self, path: Path, *, ours: bool = False, upstream: str = "", hint: str = "") -> str:
+        """The file's xxh3-128; computed only when the file is new or changed. Raises RawError while it changes.
+
+        `upstream` is the hash that upstream has of the file (`sha256 9f86...`, `git 1a2b...`), where it is known:
+        the same reading compares it. Raises RawError with the hint where it differs.
+        """
         key = _key(path, ours)
         if key in (self._known if self._trusted is None else self._trusted):
             return self._known[key]
-        found = hash_file(path)
+        kind, _, expected = upstream.partition(" ")
+        also = [upstream_hasher(kind, path.stat().st_size)] if upstream else []
+        found, *others = digests(path, xxhash.xxh3_128(), *also)
         if _key(path, ours) != key:
             raise RawError(str(path), "it is being written", "a file that does not change", "run it again then")
+        if others not in ([], [expected]):
+            raise RawError(str(path), f"{kind} {others[0]}", f"{upstream}, as the Hub has it", hint)
         self._remember(key, found)
         return found
 
@@ -70,23 +79,40 @@ def _key(path: Path, ours: bool) -> str:
     return f"{path.absolute()}|{size}|{'/'.join(map(str, times if ours else times[:1]))}"
 
 
-def input_facts(raw: Path, paths: Iterable[Path], hashes: Hashes) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """What upstream has of raw files: each one's hash by its path (`sha256 9f86...`); the command that fetches."""
+
+    hashes: Mapping[str, str]
+    command: str
+
+
+def input_facts(
+    raw: Path, paths: Iterable[Path], hashes: Hashes, upstream: Upstream | None = None
+) -> list[dict[str, Any]]:
     """Return an entry per input, sorted by path: {path, bytes, xxh3}.
 
     A directory is replaced by the files under it; a long one is known by its names and sizes alone (`listing`),
-    since the images themselves are hashed when they enter the store. Raises RawError for a name that is not UTF-8.
+    since the images themselves are hashed when they enter the store. Raises RawError for a name that is not UTF-8,
+    and for a new or changed file that is not what upstream has.
     """
     out: list[dict[str, Any]] = []
     for path in sorted(set(paths)):
         if path.is_dir():
-            out.extend(_directory(raw, path, hashes))
+            out.extend(_directory(raw, path, hashes, upstream))
         else:
-            out.append(_file(raw, path, hashes))
+            out.append(_file(raw, path, hashes, upstream))
     return sorted(out, key=lambda entry: str(entry["path"]))
 
 
-def _file(raw: Path, path: Path, hashes: Hashes) -> dict[str, Any]:
-    return {"path": _name(raw, path), "bytes": path.stat().st_size, "xxh3": hashes.of(path)}
+def _file(raw: Path, path: Path, hashes: Hashes, upstream: Upstream | None = None) -> dict[str, Any]:
+    name = _name(raw, path)
+    if upstream is None or name not in upstream.hashes:
+        found = hashes.of(path)
+    else:
+        hint = f"delete {path}, then {upstream.command} gets it again"
+        found = hashes.of(path, upstream=upstream.hashes[name], hint=hint)
+    return {"path": name, "bytes": path.stat().st_size, "xxh3": found}
 
 
 def _name(raw: Path, path: Path) -> str:
@@ -99,13 +125,24 @@ def _name(raw: Path, path: Path) -> str:
     )
 
 
-def _directory(raw: Path, path: Path, hashes: Hashes) -> list[dict[str, Any]]:
+def _directory(raw: Path, path: Path, hashes: Hashes, upstream: Upstream | None = None) -> list[dict[str, Any]]:
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if len(files) <= LONG_LISTING:
-        return [_file(raw, file, hashes) for file in files]
+        return [_file(raw, file, hashes, upstream) for file in files]
     sizes = [(_name(raw, file), file.stat().st_size) for file in files]
     total = sum(size for _, size in sizes)
     return [{"path": path.relative_to(raw).as_posix() + "/", "bytes": total, "listing": fingerprint(sizes)}]
+
+
+def listings(raw: Path, recorded: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Fingerprints of the names, sizes and times in directories that facts know by a listing, by their path."""
+    return {entry["path"]: fingerprint(_times(raw / entry["path"])) for entry in recorded if "listing" in entry}
+
+
+def _times(directory: Path) -> list[tuple[str, int, int]]:
+    """(name, size, time) of every file under a directory; empty where there is none."""
+    stats = ((str(path), path.stat()) for path in sorted(directory.rglob("*")) if path.is_file())
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
 def differing(raw: Path, recorded: Sequence[dict[str, Any]], hashes: Hashes) -> list[str]:

@@ -128,6 +128,7 @@ def eval_sets(names: Sequence[str], folders: EvalSetFolders) -> list[EvalItems]:
             if not names:
                 continue
             raise ConfigError("--eval-set", f"no files of {name} in {folder}", "", f"curate fetch {name}")
+        folders.check(evalset, folder, options)
         loaded = items.load(evalset, folder, options)
         file = items_file(loaded, folders.workspace, hashes)
         out.append(EvalItems(evalset=evalset, options=options, items=loaded.items, file=file))

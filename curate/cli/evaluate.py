@@ -16,7 +16,7 @@ from curate.evalsets.base import EvalSet, Options
 from curate.evaluation import ensemble_scores, item_files, items, metrics, score_file
 from curate.evaluation.ensemble_scores import Questions
 from curate.evaluation.ensembles import is_ensemble
-from curate.evaluation.items import LoadedEvalSet
+from curate.evaluation.items import EvalSetFolders, LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
 from curate.workspace import Workspace
 
@@ -116,7 +116,7 @@ def evaluate(
     splits = _splits(sets, split or [])
     _check_prior(sets, prior_sets, compared=compare is not None or parts.given)
     place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
-    loaded = [_loaded(one, splits.get(one.name), prior_sets, folders.locate(one.name)) for one in sets]
+    loaded = [_loaded(one, splits.get(one.name), prior_sets, folders) for one in sets]
     if template is not None:
         pairs = parts.held_out(place, scorers_of(place, max_tokens))
         _write_template(template, loaded, pairs, alone=not (model or scores or compare or per_item))
@@ -196,10 +196,14 @@ def _check_prior(sets: list[EvalSet], prior_sets: float | None, *, compared: boo
         raise ConfigError("--prior-sets", "given with --compare", "one of them", "it is the score of one model")
 
 
-def _loaded(evalset: EvalSet, split: str | None, prior_sets: float | None, folder: Path) -> LoadedEvalSet:
+def _loaded(
+    evalset: EvalSet, split: str | None, prior_sets: float | None, folders: EvalSetFolders
+) -> LoadedEvalSet:
     options = Options(
         split=evalset.split_of(Options(split=split)), prior_sets=None if prior_sets is None else prior_sets / 100
     )
+    folder = folders.locate(evalset.name)
+    folders.check(evalset, folder, options)
     loaded = items.load(evalset, folder, options)
     count, published = len(loaded.items.items), evalset.published(str(options.split))
     for reason, rows in loaded.skipped.most_common():

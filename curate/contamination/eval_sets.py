@@ -10,7 +10,8 @@ from curate.contamination.protected import ProtectedItem
 from curate.errors import SkipRow
 from curate.evalsets.base import Item, Options
 from curate.evaluation.items import EvalSetFolders, files_of, has_rows, media_bytes, media_finder, read_items
-from curate.hashing import Hashes, input_facts
+from curate.hashing import Hashes, Upstream, input_facts
+from curate.hub.receipts import upstream
 from curate.rawfiles.media_finder import MediaFinder
 from curate.schema import Message
 from curate.sources.base import MediaSource
@@ -22,17 +23,22 @@ VERSION = 1
 class ProtectedEvalSet:
     """The items of an eval set, of all its data splits, in the raw directory `folder`.
 
-    `cache` is the directory for indexes of archives.
+    `cache` is the directory for indexes of archives; `upstream` is what the Hub has of fetched files.
     """
 
     name: str
     folder: Path
     cache: Path
+    upstream: Upstream | None = None
 
     def facts(self, hashes: Hashes) -> Any:
         """Its files with their hashes. Raises RawError, with a hint how to get them, where there are none."""
         files = files_of(evalsets.get(self.name), self.folder, self._splits())
-        return {"version": VERSION, "name": self.name, "inputs": input_facts(self.folder, files, hashes)}
+        return {
+            "version": VERSION,
+            "name": self.name,
+            "inputs": input_facts(self.folder, files, hashes, self.upstream),
+        }
 
     def items(self) -> Iterator[ProtectedItem]:
         """Every item of every split, with those of its images that are there."""
@@ -88,4 +94,6 @@ class EvalSetLibrary:
     def eval_set(self, name: str, where: str) -> ProtectedEvalSet:
         """The eval set of that name. Raises ConfigError for an unknown one, and what `folders.locate` raises."""
         evalsets.get(name, where)
-        return ProtectedEvalSet(name=name, folder=self.folders.locate(name), cache=self.cache)
+        folder = self.folders.locate(name)
+        there = upstream(self.folders.workspace, name, folder)
+        return ProtectedEvalSet(name=name, folder=folder, cache=self.cache, upstream=there)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from curate.errors import RawError, SkipRow
 from curate.evalsets.base import EvalSet, Item, Options
+from curate.hashing import Hashes, input_facts
 from curate.hub import manifests
-from curate.hub.receipts import fetched
+from curate.hub.receipts import fetched, upstream
 from curate.rawfiles import rows as raw_rows
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
 from curate.sources.base import MediaSource, Row, RowFile
@@ -48,6 +49,14 @@ class EvalSetFolders:
             return copy.directory
         by_hand = self.workspace.raw(name)
         return by_hand if self.raw is None or by_hand.is_dir() else self.raw / name
+
+    def check(self, evalset: EvalSet, folder: Path, options: Options) -> None:
+        """Raise RawError where a fetched file that is new or changed is not what the Hub has."""
+        there = upstream(self.workspace, evalset.name, folder)
+        if there is not None:
+            hashes = Hashes(self.workspace.cache)
+            input_facts(folder, files_of(evalset, folder, [options]), hashes, there)
+            hashes.save()
 
 
 class KeyedItems(NamedTuple):

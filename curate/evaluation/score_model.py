@@ -18,6 +18,7 @@ from curate.evalsets.base import Item
 from curate.evalsets.itemfile import Question
 from curate.evaluation.items import LoadedEvalSet, files_of, media_bytes, media_finder, read_items
 from curate.hashing import Hashes, fingerprint, input_facts
+from curate.hub.receipts import upstream
 from curate.rawfiles.media_finder import MediaFinder
 from curate.workspace import Workspace
 
@@ -38,10 +39,12 @@ def model_id(model: Path, hashes: Hashes) -> str:
 
 def items_file(loaded: LoadedEvalSet, workspace: Workspace, hashes: Hashes) -> Path:
     """The items of an eval set with their media, written on first use. Raises RawError for damaged archives."""
+    files = files_of(loaded.evalset, loaded.folder, [loaded.options])
+    there = upstream(workspace, loaded.evalset.name, loaded.folder)
     facts = {
         "items": itemfile.VERSION,
         "keys": list(loaded.items.keys),
-        "inputs": input_facts(loaded.folder, files_of(loaded.evalset, loaded.folder, [loaded.options]), hashes),
+        "inputs": input_facts(loaded.folder, files, hashes, there),
     }
     hashes.save()
     path = workspace.cache / "items" / f"{loaded.evalset.name}-{fingerprint(facts)}.parquet"

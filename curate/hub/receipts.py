@@ -10,6 +10,7 @@ from pathlib import Path
 from curate import config
 from curate.checksums import read_record
 from curate.errors import WorkspaceError
+from curate.hashing import Upstream
 from curate.hub.manifests import File
 from curate.workspace import Workspace
 
@@ -75,6 +76,14 @@ def fetched(workspace: Workspace, source: str, commit: str | None = None) -> Fet
         pinned=found.pinned,
         complete=found.complete,
     )
+
+
+def upstream(workspace: Workspace, source: str, directory: Path) -> Upstream | None:
+    """What the Hub has of the raw files in a directory; None if they were not fetched there."""
+    found = receipt(workspace, source)
+    if found is None or directory != workspace.raw(source) / found.commit:
+        return None
+    return Upstream(hashes={file.path: file.hash for file in found.files}, command=f"curate fetch {source}")
 
 
 def there(path: Path, file: File) -> bool:

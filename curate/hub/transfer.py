@@ -3,7 +3,6 @@
 A part file outlives its process: the next one hashes what it holds and requests the rest.
 """
 
-import hashlib
 import os
 import queue
 import shutil
@@ -16,6 +15,7 @@ from typing import BinaryIO, Protocol
 
 import xxhash
 
+from curate.checksums import upstream_hasher
 from curate.errors import HubError
 from curate.hub import client
 from curate.hub.manifests import NAME_BYTES, File
@@ -226,14 +226,12 @@ class Digest:
     """The hash that a file is known by upstream, of the bytes so far."""
 
     def __init__(self, file: File) -> None:
-        self._file = file
+        self._file, self._kind = file, file.hash.split()[0]
         self.restart()
 
     def restart(self) -> None:
         """Forget all bytes."""
-        self._digest = hashlib.sha256() if self._file.sha256 else hashlib.sha1(usedforsecurity=False)
-        if not self._file.sha256:
-            self._digest.update(b"blob %d\0" % self._file.bytes)
+        self._digest = upstream_hasher(self._kind, self._file.bytes)
         self.bytes = 0
 
     def update(self, data: bytes) -> None:
@@ -244,7 +242,7 @@ class Digest:
     @property
     def value(self) -> str:
         """The hash as `File.hash` writes it."""
-        return f"{'sha256' if self._file.sha256 else 'git'} {self._digest.hexdigest()}"
+        return f"{self._kind} {self._digest.hexdigest()}"
 
 
 def hash_of(path: Path, file: File, check: Callable[[], None] = lambda: None) -> str:

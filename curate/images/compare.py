@@ -143,9 +143,9 @@ def _decoded(stored: Sequence[Stored], sides: I64) -> tuple[U8, U8]:
         store, rows = Packs(root), {key: row for row, key in enumerate(keys, first)}
         for key in store.in_order(keys):
             row, side = rows[key], int(sides[rows[key]])
-            values = decode.colours(store.read(key), 2 * side)
-            grids[row, : side * side] = shrunk(decode.brightness(values), side).ravel()
-            colours[row] = np.concatenate([shrunk(colour, PALETTE).ravel() for colour in values])
+            planes = decode.planes(store.read(key), 2 * side)
+            grids[row, : side * side] = shrunk(next(planes), side).ravel()
+            colours[row] = np.concatenate([shrunk(colour, PALETTE).ravel() for colour in planes])
             tick(rows=1)
         first += len(keys)
     return grids, colours

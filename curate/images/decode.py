@@ -9,7 +9,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 import xxhash
-from numpy.lib.stride_tricks import as_strided
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import SkipRow
@@ -108,7 +107,7 @@ def _check_with_pil(data: bytes, max_pixels: int) -> ImageFacts:
                     _check_png_chunks(data)
                 size = _upright_size(image, data)
                 image.load()
-                _grey(image.crop((0, 0, 1, 1)))  # colours that PIL cannot convert would fail later
+                _Upright(image.crop((0, 0, 1, 1)), b"").grey()  # what PIL cannot convert would fail later
                 name = "JPEG" if image.format == "MPO" else str(image.format)
                 return _facts(data, *size, name, image.mode)
         except UnidentifiedImageError:
@@ -159,6 +158,8 @@ TURNS = {
 """How an image is turned upright, by its EXIF orientation."""
 SIDEWAYS = tuple(TURNS[orientation] for orientation in (5, 6, 7, 8))
 """The turns that swap width and height."""
+LAST_ROW_FIRST = tuple(TURNS[orientation] for orientation in (3, 4, 7, 8))
+"""The turns after which the first row is what was last: the last row, or the last column."""
 HEADER = 1 << 18  # bytes of a JPEG in which EXIF data is looked for
 
 
@@ -188,11 +189,6 @@ def _late_exif(data: bytes) -> bytes:
             return data[position + 8 : position + 8 + length]
         position += length + 12
     return b""
-
-
-def _upright(image: Image.Image, data: bytes) -> Image.Image:
-    how = turn(image, data)
-    return image if how is None else image.transpose(how)
 
 
 def upright_size(data: bytes) -> tuple[int, int]:
@@ -247,38 +243,58 @@ def _is_cut(data: bytes) -> bool:
     return len(data) < 64
 
 
+STRIP = 1 << 20  # pixels, about, that are converted at once: an image of 100 megapixels is never there twice
+
+
+class _Upright:
+    """An opened image as it is upright, whose pixels are handed out in strips of some rows from its top."""
+
+    def __init__(self, image: Image.Image, data: bytes) -> None:
+        self._image, self._turn = image, turn(image, data)
+        image.load()
+        self.mode, self.deep = image.mode, image.mode[0] in "IF"  # deep: more than 8 bits
+        self.width, self.height = image.size if self._turn not in SIDEWAYS else image.size[::-1]
+
+    def strips(self) -> Iterator[Image.Image]:
+        """The pixels from top to bottom."""
+        rows = STRIP // self.width + 1
+        for top in range(0, self.height, rows):
+            strip = self._image.crop(self._box(top, min(top + rows, self.height)))
+            yield strip if self._turn is None else strip.transpose(self._turn)
+
+    def _box(self, top: int, bottom: int) -> tuple[int, int, int, int]:
+        """Where rows `top` to `bottom` are before the turn."""
+        if self._turn in LAST_ROW_FIRST:
+            top, bottom = self.height - bottom, self.height - top
+        return (top, 0, bottom, self.width) if self._turn in SIDEWAYS else (0, top, self.width, bottom)
+
+    def filled(self, pixels: Callable[[Image.Image], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+        """[height, width] of what a function gives of each strip."""
+        out, top = np.empty((self.height, self.width), np.uint8), 0
+        for strip in self.strips():
+            out[top : top + strip.height] = pixels(strip)
+            top += strip.height
+        return out
+
+    def grey(self) -> npt.NDArray[np.uint8]:
+        """Brightness in 8 bits [height, width]; of a deep image from the darkest pixel to the brightest."""
+        if not self.deep:
+            return self.filled(lambda strip: np.asarray(_grey(strip)))
+        ends = [(strip.min(), strip.max()) for strip in map(_numbers, self.strips())]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        scale = 255 / max(high - low, 1e-9)  # PIL's own conversion would clip them to white
+        return self.filled(lambda strip: ((_numbers(strip) - low) * scale).astype(np.uint8))
+
+
 def _grey(image: Image.Image) -> Image.Image:
-    """Brightness in 8 bits."""
-    if image.mode[0] in "IF":  # 16 and 32 bits: PIL's own conversion would clip them to white
-        return Image.fromarray(_grey_of_deep(image))
+    """Brightness in 8 bits of an image that is not deep."""
     if image.mode == "P":  # PIL asks for this detour where a palette has transparency
         image = image.convert("RGBA")
     return image.convert("L")
 
 
-def _grey_of_deep(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Brightness in 8 bits [height, width], from the darkest pixel to the brightest."""
-    ends = [(strip.min(), strip.max()) for strip in map(_numbers, _strips(image))]
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    grey, top = np.empty((image.height, image.width), np.uint8), 0
-    for strip in map(_numbers, _strips(image)):
-        grey[top : top + len(strip)] = (strip - low) * (255 / max(high - low, 1e-9))
-        top += len(strip)
-    return grey
-
-
 def _numbers(image: Image.Image) -> npt.NDArray[np.float64]:
     return np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
-
-
-STRIP = 1 << 20  # pixels, about, that are converted at once: an image of 100 megapixels is never there twice
-
-
-def _strips(image: Image.Image) -> Iterator[Image.Image]:
-    """The image from top to bottom, in pieces of some rows."""
-    rows = STRIP // image.width + 1
-    for top in range(0, image.height, rows):
-        yield image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]:
@@ -288,15 +304,26 @@ def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]
     """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))
-        upright = _upright(image, data)
-        deep = _grey(upright) if upright.mode[0] in "IF" else upright
-        if (times := min(deep.size) // (4 * side)) > 1:
-            deep = deep.convert({"P": "RGBA", "1": "L"}.get(deep.mode, deep.mode)).reduce(times)
-        opaque = Image.alpha_composite(Image.new("RGBA", deep.size, "white"), deep.convert("RGBA")).convert("RGB")
+        small = _small(image, data, side)
+        opaque = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small.convert("RGBA")).convert(
+            "RGB"
+        )
         opaque.thumbnail((side, side), Image.Resampling.LANCZOS)
         out = io.BytesIO()
         opaque.save(out, "JPEG", quality=quality, optimize=True)
         return out.getvalue(), opaque.width, opaque.height
+
+
+def _small(image: Image.Image, data: bytes, side: int) -> Image.Image:
+    """The upright image, in 8 bits; a large one reduced by a whole number, far above `side`."""
+    if image.mode[0] in "IF":
+        image, how = Image.fromarray(_Upright(image, data).grey()), None
+    else:
+        how = turn(image, data)
+    times = max(min(image.size) // (4 * side), max(image.size) // (32 * side))
+    if times > 1:
+        image = (image if image.mode not in "P1" else image.convert("RGBA")).reduce(times)
+    return image if how is None else image.transpose(how)
 
 
 def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:
@@ -306,47 +333,42 @@ def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:
     """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("L", (least, least))
-        upright = _upright(image, data)
-        return _grey_of_deep(upright) if upright.mode[0] in "IF" else np.asarray(_grey(upright))
+        return _Upright(image, data).grey()
 
 
-def colours(data: bytes, least: int) -> npt.NDArray[np.uint8]:
-    """Red, green and blue [3, height, width], as `grey` gives grey values.
+def planes(data: bytes, least: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Brightness, red, green and blue, each [height, width] and made when it is its turn, as `grey` gives values.
 
-    Those of a grey image are the same memory.
+    Brightness is by the weights of ITU-R 601, as PIL has them. Those of a grey image are the same memory.
     """
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (least, least))
-        upright = _upright(image, data)
-        if upright.mode[0] in "IFL1":
-            one = _grey_of_deep(upright) if upright.mode[0] in "IF" else np.array(_grey(upright))
-            return as_strided(one, (3, *one.shape), (0, *one.strides))
-        found, top = np.empty((3, upright.height, upright.width), np.uint8), 0
-        for strip in _strips(upright):
-            rgb = strip.convert("RGBA" if strip.mode == "P" else "RGB").convert("RGB")
-            found[:, top : top + rgb.height] = np.asarray(rgb).transpose(2, 0, 1)
-            top += rgb.height
-        return found
+        upright = _Upright(image, data)
+    if upright.mode[0] in "IFL1":
+        yield from [upright.grey()] * 4
+        return
+    yield upright.filled(lambda strip: _brightness(np.asarray(_rgb(strip), np.uint32)))
+    for channel in ("R", "G", "B"):
+        yield upright.filled(lambda strip, channel=channel: np.asarray(_rgb(strip).getchannel(channel)))
 
 
-def brightness(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Grey values of `colours` by the weights of ITU-R 601, as PIL has them."""
-    grey = np.empty(colours[0].shape, np.uint8)
-    rows = STRIP // grey.shape[1] + 1
-    for top in range(0, len(grey), rows):
-        red, green, blue = (colour[top : top + rows].astype(np.uint32) for colour in colours)
-        grey[top : top + rows] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    return grey
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB")
+
+
+def _brightness(rgb: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    grey: npt.NDArray[np.uint32] = rgb[:, :, 0] * 19595 + rgb[:, :, 1] * 38470 + rgb[:, :, 2] * 7471 + 0x8000
+    return (grey >> 16).astype(np.uint8)
 
 
 def pixels_digest(data: bytes) -> bytes:
     """16 bytes that identify the decoded pixels, with transparency, of an image that `check` lets pass."""
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        upright = _upright(image, data)
-        deep = upright.mode[0] in "IF"  # more than 8 bits: as they are
-        digest = xxhash.xxh3_128(f"{upright.mode if deep else 'RGBA'} {upright.width} {upright.height} ".encode())
-        for strip in _strips(upright):
-            digest.update((strip if deep else strip.convert("RGBA")).tobytes())
+        upright = _Upright(image, data)
+        mode = upright.mode if upright.deep else "RGBA"  # more than 8 bits: as they are
+        digest = xxhash.xxh3_128(f"{mode} {upright.width} {upright.height} ".encode())
+        for strip in upright.strips():
+            digest.update((strip if upright.deep else strip.convert("RGBA")).tobytes())
         return digest.digest()
 
 

@@ -1,5 +1,6 @@
 """Find finished work in a workspace by name: mixes, pairs artefacts, and rows of their files."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from curate import recipe as recipes
 from curate.checksums import LOG, check_file, read_record, record
 from curate.errors import ConfigError, WorkspaceError
 from curate.lock_file import AGAIN, read_lock, recorded
+from curate.pairs import intact
 from curate.pairs.files import column, places
 from curate.workspace import Workspace
 
@@ -20,11 +22,16 @@ LEAST_DIGITS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """A pairs artefact on disk; `manifest` is empty while it is unfinished, `parts` are those finished."""
+    """A pairs artefact on disk; `manifest` is empty while it is unfinished, `receipts` are of finished parts."""
 
     directory: Path
     manifest: dict[str, Any]
-    parts: tuple[Path, ...]
+    receipts: tuple[dict[str, Any], ...]
+
+    @property
+    def parts(self) -> tuple[Path, ...]:
+        """The finished parts."""
+        return tuple(self.directory / receipt["file"] for receipt in self.receipts)
 
     @property
     def source(self) -> str:
@@ -40,6 +47,16 @@ class Pairs:
     def skips(self) -> list[Path]:
         """The files that list skipped rows."""
         return sorted(self.directory.glob("skips-*.parquet"))
+
+    def check(self, files: Iterable[Path] | None = None) -> None:
+        """Raise WorkspaceError where a part or a list of skipped rows, by default each, is not as recorded.
+
+        A file is read once in a process.
+        """
+        names = None if files is None else {path.name for path in files}
+        for name, xxh3 in (entry for receipt in self.receipts for entry in intact.recorded(receipt)):
+            if names is None or name in names:
+                check_file(self.directory / name, xxh3, "what was written", intact.again(self.source))
 
 
 class MixPool(NamedTuple):
@@ -101,6 +118,18 @@ def mixes(workspace: Workspace) -> list[Mix]:
     return found
 
 
+def arm_mixes(workspace: Workspace) -> list[Mix]:
+    """Every finished mix of an arm of an ablation, by study and arm; of arms with the same mix the first one."""
+    names: dict[str, str] = {}
+    for name, digits in arms(workspace).items():
+        names.setdefault(digits, name)
+    found, faults = _read(sorted((workspace.root / "arms").glob("*/*/lock.json")))
+    for fault in faults:
+        LOG.warning("%s, so this mix is left out", fault)
+    named = [dataclasses.replace(mix, arm=names.get(mix.directory.name, "")) for mix in found]
+    return sorted(named, key=lambda mix: list(names).index(mix.directory.name) if mix.arm else len(names))
+
+
 def _read(locks: Iterable[Path]) -> tuple[list[Mix], list[WorkspaceError]]:
     """The mixes of locks, and what is wrong with damaged ones."""
     found, faults = [], []
@@ -137,8 +166,7 @@ def pairs_at(directory: Path) -> Pairs:
     receipts = manifest.get("parts") if manifest else [record(x) for x in sorted(directory.glob("part-*.json"))]
     if receipts is None:
         raise WorkspaceError(str(path), "it lists no parts", "the manifest of pairs", hint)
-    parts = tuple(directory / receipt["file"] for receipt in receipts if receipt)
-    return Pairs(directory=directory, manifest=manifest, parts=parts)
+    return Pairs(directory=directory, manifest=manifest, receipts=tuple(filter(None, receipts)))
 
 
 def pools(mix: Mix, workspace: Workspace) -> dict[str, Pairs]:
@@ -310,6 +338,8 @@ def find_pair(text: str, among: Sequence[Pairs]) -> tuple[str, list[Location]]:
     if ids:
         listed = ", ".join(ids) + (", ..." if len(found) > len(ids) else "")
         raise ConfigError("pair", f"{len(found)} pairs begin with {digits}: {listed}", "one", "give more digits")
+    for pairs in among:
+        pairs.check()  # a damaged part may hide it
     searched = ", ".join(dict.fromkeys(pairs.source for pairs in among)) or "none"
     raise ConfigError("pair", f"no pair begins with {digits}", f"a pair of the sources here: {searched}")
 

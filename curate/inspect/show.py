@@ -17,7 +17,7 @@ from curate.inspect.artefacts import Mix, MixPool, Pairs, find_mix, find_pair, f
 from curate.inspect.first_look import bare_pairs, is_bare
 from curate.inspect.why import winner
 from curate.order import order_key
-from curate.pairs import intact, keys
+from curate.pairs import keys
 from curate.pairs.files import column, rows_at
 from curate.workspace import Workspace
 
@@ -73,9 +73,8 @@ def _check(target: Mix | Pairs, names: set[str]) -> None:
     """Raise WorkspaceError where one of these files is not as recorded."""
     if isinstance(target, Mix):
         target.check(*names)
-    elif target.manifest:
-        some = [receipt for receipt in target.manifest["parts"] if receipt["file"] in names]
-        intact.check(target.directory, target.source, {"parts": some})
+    else:
+        target.check(path for path in target.parts if path.name in names)
 
 
 def one_pair(target: Mix | Pairs, text: str, wanted: Wanted, workspace: Workspace) -> list[Item]:
@@ -86,6 +85,8 @@ def one_pair(target: Mix | Pairs, text: str, wanted: Wanted, workspace: Workspac
     else:
         among = list(_pools(target, wanted, workspace).values())
     _, locations = find_pair(text, among)
+    for location in locations:
+        location.pairs.check([location.part])
     return [_item(location.part, location.position) for location in locations]
 
 
@@ -160,6 +161,7 @@ def sample_dropped(mix: Mix | Pairs, wanted: Wanted, workspace: Workspace) -> li
     for label in of:
         counts.update(mix.lock["funnel"][label]["dropped"])
     _check_reason(wanted.reason, counts, "dropped")
+    mix.check("decisions")
     labels = {mix.decisions(label): label for label in of}
     keep = _step_is(wanted.reason) if wanted.reason else None
     places = _spread(list(labels), wanted.rows, ("step", "reason") if keep else (), keep)
@@ -177,6 +179,7 @@ def _step_is(reason: str) -> Callable[[pl.DataFrame], pl.Series]:
 def _dropped(label: str, decision: Mapping[str, Any], own: Pairs, every: Sequence[Pairs]) -> Item:
     lost = {name: decision[name] for name in ("step", "reason", "score")}
     copy = decision["winner"] == decision["pair_id"]
+    own.check([own.parts[decision["part"]]])
     won = winner(decision["winner"], every, [decision["row"]] if copy else [])
     return {
         **_item(own.parts[decision["part"]], decision["position"]),
@@ -202,6 +205,8 @@ def sample_skips(target: Mix | Pairs, wanted: Wanted, workspace: Workspace) -> l
     if isinstance(target, Pairs):
         _only(target, wanted)
     of = [target] if isinstance(target, Pairs) else list(_pools(target, wanted, workspace).values())
+    for each in of:
+        each.check(each.skips)
     files = {path: each.source for each in of for path in each.skips}
     counts, best = Counter[str](), pl.DataFrame(schema=ORDER)
     for number, path in enumerate(files):

@@ -208,6 +208,12 @@ class _Run:
         self.report.counts["raw"] += len(fresh)
         for line in differing(raw, fresh, self.hashes):
             self.differs(line)
+        if self.given is not None or not facts["revision"]:  # fetched files are checked one by one
+            self.report.unchecked += [
+                f"{raw / entry['path']}: its files are known by names and sizes, the images made of them by hash"
+                for entry in fresh
+                if "listing" in entry
+            ]
 
     def folder(self, directory: Path, source: str, revision: str) -> Path:
         """Where the raw files of pairs are."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from curate import sources
 from curate.errors import ConfigError
-from curate.inspect.artefacts import Location, Mix, Pairs, artefacts, find_pair, mixes, pairs_at
+from curate.inspect.artefacts import Location, Mix, Pairs, arm_mixes, artefacts, find_pair, mixes, pairs_at
 from curate.inspect.text import beginning, count
 from curate.pairs.files import column, places, rows_at
 from curate.text.inert import terminal_text
@@ -21,9 +21,13 @@ def pair_history(text: str, workspace: Workspace, manifests: Path | None = None)
     pair_id, source, repo, adapter, options, row, revision, license, annotator, group, group_pairs, text
     rows    every upstream row that gave this pair, in file order
     pairs   the pairs artefacts that hold it, the newest first; the facts above are those of the first
-    mixes   one entry per mix made from any of them, see `_outcome`
+    mixes   one entry per mix made from any of them, those of arms last, see `_outcome`
+
+    Raises WorkspaceError where a file that says something of the pair is not as recorded.
     """
     pair_id, locations = find_pair(text, artefacts(workspace))
+    for location in locations:
+        location.pairs.check()
     newest = [location for location in locations if location.pairs == locations[0].pairs]
     rows = [_row(location) for location in newest]
     first, pairs = rows[0], newest[0].pairs
@@ -41,7 +45,9 @@ def pair_history(text: str, workspace: Workspace, manifests: Path | None = None)
         "rows": [row["row"] for row in rows],
         "pairs": [str(directory) for directory in directories],
         "mixes": [
-            outcome for mix in mixes(workspace) for outcome in _outcomes(mix, pair_id, directories, workspace)
+            outcome
+            for mix in (*mixes(workspace), *arm_mixes(workspace))
+            for outcome in _outcomes(mix, pair_id, directories, workspace)
         ],
     }
 
@@ -78,7 +84,9 @@ def _outcome(mix: Mix, pair_id: str, among: Sequence[Pairs], holders: Sequence[s
     flagged   [{label, row, step, reason, score, evidence}]: flags, which keep the pair
     unused    [{label, kept, selected, held_out}]: the pools that hold it, if the outcome is unused
     """
+    mix.check("decisions", "review")
     selected, held_out = (list(_places_in(mix.files(kind), pair_id)) for kind in ("shard", "holdout"))
+    mix.check(*{place["file"] for place in (*selected, *held_out)})
     dropped = [item for pool in mix.pools for item in _dropped(mix, pool.label, pair_id, among)]
     places = {"selected": selected, "held_out": held_out, "dropped": dropped}
     outcome = next((name for name, found in places.items() if found), "unused")
@@ -139,6 +147,7 @@ def winner(pair_id: str | None, among: Sequence[Pairs], lost: Sequence[str] = ()
         for part in pairs.parts:
             for row in rows_at(part, places(part, "pair_id", pair_id)):
                 if row["row"] not in lost:
+                    pairs.check([part])
                     return {"pair_id": pair_id, **_named(row)}
     return {"pair_id": pair_id, "source": None, "row": None, "text": None}
 
@@ -167,6 +176,7 @@ def row_history(row: str, source: str, workspace: Workspace) -> list[dict[str, A
 
 
 def _results(row: str, pairs: Pairs) -> Iterator[dict[str, Any]]:
+    pairs.check()
     gave = [pair for part in pairs.parts for pair in rows_at(part, places(part, "row", row))]
     skips = [skip for path in pairs.skips for skip in rows_at(path, places(path, "row", row))]
     if gave or skips:

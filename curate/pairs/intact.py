@@ -63,5 +63,9 @@ def keys_of(media: pa.ChunkedArray) -> pa.Array:
 def check(directory: Path, source: str, manifest: Mapping[str, Any]) -> None:
     """Raise WorkspaceError, with a hint that mends it, where a part of a finished artefact is not as recorded."""
     for name, what in faults(directory, manifest["parts"]).items():
-        hint = f"curate normalize {source}, or curate mix of its recipe, makes it again from the raw files"
-        raise WorkspaceError(str(directory / name), what, "the pairs that were written", hint)
+        raise WorkspaceError(str(directory / name), what, "the pairs that were written", again(source))
+
+
+def again(source: str) -> str:
+    """The hint that mends damaged pairs."""
+    return f"curate normalize {source}, or curate mix of its recipe, makes it again from the raw files"

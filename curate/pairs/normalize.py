@@ -14,7 +14,8 @@ from typing import Any
 from curate import schema
 from curate.checksums import Stamp, made_again, record, stamp, usable, write_record
 from curate.engines.base import Engine, Listener
-from curate.hashing import Hashes, differing, fingerprint, input_facts
+from curate.hashing import Hashes, differing, fingerprint, input_facts, listings
+from curate.hub.receipts import upstream
 from curate.images.decode import MAX_PIXELS
 from curate.images.store import ImageStore
 from curate.licenses import with_condition
@@ -89,7 +90,7 @@ def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
         "annotator": job.source.annotator,
         "revision": job.revision,
         "max_pixels": job.max_pixels,
-        "inputs": input_facts(job.raw, read, hashes),
+        "inputs": input_facts(job.raw, read, hashes, upstream(workspace, job.name, job.raw)),
     }
     hashes.save()
     directory = workspace.pairs(job.name, fingerprint(facts))
@@ -123,13 +124,14 @@ def normalize_all(
     _remember_raw(artefacts, workspace)
     done = list(artefacts)
     waiting: dict[int, dict[int, dict[str, Any]]] = {}
+    before: dict[int, dict[str, str]] = {}
     tasks: list[tuple[int, SliceTask]] = []
     for at, artefact in enumerate(artefacts):
         if artefact.manifest:
             check_guard(artefact.job.name, _limit(artefact.job), artefact.manifest["parts"])
             check_finished(artefact.job.source, artefact.columns)
             continue
-        waiting[at] = {}
+        waiting[at], before[at] = {}, listings(artefact.job.raw, artefact.facts["inputs"])
         tasks += [(at, task) for task in _tasks(artefact, workspace)]
     tasks.sort(key=lambda item: -item[1].bytes)
     counts = Counter(at for at, _ in tasks)
@@ -137,7 +139,7 @@ def normalize_all(
     for (at, task), receipt in zip(tasks, receipts, strict=True):
         waiting[at][task.number] = receipt
         if len(waiting[at]) == counts[at]:
-            _check_inputs(artefacts[at], workspace)
+            _check_inputs(artefacts[at], workspace, before[at])
             done[at] = _publish(artefacts[at], [waiting[at][number] for number in sorted(waiting[at])])
             finished(done[at])
     _remember_images(done, workspace)
@@ -204,13 +206,16 @@ def _without_damage(artefact: Artefact, store: ImageStore) -> Artefact:
     return artefact
 
 
-def _check_inputs(artefact: Artefact, workspace: Workspace) -> None:
+def _check_inputs(artefact: Artefact, workspace: Workspace, before: dict[str, str]) -> None:
     """Raise RawError, and take back what was made of them, where raw files changed while they were read."""
-    raw = artefact.job.raw
-    if found := differing(raw, artefact.facts["inputs"], Hashes(workspace.cache)):
+    raw, inputs = artefact.job.raw, artefact.facts["inputs"]
+    found = [Path(line.split(": ")[0]) for line in differing(raw, inputs, Hashes(workspace.cache))]
+    now = {} if found else listings(raw, inputs)
+    found += [raw / name for name in before if now.get(name) != before[name]]
+    if found:
         for path in artefact.directory.glob("part-*.json"):
             path.unlink()
-        raise changed(Path(found[0].split(": ")[0]))
+        raise changed(found[0])
 
 
 def _media(source: Source) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,18 @@ def start(project, *more):
         [sys.executable, "-m", "curate", "ablate", *COMMON, *more], cwd=project, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, env={**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+
+
+def at_work(project):
+    """Whether any process works in the project."""
+
+    def place(process):
+        try:
+            return (process / "cwd").resolve(strict=True)
+        except OSError:  # it ended, or is somebody else's
+            return None
+
+    return any(place(process) == project.resolve() for process in Path("/proc").glob("[0-9]*"))
 
 
 def ablate(project, *more):
@@ -77,7 +90,8 @@ def test_full_runs_find_what_was_planted_after_a_kill(project):
     process.communicate()
     [done] = (project / "data").glob("runs/*/baseline-seed0/result.json")
     trained = done.stat().st_mtime_ns
-    time.sleep(15)  # its trainer ends by itself, with nobody to talk to
+    while at_work(project):
+        time.sleep(0.2)  # its trainer ends by itself, with nobody to talk to
     report, talk = ablate(project, "--seeds", "1")
     assert "1 of 3 runs are done already" in talk
     assert done.stat().st_mtime_ns == trained

@@ -1,5 +1,6 @@
 """Where the raw files of an eval set are: one rule for `evaluate`, `ablate` and `decontaminate`."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -41,10 +42,11 @@ def put(home: Path, places: str, commit: str = FETCHED) -> None:
         folder = folders[place] / NAME
         copy(folder / commit if place == "fetched" else folder, ROWS_OF[place])
     if "fetched" in places:
-        size = (home / "data/raw" / NAME / commit / FILE).stat().st_size
+        data = (home / "data/raw" / NAME / commit / FILE).read_bytes()
+        known = {"path": FILE, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         receipt = {
             "source": NAME, "repo": "ScalerLab/JudgeBench", "commit": commit, "revision": "main", "pinned": True,
-            "license": "mit", "complete": True, "files": [{"path": FILE, "bytes": size, "sha256": "0" * 64}],
+            "license": "mit", "complete": True, "files": [known],
         }  # fmt: skip
         (home / "data/raw" / NAME / "fetched.json").write_text(json.dumps(receipt))
 
@@ -111,6 +113,21 @@ def test_which_copy_is_read(tmp_path: Path, read: Read, places: str, with_raw: b
     (tmp_path / "raw").mkdir()
     put(tmp_path, places)
     assert read(tmp_path, tmp_path / "raw" if with_raw else None) == ROWS_OF[expected]
+
+
+@every_reader
+def test_a_fetched_copy_that_is_not_what_the_hub_has_is_refused(tmp_path: Path, read: Read):
+    put(tmp_path, "fetched")
+    path = tmp_path / "data/raw" / NAME / FETCHED / FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"A", b"B", 1))
+    found, right = (hashlib.sha256(data).hexdigest() for data in (path.read_bytes(), whole))
+    with pytest.raises(RawError) as error:
+        read(tmp_path, None)
+    assert str(error.value) == f"{path}: sha256 {found}; expected sha256 {right}, as the Hub has it"
+    assert error.value.hint == f"delete {path}, then curate fetch {NAME} gets it again"
+    path.write_bytes(whole)
+    assert read(tmp_path, None) == ROWS_OF["fetched"]
 
 
 @every_reader

@@ -153,20 +153,16 @@ def part_of(root: Path, commit: str) -> Path:
     return raw(root, commit) / "preference/.train.jsonl.gz.part"
 
 
-def until_half(part: Path) -> int:
-    for _ in range(30_000):
-        if part.exists() and (size := part.stat().st_size) >= 150_000:
-            return size
-        time.sleep(0.01)
-    raise AssertionError("no bytes came")
+def has_half(part: Path) -> bool:
+    return part.exists() and part.stat().st_size >= 150_000
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
 def test_after_a_kill_or_ctrl_c_the_next_run_continues_in_mid_file(hub, tmp_path, how, code):
     commit = plant(hub, tmp_path)
     hub.fail("stall", on="get", seconds=600)
-    running = start(hub, tmp_path, "fetch", "helpsteer3", HF_HUB_DOWNLOAD_TIMEOUT="300")
-    until_half(part_of(tmp_path, commit))
+    running = start(hub, tmp_path, "fetch", "helpsteer3", HF_HUB_DOWNLOAD_TIMEOUT="3000")
+    hub.wait(lambda: has_half(part_of(tmp_path, commit)), running)
     running.send_signal(how)
     _, said = running.communicate(timeout=600)
     assert running.returncode == code, said

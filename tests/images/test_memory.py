@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 import xxhash
-from PIL import Image
+from PIL import Image, ImageOps
 
 from curate.images import decode
 
@@ -16,21 +16,40 @@ import io, resource, sys
 import numpy as np
 from PIL import Image
 from curate.images import decode
-stream = io.BytesIO()
-Image.fromarray(np.arange(25_000_000).astype(np.uint16).reshape(5000, 5000)).save(stream, "PNG", compress_level=1)
-image = stream.getvalue()
+mode, orientation, work = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+stream, exif = io.BytesIO(), Image.Exif()
+exif[decode.ORIENTATION] = orientation
+if mode == "I;16":
+    image = Image.fromarray(np.arange(25_000_000).astype(np.uint16).reshape(5000, 5000))
+else:
+    image = Image.new(mode, (5000, 5000), "teal")
+image.save(stream, "PNG", compress_level=1, exif=exif)
+del image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-getattr(decode, sys.argv[1])(image, *map(int, sys.argv[2:]))
+done = getattr(decode, work)(stream.getvalue(), *map(int, sys.argv[4:]))
+for plane in done if work == "planes" else ():
+    plane.sum()
+    del plane
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
+WORK = [("check",), ("grey", "32"), ("planes", "32"), ("pixels_digest",), ("preview", "64")]
 
 
-@pytest.mark.parametrize(
-    "work", [("check",), ("grey", "32"), ("colours", "32"), ("pixels_digest",), ("preview", "64")]
-)
+def used(*arguments: str) -> int:
+    """The megabytes that work on an image of 25 megapixels takes."""
+    done = subprocess.run([sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("work", WORK)
 def test_a_deep_image_is_never_in_memory_at_eight_bytes_a_pixel(work):
-    done = subprocess.run([sys.executable, "-c", LIMITED, *work], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 110  # MB, for 25 megapixels: 50 as they are, 25 in grey; it was up to 500
+    assert used("I;16", "1", *work) < 110  # 50 as they are, 25 in grey; it was up to 500
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("orientation", ["1", "6"])
+def test_an_image_in_colour_is_in_memory_once(work, orientation):
+    assert used("RGB", orientation, *work) < 160  # 100 as PIL has them, 25 of one colour; it was up to 300
 
 
 def png(image: Image.Image) -> bytes:
@@ -51,13 +70,32 @@ def noise(mode: str, size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize("mode", ["I;16", "P", "RGBA", "RGB", "L", "1", "LA"])
 def test_strips_give_what_the_whole_image_gives(mode, monkeypatch):
     data = png(noise(mode, (7, 23)))
-    whole = [decode.grey(data, 32), decode.colours(data, 32), decode.pixels_digest(data)]
-    grey = decode.brightness(whole[1])
+    whole = [decode.grey(data, 32), *decode.planes(data, 32)]
+    digest = decode.pixels_digest(data)
     monkeypatch.setattr(decode, "STRIP", 20)
-    for now, before in zip([decode.grey(data, 32), decode.colours(data, 32)], whole, strict=False):
+    for now, before in zip([decode.grey(data, 32), *decode.planes(data, 32)], whole, strict=True):
         assert np.array_equal(now, before)
-    assert decode.pixels_digest(data) == whole[2]
-    assert np.array_equal(decode.brightness(whole[1]), grey)
+    assert decode.pixels_digest(data) == digest
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["I;16", "P", "RGBA", "RGB", "L"])
+def test_strips_of_a_turned_image_are_those_of_the_upright_one(mode, orientation, monkeypatch):
+    """Pixels, digest and brightness as PIL gives them of the whole image that it turns."""
+    image, stream, exif = noise(mode, (7, 23)), io.BytesIO(), Image.Exif()
+    exif[decode.ORIENTATION] = orientation
+    image.save(stream, "PNG", exif=exif)
+    data, upright = stream.getvalue(), png(ImageOps.exif_transpose(Image.open(stream)))
+    monkeypatch.setattr(decode, "STRIP", 20)
+    assert decode.pixels_digest(data) == decode.pixels_digest(upright)
+    for turned, straight in zip(decode.planes(data, 32), decode.planes(upright, 32), strict=True):
+        assert np.array_equal(turned, straight)
+    assert np.array_equal(decode.grey(data, 32), decode.grey(upright, 32))
+    if mode != "I;16":
+        opened = Image.open(io.BytesIO(upright))
+        assert np.array_equal(decode.grey(data, 32), np.asarray(opened.convert("RGBA").convert("L")))
+        red, green, blue = list(decode.planes(data, 32))[1:]
+        assert np.array_equal(np.dstack([red, green, blue]), np.asarray(opened.convert("RGBA").convert("RGB")))
 
 
 def test_the_digest_is_that_of_all_pixels():

@@ -24,9 +24,9 @@ from curate.images.decode import (
     BadImage,
     ImageFacts,
     check,
-    colours,
     grey,
     pixels_digest,
+    planes,
     preview,
     upright_size,
 )
@@ -205,8 +205,9 @@ def test_sizes_and_pixels_are_of_the_upright_image(name, orientation):
     size = (48, 64) if orientation >= 5 else (64, 48)
     facts = check(data)
     assert (facts.width, facts.height) == upright.size == upright_size(data) == size
-    assert grey(data, 1000).shape == colours(data, 1000).shape[1:] == (size[1], size[0])
-    assert np.array_equal(colours(data, 1000), np.asarray(upright.convert("RGB")).transpose(2, 0, 1))
+    colours = np.array(list(planes(data, 1000))[1:])
+    assert grey(data, 1000).shape == colours.shape[1:] == (size[1], size[0])
+    assert np.array_equal(colours, np.asarray(upright.convert("RGB")).transpose(2, 0, 1))
     assert pixels_digest(data) == pixels_digest(encode(upright, "PNG"))
     assert preview(data, 1000)[1:] == size
 

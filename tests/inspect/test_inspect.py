@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curate.checksums import checksum_of, write_record
+from curate.hashing import LONG_LISTING
 from curate.workspace import read_json
 from tests.support.finished_work import fault, flip, ids, mix_directory, pairs, pairs_directory, run
 from tests.support.finished_work import made as made
@@ -69,6 +70,37 @@ def test_why_agrees_with_the_funnel(source):
     for outcome in ("selected", "held_out", "unused"):
         assert outcomes[outcome] == account[outcome]
     assert sum(len(history["mixes"][0]["dropped"]) for history in histories) == sum(account["dropped"].values())
+
+
+def test_why_lists_the_mixes_of_arms_by_their_names_after_those_of_recipes():
+    digits = mix_directory().name
+    shutil.copytree(mix_directory(), Path("data/arms/small", digits))
+    shutil.copytree(mix_directory(), Path("data/arms/small", "f" * 16))
+    arms = {name: {"fingerprint": digits} for name in ("without-web", "without-nothing")}
+    write_record(Path("data/runs/study/ablation.json"), {"arms": arms})
+    title, pair_id = f"small@{digits[:8]}", ids("votes")["a.jsonl:2"]
+    history = json.loads(run("why", pair_id, "--json").text)
+    assert [mix["mix"] for mix in history["mixes"]] == [title, "study/without-web", title]
+    assert {mix["outcome"] for mix in history["mixes"]} == {"selected"}
+    assert "mix study/without-web: selected" in run("why", pair_id).lines
+
+
+@pytest.mark.parametrize("name", ["decisions/web.parquet", "review.parquet", "shard-00000.parquet"])
+def test_why_names_a_file_of_a_mix_that_says_something_else_than_it_did(name):
+    path, pair_id = mix_directory() / name, ids("votes")["a.jsonl:2"]
+    flip(path, 40)
+    assert fault("why", pair_id).startswith(f"{path}: damaged (")
+
+
+def test_why_does_not_take_a_damaged_id_for_another_pair():
+    path, pair_id = pairs_directory("votes") / "part-00000.parquet", ids("votes")["a.jsonl:5"]
+    data = path.read_bytes()
+    path.write_bytes(data.replace(pair_id.encode(), b"f" * 32))
+    for asked in (pair_id, "f" * 32):
+        assert fault("why", asked) == (
+            f"{path}: damaged (it differs from its record); expected what was written\n"
+            "curate normalize votes, or curate mix of its recipe, makes it again from the raw files"
+        )
 
 
 def test_why_says_that_the_quota_was_full():
@@ -160,6 +192,17 @@ def test_verify_names_a_raw_file_with_a_flipped_byte_and_an_unchanged_time():
     flip(raw)
     os.utime(raw, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert run("verify", "--raw", "raw", code=1).lines == ["raw/votes/a.jsonl: same size, other content"]
+
+
+def test_verify_says_what_it_knows_of_a_folder_of_many_images():
+    for number in range(LONG_LISTING):
+        shutil.copy("raw/web/pictures/red.png", f"raw/web/pictures/{number}.png")
+    run("normalize", "web", "--raw", "raw", "--workers", "1")
+    place = Path("raw/web/pictures").absolute()
+    line = f"not checked: {place}: its files are known by names and sizes, the images made of them by hash"
+    assert line in run("verify").talk
+    Path("raw/web/pictures/0.png").write_bytes(b"")
+    assert any(line.startswith(f"{place}: ") for line in run("verify", code=1).lines)
 
 
 def test_verify_names_a_missing_part_a_changed_one_and_one_that_nobody_made():

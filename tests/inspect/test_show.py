@@ -7,7 +7,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.finished_work import VOTED, fault, ids, mix_directory, pairs, pairs_directory, run, write_rows
+from tests.support.finished_work import (
+    VOTED,
+    fault,
+    flip,
+    ids,
+    mix_directory,
+    pairs,
+    pairs_directory,
+    run,
+    write_rows,
+)
 from tests.support.finished_work import made as made
 from tests.support.finished_work import project as project
 
@@ -152,6 +162,28 @@ def test_show_makes_characters_visible_that_do_not_show():
     assert "co\\u00adop," in text
     assert "zero\\u200bwidth" in text
     assert "\U0001f469\u200d\U0001f467" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("part-00000.parquet", ("show", "web", "--pair", "ID")),
+        ("part-00000.parquet", ("show", "small", "--dropped", "exact_duplicates", "--source", "web")),
+        ("skips-00000.parquet", ("show", "votes", "--skipped")),
+    ],
+)
+def test_what_differs_from_its_record_is_not_shown(name, command):
+    path = pairs_directory("votes" if "votes" in command else "web") / name
+    pair_id = ids("web")["b.jsonl:1"]
+    flip(path, 5)
+    command = tuple(pair_id if word == "ID" else word for word in command)
+    assert fault(*command).startswith(f"{path}: damaged (it differs from its record)")
+
+
+def test_a_damaged_decision_is_not_shown():
+    path = mix_directory() / "decisions/web.parquet"
+    flip(path, 5)
+    assert fault("show", "small", "--dropped").startswith(f"{path}: damaged (it differs from its record)")
 
 
 def test_a_damaged_part_is_said_in_one_line():

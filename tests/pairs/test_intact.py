@@ -1,13 +1,16 @@
 """Pairs, images and raw files that changed on disk: what is made again, and what is an error with a hint."""
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from curate.checksums import write_record
 from curate.engines.local import Local
 from curate.errors import RawError
-from curate.hashing import Hashes
+from curate.hashing import LONG_LISTING, Hashes
 from curate.inputs import Inputs
 from curate.pairs import normalize, part
 from curate.rawfiles.rows import rows as read_rows
@@ -80,10 +83,10 @@ def test_a_mix_that_is_up_to_date_brings_back_the_images_of_a_deleted_pack():
     assert index.read_bytes() == whole
 
 
-def job() -> tuple[normalize.Artefact, Workspace]:
+def job(name: str = "votes") -> tuple[normalize.Artefact, Workspace]:
     place = Workspace(Path("other").absolute())
     inputs = Inputs(workspace=place, raw=Path("raw").absolute(), manifests=Path("manifests"))
-    return normalize.locate(inputs.job("votes", {}, None, "votes"), place, Hashes(place.cache)), place
+    return normalize.locate(inputs.job(name, {}, None, name), place, Hashes(place.cache)), place
 
 
 def foreign(rows: list[dict]) -> list[dict]:
@@ -111,6 +114,54 @@ def test_raw_files_that_are_overwritten_while_they_are_read_fail_the_run(monkeyp
     (done,) = normalize.normalize_all([again], place, Local(1))
     ours = json.loads((pairs_directory("votes") / "manifest.json").read_text())
     assert [one["xxh3"] for one in done.manifest["parts"]] == [one["xxh3"] for one in ours["parts"]]
+
+
+def test_an_image_that_is_overwritten_in_a_long_folder_fails_the_run(monkeypatch):
+    pictures = Path("raw/web/pictures")
+    for number in range(LONG_LISTING):
+        shutil.copy(pictures / "red.png", pictures / f"{number}.png")
+    artefact, place = job("web")
+
+    def overwritten(*arguments):
+        flip(pictures / "red.png")  # as many bytes as before
+        return read_rows(*arguments)
+
+    monkeypatch.setattr(part, "rows", overwritten)
+    with pytest.raises(RawError) as caught:
+        normalize.normalize_all([artefact], place, Local(1))
+    assert str(caught.value).startswith(f"{pictures.absolute()}: it changed while it was read")
+    assert not list(place.root.glob("pairs/*/*/*.json"))
+
+
+def fetched(commit: str) -> Path:
+    """The votes as `curate fetch` leaves them in the workspace `other`."""
+    raw = Path("other/raw/votes").absolute()
+    shutil.copytree("raw/votes", raw / commit)
+    data = (raw / commit / "a.jsonl").read_bytes()
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    file = {"path": "a.jsonl", "bytes": len(data), "git_oid": blob}
+    facts = {"source": "votes", "repo": "people/votes", "commit": commit, "revision": "main", "pinned": False,
+             "license": "mit", "complete": True, "files": [file]}  # fmt: skip
+    write_record(raw / "fetched.json", facts)
+    return raw / commit / "a.jsonl"
+
+
+def test_a_fetched_file_that_is_not_what_the_hub_has_makes_no_pairs():
+    path = fetched("c" * 40)
+    right = json.loads(Path("other/raw/votes/fetched.json").read_text())["files"][0]["git_oid"]
+    whole = flip(path)
+    wrong = hashlib.sha1(b"blob %d\0" % len(whole) + path.read_bytes()).hexdigest()
+    command = ("normalize", "votes", "--workspace", str(Path("other").absolute()), "--workers", "1")
+    for _ in range(2):  # it is not remembered either
+        assert fault(*command) == (
+            f"{path}: git {wrong}; expected git {right}, as the Hub has it\n"
+            f"delete {path}, then curate fetch votes gets it again"
+        )
+    assert not Path("other/pairs").exists()
+    path.write_bytes(whole)
+    run(*command)
+    flip(path)
+    assert fault(*command).startswith(f"{path}: git {wrong}; ")
 
 
 def test_a_raw_file_that_is_only_touched_while_it_is_read_is_no_fault(monkeypatch):

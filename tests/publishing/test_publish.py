@@ -238,7 +238,7 @@ def test_a_race_lost_to_the_same_files_makes_no_commit(hub, root, mixes):
 def test_another_mix_that_lands_between_look_and_commit_is_replaced_whole(hub, root, mixes):
     hub.fail("stall", on="preupload", path="*/preupload/main", seconds=600)
     process = start(hub, root, title(mixes.second), REPO, "--private")
-    until(lambda: hub.log)
+    hub.wait(lambda: hub.log, process)
     hub.commit(REPO, files(root, mixes.first))  # it has more shards
     hub.end_stalls()
     talk = process.communicate()[1]
@@ -293,7 +293,7 @@ def test_a_file_that_reads_back_wrong_is_not_promoted(hub, root, mixes):
     hub.fail("stall", on="commit", path="*/commit/curate-*", seconds=600)
     process = start(hub, root, title(mixes.first), REPO, "--private")
     ours = files(root, mixes.first)
-    until(lambda: staged(hub, mixes.first) == ours)
+    hub.wait(lambda: staged(hub, mixes.first) == ours, process)
     hub.commit(REPO, other, branch=f"curate-{mixes.first['fingerprint']}")
     hub.end_stalls()
     talk = process.communicate()[1]
@@ -311,14 +311,6 @@ def staged(hub: Hub, lock: dict) -> dict[str, bytes]:
         return {}
 
 
-def until(holds) -> None:
-    for _ in range(30_000):
-        if holds():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came to that")
-
-
 @pytest.mark.parametrize(
     ("endpoint", "path", "skip"),
     [("put", "*", 3), ("commit", "*/commit/curate-*", 0), ("commit", "*/commit/main", 0), ("branch", "*", 1)],
@@ -328,8 +320,7 @@ def test_a_killed_publish_goes_on(hub, root, mixes, endpoint, path, skip):
     """The request is done and its answer does not come: there the process is killed."""
     hub.fail("stall", on=endpoint, path=path, skip=skip, seconds=600)
     process = start(hub, root, title(mixes.first), REPO, "--private")
-    until(lambda: hub.log)
-    time.sleep(0.3)  # let it be done
+    hub.wait(lambda: any(seen.fault and seen.done for seen in hub.requests), process)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
@@ -365,10 +356,11 @@ def test_many_files_go_in_a_few_commits_and_a_failed_run_keeps_those(hub, root, 
 
 
 def test_ctrl_c_says_that_the_same_command_goes_on(hub, root, mixes):
-    hub.fail("stall", on="put", skip=3, seconds=2)
+    hub.fail("stall", on="put", skip=3, seconds=600)
     process = start(hub, root, title(mixes.first), REPO, "--private")
-    until(lambda: hub.log)
+    hub.wait(lambda: hub.log, process)
     process.send_signal(signal.SIGINT)
+    hub.end_stalls()
     talk = process.communicate()[1]
     assert process.returncode == 130, talk
     assert talk.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"

@@ -2,16 +2,28 @@
 
 import atexit
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from .api import Api
 from .faults import Fault, Plan, Struck
 from .server import Seen, Server
 from .store import Commit, Repo, Store
 from .wire import Account
+
+
+class Running(Protocol):
+    """A command that runs."""
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        ...
+
+    def communicate(self) -> tuple[str, str]:
+        """What it wrote to stdout and stderr."""
+        ...
 
 
 class Hub:
@@ -129,6 +141,16 @@ class Hub:
     def end_stalls(self) -> None:
         """Let every request go on that is stalled now."""
         self._server.end_stalls()
+
+    def wait(self, holds: Callable[[], object], running: Running) -> None:
+        """Wait until something holds, which is looked at after every request and every tenth of a second.
+
+        Raises AssertionError where the command that `running` is ends before.
+        """
+        while not holds():
+            if running.poll() is not None and not holds():
+                raise AssertionError(f"the command ended first: {running.communicate()}")
+            self._server.next_change(0.1)
 
     # what a test asks
 

@@ -27,7 +27,10 @@ LINGER_NONE = struct.pack("ii", 1, 0)  # close() then sends RST
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """One request that came in. `status` is 0 where no reply went out; `sent` counts bytes of the body written."""
+    """One request that came in. `status` is 0 where no reply went out; `sent` counts bytes of the body written.
+
+    `done` is whether it was carried out or refused, answered or not.
+    """
 
     method: str
     path: str
@@ -39,6 +42,7 @@ class Seen:
     sent: int = 0
     received: int = 0
     fault: str | None = None
+    done: bool = False
 
 
 class Server(ThreadingHTTPServer):
@@ -84,6 +88,16 @@ class Server(ThreadingHTTPServer):
         """Let every request go on that is stalled now; later ones stall again."""
         now, self._stall = self._stall, threading.Event()
         now.set()
+
+    def next_change(self, seconds: float) -> None:
+        """Wait until a request comes in or is answered, at most so long."""
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def changed(self) -> None:
+        """Wake those that wait for a change."""
+        with self._changed:
+            self._changed.notify_all()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._changed:
@@ -139,6 +153,7 @@ class Handler(BaseHTTPRequestHandler):
             fault=fault.kind if fault else None,
         )
         self.server.requests.append(seen)
+        self.server.changed()
         with tempfile.SpooledTemporaryFile(max_size=16 * PIECE) as body:
             if not self._receive(body, seen, fault):
                 return self._cut(reset=True)
@@ -147,6 +162,8 @@ class Handler(BaseHTTPRequestHandler):
             body.seek(0)
             request = self._request(path, query, body, found[2] if found else {}, fault)
             reply = self._answer(request, found[1] if found else None, fault, seen)
+            seen.done = True
+            self.server.changed()
             if fault is not None and fault.kind == "lost":
                 return self._cut()
             return self._send(reply, seen, fault)
