@@ -7,12 +7,15 @@ found is counted, for a test or a script to judge.
 """
 
 import argparse
+import functools
 import hashlib
 import json
+import multiprocessing
 import re
 import shutil
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -40,7 +43,7 @@ class Outcome:
     wrong_bytes: int = 0
     tracebacks: int = 0
     not_one_line: int = 0
-    beyond_patience: int = 0
+    beyond_retries: int = 0
     unfinished: int = 0
     faults: dict[str, int] = field(default_factory=dict)
 
@@ -116,11 +119,11 @@ def _until_done(out: Outcome, hub: Hub, root: Path, words: tuple[str, ...]) -> N
         try:
             stdout, talk = running.communicate(WALL)
         except TimeoutError:
-            out.beyond_patience += 1
+            out.beyond_retries += 1
             continue
         out.tokens += TOKEN in stdout + talk
         out.tracebacks += "Traceback" in talk
-        out.beyond_patience += _beyond(talk) or _asked_too_often(hub, before)
+        out.beyond_retries += _beyond(talk) or _asked_too_often(hub, before)
         if running.returncode == 0:
             return
         lines = [line.split(maxsplit=1)[0] for line in talk.splitlines()[-2:]]
@@ -130,7 +133,7 @@ def _until_done(out: Outcome, hub: Hub, root: Path, words: tuple[str, ...]) -> N
 
 
 def _beyond(talk: str) -> bool:
-    """Whether a command says that it tried for longer than its patience and the one request that ended it."""
+    """Whether a command says that it tried for longer than the policy allows and one more request takes."""
     stated = re.findall(r"times in ([\d,]+) s", talk)
     return any(float(seconds.replace(",", "")) > SECONDS + READ_SECONDS + 1 for seconds in stated)
 
@@ -187,7 +190,7 @@ def run(seed: int, root: Path, mixes: Path, expected: dict[str, bytes]) -> Outco
 
 def summary(outcomes: list[Outcome]) -> dict[str, object]:
     """The counts of all runs, with the seeds of those that were not faultless."""
-    names = ("commands", "tokens", "wrong_bytes", "tracebacks", "not_one_line", "beyond_patience", "unfinished")
+    names = ("commands", "tokens", "wrong_bytes", "tracebacks", "not_one_line", "beyond_retries", "unfinished")
     faults: Counter[str] = Counter()
     for outcome in outcomes:
         faults.update(outcome.faults)
@@ -204,23 +207,30 @@ def summary(outcomes: list[Outcome]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Run the seeds one after the other, and print the counts."""
+    """Run the seeds, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time, each in a process of its own")
     parser.add_argument("--save", type=Path, help="where the counts are written")
     args = parser.parse_args()
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as base:
-        mixes, expected = make_mix(Path(base))
-        for seed in range(args.first, args.first + args.runs):
-            with tempfile.TemporaryDirectory() as root:
-                outcomes.append(run(seed, Path(root), mixes, expected))
-            if not outcomes[-1].faultless():
-                print(outcomes[-1], flush=True)  # noqa: T201
-            if args.save:
-                args.save.write_text(json.dumps(summary(outcomes), indent=2) + "\n")
+        one = functools.partial(_alone, mixes_and_files=make_mix(Path(base)))
+        # spawned: a fork would have the threads that building a mix started
+        with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
+            for outcome in pool.map(one, range(args.first, args.first + args.runs)):
+                outcomes.append(outcome)
+                if not outcome.faultless():
+                    print(outcome, flush=True)  # noqa: T201
+                if args.save:
+                    args.save.write_text(json.dumps(summary(outcomes), indent=2) + "\n")
     print(json.dumps(summary(outcomes), indent=2))  # noqa: T201
+
+
+def _alone(seed: int, mixes_and_files: tuple[Path, dict[str, bytes]]) -> Outcome:
+    with tempfile.TemporaryDirectory() as root:
+        return run(seed, Path(root), *mixes_and_files)
 
 
 if __name__ == "__main__":
