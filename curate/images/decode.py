@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -349,11 +350,15 @@ def planes(data: bytes, least: int) -> Iterator[npt.NDArray[np.uint8]]:
         return
     yield upright.filled(lambda strip: _brightness(np.asarray(_rgb(strip), np.uint32)))
     for channel in ("R", "G", "B"):
-        yield upright.filled(lambda strip, channel=channel: np.asarray(_rgb(strip).getchannel(channel)))
+        yield upright.filled(partial(_channel, channel=channel))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB")
+
+
+def _channel(image: Image.Image, channel: str) -> npt.NDArray[np.uint8]:
+    return np.asarray(_rgb(image).getchannel(channel))
 
 
 def _brightness(rgb: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
