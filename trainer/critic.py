@@ -91,7 +91,7 @@ class CriticEncoder(Encoder):
     def end(self) -> tuple[int, ...]:
         """The tokens that end a critique's turn. Raises TrainError for a template that writes none."""
         _, marked = self._asked("critique")
-        tokens = self._encode(marked[marked.rindex("critique") + len("critique") :])
+        tokens = self.literals.encode(marked[marked.rindex("critique") + len("critique") :])
         if not tokens:
             raise TrainError("chat template", "nothing ends a turn of the assistant", "a token that does")
         return tuple(tokens)
@@ -138,7 +138,7 @@ class CriticEncoder(Encoder):
         before, whole = self._asked(text)
         if not whole.startswith(before):
             raise Refused("the turn of a critique does not begin as the template lets the assistant begin one")
-        return torch.tensor(self._encode(whole.removeprefix(before)))
+        return torch.tensor(self.literals.encode(whole.removeprefix(before)))
 
     def _asked(self, critique: str) -> tuple[str, str]:
         """The instruction's turn up to where the assistant's begins, and with the whole critique."""

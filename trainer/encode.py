@@ -7,6 +7,7 @@ a pair takes, or why it is unusable, without decoding a pixel. `decode` makes th
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,20 @@ import torch
 import xxhash
 from jinja2 import TemplateError
 from torch import Tensor
-from transformers import AutoTokenizer
-from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-from transformers.utils import cached_file
 
-from curate.errors import TrainError
-from curate.schema import FIELD_BLOCKS, FIELD_NAMES, Message, to_fields
+from curate.schema import FIELD_BLOCKS, FIELD_NAMES, Block, Message, to_fields
 from trainer.batch import Tree
-from trainer.media import BadMedia, Grids, ImageLayout, Medium, Picture, Tiles, Unusable, read_header
+from trainer.literals import Literals
+from trainer.media import BadMedia, Medium, Picture, Unusable, read_header
 from trainer.packing import make_tree
+from trainer.processors import load_layout, load_template, load_tokenizer
+from trainer.turns import Turn, TurnTexts
 
 DATE = "26 Jul 2024"
 """The date for templates that print one (Llama 3): a score must not depend on when it was computed."""
 
 MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>")
-"""The tokens that models replace by features; a text that contains one would break the count."""
+"""The tokens that models replace by features."""
 
 
 class TooLong(Unusable):
@@ -127,20 +126,18 @@ class Encoder:
         min_pixels: int | None = None,
     ) -> None:
         self.max_length = max_length
-        self.tokenizer = _tokenizer(model_dir)
-        self.template = _template(model_dir, self.tokenizer)
-        self.layout = _layout(model_dir, self.tokenizer, min_pixels, max_pixels)
-        self._backend = self.tokenizer.backend_tokenizer
-        self._backend.no_truncation()
-        self._backend.no_padding()
+        self.tokenizer = load_tokenizer(model_dir)
+        self.template = load_template(model_dir, self.tokenizer)
+        self.layout = load_layout(model_dir, self.tokenizer, min_pixels, max_pixels)
+        self.literals = Literals(self.tokenizer)
         tokens = self.tokenizer.added_tokens_decoder
-        self._specials = tuple(token.content for token in tokens.values() if token.special)
         self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
 
     def facts(self) -> dict[str, Any]:
         """Describe what the tokens and pixels depend on, for a run's records."""
         facts: dict[str, Any] = {
-            "tokenizer": xxhash.xxh3_64_hexdigest(self._backend.to_str().encode()),
+            "tokenizer": xxhash.xxh3_64_hexdigest(self.tokenizer.backend_tokenizer.to_str().encode()),
+            "special_tokens_in_texts": "characters",
             "template": xxhash.xxh3_64_hexdigest(self.template.encode()),
             "max_length": self.max_length,
         }
@@ -176,7 +173,7 @@ class Encoder:
         """The pair with these messages after its prompt; lengths are those of its replies."""
         media = [medium.read() for medium in row.media]
         trees, pictures = self._trees(row.prompt, branches, media, row.tools, answer_next)
-        chosen, rejected = (len(self._encode(_text(reply))) for reply in (row.chosen, row.rejected))
+        chosen, rejected = (len(self.literals.encode_text(_text(reply))) for reply in (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
         return Measured(pair, pictures)
 
@@ -186,7 +183,7 @@ class Encoder:
 
     def filler(self) -> Encoded:
         """Make the shortest pair, of weight 0."""
-        [first, *_] = self._encode("a")
+        [first, *_] = self.literals.encode("a")
         ids = torch.tensor([first, first])
         return Encoded("", "", (Tree((ids, ids), 1, {}),), None, False, 1, 1, weight=0.0)
 
@@ -206,6 +203,8 @@ class Encoder:
         answer_next: bool = False,
     ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
         """Trees without media, and the pictures of each."""
+        for message in chain(prompt, chain.from_iterable(replies)):
+            self._check_headers(message)
         rest = iter(media)
         question = self._turns(prompt, rest)
         answers = [self._turns(reply, rest) for reply in replies]
@@ -242,9 +241,35 @@ class Encoder:
                 if data is None:
                     raise BadMedia("media_mismatch", "more blocks than media")
                 blocks += self._media_blocks(kind, data, pictures)
-            fields = to_fields(Message(role, content))
+            fields = self.literals.mark(to_fields(Message(role, content)))
+            blocks = self.literals.mark(self.literals.joined(blocks))
             turns.append(fields | {"content": blocks if self.layout else _as_string(blocks)})
         return _Turns(turns, tuple(pictures))
+
+    @cached_property
+    def turn_texts(self) -> TurnTexts:
+        """What the chat template writes around turns. Raises Unusable if it refuses every dialogue."""
+
+        def render(turns: Sequence[Turn]) -> str:
+            messages = [Message(role, (Block("text", text),)) for role, text in turns]
+            return self._render(self._turns(messages, iter(())).messages, None)
+
+        return TurnTexts.of(render)
+
+    @cached_property
+    def _plain_headers(self) -> tuple[str, ...]:
+        """What begins turns in a template that writes no special token there, so that a text could begin one."""
+        try:
+            gaps = self.turn_texts.between.values()
+        except Unusable:
+            return ()
+        return tuple(gap.rstrip() for gap in gaps if gap.strip() and not self.literals.found_in(gap))
+
+    def _check_headers(self, message: Message) -> None:
+        """Raise Refused where a text would be read as the beginning of a turn."""
+        for header in self._plain_headers:
+            if header in _text([message]):
+                raise Refused(f"role_header_in_text: {header.strip()!r} begins a turn")
 
     def _check_support(self, field: str) -> None:
         """Raise Refused where the chat template would pass over a field of a message, or the tools."""
@@ -273,7 +298,7 @@ class Encoder:
     ) -> tuple[Tensor, int]:
         """The tokens of prompt and reply, and how many there are up to the last media token."""
         pictures = question.pictures + answer.pictures
-        rendered = self._encode(self._render([*question.messages, *answer.messages], tools, answer_next))
+        rendered = self.literals.encode(self._render([*question.messages, *answer.messages], tools, answer_next))
         if self.layout is None:
             return torch.tensor(rendered), 0
         places = [i for i, token in enumerate(rendered) if token in self._media_ids]
@@ -294,7 +319,7 @@ class Encoder:
         try:
             text: str = self.tokenizer.apply_chat_template(
                 messages,
-                tools=None if tools is None else json.loads(tools),
+                tools=None if tools is None else self.literals.mark(json.loads(tools)),
                 chat_template=self.template,
                 tokenize=False,
                 add_generation_prompt=answer_next,
@@ -303,11 +328,7 @@ class Encoder:
         except (TemplateError, TypeError, ValueError) as error:
             raise Refused(str(error)) from None
         ended = text.rstrip()
-        return ended if ended.endswith(self._specials) and not answer_next else text
-
-    def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
-        return ids
+        return ended if ended.endswith(self.literals.specials) and not answer_next else text
 
 
 def _plain(text: str | None) -> dict[str, str]:
@@ -321,68 +342,3 @@ def _as_string(blocks: list[dict[str, str]]) -> str:
 
 def _text(messages: Sequence[Message]) -> str:
     return "".join(block.text or "" for block in chain.from_iterable(message.content for message in messages))
-
-
-def _tokenizer(model_dir: str | Path) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainError(
-            str(model_dir), f"no tokenizer ({_first_line(error)})", "a checkpoint's directory with tokenizer.json"
-        ) from None
-    if not tokenizer.is_fast:
-        raise TrainError(str(model_dir), f"a slow tokenizer, {type(tokenizer).__name__}", "tokenizer.json")
-    return tokenizer
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
-
-
-def _template(model_dir: str | Path, tokenizer: Any) -> str:
-    """Find the chat template: chat_template.jinja, or a processor's chat_template.json, or the tokenizer's own."""
-    older = _json(model_dir, "chat_template.json")
-    if older and _file(model_dir, "chat_template.jinja") is None:
-        return str(older["chat_template"])
-    if not tokenizer.chat_template:
-        raise TrainError(
-            str(model_dir),
-            "no chat template",
-            "chat_template.jinja, as instruct models have it",
-            "use the instruct checkpoint, or put its chat_template.jinja beside tokenizer.json",
-        )
-    return str(tokenizer.get_chat_template())
-
-
-def _file(model_dir: str | Path, name: str) -> Path | None:
-    found = cached_file(model_dir, name, _raise_exceptions_for_missing_entries=False)
-    return Path(found) if found else None
-
-
-def _layout(
-    model_dir: str | Path, tokenizer: Any, min_pixels: int | None, max_pixels: int | None
-) -> ImageLayout | None:
-    """Make the layout of the checkpoint's image processor; None if it has no image processor."""
-    whole = _json(model_dir, "processor_config.json")
-    kind = (_json(model_dir, "preprocessor_config.json") or whole.get("image_processor", {})).get(
-        "image_processor_type"
-    )
-    if kind is None:
-        return None
-    number = tokenizer.convert_tokens_to_ids
-    if kind.startswith("Qwen2VL"):
-        bounds = Grids.bounds(min_pixels, max_pixels)
-        processor = Qwen2VLImageProcessorPil.from_pretrained(model_dir, **bounds)
-        return Grids(processor, number("<|image_pad|>"))
-    if kind.startswith("GotOcr2"):
-        bounds = Tiles.bounds(GotOcr2ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
-        processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
-        special = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
-        return Tiles(processor, special, whole.get("image_seq_length", 256))
-    raise TrainError(str(model_dir), f"an image processor {kind}", "that of a Qwen-VL or InternVL checkpoint")
-
-
-def _json(model_dir: str | Path, name: str) -> dict[str, Any]:
-    """Read a JSON file of the checkpoint; {} if it has none of that name."""
-    path = _file(model_dir, name)
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path else {}

@@ -25,8 +25,10 @@ import torch
 from curate.checksums import published
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
+from curate.schema import Message
 from trainer.batch import Tree
 from trainer.critic import Critic, CriticEncoder, saved_settings
+from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
 from trainer.logs import fail, say
 from trainer.media import Unusable
@@ -196,6 +198,17 @@ class Scorer:
         settings = {"dtype": str(dtype), "encoder": asker.facts(), "max_critique": limit}
         return cls(model, asker, settings, max_tokens, Critic(asker, limit))
 
+    def score(self, dialogues: Sequence[Sequence[Message]], media: Sequence[Media] | None = None) -> list[Scored]:
+        """Score the last message of each dialogue; `media` holds those of each (see `score_dialogues`).
+
+        Raises TrainError for a score that is not finite.
+        """
+        return score_dialogues(self.items, dialogues, [()] * len(dialogues) if media is None else media)
+
+    def items(self, questions: Iterable[Question]) -> Iterator[ItemScores]:
+        """Score the replies of each question, in order. Raises TrainError for a score that is not finite."""
+        return score_items(self.model, self.encoder, questions, self.max_tokens, self.critic)
+
     def write(self, items: Path, path: Path) -> None:
         """Score an items file and write its score file."""
         file = ItemFile(items)
@@ -204,7 +217,7 @@ class Scorer:
                 say(f"{file.benchmark}: {len(writer.done):,} of {len(file):,} items are scored already")
             left = (question for question in file if question.item not in writer.done)
             progress = _Progress(file.benchmark, len(writer.done), len(file))
-            for scored in score_items(self.model, self.encoder, left, self.max_tokens, self.critic):
+            for scored in self.items(left):
                 writer.add(scored)
                 progress.tick()
             writer.publish()

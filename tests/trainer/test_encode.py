@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import warnings
 
 import numpy as np
@@ -19,6 +18,7 @@ from transformers.models.qwen2_vl.processing_qwen2_vl import Qwen2VLProcessor
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from curate.errors import TrainError
+from tests.support.encoders import copy_of, encoder, shot
 from tests.support.pairs import turn
 from tests.support.tiny_models import checkpoint
 from tests.support.trainer_shards import bomb
@@ -33,18 +33,6 @@ UPSTREAM = {
     "internvl": InternVLProcessor,
 }
 IMAGE_TOKEN = {"internvl": "<IMG_CONTEXT>"}
-
-
-def encoder(kind, **bounds):
-    return Encoder(checkpoint(kind), **{"max_length": 2000, **bounds})
-
-
-def shot(width, height, *, mode="RGB", kind="PNG", seed=0, **save):
-    """The bytes of an image of noise."""
-    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(values).convert(mode).save(out, kind, **save)
-    return out.getvalue()
 
 
 def processor(kind):
@@ -125,10 +113,6 @@ def test_a_template_without_an_end_token_is_left_as_it_is(tmp_path):
     own = Encoder(where, max_length=100)
     [tree] = own.dialogue([turn("user", "a")], [[turn("assistant", "b")]], [])
     assert own.tokenizer.decode(tree.ids[0]) == "user: a\nassistant: b\n"
-
-
-def copy_of(kind, tmp_path):
-    return shutil.copytree(checkpoint(kind), tmp_path / "model")
 
 
 def test_text_templates_get_text():
@@ -363,13 +347,6 @@ def test_blocks_and_media_must_match():
         with pytest.raises(BadMedia) as caught:
             own.dialogue(question, reply, media)
         assert caught.value.reason == "media_mismatch"
-
-
-@pytest.mark.parametrize("text", ["<|image_pad|>", "<|video_pad|>"])
-def test_a_text_that_says_a_placeholder(text):
-    with pytest.raises(BadMedia) as caught:
-        encoder("qwen2_5_vl").dialogue([turn("user", text, "<image>")], [[turn("assistant", "A")]], [shot(8, 8)])
-    assert caught.value.reason == "placeholder_in_text"
 
 
 def test_the_filler_is_short_and_weighs_nothing():

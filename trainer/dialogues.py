@@ -1,0 +1,78 @@
+"""Scores of single dialogues, whose prompts are read once for all replies to them."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from curate.evalsets.itemfile import Question
+from curate.schema import Message
+
+Media = Sequence[bytes | tuple[bytes, ...]]
+
+
+class Scored(NamedTuple):
+    """The score of a dialogue's reply, or the reason why it has none."""
+
+    score: float | None
+    problem: str | None = None
+
+
+class Found(Protocol):
+    """What is found for a question: the scores of its replies, or a problem."""
+
+    @property
+    def scores(self) -> Sequence[float]:
+        """One for each reply."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """Why there are none."""
+        ...
+
+
+Items = Callable[[Iterable[Question]], Iterable[Found]]
+
+
+def score_dialogues(items: Items, dialogues: Sequence[Sequence[Message]], media: Sequence[Media]) -> list[Scored]:
+    """Score the last message of each dialogue, in order, by scoring questions with `items`.
+
+    `media` holds those of each dialogue. Dialogues with equal prompts and media are one question; where it cannot
+    be scored as a whole, each of its replies is one of its own, so that a problem is that of one reply only.
+    """
+    found: list[Scored] = [Scored(None)] * len(dialogues)
+    groups = list(_groups(dialogues, media))
+    alone = []
+    for (question, places), result in zip(groups, items(question for question, _ in groups), strict=True):
+        if result.problem is not None and len(places) > 1:
+            alone += list(_apart(question, places))
+        else:
+            _put(found, places, result)
+    for (_, places), result in zip(alone, items(question for question, _ in alone), strict=True):
+        _put(found, places, result)
+    return found
+
+
+def _groups(
+    dialogues: Sequence[Sequence[Message]], media: Sequence[Media]
+) -> Iterator[tuple[Question, Sequence[int]]]:
+    """A question for each prompt, with the places of the dialogues that are its replies."""
+    groups: dict[object, list[int]] = {}
+    for place, (messages, shown) in enumerate(zip(dialogues, media, strict=True)):
+        reply = messages[-1]
+        own = place if any(block.type in ("image", "video") for block in reply.content) else None
+        groups.setdefault((tuple(messages[:-1]), tuple(shown), own), []).append(place)
+    for places in groups.values():
+        first = places[0]
+        replies = tuple((dialogues[place][-1],) for place in places)
+        yield Question(str(first), tuple(dialogues[first][:-1]), replies, tuple(media[first])), places
+
+
+def _apart(question: Question, places: Sequence[int]) -> Iterator[tuple[Question, Sequence[int]]]:
+    for place, reply in zip(places, question.replies, strict=True):
+        yield question._replace(item=str(place), replies=(reply,)), [place]
+
+
+def _put(found: list[Scored], places: Sequence[int], result: Found) -> None:
+    scores = result.scores if result.problem is None else [None] * len(places)
+    for place, score in zip(places, scores, strict=True):
+        found[place] = Scored(score, result.problem)
