@@ -1,12 +1,15 @@
 """Scores of single dialogues, whose prompts are read once for all replies to them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from curate.evalsets.itemfile import Question
 from curate.schema import Message
 
 Media = Sequence[bytes | tuple[bytes, ...]]
+RENDERED = "rendered"
+"""The role of a message that is a whole prompt as a chat template rendered it, or, without special tokens in it,
+what a user says: trainers hand over both as one string."""
 
 
 class Scored(NamedTuple):
@@ -33,14 +36,27 @@ class Found(Protocol):
 Items = Callable[[Iterable[Question]], Iterable[Found]]
 
 
-def score_dialogues(items: Items, dialogues: Sequence[Sequence[Message]], media: Sequence[Media]) -> list[Scored]:
+def score_dialogues(
+    items: Items,
+    dialogues: Sequence[Sequence[Message]],
+    media: Sequence[Media],
+    turns_of: Callable[[Message], Sequence[Message] | str],
+) -> list[Scored]:
     """Score the last message of each dialogue, in order, by scoring questions with `items`.
 
     `media` holds those of each dialogue. Dialogues with equal prompts and media are one question; where it cannot
     be scored as a whole, each of its replies is one of its own, so that a problem is that of one reply only.
+    `turns_of` gives the messages of a RENDERED one, or why there are none.
     """
     found: list[Scored] = [Scored(None)] * len(dialogues)
-    groups = list(_groups(dialogues, media))
+    whole: dict[int, Sequence[Message]] = {}
+    for place, messages in enumerate(dialogues):
+        first = turns_of(messages[0]) if messages[0].role == RENDERED else messages[:1]
+        if isinstance(first, str):
+            found[place] = Scored(None, first)
+        else:
+            whole[place] = [*first, *messages[1:]]
+    groups = list(_groups(whole, media))
     alone = []
     for (question, places), result in zip(groups, items(question for question, _ in groups), strict=True):
         if result.problem is not None and len(places) > 1:
@@ -53,14 +69,14 @@ def score_dialogues(items: Items, dialogues: Sequence[Sequence[Message]], media:
 
 
 def _groups(
-    dialogues: Sequence[Sequence[Message]], media: Sequence[Media]
+    dialogues: Mapping[int, Sequence[Message]], media: Sequence[Media]
 ) -> Iterator[tuple[Question, Sequence[int]]]:
     """A question for each prompt, with the places of the dialogues that are its replies."""
     groups: dict[object, list[int]] = {}
-    for place, (messages, shown) in enumerate(zip(dialogues, media, strict=True)):
+    for place, messages in dialogues.items():
         reply = messages[-1]
         own = place if any(block.type in ("image", "video") for block in reply.content) else None
-        groups.setdefault((tuple(messages[:-1]), tuple(shown), own), []).append(place)
+        groups.setdefault((tuple(messages[:-1]), tuple(media[place]), own), []).append(place)
     for places in groups.values():
         first = places[0]
         replies = tuple((dialogues[place][-1],) for place in places)

@@ -256,6 +256,19 @@ class Encoder:
 
         return TurnTexts.of(render)
 
+    def turns_of(self, prompt: Message) -> Sequence[Message] | str:
+        """The messages of a RENDERED prompt, with its image blocks before them; or why it has none."""
+        text, blocks = _text([prompt]), tuple(block for block in prompt.content if block.type != "text")
+        if not self.literals.found_in(text):
+            return [prompt._replace(role="user")]
+        try:
+            turns = self.turn_texts.split_prompt(text)
+        except Unusable as error:
+            return f"{error.reason}: {error.detail}"
+        if blocks or any(token in text for token in MEDIA_TOKENS):
+            return "media_in_rendered_prompt: images go with messages only"
+        return [Message(role, (Block("text", text),)) for role, text in turns]
+
     @cached_property
     def _plain_headers(self) -> tuple[str, ...]:
         """What begins turns in a template that writes no special token there, so that a text could begin one."""

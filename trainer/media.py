@@ -9,8 +9,9 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +19,7 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from curate.errors import TrainError
 from curate.images.decode import SIDEWAYS, turn
 from curate.images.packs import DamagedImageError, Packs
 from curate.schema import MediaKind
@@ -134,6 +136,25 @@ def decode(picture: Picture) -> Image.Image:
             return image if picture.turn is None else image.transpose(picture.turn)
     except PIL_ERRORS as error:
         raise BadMedia("image_damaged", str(error)) from None
+
+
+def encoded(image: Any) -> bytes:
+    """The bytes of an image as trainers hand it over: PIL, bytes, a mapping with `bytes` or `path`, or a path.
+
+    A PIL image becomes PNG, pixel for pixel. Raises TrainError for anything else.
+    """
+    if isinstance(image, Mapping):
+        image = image.get("bytes") or image.get("path")
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | Path):
+        return Path(image).read_bytes()
+    if not isinstance(image, Image.Image):
+        raise TrainError("images", f"a {type(image).__name__}", "PIL images, bytes, or paths of files")
+    sink = io.BytesIO()
+    plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
+    plain.save(sink, "PNG", exif=b"", compress_level=1)
+    return sink.getvalue()
 
 
 class ImageLayout(Protocol):

@@ -203,7 +203,8 @@ class Scorer:
 
         Raises TrainError for a score that is not finite.
         """
-        return score_dialogues(self.items, dialogues, [()] * len(dialogues) if media is None else media)
+        shown: Sequence[Media] = [()] * len(dialogues) if media is None else media
+        return score_dialogues(self.items, dialogues, shown, self.encoder.turns_of)
 
     def items(self, questions: Iterable[Question]) -> Iterator[ItemScores]:
         """Score the replies of each question, in order. Raises TrainError for a score that is not finite."""

@@ -1,11 +1,13 @@
 """What a chat template writes between the texts of turns, and dialogues that it has rendered, split by that."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trainer.media import Unusable
 
 Turn = tuple[str, str]  # role, text
+ENDS = re.compile(r"(?:\s*(?:<\|[a-z_]+\|>|</s>|<eos>|<end_of_turn>))+\s*$")  # of a turn, as models write it
 TEXTS = ("curate-one", "curate-two", "curate-three", "curate-four")  # of the turns that are rendered to find it
 
 
@@ -79,6 +81,11 @@ class TurnTexts:
         if role != "assistant":
             raise NotRendered("not_templated", f"nothing follows the turn of the {role}")
         return turns, (role, rest)
+
+
+def without_end(reply: str) -> str:
+    """A reply that was decoded with its special tokens, without those that end it."""
+    return ENDS.sub("", reply)
 
 
 def _gaps(render: Callable[[Sequence[Turn]], str], roles: Sequence[str]) -> list[str] | None:

@@ -8,7 +8,7 @@ from curate.errors import TrainError
 from curate.evalsets.itemfile import Question
 from curate.schema import Block, Message
 from tests.support.questions import QUESTIONS, png, saved, turn
-from trainer.dialogues import Scored, score_dialogues
+from trainer.dialogues import RENDERED, Scored, score_dialogues
 from trainer.score import ItemScores, Scorer, score_items
 
 KIND = "qwen2_5_vl"
@@ -43,10 +43,26 @@ def test_equal_prompts_are_one_question_wherever_they_are():
     one, two = turn("user", "one"), turn("user", "two")
     replies = [turn("assistant", text) for text in ("a", "bb", "ccc", "dddd")]
     dialogues = [[*one, *replies[0]], [*two, *replies[1]], [*one, *replies[2]], [*one, *replies[3]]]
-    found = score_dialogues(items, dialogues, [(), (), (), (b"image",)])
+    found = score_dialogues(items, dialogues, [(), (), (), (b"image",)], lambda _: "not rendered")
     assert found == [Scored(1.0), Scored(2.0), Scored(3.0), Scored(4.0)]
     assert [len(question.replies) for question in asked] == [2, 1, 1]
     assert asked[0] == Question("0", one, (replies[0], replies[2]))
+
+
+def test_a_rendered_prompt_is_its_turns(scorer):
+    rendered = "<|im_start|>system\nBe.<|im_end|>\n<|im_start|>user\nWell?<|im_end|>\n<|im_start|>assistant\n"
+    reply = turn("assistant", "Yes.")
+    prompts = [turn(RENDERED, text) for text in (rendered, "Well?", rendered + "No.", f"{rendered}<|image_pad|>")]
+    found = scorer.score([[*prompt, *reply] for prompt in prompts])
+    assert [one.score for one in found[:2]] == [
+        one.score
+        for one in scorer.score(
+            [[*turn("system", "Be."), *turn("user", "Well?"), *reply], [*turn("user", "Well?"), *reply]]
+        )
+    ]
+    assert [one.problem.split(":")[0] for one in found[2:]] == ["not_templated"] * 2
+    with_media = scorer.score([[*turn(RENDERED, rendered, 1), *reply]], [(png(56, 56, 0),)])
+    assert with_media == [Scored(None, "media_in_rendered_prompt: images go with messages only")]
 
 
 def test_a_problem_is_that_of_one_reply(scorer):
