@@ -1,39 +1,26 @@
-"""Counts what shows in a text whatever it means: characters, lines, and marks of layout."""
+"""Counts what shows in a text whatever it means: characters, lines, digits, exclamation and question marks."""
 
 import numpy as np
 
-from curate.analysis.signs import BULLET, DIGIT, EXCLAMATION, NUMERAL, QUESTION, SIZE, signs
+from curate.analysis.signs import DIGIT, EXCLAMATION, QUESTION, SIZE, signs
 from curate.arrays import I32, U8, U16, U32, U64
 from curate.compiled import compiled
 from curate.text.word_kernels import code_point, words_into
 
-LAYOUT = ("chars", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions")
+LAYOUT = ("chars", "lines", "digits", "exclamations", "questions")
 """What `layout` counts, in every script (see curate.analysis.signs).
 
 chars         Unicode characters
 lines         line breaks
-headers       lines that begin with one to six # and a space
-bold          pairs of **
-code          lines that begin with ```, two for each block
-items         lines that begin with a bullet or a number: -, *, + or – and a space, another bullet such as • or ・
-              before anything, a number of at most three digits with . or ) and a space, with 、 or the like, in
-              brackets or in a circle
 digits        decimal digits
 exclamations  exclamation marks
 questions     question marks, a semicolon after a Greek letter too
 """
-CHARS, LINES, HEADERS, BOLD, CODE, ITEMS, DIGITS, EXCLAMATIONS, QUESTIONS = range(len(LAYOUT))
+CHARS, LINES, DIGITS, EXCLAMATIONS, QUESTIONS = range(len(LAYOUT))
 
 SIGNS = signs()
 
-NEWLINE, RETURN, SPACE, TAB, STAR = 0x0A, 0x0D, 0x20, 0x09, 0x2A
-HASH, TICK, DASH, PLUS, DOT, BRACKET, OPEN = 0x23, 0x60, 0x2D, 0x2B, 0x2E, 0x29, 0x28
-ASK, SEMICOLON = 0x3F, 0x3B
-WIDE_SPACE, WIDE_OPEN, EN_DASH = 0x3000, 0xFF08, 0x2013
-AFTER_NUMBER = (0x3001, 0xFF0E, 0xFF09)
-"""、．） after a number need no space."""
-KEYCAP, EMOJI_STYLE = 0x20E3, 0xFE0F
-MOST_HASHES, FENCE, MOST_DIGITS = 6, 3, 3
+NEWLINE, RETURN, ASK, SEMICOLON = 0x0A, 0x0D, 0x3F, 0x3B
 
 
 def layout(offsets: I32, data: U8) -> U32:
@@ -47,8 +34,7 @@ def layout(offsets: I32, data: U8) -> U32:
 def _layout(offsets: I32, data: U8, kinds: U8, out: U32) -> None:
     for text in range(len(out)):
         row, i, end = out[text], int(offsets[text]), int(offsets[text + 1])
-        _begin(data, i, end, kinds, row)
-        stars = after = before = 0
+        before = 0
         while i < end:
             row[CHARS] += np.uint32(1)
             point, size = int(data[i]), 1
@@ -63,12 +49,7 @@ def _layout(offsets: I32, data: U8, kinds: U8, out: U32) -> None:
             row[QUESTIONS] += np.uint32(kind & QUESTION != 0 or (point == SEMICOLON and _is_greek(before)))
             if _is_break(point) and not (point == RETURN and i + 1 < end and data[i + 1] == NEWLINE):
                 row[LINES] += np.uint32(1)
-                _begin(data, i + size, end, kinds, row)
-            elif point == STAR and i >= after and i + 1 < end and data[i + 1] == STAR:
-                stars += 1
-                after = i + 2
             i, before = i + size, point
-        row[BOLD] = np.uint32(stars // 2)
 
 
 @compiled
@@ -81,73 +62,6 @@ def _is_break(point: int) -> bool:
 def _is_greek(point: int) -> bool:
     """Whether it is a Greek letter."""
     return bool(0x370 <= point <= 0x3FF or 0x1F00 <= point <= 0x1FFF)
-
-
-@compiled
-def _sign(data: U8, at: int, end: int) -> tuple[int, int]:
-    """(code point, bytes) of the sign at `at`; (0, 0) at the end."""
-    if at >= end:
-        return 0, 0
-    return code_point(data, at, end) if data[at] >= 0x80 else (int(data[at]), 1)
-
-
-@compiled
-def _begin(data: U8, start: int, end: int, kinds: U8, row: U32) -> None:
-    """Count the mark that the line at `start` begins with, if any."""
-    at = start
-    point, size = _sign(data, at, end)
-    while point in (SPACE, TAB, WIDE_SPACE):
-        at += size
-        point, size = _sign(data, at, end)
-    if point == 0:
-        return
-    run = at
-    while run < end and data[run] == point and run - at <= MOST_HASHES:
-        run += 1
-    spaced = run < end and data[run] == SPACE
-    if point == HASH:
-        row[HEADERS] += np.uint32(spaced and run - at <= MOST_HASHES)
-    elif point == TICK:
-        row[CODE] += np.uint32(run - at >= FENCE)
-    elif point in (DASH, STAR, PLUS):
-        row[ITEMS] += np.uint32(spaced and run - at == 1)
-    elif point < SIZE and kinds[point] & BULLET:
-        row[ITEMS] += np.uint32(_is_bullet(data, at + size, end, point))
-    else:
-        row[ITEMS] += np.uint32(_is_number(data, at, end, kinds))
-
-
-@compiled
-def _is_bullet(data: U8, at: int, end: int, bullet: int) -> bool:
-    """Whether something stands after a bullet, which a row of bullets or a lone one has not."""
-    point, _ = _sign(data, at, end)
-    if bullet == EN_DASH:
-        return bool(point == SPACE)
-    return not (point in (0, bullet) or _is_break(point))
-
-
-@compiled
-def _is_number(data: U8, at: int, end: int, kinds: U8) -> bool:
-    """Whether `1. `, `12) `, `(3) `, `4、`, `（五）` or the like begins here."""
-    point, size = _sign(data, at, end)
-    bracket = point in (OPEN, WIDE_OPEN)
-    if bracket:
-        at += size
-        point, size = _sign(data, at, end)
-    kind = kinds[point] & (DIGIT | NUMERAL) if point < SIZE else 0
-    count = 0
-    while kind and point < SIZE and kinds[point] & kind and count <= MOST_DIGITS:
-        at, count = at + size, count + 1
-        point, size = _sign(data, at, end)
-    if count == 0 or count > MOST_DIGITS:
-        return False
-    following, _ = _sign(data, at + size, end)
-    if point == EMOJI_STYLE:
-        return bool(following == KEYCAP)
-    if point in AFTER_NUMBER:
-        return bool((point == AFTER_NUMBER[-1] or not bracket) and following)
-    # in Chinese no space follows, which would make 1.5 of digits
-    return bool((point == BRACKET or (point == DOT and not bracket)) and (following == SPACE or following >= 0x80))
 
 
 def shared_chars(left: tuple[I32, U8], right: tuple[I32, U8]) -> U32:

@@ -12,15 +12,16 @@ import polars as pl
 from curate.analysis.intervals import Clusters, Counted, Share, mean_of
 from curate.arrays import F64, I64
 
-MARKDOWN = ("headers", "bold", "code", "items")
+MARKDOWN = ("headers", "bold", "code", "items", "tables")
 
 RULERS: Mapping[str, str] = {
     "longer": "characters",
-    "markdown": "headers, bold, code and list items together",
-    "headers": "lines that begin with #",
-    "bold": "pairs of **",
-    "code_blocks": "lines that begin with ```",
+    "markdown": "headers, bold, code blocks, list items and tables together, HTML's too",
+    "headers": "lines that begin with # or are underlined",
+    "bold": "**bold** and __bold__",
+    "code_blocks": "blocks between ``` or ~~~",
     "list_items": "lines that begin with a bullet or a number, of any script",
+    "tables": "tables of |",
     "line_breaks": "line breaks",
     "digits": "digits of any script",
     "exclamations": "exclamation marks of any script",

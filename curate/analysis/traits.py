@@ -19,7 +19,8 @@ from curate.text.buffers import strings
 
 SIDES = ("chosen", "rejected")
 COUNTS = (
-    "chars", "words_of_prompt", "lines", "headers", "bold", "code", "items", "digits", "exclamations", "questions",
+    "chars", "words_of_prompt", "lines", "headers", "bold", "code", "items", "tables", "digits", "exclamations",
+    "questions",
 )  # fmt: skip
 FLAGS = ("refusal", "as_an_ai")
 AS_AN_AI = (
@@ -48,7 +49,8 @@ shared_chars           characters that both replies have in common at their star
 reply_media            images and videos in the replies
 chosen_first           whether the chosen reply came first upstream; null where that is not known
 SIDE_words_of_prompt   of a thousand words of the reply, how many the prompt has too
-SIDE_...               see layout_kernels.LAYOUT; `refusal` as the step, `as_an_ai` where it says "as an AI"
+SIDE_...               see layout_kernels.LAYOUT and markdown_kernels.MARKDOWN; `refusal` as the step, `as_an_ai`
+where it says "as an AI"
 media_key              what the media put into `prompt_key`: the two xor-ed are a key of the text
 images                 a hash of the key of each image, of videos each frame
 """
@@ -66,7 +68,7 @@ BATCH_ROWS = 8192
 class Traits:
     """The TRAITS of a pairs file. `version` goes up when one of them changes its meaning."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffix: ClassVar[str] = "parquet"
     schema: int = VERSION
 
@@ -88,7 +90,7 @@ def _batches(path: Path) -> Iterator[Any]:
 
 
 def _traits(batch: Any) -> pl.DataFrame:
-    from curate.analysis import layout_kernels  # numba
+    from curate.analysis import layout_kernels, markdown_kernels  # numba
 
     dialogues = {side: Messages(batch.column(side)) for side in ("prompt", *SIDES)}
     texts = {side: dialogue.text() for side, dialogue in dialogues.items()}
@@ -101,8 +103,11 @@ def _traits(batch: Any) -> pl.DataFrame:
         **_media(batch.column("media")),
     }
     for side in SIDES:
-        counted = layout_kernels.layout(*buffers[side])
-        values |= {f"{side}_{name}": counted[:, i] for i, name in enumerate(layout_kernels.LAYOUT)}
+        for names, counted in (
+            (layout_kernels.LAYOUT, layout_kernels.layout(*buffers[side])),
+            (markdown_kernels.MARKDOWN, markdown_kernels.markdown(*buffers[side])),
+        ):
+            values |= {f"{side}_{name}": counted[:, i] for i, name in enumerate(names)}
         values[f"{side}_words_of_prompt"] = layout_kernels.words_of_prompt(buffers["prompt"], buffers[side])
         said = series(texts[side]).alias("text").to_frame()
         flags = said.select(refusal=refuses(pl.col("text")), as_an_ai=pl.col("text").str.contains(AS_AN_AI))

@@ -56,11 +56,8 @@ def counted(*texts: str) -> list[dict[str, int]]:
 
 
 def test_marks_of_a_text():
-    text = "# Zehn Äpfel!\n\n1. **Rot**\n  - grün?\n10) *gelb*\n• blau\n```py\n#x = 2**3\n```\n-5 1234. -  x"
-    assert counted(text) == [{
-        "chars": len(text), "lines": 9, "headers": 1, "bold": 1, "code": 2, "items": 4, "digits": 10,
-        "exclamations": 1, "questions": 1,
-    }]  # fmt: skip
+    text = "# Zehn Äpfel!\n\n1. **Rot**\n  - grün?\n10) *gelb*\n-5 1234. -  x"
+    assert counted(text) == [{"chars": len(text), "lines": 5, "digits": 8, "exclamations": 1, "questions": 1}]
 
 
 @pytest.mark.parametrize(
@@ -74,15 +71,7 @@ def test_marks_of_a_text():
         ("questions", 1, "Τι\u037e"),
         ("questions", 0, "a; б; 好；¿"),
         ("digits", 12, "１２３ ٠١٢ ०१२ ๓๔ 5 一二 Ⅷ ①"),
-        ("items", 4, "1、苹果\n２．梨\n３）桃\n4.李子"),
-        ("items", 4, "（1）苹果\n(2) 梨\n（三）桃\n(4)李"),
-        ("items", 3, "一、引言\n十二、结论\n㈠甲"),
-        ("items", 5, "・りんご\n•梨\n●桃\n　■李\n– four"),
-        ("items", 4, "①甲\n⒉乙\n1️⃣ 丙\n✅ 丁"),
-        ("items", 2, "१. एक\n٢. اثنان"),
-        ("items", 0, "一个苹果\n1.5 kg\n·····\n•\n(see 3)\n2024、五月\n–1\n（注）\n一二三四、\n(1)"),
         ("lines", 5, "a\nb\r\nc\rd\u2028e\u2029f"),
-        ("headers", 2, "# a\r## b"),
         ("chars", 5, "好！é😀x"),
     ],
 )
@@ -91,53 +80,12 @@ def test_marks_of_other_scripts(what: str, count: int, text: str):
     assert found[what] == count
 
 
-LINES = st.lists(
-    st.sampled_from(
-        [
-            "#",
-            "##",
-            "#######",
-            "-",
-            "*",
-            "**",
-            "***",
-            "•",
-            "1.",
-            "23)",
-            "1234.",
-            "```",
-            " ",
-            "\t",
-            "é",
-            "日",
-            "!",
-            "?",
-            "7",
-        ]
-    ),
-    max_size=8,
-).map("".join)
-
-
-@given(st.lists(LINES, max_size=5).map("\n".join))
-def test_marks_are_what_expressions_find(text: str):
-    [found] = counted(text)
-    lines = text.split("\n")
-
-    def begin(expression: str) -> int:
-        return sum(re.match(r"[ \t]*(?:" + expression + ")", line) is not None for line in lines)
-
-    assert found == {
-        "chars": len(text),
-        "lines": len(lines) - 1,
-        "headers": begin("#{1,6} "),
-        "bold": len(re.findall(r"\*\*", text)) // 2,
-        "code": begin("```"),
-        "items": begin(r"[-*+] |•(?=[^•])|[0-9]{1,3}[.)](?= |[^\x00-\x7f])"),
-        "digits": len(re.findall("[0-9]", text)),
-        "exclamations": text.count("!"),
-        "questions": text.count("?"),
-    }
+@given(st.text("#-*1 \n\té日!?7", max_size=40))
+def test_marks_are_what_counting_finds(text: str):
+    assert counted(text) == [{
+        "chars": len(text), "lines": text.count("\n"), "digits": len(re.findall("[0-9]", text)),
+        "exclamations": text.count("!"), "questions": text.count("?"),
+    }]  # fmt: skip
 
 
 @given(st.lists(st.tuples(st.text("aé日😀", max_size=4), st.text("aé日😀", max_size=4)), max_size=4))
