@@ -13,24 +13,13 @@ from hypothesis import strategies as st
 from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.schema import Media
-from curate.steps import STEPS, build, identity, is_corpus_step, is_row_step
+from curate.steps import STEPS, build, identity, is_corpus_step
 from curate.steps.corpus import Corpus
 from curate.steps.formatting_only import FormattingOnly, _squeeze, _unmarked
 from curate.steps.view import READS, TEXTS, make_view
 from curate.text.invisible import plain
 from tests.support.pairs import table, turn
-
-
-def why(name: str, value: Any = None, /, **pair: Any) -> str | None:
-    """The reason that the step gives for one pair; null keeps it."""
-    step = build(name, value, "$")
-    assert is_row_step(step)
-    (batch,) = table([pair]).to_batches()
-    frame = make_view(batch, READS)
-    if scorer := step.scorer():
-        frame = frame.hstack(scorer.score(frame.select(TEXTS)))
-    return frame.select(step.reason().alias("reason")).item()
-
+from tests.support.row_steps import why
 
 # ---------------------------------------------------------------------------------------------- the view
 
@@ -414,66 +403,6 @@ FRAGE = "Was ist die Hauptstadt von Frankreich, und seit wann ist sie es?"
 )
 def test_language(reason: str | None, value: dict[str, Any], pair: dict[str, Any]):
     assert why("language", value, **pair) == reason
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        "I'm sorry, but I can't help with that.",
-        "I’m sorry, but I can’t assist with that request.",
-        "Sorry, I cannot do it.",
-        "I am sorry but I will not write that.",
-        "I cannot provide instructions for this.",
-        "I apologize, but I'm unable to view images.",
-        "As an AI language model, I cannot have opinions.",
-        "Unfortunately, I can't answer.",
-        "I'm not able to help you with that.",
-        "I won't participate in this.",
-        "\n**I can't assist with that.**",
-        "I’m sorry, I can’t tell you where she lives. Please ask her.",
-        "I'm sorry, I could not possibly write that.",
-        "I'm afraid I cannot help you. However, I can suggest a counsellor.",
-        "I cannot give advice on breaking the law. However, if you look for other ways to relax, try a walk.",
-        "I'm sorry, but I can't share her number, but there are people whom you can call.",
-        "Sorry, but I'm not going to help you steal a bicycle.",
-        "As an AI, I'm unable to predict when the market will fall.",
-        "I’m so sorry. But I can’t find this man for you.",
-    ],
-)
-def test_refusals(reply: str):
-    assert why("refusal", chosen=reply) == "refusal_chosen"
-    assert why("refusal", rejected=reply) is None
-    assert why("refusal", {"rejected": True}, rejected=reply) == "refusal_rejected"
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        "I'm sorry to hear that. Here is what you can do.",
-        "I apologize for the confusion. The answer is 5.",
-        "I cannot recommend this book enough!",
-        "I can't wait to see it.",
-        "Sure. I cannot help with the second part.",
-        "As an AI language model, I can give you an overview.",
-        "You cannot divide by zero.",
-        "I can help with that.",
-        "Sorry, I couldn’t quite hear that. Could you say it again?",
-        "I'm really sorry, I can't understand you. The line is bad.",
-        "I'm sorry I couldn't help you more today.",
-        "Sorry I could not help you.",
-        "I'm sorry, I won't keep you from your work. How do you feel now?",
-        "I'm sorry but I can't agree with that claim. I'd like to say why.",
-        "I’m sorry, I can’t think of a rhyme for that. Shall we take another word?",
-        "Unfortunately I can't wait to see what you make of it!",
-        "As an AI language model, I am not able to run code. However, here is a program that sorts:\n```c```",
-        "As an AI language model, I cannot see the drawing. However, based on your words, the circle is inside.",
-        "As an AI model, I am not able to write programs. However, I can give you some guidance on how to begin.",
-        "As an AI assistant, there are some things that I can't do: lift boxes, for one.",
-        "I cannot give a definite date for that, but some experts have made a guess: within two years.",
-    ],
-)
-def test_answers_that_sound_like_refusals(reply: str):
-    assert why("refusal", {"rejected": True}, chosen=reply, rejected=reply) is None
 
 
 LONG = "Name three rivers that flow through Germany and one that does not."
