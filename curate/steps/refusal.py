@@ -154,8 +154,8 @@ def refuses(text: pl.Expr) -> pl.Expr:
 class Refusal:
     """Reasons `refusal_chosen` and, where `rejected` is true, `refusal_rejected`.
 
-    A refusal is "I cannot help with that" at the beginning of the reply, with or without an apology, a clause or a
-    short sentence before it, or "I must refuse", "that's out of bounds". On 200 replies of real sets that were read
+    A refusal is "I cannot help with that" at the beginning of the reply, with or without an apology, clause or
+    short sentence before it, or "I must refuse", "that's out of bounds". On 200 replies of real sets, read only
     after the expressions had been written it found 15 of 26 and nothing else (20 of 26 since).
     An apology alone is none ("I'm sorry to hear that"), nor is "I couldn't quite hear you" or an answer that comes
     after all ("I cannot write code. However, here is an example"). Straight and curly apostrophes count alike.
