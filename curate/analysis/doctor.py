@@ -1,7 +1,7 @@
 """The examination: all figures of the doctor about some targets, as plain values.
 
 version    VERSION
-settings   lengths, tokenizer (its digest) or null, languages
+settings   lengths, tokenizer (its digest) or null, languages, near
 quantiles  the percents of quantiles
 sources    by label, and `all` where there are several:
   pairs, groups, clusters   pairs of one group or prompt are one cluster
@@ -26,6 +26,7 @@ import polars as pl
 from curate.analysis import faults
 from curate.analysis.agreement import agreement, is_labelled
 from curate.analysis.intervals import Clusters, Counted, Share, linked
+from curate.analysis.near_labels import near_labels
 from curate.analysis.rulers import Rulers, mean_rulers, rulers
 from curate.analysis.traits import Traits
 from curate.arrays import integer
@@ -35,9 +36,11 @@ from curate.mixing.summary import QUANTILES
 from curate.screening.row_steps import PoolReasons
 from curate.screening.screen import sketched
 from curate.statistics import quantiles
+from curate.steps.near_dedup import NearDedup
+from curate.steps.near_keys import either_order_sketches
 from curate.steps.tokens import token_counts
 
-VERSION = 3
+VERSION = 4
 """Goes up when a figure changes its meaning: a baseline of another version is refused."""
 
 Examination = Mapping[str, Any]
@@ -49,11 +52,23 @@ NUMBERS = ("chosen_chars", "rejected_chars", *STORED[:3])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a user may choose: where replies are cut (tokens with a tokenizer), and whether to detect languages."""
+    """What a user may choose.
+
+    lengths    where replies are cut: tokens with a tokenizer, else characters
+    languages  whether to detect languages
+    near       the least Jaccard similarity at which comparisons count as the same for `agreement`; None: equal
+    texts
+    """
 
     lengths: tuple[int, ...] = (1024, 2048, 4096, 8192)
     tokenizer: str | None = None
     languages: bool = False
+    near: float | None = None
+
+    @property
+    def step(self) -> NearDedup | None:
+        """How near comparisons are found."""
+        return None if self.near is None else NearDedup(jaccard=self.near)
 
     def to_dict(self) -> dict[str, Any]:
         """Itself as JSON values; a tokenizer by its content."""
@@ -65,15 +80,16 @@ def examine(
     targets: Sequence[Target], settings: Settings, engine: Engine, listen: Listener | None = None
 ) -> dict[str, Any]:
     """Return the examination of all pairs of the targets. Results from texts are cached beside the pairs."""
-    sketch = Traits()
-    corpus = sketched([target.pool for target in targets], [sketch], 0, engine, listen)
+    sketch, near = Traits(), settings.step
+    sketches = [sketch, *(either_order_sketches(near) if near else ())]
+    corpus = sketched([target.pool for target in targets], sketches, 0, engine, listen)
     reasons = faults.reasons_of(targets, engine, settings.tokenizer, languages=settings.languages, listen=listen)
     frames = [
         _pairs(target, files, found, settings)
         for target, files, found in zip(targets, corpus.files(sketch), reasons, strict=True)
     ]
     labels = [target.label for target in targets]
-    agreed = agreement(dict(zip(labels, frames, strict=True)))
+    agreed = agreement(near_labels(targets, near, corpus) if near else dict(zip(labels, frames, strict=True)))
     repeated = zip(targets, frames, faults.between_pairs(frames), strict=True)
     frames = [_as_often(frame.hstack(more), target) for target, frame, more in repeated]
     found = [_rulers(frame) for frame in frames]

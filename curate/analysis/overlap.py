@@ -26,13 +26,15 @@ from curate.screening.screen import sketched
 from curate.steps.corpus import Corpus
 from curate.steps.decontaminate import Bound, Decontaminate
 from curate.steps.near_dedup import NearDedup
+from curate.steps.near_keys import either_order_search, either_order_sketches
 from curate.tables import Table
 
 KINDS = ("exact", "near", "image")
 """In what a pair can be another's:
 
 exact  the same prompt and media and the same two replies, whichever is preferred
-near   equal or nearly so, by a `near_dedup` step; of eval sets, a text found by a `decontaminate` step
+near   equal or nearly so, by a `near_dedup` step, whichever reply is preferred; of eval sets, a text found by a
+       `decontaminate` step
 image  an image of both, or a copy of one where that is asked for; of eval sets always a copy
 """
 
@@ -73,7 +75,7 @@ def compare_targets(
     if len(targets) + len(evalsets) > MOST:
         raise ConfigError("overlap", f"{len(targets) + len(evalsets)} sets", f"at most {MOST}", "compare fewer")
     bound = _bound(evalsets, inputs) if evalsets else None
-    sketches = [*near.sketches(), *(bound.sketches() if bound else ())]
+    sketches = [*either_order_sketches(near), *(bound.sketches() if bound else ())]
     pools = [target.pool for target in targets]
     corpus = sketched(pools, sketches, 0, engine, listen, inputs.workspace.images)
     pairs = _pairs(targets)
@@ -144,9 +146,8 @@ def _near(pairs: pl.DataFrame, step: NearDedup, corpus: Corpus) -> U64:
     bits = pairs["bit"].to_numpy()
     if not pairs.height:
         return bits
-    ranked = pairs.select("pool", "part", "position", rank="index", protected=pl.lit(value=False))
-    search = step.search(ranked, corpus)
-    return shared_by(search, bits, corpus.engine, search.files[0].sketch.parent)
+    search = either_order_search(pairs.rename({"index": "rank"}), step, corpus)
+    return shared_by(search, np.tile(bits, 2), corpus.engine, search.files[0].sketch.parent)[: pairs.height]
 
 
 def _leaks(

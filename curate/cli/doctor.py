@@ -45,6 +45,12 @@ def doctor(
     languages: Annotated[
         bool, typer.Option("--languages", help="Detect the language of questions as well.")
     ] = False,
+    near: Annotated[
+        float | None,
+        typer.Option(
+            "--near", metavar="JACCARD", help="Agreement counts comparisons as the same that are this alike."
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", help=BASELINE, exists=True, dir_okay=False)
     ] = None,
@@ -63,8 +69,13 @@ def doctor(
     Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
     """
     inputs = work.inputs
+    if near is not None:
+        _step(near)
     settings = Settings(
-        lengths=tuple(length) if length else Settings().lengths, tokenizer=tokenizer, languages=languages
+        lengths=tuple(length) if length else Settings().lengths,
+        tokenizer=tokenizer,
+        languages=languages,
+        near=near,
     )
     earlier = checked(read_json(baseline)) if baseline is not None else None
     with work.open_engine() as engine, progress("doctor", 0) as listen:
@@ -90,6 +101,13 @@ def _compared(found: Examination, earlier: Examination, least: float) -> None:
     if lines:
         raise typer.Exit(1)
     say("nothing got worse")
+
+
+def _step(jaccard: float) -> NearDedup:
+    try:
+        return NearDedup(jaccard=jaccard)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from None
 
 
 def overlap(
@@ -118,10 +136,7 @@ def overlap(
     """Compare sources with each other and with eval sets: equal pairs, near-duplicates, images."""
     inputs = work.inputs
     names = evalsets.names() if against == ["all"] else against or []
-    try:
-        near = NearDedup(jaccard=jaccard)
-    except ValueError as fault:
-        raise typer.BadParameter(str(fault)) from None
+    near = _step(jaccard)
     with work.open_engine() as engine, progress("overlap", 0) as listen:
         compared = find(targets, inputs)
         if len(compared) < 2 and not names:

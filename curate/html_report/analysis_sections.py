@@ -11,6 +11,7 @@ from curate import evalsets, steps
 from curate.analysis import overlap
 from curate.analysis.agreement import agreement
 from curate.analysis.doctor import ALL, Settings, examine
+from curate.analysis.near_labels import near_labels
 from curate.analysis.rulers import RULERS
 from curate.analysis.tables import AGREEMENT_COLUMNS, agreement_row, interval, tables
 from curate.engines.base import Engine, Listener
@@ -19,13 +20,14 @@ from curate.html_report.markup import Section, Shade, figure, fold, heat, paragr
 from curate.inputs import Inputs
 from curate.inspect.artefacts import Mix
 from curate.inspect.targets import find
-from curate.pairs import keys
+from curate.screening.screen import sketched
 from curate.steps.near_dedup import NearDedup
+from curate.steps.near_keys import either_order_sketches
 from curate.tables import Table
 
 KINDS = {
     "exact": "the same prompt, media and two replies, whichever is preferred",
-    "near": "the same pair or nearly so, with the same reply preferred; of an eval set, texts of an item",
+    "near": "the same pair or nearly so, whichever reply is preferred; of an eval set, texts of an item",
     "image": "an image of both; of an eval set, also a copy of one",
 }
 """What the kinds of curate.analysis.overlap mean."""
@@ -51,11 +53,13 @@ def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None =
     listed = dict(mix.lock["recipe"]["steps"])
     near = steps.build("near_dedup", listed.get("near_dedup") or {}, mix.title)
     assert isinstance(near, NearDedup)
+    both = NearDedup(jaccard=near.jaccard)  # agreement is about both replies, whatever the recipe compares
+    corpus = sketched([target.pool for target in whole], either_order_sketches(both), 0, engine, listen)
     against = _evalsets((listed.get("decontaminate") or {}).get("against", ()))
     return Examined(
         found=examine(targets, Settings(), engine, listen),
         overlap=overlap.compare_targets(whole, against, near, inputs, engine, listen),
-        agreement=agreement({x.label: keys.load_labels(x.pool.directory, x.pool.parts) for x in targets}),
+        agreement=agreement(near_labels(whole, both, corpus)),
     )
 
 

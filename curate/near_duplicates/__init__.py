@@ -7,5 +7,6 @@ search          pairs of many files -> those that are equal, and those in bucket
 shingle_sets    the shingles of the latter, read again
 bucket_kernels  the one comparison of two pairs, and the loops around it
 decide          which of two near-duplicates stays
+either_order    which pairs compare the same two replies, whichever is preferred
 shared_by       which sets hold near-duplicates of each other's pairs
 """

@@ -159,3 +159,38 @@ def spread(members: Members, buckets: Buckets, sides: F64, own: U64, found: U64)
                 if near(one, other, members, sides):
                     found[one] |= own[other]
                     found[other] |= own[one]
+
+
+@compiled
+def lead(
+    orders: I64, pair_of: I64, members: Members, buckets: Buckets, owned: Buckets, sides: int
+) -> tuple[I64, B8]:
+    """Return for each pair the one that leads it (see `either_order`), and whether its replies are exchanged.
+
+    `orders` [pairs, 2] has the members that the pair is, as it is and exchanged, or -1; `pair_of` is the inverse.
+    Where both orders are near to the leader, the one with the greater sum of similarities counts.
+    """
+    leader, exchanged = np.arange(len(orders)), np.zeros(len(orders), np.bool_)
+    kept = np.zeros(len(buckets.starts) - 1, np.int64)
+    shares = np.empty(sides, np.float64)
+    for pair in range(len(orders)):
+        best, most = len(orders), 0.0
+        for order in range(2):
+            one = orders[pair, order]
+            for at in range(owned.starts[one], owned.starts[one + 1]) if one >= 0 else range(0):
+                bucket = owned.members[at]
+                for i in range(buckets.starts[bucket], buckets.starts[bucket] + kept[bucket]):
+                    other = int(buckets.members[i])
+                    by = pair_of[other]
+                    if by > best:
+                        break
+                    if near(one, other, members, shares) and (by < best or shares.sum() > most):
+                        best, most = by, shares.sum()
+                        leader[pair], exchanged[pair] = by, order == 1
+        one = orders[pair, 0]
+        if best == len(orders) and one >= 0:
+            for at in range(owned.starts[one], owned.starts[one + 1]):
+                bucket = owned.members[at]
+                buckets.members[buckets.starts[bucket] + kept[bucket]] = one
+                kept[bucket] += 1
+    return leader, exchanged

@@ -17,6 +17,7 @@ from curate.near_duplicates.buckets import among, buckets
 from curate.near_duplicates.minhash import MinHash
 from curate.near_duplicates.shingle_sets import PairsOfFile, Sets, sets
 from curate.near_duplicates.sketch_format import SLOTS
+from curate.text.buffers import Side
 
 if TYPE_CHECKING:
     from curate.near_duplicates.bucket_kernels import Members
@@ -26,10 +27,14 @@ NONE = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankedFile:
-    """Pairs of one pairs file, its positions ascending, and their ranks among all pairs: 0 is the best."""
+    """Pairs of one pairs file, its positions ascending, and their ranks among all pairs: 0 is the best.
+
+    `sketch` is of the sides `on`, in this order.
+    """
 
     pairs: Path
     sketch: Path
+    on: tuple[Side, ...]
     positions: I64
     ranks: I64
 
@@ -38,7 +43,8 @@ class RankedFile:
 class Search:
     """Pairs to look for near-duplicates among, and what counts as one.
 
-    `protected` says by rank which pairs are kept whatever they repeat.
+    `protected` says by rank which pairs are kept whatever they repeat. All sketches have as many sides as
+    `sketch`.
     """
 
     files: Sequence[RankedFile]
@@ -103,10 +109,10 @@ class Search:
     def sets_of(self, ranks: I64, engine: Engine, scratch: Path) -> Iterator[Sets]:
         """Yield the shingles of the pairs of these (ascending) ranks, in a temporary file below `scratch`."""
         wanted = [
-            PairsOfFile(pairs=file.pairs, positions=positions, numbers=numbers)
+            PairsOfFile(pairs=file.pairs, on=file.on, positions=positions, numbers=numbers)
             for file, positions, numbers in self._chosen(ranks)
         ]
-        with sets(wanted, self.sketch, engine, scratch) as found:
+        with sets(wanted, self.sketch.shingle, engine, scratch) as found:
             yield found
 
     def _chosen(self, ranks: I64) -> list[tuple[RankedFile, I64, I64]]:

@@ -14,16 +14,19 @@ import numpy as np
 
 from curate.arrays import I64, U64
 from curate.engines.base import Engine
-from curate.near_duplicates.minhash import MinHash
 from curate.text import shingles
-from curate.text.buffers import batches
+from curate.text.buffers import Side, batches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairsOfFile:
-    """Pairs of one pairs file by their ascending positions, and their numbers among all that are wanted."""
+    """Pairs of one pairs file by their ascending positions, and their numbers among all that are wanted.
+
+    `on` has the sides in the order in which their shingles count as those of the first side, the second, ...
+    """
 
     pairs: Path
+    on: tuple[Side, ...]
     positions: I64
     numbers: I64
 
@@ -45,19 +48,19 @@ class Sets:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
     wanted: PairsOfFile
-    sketch: MinHash
+    shingle: int
     out: Path
 
 
 @contextmanager
-def sets(wanted: Sequence[PairsOfFile], sketch: MinHash, engine: Engine, scratch: Path) -> Iterator[Sets]:
+def sets(wanted: Sequence[PairsOfFile], shingle: int, engine: Engine, scratch: Path) -> Iterator[Sets]:
     """Yield the shingles of the wanted pairs; until the block ends they are in a temporary file in `scratch`."""
     scratch.mkdir(parents=True, exist_ok=True)
     begins = np.zeros(sum(len(one.positions) for one in wanted), np.int64)
     ends = np.zeros_like(begins)
     # a name that a workspace sweeps away after a kill
     with tempfile.NamedTemporaryFile(prefix=".shingles-", suffix=".tmp", dir=scratch) as file:
-        tasks = [_Task(wanted=one, sketch=sketch, out=Path(file.name)) for one in wanted]
+        tasks = [_Task(wanted=one, shingle=shingle, out=Path(file.name)) for one in wanted]
         for task, (first, last) in zip(tasks, engine.map(_write, tasks, threads=True), strict=True):
             begins[task.wanted.numbers], ends[task.wanted.numbers] = first, last
         with open(file.name, "rb") as whole:  # opened anew, to see what other machines wrote
@@ -67,14 +70,14 @@ def sets(wanted: Sequence[PairsOfFile], sketch: MinHash, engine: Engine, scratch
 
 def _write(task: _Task) -> tuple[I64, I64]:
     """Append the sets of one file's pairs to what all tasks share; where each begins and ends there."""
-    positions, on = task.wanted.positions, task.sketch.on
+    positions, on = task.wanted.positions, task.wanted.on
     begins, counts = np.zeros(len(positions), np.int64), np.zeros(len(positions), np.int64)
     with open(task.out, "r+b") as out:
         for batch in batches(task.wanted.pairs, on):
             first, last = np.searchsorted(positions, [batch.position, batch.position + batch.rows])
             if first < last:
                 pairs = positions[first:last] - batch.position
-                found, sizes = shingles.sets(batch.texts, len(on), task.sketch.shingle, pairs)
+                found, sizes = shingles.sets(batch.texts, len(on), task.shingle, pairs)
                 begins[first:last] = _append(out, found) + np.cumsum(sizes) - sizes
                 counts[first:last] = sizes
     return begins, begins + counts

@@ -10,6 +10,8 @@ import polars as pl
 
 from curate.steps.base import DECISION
 from curate.steps.corpus import Corpus, Sketch
+from curate.steps.near_dedup import NearDedup
+from curate.steps.near_keys import either_order_sketches, near_keys
 
 Policy = Literal["drop_both", "keep_priority", "keep_majority"]
 DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "evidence")}
@@ -31,6 +33,11 @@ class LabelConflicts:
     policy: keep_majority  the same, but edges with more net votes come first (their pairs less those of the
                            opposite edge), then those with the best pair
     cycles                 false looks at opposite edges alone
+    near                   0.8 counts pairs as comparisons of the same two replies where prompt, replies and media
+    are
+                           near-duplicates of at least this Jaccard similarity in either order, as `near_dedup`
+                           finds them with its other settings; by default texts must be equal but for case and
+                           white space
 
     Both `keep_` policies are greedy: what they keep has no cycle, and no dropped edge could be put back, but they
     may drop more pairs than the fewest that would do; finding those is NP-hard (Karp 1972).
@@ -47,13 +54,23 @@ class LabelConflicts:
     version: ClassVar[int] = 2
     policy: Policy = "keep_priority"
     cycles: bool = True
+    near: float | None = None
+
+    def __post_init__(self) -> None:
+        _ = self._near
+
+    @property
+    def _near(self) -> NearDedup | None:
+        return None if self.near is None else NearDedup(jaccard=self.near)
 
     def sketches(self) -> tuple[Sketch, ...]:
-        """None: key columns are enough."""
-        return ()
+        """None: key columns are enough, unless near ones count."""
+        return either_order_sketches(self._near) if self._near else ()
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Return decisions about the pairs whose edge goes."""
+        if self._near:
+            keys = near_keys(keys, self._near, corpus)
         pairs = _trimmed(keys) if self.cycles else _opposed(keys)
         edges = _edges(pairs, [pool.label for pool in corpus.pools], by_votes=self.policy == "keep_majority")
         rows = [_Edge(*row) for row in edges.select(_Edge._fields).iter_rows()]

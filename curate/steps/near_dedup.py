@@ -78,6 +78,7 @@ class NearDedup:
         found = [
             RankedFile(
                 pairs=files[integer(pool)][integer(part)],
+                on=self.on,
                 sketch=sketches[integer(pool)][integer(part)],
                 positions=some["position"].cast(pl.Int64).to_numpy(),
                 ranks=some["rank"].cast(pl.Int64).to_numpy(),

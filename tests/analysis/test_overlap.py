@@ -74,10 +74,10 @@ def test_counts_are_of_the_pairs_of_the_row(three: Path):
     found = compared(three, ["a", "b", "c"])
     assert found.pairs == {"a": 4, "b": 5, "c": 3}
     assert found.counts["exact"] == [[0, 1, 1], [1, 0, 1], [2, 2, 0]]
-    assert found.counts["near"] == [[0, 1, 1], [2, 0, 0], [2, 0, 0]]  # swapped replies are no near-duplicate
+    assert found.counts["near"] == [[0, 2, 1], [3, 0, 1], [2, 2, 0]]
     assert found.counts["image"] == [[0, 1, 0], [2, 0, 0], [0, 0, 0]]
     table = overlap_table(found)
-    assert table.rows[0] == ("a", "b", 1, 0.25, 1, 0.25, 1, 0.25)
+    assert table.rows[0] == ("a", "b", 1, 0.25, 2, 0.5, 1, 0.25)
     assert [row[:2] for row in table.rows] == [tuple(x) for x in ("ab", "ac", "ba", "bc", "ca", "cb")]
 
 
@@ -88,7 +88,7 @@ def test_the_table_fits_and_the_json_has_it_all(three: Path, monkeypatch: pytest
     assert said.lines[:3] == [
         "overlap: pairs of the source that the other has too",
         "source  also in  exact  share  near  share  image  share",
-        "a       b            1  0.250     1  0.250      1  0.250",
+        "a       b            1  0.250     2  0.500      1  0.250",
     ]
     found = json.loads(run("overlap", "a", "c", "--workers", "1", "--workspace", "data", "--json").text)
     assert found["columns"] == ["a", "c"]
