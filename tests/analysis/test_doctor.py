@@ -384,7 +384,7 @@ def test_sources_that_agree_less_are_worse(tmp_path: Path):
 
 def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
     found = examined(target(tmp_path, SICK))
-    with pytest.raises(ConfigError, match="--baseline: is of version 0; expected version 3"):
+    with pytest.raises(ConfigError, match="--baseline: is of version 0; expected version 4"):
         checked({**found, "version": 0})
     for other in ([], {}, {"version": 3}):
         with pytest.raises(
@@ -419,7 +419,7 @@ def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
     found = json.loads(Path("before.json").read_text())
     rows = json.loads((mix_directory() / "lock.json").read_text())["rows"]
     assert found["sources"]["all"]["pairs"] == rows
-    assert found["settings"] == {"lengths": [15], "tokenizer": None, "languages": False}
+    assert found["settings"] == {"lengths": [15], "tokenizer": None, "languages": False, "near": None}
     assert json.loads(run("doctor", "small", "--workers", "1", "--length", "15", "--json").text) == found
 
 
@@ -497,7 +497,7 @@ def test_the_report_on_real_rows(tmp_path: Path):
         assert ruler["auc"]["value"] == pytest.approx(auc)
     assert hits(found["faults"]) == {
         "empty_reply/empty": 4, "empty_reply/placeholder": 3, "prompt_echo/echo_chosen": 1,
-        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 42, "turn_structure/roles_do_not_alternate": 4,
+        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 68, "turn_structure/roles_do_not_alternate": 4,
         "truncation/1024_chars": 228, "truncation/2048_chars": 25,
     }  # fmt: skip
     assert round(found["rulers"]["longer"]["wins"]["value"], 3) == 0.445

@@ -45,10 +45,10 @@ def worded(text: str, place: int) -> str:
 
 def reversed_pools(home: Path, count: int = 5) -> list[PairsPool]:
     """Two sources with the same prompts, opposite preferences, and one word changed in each text."""
-    one = [{"prompt": f"p{i} " + GOOD, "chosen": GOOD, "rejected": BAD} for i in range(count)]
+    prompts = [" ".join(f"p{i}-{word}" for word in range(30)) for i in range(count)]
+    one = [{"prompt": prompt, "chosen": GOOD, "rejected": BAD} for prompt in prompts]
     two = [
-        {"prompt": f"p{i} " + worded(GOOD, 29), "chosen": worded(BAD, 0), "rejected": worded(GOOD, 0)}
-        for i in range(count)
+        {"prompt": worded(prompt, 29), "chosen": worded(BAD, 0), "rejected": worded(GOOD, 0)} for prompt in prompts
     ]
     return [pool_of(home / "one", one), pool_of(home / "two", two, 1)]
 
@@ -72,7 +72,7 @@ def test_reversed_near_copies_are_conflicts_where_near_ones_count(tmp_path: Path
 
 def test_votes_of_near_copies_count(tmp_path: Path):
     one, two = reversed_pools(tmp_path, 1)
-    again = {"prompt": "p0 " + GOOD, "chosen": worded(BAD, 29), "rejected": GOOD}
+    again = {"prompt": " ".join(f"p0-{word}" for word in range(30)), "chosen": worded(BAD, 29), "rejected": GOOD}
     three = pool_of(tmp_path / "three", [again], 2)
     found = run([one, two, three], near=0.8, policy="keep_majority")
     assert dropped(found) == [{"label_conflicts/reversed": 1}, {}, {}]
