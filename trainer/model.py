@@ -133,10 +133,15 @@ class RewardModel(nn.Module):
         return "naive" if self.lm_head is None else "critic"
 
     def checkpoint_activations(self) -> None:
-        """Recompute each layer in the backward pass instead of keeping its activations."""
+        """Recompute each layer in the backward pass instead of keeping its activations.
+
+        transformers makes the inputs of every embedding require gradients, which only its reentrant kind needs: a
+        frozen vision tower would be recomputed and back-propagated.
+        """
         base: Any = self.base
         enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
         enable({"use_reentrant": False})
+        base.disable_input_require_grads()
 
     def merge_lora(self) -> "RewardModel":
         """Add the adapters to the base weights, in place: the scores stay, and the model is saved as a whole."""

@@ -8,10 +8,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, Qwen2_5_VLConfig
 
 from tests.support.shared_prefix import KINDS, backbone, make, upstream
+from tests.support.tiny_models import checkpoint
 from trainer.backbones import Backbone
 from trainer.batch import Tree
+from trainer.config import HeadConfig, LoraConfig
 from trainer.flops import causal_pairs, forward_flops, peak_flops, step_flops, weights, window_pairs
+from trainer.model import build
 from trainer.packing import pack, pad
+
+Grads = dict[str, torch.Tensor]
 
 SIZE_7B = {
     "text_config": {
@@ -141,3 +146,27 @@ def test_padding_is_no_work():
 def test_peaks_are_known_by_name():
     assert peak_flops("NVIDIA H200") == 989e12
     assert peak_flops("cpu") is None
+
+
+def trained_flops(kind: str, lora: LoraConfig | None, *, checkpointing: bool) -> tuple[dict[str, int], Grads]:
+    """FLOPs that torch counts in forward and backward with a frozen tower, by module, and the gradients."""
+    model = build(checkpoint(kind), HeadConfig(), lora=lora)
+    if checkpointing:
+        model.checkpoint_activations()
+    batch = pack([make(kind, 1, 2)], model.backbone)
+    with FlopCounterMode(display=False, depth=9) as counter:
+        model(batch).sum().backward()
+    found = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    return found, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)])
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_a_frozen_tower_is_neither_recomputed_nor_back_propagated(kind, lora):
+    plain, expected = trained_flops(kind, lora, checkpointing=False)
+    mended, grads = trained_flops(kind, lora, checkpointing=True)
+    tower = f"RewardModel.base.{'vision_tower' if kind == 'internvl' else 'visual'}"
+    assert mended[tower] == plain[tower]
+    assert mended["Global"] > plain["Global"], "the language model is recomputed"
+    assert grads.keys() == expected.keys()
+    assert all(torch.equal(grads[name], expected[name]) for name in grads)
