@@ -10,7 +10,8 @@ with the pairs that are missing.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from trainer import tiny_models
 from trainer.batch import Tree
 from trainer.config import TrainConfig
 from trainer.encode import Encoded, Encoder, Row
-from trainer.logs import say
+from trainer.logs import Progress, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, build
 from trainer.packing import pack, token_batches
@@ -73,15 +74,10 @@ class FeatureCache:
         """Compute the missing features of a mix; `unusable` then lists the pairs that have none."""
         present = {name for path in self._parts() for name in _names(path)}
         missing = {*mix.pair_ids()} - present - {*self.unusable}
-        rows = []
-        for row in mix.rows() if missing else ():
-            if row.pair_id in missing:
-                missing.remove(row.pair_id)
-                rows.append(row)
-            if len(rows) == PART_PAIRS:
-                self._write_part(self._encoded(rows))
-                rows = []
-        self._write_part(self._encoded(rows))
+        progress = Progress("features", 0, len(missing), "pairs")
+        rows = _once(mix.rows() if missing else (), missing)
+        for first in rows:
+            self._write_part(self._encoded(chain([first], islice(rows, PART_PAIRS - 1)), progress))
 
     @property
     def unusable(self) -> dict[str, str]:
@@ -89,21 +85,31 @@ class FeatureCache:
         path = self.folder / "unusable.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
-    def _encoded(self, rows: Iterable[Row]) -> list[Encoded]:
-        encoded, unusable = [], self.unusable
+    def _encoded(self, rows: Iterable[Row], progress: Progress) -> Iterator[Encoded]:
+        """Encode pairs one by one, as they are asked for: thousands with their pixels would take tens of GB."""
+        unusable = self.unusable
+        before = len(unusable)
         for row in rows:
             try:
-                encoded.append(self._encoder.pair(row))
+                yield self._encoder.pair(row)
             except Unusable as error:
                 unusable[row.pair_id] = error.reason
-        if len(unusable) > len(self.unusable):
+            progress.tick()
+        if len(unusable) > before:
             write_json(self.folder / "unusable.json", unusable)
-        return encoded
 
-    def _write_part(self, pairs: Sequence[Encoded]) -> None:
+    def _write_part(self, encoded: Iterable[Encoded]) -> None:
+        pairs: list[Encoded] = []  # without their trees
+
+        def trees() -> Iterator[tuple[Tree, ...]]:
+            for pair in encoded:
+                pairs.append(replace(pair, trees=()))
+                yield pair.trees
+
+        pooled = list(self._pooled(trees()))
         if not pairs:
             return
-        features = torch.cat(list(self._pooled([pair.trees for pair in pairs]))).view(len(pairs), 2, -1)
+        features = torch.cat(pooled).view(len(pairs), 2, -1)
         lengths = [[pair.chosen_length, pair.rejected_length] for pair in pairs]
         tensors = {
             "chosen": features[:, 0].contiguous(), "rejected": features[:, 1].contiguous(),
@@ -135,19 +141,28 @@ class FeatureCache:
         if target.exists():
             return target
         file = ItemFile(path)
-        names, problems, pooled = [], {}, []
-        for question in file:
-            trees = self._trees(question)
-            if isinstance(trees, str):
-                problems[question.item] = trees
-                continue
-            names += [question.item] * len(question.replies)
-            pooled.append(trees)
-        features = torch.cat(list(self._pooled(pooled))) if pooled else torch.empty(0, 0)
+        names: list[str] = []
+        problems: dict[str, str] = {}
+        pooled = list(self._pooled(self._item_trees(file, names, problems)))
+        features = torch.cat(pooled) if pooled else torch.empty(0, 0)
         facts = {"benchmark": file.benchmark, "problems": json.dumps(problems, ensure_ascii=False)}
         _save(target, {"replies": features}, names, **facts)
         say(f"features: {len(file):,} items of {file.benchmark}")
         return target
+
+    def _item_trees(
+        self, file: ItemFile, names: list[str], problems: dict[str, str]
+    ) -> Iterator[tuple[Tree, ...]]:
+        """Yield the trees of each item, whose replies are added to `names`; or its reason to `problems`."""
+        progress = Progress(f"features of {file.benchmark}", 0, len(file))
+        for question in file:
+            trees = self._trees(question)
+            if isinstance(trees, str):
+                problems[question.item] = trees
+            else:
+                names += [question.item] * len(question.replies)
+                yield trees
+            progress.tick()
 
     def _trees(self, question: Question) -> tuple[Tree, ...] | str:
         if question.problem is not None:
@@ -194,6 +209,15 @@ class ReplyFeatures:
         """Load a file that `FeatureCache.add_items` wrote."""
         facts = _metadata(path)
         return cls(facts["benchmark"], _names(path), _tensor(path, "replies"), json.loads(facts["problems"]))
+
+
+def _once(rows: Iterable[Row], wanted: set[str]) -> Iterator[Row]:
+    """Yield the first row of each wanted pair."""
+    left = set(wanted)
+    for row in rows:
+        if row.pair_id in left:
+            left.remove(row.pair_id)
+            yield row
 
 
 def _save(path: Path, tensors: dict[str, Tensor], names: Sequence[str], **facts: str) -> None:

@@ -13,6 +13,7 @@ from curate.text.inert import terminal_line
 from curate.workspace import atomic
 
 LOG_SECONDS = 2.0  # seconds between lines about steps
+REPORT_SECONDS = 5.0  # between lines about progress in anything else
 LOGGED = ("loss", "accuracy", "lr", "grad_norm", "pairs_per_s", "tokens_per_s", "mfu")
 
 
@@ -115,3 +116,21 @@ class Clock:
         now = time.perf_counter()
         seconds, self._last = max(now - self._last, 1e-6), now
         return seconds
+
+
+class Progress:
+    """Reports every few seconds how many of the `things` are finished."""
+
+    def __init__(self, name: str, done: int, total: int, things: str = "items") -> None:
+        self._name, self._things = name, things
+        self._first, self._done, self._total = done, done, total
+        self._start = self._reported = time.monotonic()
+
+    def tick(self) -> None:
+        """Count one more."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            speed = (self._done - self._first) / (now - self._start)
+            say(f"{self._name}: {self._done:,} of {self._total:,} {self._things}, {speed:,.1f}/s")

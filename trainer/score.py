@@ -12,7 +12,6 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,12 +29,10 @@ from trainer.batch import Tree
 from trainer.critic import Critic, CriticEncoder, saved_settings
 from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
-from trainer.logs import fail, say
+from trainer.logs import Progress, fail, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
 from trainer.packing import pack, token_batches
-
-REPORT_SECONDS = 5.0  # between lines about progress
 
 
 class ItemScores(NamedTuple):
@@ -217,7 +214,7 @@ class Scorer:
             if writer.done:
                 say(f"{file.benchmark}: {len(writer.done):,} of {len(file):,} items are scored already")
             left = (question for question in file if question.item not in writer.done)
-            progress = _Progress(file.benchmark, len(writer.done), len(file))
+            progress = Progress(file.benchmark, len(writer.done), len(file))
             for scored in self.items(left):
                 writer.add(scored)
                 progress.tick()
@@ -225,22 +222,6 @@ class Scorer:
         say(f"{file.benchmark}: {len(file):,} items, {path}")
         if self.critic is not None:
             say(self.critic.summary())
-
-
-class _Progress:
-    """Reports every few seconds how many items are scored."""
-
-    def __init__(self, name: str, done: int, total: int) -> None:
-        self._name, self._first, self._done, self._total = name, done, done, total
-        self._start = self._reported = time.monotonic()
-
-    def tick(self) -> None:
-        self._done += 1
-        now = time.monotonic()
-        if now - self._reported >= REPORT_SECONDS:
-            self._reported = now
-            speed = (self._done - self._first) / (now - self._start)
-            say(f"{self._name}: {self._done:,} of {self._total:,} items, {speed:,.1f} items/s")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -113,21 +113,28 @@ def holdout(mix: Path, images: Path, folder: Path) -> EvalItems | None:
     return EvalItems(evalset=held_out.holdout_set(len(items.items)), options=Options(), items=items, file=file)
 
 
+def check_fetched(names: Sequence[str], folders: EvalSetFolders) -> None:
+    """Raise ConfigError for an unknown eval set and for one without files; no item is read."""
+    for name in names:
+        folder = folders.locate(name)
+        if not items.has_rows(evalsets.get(name), folder, Options()):
+            raise ConfigError("--eval-set", f"no files of {name} in {folder}", "", f"curate fetch {name}")
+
+
 def eval_sets(names: Sequence[str], folders: EvalSetFolders) -> list[EvalItems]:
     """The eval sets of these names; without names, all whose files are in `folders`.
 
     Raises ConfigError for an unknown name or a named one without files, RawError for damaged files, and what
     `EvalSetFolders.locate` raises.
     """
+    check_fetched(names, folders)
     hashes = Hashes(folders.workspace.cache)
     out = []
     for name in dict.fromkeys(names or evalsets.names()):
         evalset, options = evalsets.get(name), Options()
         folder = folders.locate(name)
         if not items.has_rows(evalset, folder, options):
-            if not names:
-                continue
-            raise ConfigError("--eval-set", f"no files of {name} in {folder}", "", f"curate fetch {name}")
+            continue
         folders.check(evalset, folder, options)
         loaded = items.load(evalset, folder, options)
         file = items_file(loaded, folders.workspace, hashes)

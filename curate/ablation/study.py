@@ -108,6 +108,7 @@ def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, 
     """
     place = folder(study, inputs.workspace)
     folders = inputs.eval_set_folders(study.recipe)
+    eval_items.check_fetched(names, folders)  # before hours of building
     recipes = {arm.name: arm.recipe(study.recipe) for arm in study.arms}
     distinct = list({fingerprint(recipe.material()): recipe for recipe in recipes.values()}.values())
     built = dict(zip(map(_key, distinct), build_family(distinct, inputs, engine, watch), strict=True))

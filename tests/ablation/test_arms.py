@@ -245,3 +245,16 @@ def test_nothing_to_compare_on(tmp_path):
     study = Study(title="x", about="", recipe=recipe, arms=(Arm(name="baseline"),), seeds=1, preset="tiny_cpu")
     with pytest.raises(ConfigError, match="nothing to compare arms on"), Local(1) as engine:
         prepare(study, inputs, [], engine, Terminal())
+
+
+def test_an_eval_set_that_was_not_fetched_fails_before_anything_is_built(tmp_path):
+    planted.write(tmp_path)
+    inputs = Inputs(workspace=Workspace(tmp_path / "data"), raw=tmp_path / "raw", manifests=tmp_path / "manifests")
+    recipe = load(tmp_path / "planted.yaml")
+    study = Study(title="x", about="", recipe=recipe, arms=(Arm(name="baseline"),), seeds=1, preset="tiny_cpu")
+    with pytest.raises(ConfigError) as error, Local(1) as engine:
+        prepare(study, inputs, ["judgebench", "rm_bench"], engine, Terminal())
+    assert str(error.value) == f"--eval-set: no files of rm_bench in {tmp_path / 'raw' / 'rm_bench'}"
+    assert error.value.hint == "curate fetch rm_bench"
+    assert not (tmp_path / "data" / "pairs").exists()
+    assert not (tmp_path / "data" / "mixes").exists()

@@ -1,6 +1,7 @@
 """Features are those of the model, computed once; heads trained on them repeat to the last bit."""
 
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from curate.inputs import Inputs
 from curate.recipe import load
 from curate.workspace import Workspace
 from tests.support import planted, tiny_models
+from tests.support.training import small_mix
+from trainer import logs
 from trainer.config import HeadConfig, LossConfig, TrainConfig
+from trainer.encode import Encoder
 from trainer.features import FeatureCache, PairFeatures
 from trainer.model import RewardHead
 from trainer.packing import pad
@@ -79,6 +83,34 @@ def test_other_pixels_are_other_features(cache):
     checkpoint = str(tiny_models.checkpoint("text"))
     assert FeatureCache(asked(model=checkpoint, max_length=300), cache.folder.parent).folder != cache.folder
     assert FeatureCache(asked(model=checkpoint), cache.folder.parent).folder == cache.folder
+
+
+def test_no_more_than_a_batch_is_decoded_at_a_time(tmp_path, monkeypatch, capsys):
+    """A batch of 150 tokens holds two or three pairs, and 13 of 40 have an image: of 28 tensors few are alive."""
+    alive, most = weakref.WeakSet(), 0
+    encode = Encoder.pair
+
+    def pair(self, row):
+        nonlocal most
+        made = encode(self, row)
+        for tree in made.trees:
+            for pixels in tree.media.values():
+                alive.add(pixels)
+        most = max(most, len(alive))
+        return made
+
+    monkeypatch.setattr(Encoder, "pair", pair)
+    monkeypatch.setattr(logs, "REPORT_SECONDS", 0.0)
+    images = small_mix(tmp_path, 45)
+    checkpoint = str(tiny_models.checkpoint("qwen2_5_vl"))
+    cache = FeatureCache(asked(model=checkpoint, max_pixels=12544, max_length=700, max_tokens=150),
+                         tmp_path / "features")  # fmt: skip
+    cache.add_pairs(MixReader(images, "shard"))
+    assert len(cache.pairs().index) == 40
+    assert 1 < most <= 8
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("features: ")]
+    assert lines[0].startswith("features: 1 of 40 pairs, ")
+    assert lines[-1] == "features: 40 pairs, part 1"
 
 
 def separable(count=200, hidden=8):
