@@ -7,8 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from curate.errors import ConfigError, TrainError
 from curate.installation import install_command
@@ -21,6 +24,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # as torchrun sets it; on a busy machine, tiny kernels on two threads mostly wait
     "PYTHONWARNINGS": "ignore",
     "TOKENIZERS_PARALLELISM": "false",
+    "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "900",  # seconds that torchrun leaves for a checkpoint after a signal
 }
 NOISE = re.compile(r"\[?[WEI]\d{4} ")  # log lines of torchrun and of torch's C++
 KILLED = re.compile(r"Signal \d+ \((\w+)\) received")
@@ -64,15 +68,16 @@ def run(command: Sequence[str], say: Callable[[str], None]) -> None:
     """Run the trainer to its end, passing on its lines.
 
     Ctrl-C is handed to it, so that it writes a checkpoint, and raised again when it has ended; a second one kills.
-    Raises TrainError with the trainer's own error, or with the process that was killed.
+    So is SIGTERM, after which SystemExit(143) is raised. Raises TrainError with the trainer's own error, or with
+    the process that was killed.
     """
     environment = {**ENVIRONMENT, **os.environ}
-    watch, stopped = _Watch(say), False
+    watch, stopped, ended = _Watch(say), False, threading.Event()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
         start_new_session=True,  # so that a terminal's Ctrl-C reaches it only through us
         preexec_fn=_end_with_us,
-    ) as process:  # fmt: skip
+    ) as process, _handed_on(process, ended):  # fmt: skip
         while process.returncode is None:
             try:
                 for line in process.stdout or ():
@@ -85,10 +90,30 @@ def run(command: Sequence[str], say: Callable[[str], None]) -> None:
                     process.send_signal(signal.SIGINT)
                 stopped = True
     watch.flush()
-    if process.returncode and (watch.error or not stopped):
+    if process.returncode and (watch.error or not (stopped or ended.is_set())):
         raise watch.failure(process.returncode)
+    if process.returncode and ended.is_set():
+        raise SystemExit(128 + signal.SIGTERM)
     if stopped:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _handed_on(process: subprocess.Popen[str], ended: threading.Event) -> Iterator[None]:
+    """Hand SIGTERM on to the process inside the block, and set `ended` then."""
+    if threading.current_thread() is not threading.main_thread():  # it alone may have handlers
+        yield
+        return
+
+    def hand_on(number: int, _: FrameType | None) -> None:
+        ended.set()
+        process.send_signal(number)
+
+    before = signal.signal(signal.SIGTERM, hand_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_module(module: str, arguments: Sequence[str]) -> None:

@@ -166,6 +166,7 @@ class TrainConfig:
     eval_every_pairs: int | None = None
     eval_sets: dict[str, str] = dataclasses.field(default_factory=dict)  # name: pairs file, folder of them, or mix
     save_every_pairs: int | None = None
+    save_every_minutes: float | None = None  # after the step that ends then
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
@@ -173,7 +174,8 @@ class TrainConfig:
             _within(name, getattr(self, name), 1)
         for name in ("max_pairs", "max_steps", "eval_every_pairs", "save_every_pairs", "min_pixels", "max_pixels"):
             _within(name, getattr(self, name), 1)
-        _within("epochs", self.epochs, 1e-9)
+        for name in ("epochs", "save_every_minutes"):
+            _within(name, getattr(self, name), 1e-9)
         for name in ("lr", "head_lr", "weight_decay", "clip", "workers"):
             _within(name, getattr(self, name), 0)
         _within("seed", self.seed, 0, LARGEST_SEED)
@@ -186,7 +188,7 @@ class TrainConfig:
             raise ValueError("eval_sets: the name holdout means the mix's own held-out pairs")
 
 
-FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs"}
+FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs", "save_every_minutes"}
 """Keys that may differ when a run continues: they do not change its numbers."""
 
 

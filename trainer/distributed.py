@@ -2,13 +2,11 @@
 
 import json
 import os
-import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from curate.errors import TrainError
+from trainer import slurm
 from trainer.config import TrainConfig
 
 SETTINGS = Path(__file__).parent / "deepspeed"
@@ -54,11 +53,17 @@ class World:
 
 
 def start() -> World:
-    """Join the processes that torchrun or deepspeed started; without either, be the only one."""
+    """Join the processes that torchrun, deepspeed or srun started; without any of them, be the only one.
+
+    Raises TrainError if there are more processes on this machine than GPUs.
+    """
     cuda = torch.cuda.is_available()
     name_accelerator()
+    started = slurm.variables(os.environ)
+    os.environ.update(started)
     local = int(os.environ.setdefault("LOCAL_RANK", "0"))
     if cuda:
+        local = own_device(local, torch.cuda.device_count(), bound=bool(started))
         torch.cuda.set_device(local)
     if not dist.is_initialized():
         backend = "nccl" if cuda else "gloo"
@@ -70,6 +75,18 @@ def start() -> World:
         _deepspeed().init_distributed(dist_backend=backend, auto_mpi_discovery=False)
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     return World(dist.get_rank(), dist.get_world_size(), device)
+
+
+def own_device(local: int, devices: int, *, bound: bool) -> int:
+    """The number of the GPU of the process `local` of this machine; Slurm may show (`bound`) each task its own.
+
+    Raises TrainError if there is none left.
+    """
+    if bound and devices == 1:
+        return 0
+    if local >= devices:
+        raise TrainError("--nproc", f"{local + 1} processes on a machine with {devices} GPUs", "one for each GPU")
+    return local
 
 
 def name_accelerator() -> None:
@@ -164,28 +181,6 @@ def update(engine: Any, factor: float) -> float:
 
 def _norm(parameters: Iterable[nn.Parameter]) -> float:
     return float(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-
-
-class Interrupts:
-    """Records Ctrl-C (SIGINT) inside its block, so that a step can end; a second one interrupts at once.
-
-    SIGTERM still kills: torchrun sends it to processes whose peer is dead, and those would wait for ever.
-    """
-
-    def __init__(self) -> None:
-        self.received = False
-
-    def __enter__(self) -> "Interrupts":
-        self._before = signal.signal(signal.SIGINT, self._record)
-        return self
-
-    def _record(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
-            signal.default_int_handler(number, frame)
-        self.received = True
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
 
 
 def lost_peer(error: RuntimeError) -> bool:

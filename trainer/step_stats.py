@@ -26,7 +26,8 @@ class StepStats:
     critique_loss: float = 0.0
     bad: list[str] = field(default_factory=list)  # pairs without a finite loss
     lost: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) of pairs without pixels
-    stop: bool = False  # this rank was interrupted
+    stop: int = 0  # the signal that this rank got
+    save: bool = False  # by the clock of the chief it is time
 
     def add(self, micro: Sequence[Encoded], losses: Sequence[float], margins: Sequence[float]) -> None:
         """Add a micro-batch. Accuracy is strict; ties have none, and fillers are not counted."""
@@ -79,7 +80,8 @@ def sum_ranks(parts: Iterable[StepStats]) -> StepStats:
     for part in parts:
         total.loss, total.pairs = total.loss + part.loss, total.pairs + part.pairs
         total.tokens, total.flops = total.tokens + part.tokens, total.flops + part.flops
-        total.bad, total.lost, total.stop = total.bad + part.bad, total.lost + part.lost, total.stop or part.stop
+        total.bad, total.lost = total.bad + part.bad, total.lost + part.lost
+        total.stop, total.save = max(total.stop, part.stop), total.save or part.save
         if part.critiques is not None:
             total.critiques = (total.critiques or 0) + part.critiques
             total.critique_loss += part.critique_loss

@@ -3,16 +3,18 @@
     python -m trainer.train RUN/config.yaml                            one process
     torchrun --nproc-per-node 8 -m trainer.train RUN/config.yaml       one machine
     deepspeed --module trainer.train RUN/config.yaml                   or many, by a hostfile
+    srun python -m trainer.train RUN/config.yaml                       a Slurm step, one task for each GPU
 
 `curate train` writes the config and starts this module. The run directory gets mix.lock.json, metrics.jsonl, tb/,
 checkpoints/, best/, final/ and, last of all, result.json. Started again, a run continues to the same loss curve.
-Ctrl-C ends it after the current step, with a checkpoint and exit code 130.
+Ctrl-C and SIGTERM end it after the current step, with a checkpoint and exit code 130 or 143.
 """
 
 import math
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -29,9 +31,10 @@ from trainer.batch import Batch
 from trainer.checkpoint import State
 from trainer.config import CriticConfig, LossConfig, TrainConfig
 from trainer.critic import Critic, CriticEncoder, settings_to_save
-from trainer.distributed import Interrupts, World, backward, leave, lost_peer, start, update
+from trainer.distributed import World, backward, leave, lost_peer, start, update
 from trainer.encode import Encoded
 from trainer.flops import step_flops
+from trainer.interrupts import Interrupts
 from trainer.logs import Clock, Metrics, fail, say
 from trainer.losses import PairColumns, joint_losses, pair_losses
 from trainer.media import Unusable
@@ -45,7 +48,7 @@ from trainer.validation import accuracy
 
 
 def train(run_config: TrainConfig) -> None:
-    """Train one run to its end. Raises CurateError if it cannot continue, SystemExit(130) after Ctrl-C."""
+    """Train one run to its end. Raises CurateError if it cannot continue, SystemExit after a signal."""
     directory = Path(run_config.out)
     if (directory / "result.json").exists():
         say(f"already trained: {directory}; {summary(read_json(directory / 'result.json'))}")
@@ -69,12 +72,13 @@ def train(run_config: TrainConfig) -> None:
 
 def loop(run: Run, state: State, metrics: Metrics, interrupts: Interrupts) -> None:
     """Take steps until the run is done; after each of them everything on disk is consistent."""
-    config, clock = run.config, Clock()
+    config, clock, saved = run.config, Clock(), time.monotonic()
     for step in steps_left(run, state):
         begin, pairs_before = done(run, state), state.pairs
         torch.manual_seed(draw(config.seed, state.step, run.world.rank))  # of dropout, so none has to be saved
         stats = accumulate(run, step)
         stats.stop = interrupts.received
+        stats.save = run.world.chief and overdue(config.save_every_minutes, saved)
         total = sum_ranks(run.world.gather(stats))
         check_finite("loss", total.loss, run, state, total.bad)
         advance(state, step, total)
@@ -88,14 +92,22 @@ def loop(run: Run, state: State, metrics: Metrics, interrupts: Interrupts) -> No
         metrics.step(counts | learning | total.row(seconds, run.peak), done(run, state))
         if due(config.eval_every_pairs, pairs_before, state.pairs):
             evaluate(run, state, metrics)
-        if total.stop or due(config.save_every_pairs, pairs_before, state.pairs):
+        if total.stop:
+            interrupts.in_order()
+        if total.stop or total.save or due(config.save_every_pairs, pairs_before, state.pairs):
             checkpoint.save(run.engine, run.directory, state, run.world, keep=config.keep_checkpoints)
+            saved = time.monotonic()
         if total.stop:
             say(f"stopped after step {state.step}; the same command continues")
-            raise SystemExit(130)
+            raise SystemExit(128 + total.stop)
         if done(run, state) == 1:
             return
         clock.lap()
+
+
+def overdue(minutes: float | None, since: float) -> bool:
+    """Whether so many minutes have passed since a moment of the monotonic clock; never if None."""
+    return minutes is not None and time.monotonic() - since >= 60 * minutes
 
 
 def steps_left(run: Run, state: State) -> Steps:

@@ -17,11 +17,10 @@ from curate.evalsets.base import Item
 from curate.evaluation import ensembles, held_out, items
 from curate.evaluation.ensembles import Ensemble, Fit, Member, combined, fit, kind_of, names, weighted
 from curate.evaluation.items import KeyedItems
-from curate.lock_file import FIELDS, file_facts
 from curate.schema import Block, Message
 from tests.support.paths import ROOT, ROWS
 from tests.support.questions import saved
-from tests.support.trainer_shards import IMAGES, key, make
+from tests.support.trainer_shards import IMAGES, key, make, name_mix
 
 EVAL_ROWS = ROWS / "evalsets"
 A, B = Path("a.jsonl"), Path("b.jsonl")
@@ -195,13 +194,7 @@ def mix(tmp_path_factory) -> Path:
          "media": [key(IMAGES[i % 4])] if i % 3 == 0 else [], "media_bytes": len(IMAGES[0]) * (i % 3 == 0)}
         for i in range(30)
     ]  # fmt: skip
-    directory = make(root, rows, IMAGES, held=12)
-    lock = json.loads((directory / "lock.json").read_text())
-    facts = {one["name"]: one for one in file_facts(directory, [one["name"] for one in lock["files"]])}
-    lock["files"] = [one | facts[one["name"]] for one in lock["files"]]
-    lock = {name: kind() for name, kind in FIELDS.items()} | {"name": "r", "fingerprint": "f" * 16} | lock
-    (directory / "lock.json").write_text(json.dumps(lock))
-    return directory
+    return name_mix(make(root, rows, IMAGES, held=12))
 
 
 def pairs_of(mix: Path) -> KeyedItems:

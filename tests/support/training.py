@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.support.trainer_shards import FRAMES, IMAGES, make, mixed
+from tests.support.trainer_shards import FRAMES, IMAGES, make, mixed, name_mix
 from trainer import config, train
 
 SETTINGS = (
@@ -19,10 +19,7 @@ def small_mix(root: Path, pairs: int = 45, *, critiques: bool = False) -> Path:
     made = mixed(pairs)
     for number, row in enumerate(made if critiques else ()):
         row |= {"chosen_critique": f"Right {number}.", "rejected_critique": "Wrong." if number % 4 else None}
-    directory = make(root, made, [*IMAGES, *FRAMES], held=5)
-    path = directory / "lock.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "r", "fingerprint": "f" * 16}))
-    return directory
+    return name_mix(make(root, made, [*IMAGES, *FRAMES], held=5))
 
 
 def settings(mix: Path, out: Path, *more: str) -> list[str]:

@@ -80,6 +80,25 @@ def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_p
     assert holdout_margin(continued, mix) == pytest.approx(holdout_margin(alone, mix), rel=1e-3, abs=1e-5)
 
 
+def test_tasks_of_a_slurm_step_train_together(mix, alone, tmp_path):
+    """`srun -n 2 python -m trainer.train CONFIG`: two processes that have Slurm's variables alone."""
+    trainer_process.prepare("tiny_cpu", settings(mix, tmp_path, "zero=2"))
+    slurm = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "localhost",
+             "SLURM_JOB_ID": str(os.getpid())}  # fmt: skip
+    environment = {**trainer_process.ENVIRONMENT, **os.environ, **slurm}
+    tasks = [
+        subprocess.Popen(
+            trainer_process.command(tmp_path, 1), stderr=subprocess.PIPE, text=True,
+            env={**environment, "SLURM_PROCID": number, "SLURM_LOCALID": number},
+        )
+        for number in "01"
+    ]  # fmt: skip
+    output = [task.communicate()[1] for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0], output
+    assert "2 processes on cpu, ZeRO-2" in output[0]
+    assert curve(tmp_path) == pytest.approx(curve(alone), rel=1e-4, abs=1e-5)
+
+
 CRITIC = ("paradigm=critic", "critic.max_critique=6")
 
 
@@ -162,8 +181,8 @@ def wait_for(out: Path, step: int, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_the_command_continues_after_a_kill(mix, tmp_path, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_command_continues_after_a_kill(mix, tmp_path, number, code):
     """kill -9 of `curate train` takes its trainer along; Ctrl-C leaves a checkpoint and exits 130."""
     alone = trained(mix, tmp_path / "alone", "epochs=6", "save_every_pairs=8")
     out = tmp_path / "run"
@@ -175,7 +194,9 @@ def test_the_command_continues_after_a_kill(mix, tmp_path, number):
     wait_for(out, 4, first)
     first.send_signal(number)
     output = first.communicate()[1]
-    assert first.returncode == (130 if number == signal.SIGINT else -9)
+    assert first.returncode == code
+    if number != signal.SIGKILL:
+        assert (out / "checkpoints/latest").read_text() >= "step-00000004"
     if number == signal.SIGINT:
         assert output.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
     again = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -169,13 +169,15 @@ class At:
         monkeypatch.setattr(Metrics, "step", step)
 
 
-def test_ctrl_c_writes_a_checkpoint_and_the_run_continues_to_the_same_curve(
-    run, mix, tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_writes_a_checkpoint_and_the_run_continues_to_the_same_curve(
+    run, mix, tmp_path, monkeypatch, capsys, number, code
 ):
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
-        At(patch, 2, lambda: signal.raise_signal(signal.SIGINT))
+        At(patch, 2, lambda: signal.raise_signal(number))
         trained(mix, tmp_path, "head.dropout=0.1")
-    assert end.value.code == 130
+    assert end.value.code == code
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert (tmp_path / "checkpoints/latest").read_text() == "step-00000003"  # the step at hand is finished
     with open(tmp_path / "metrics.jsonl", "a") as file:  # as a kill would leave it
         file.write('{"step": 4, "loss": 7.0}\n{"step": 5, "lo')
@@ -186,6 +188,15 @@ def test_ctrl_c_writes_a_checkpoint_and_the_run_continues_to_the_same_curve(
     capsys.readouterr()
     trained(mix, tmp_path, "head.dropout=0.1")
     assert capsys.readouterr().err.startswith(f"already trained: {tmp_path}; 5 steps, 40 pairs, 0 dropped, ")
+
+
+def test_checkpoints_by_the_clock(run, mix, tmp_path):
+    made = trained(mix, tmp_path, "head.dropout=0.1", "save_every_minutes=1e-6", "keep_checkpoints=9")
+    assert [path.name for path in sorted((made / "checkpoints").glob("step-*"))] == [
+        f"step-{step:08}" for step in range(1, 6)
+    ]
+    assert rows(made) == rows(run)
+    assert trained(mix, tmp_path, "head.dropout=0.1", "save_every_minutes=60") == made, "no other run"
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(mix, tmp_path, monkeypatch):
