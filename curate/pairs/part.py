@@ -7,29 +7,31 @@ part-00000.json      the part's receipt, written last: the part is finished
 
 import functools
 import gc
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.arrays import I64
 from curate.checksums import Stamp, hash_file, record, stamp, write_record
 from curate.engines.base import tick
 from curate.errors import GuardError, RawError, SkipRow
 from curate.images.decode import ImageFacts
 from curate.images.store import ImageStore, KnownImage, PackWriter
 from curate.pairs.column_account import check_columns, column_use
-from curate.pairs.columns import Finished, PairColumns, finish, group_id
+from curate.pairs.batches import GivenRow, Places, Provenance, places_of, tables_of, tabulated
 from curate.rawfiles.bad_rows import TOO_DEEP, BadRow
 from curate.rawfiles.foreign import foreign
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
-from curate.rawfiles.rows import Slice, rows
-from curate.schema import Media
+from curate.rawfiles.rows import Piece, Slice, pieces, row_pieces
+from curate.schema import PAIRS_FILE, Media
 from curate.sources.base import Draft, MediaSource, Row, Source
+from curate.sources.columns import DraftColumns, Misfit, RowBatch
 from curate.workspace import atomic
 
 FLUSH_PAIRS = 4096
@@ -148,43 +150,96 @@ class _Part:
         self.rows = self.gave = self.pairs = 0
         self.skips: list[dict[str, str]] = []
         self.use = column_use(task.source)
+        self.stamp = Provenance(
+            source=task.name, license=task.license, annotator=task.source.annotator, revision=task.revision
+        )
 
     def run(self, path: Path, resolve: Any) -> None:
         task = self.task
-        columns = PairColumns(task.name, task.license, task.source.annotator, task.revision)
-        with pq.ParquetWriter(path, columns.take().schema, **PARQUET) as file:
-            for batch in _batched(self._rows(), 1000):
-                before = len(self.skips)
-                for where, row in batch:
-                    self._row(where, row, columns, resolve)
-                    if len(columns) >= FLUSH_PAIRS:
-                        file.write_table(columns.take())
-                tick(rows=len(batch), skipped=len(self.skips) - before)
-                check_columns(task.source, self.use, self.rows)
-                self._check_first_rows()
-            if len(columns):
-                file.write_table(columns.take())
+        with pq.ParquetWriter(path, PAIRS_FILE, **PARQUET) as file:
+            groups = RowGroups(file, FLUSH_PAIRS)
+            for part in task.slices:
+                for piece in pieces(part, self.use) if task.source.columns else row_pieces(part, self.use):
+                    before = len(self.skips)
+                    groups.add(*self._piece(part, piece, resolve))
+                    tick(rows=len(piece.numbers), skipped=len(self.skips) - before)
+                    check_columns(task.source, self.use, self.rows)
+                    self._check_first_rows()
+            groups.end()
 
-    def _rows(self) -> Iterator[tuple[str, Row | BadRow]]:
-        """Every row, and where upstream it is."""
-        for part in self.task.slices:
-            for number, row in rows(part, self.use):
-                yield f"{part.name}:{number}", row
-
-    def _row(self, where: str, row: Row | BadRow, columns: PairColumns, resolve: Any) -> None:
-        self.rows += 1
-        try:
-            if isinstance(row, BadRow):
-                raise SkipRow(row.reason, row.detail)
-            found = [
-                finish(self.task.name, draft, *(resolve(draft) if draft.media else ((), 0)))
-                for draft in self._drafts(row, where)
-            ]
-            if not found:
-                raise SkipRow("no_pairs")
-            self._add(where, found, columns)
-        except SkipRow as skip:
+    def _piece(self, part: Slice, piece: Piece, resolve: Any) -> tuple[Any, I64]:
+        """The pairs of a piece, and the number of the row of each."""
+        found, rest = [], None
+        skips: dict[int, SkipRow] = {}
+        columns = self._columns(part, piece)
+        if columns is not None:
+            found.append(self._of_columns(part, piece.numbers[columns.fits], columns, resolve, skips))
+            rest = ~columns.fits
+        if rest is None or rest.any():
+            found += self._of_rows(part, piece.rows(rest), resolve, skips)
+        for number in sorted(skips):
+            skip = skips[number]
+            where = f"{part.name}:{number}"
             self.skips.append({"row": where, "reason": skip.reason, "detail": skip.detail})
+        self.rows += len(piece.numbers)
+        return _in_order(found)
+
+    def _columns(self, part: Slice, piece: Piece) -> DraftColumns | None:
+        """What the column function makes of a piece; None where no row fits."""
+        source = self.task.source
+        if source.columns is None or piece.columns is None or not len(piece.numbers):
+            return None
+        batch = RowBatch(columns=piece.columns, file=part.name, context=part.file.context)
+        try:
+            found: DraftColumns = (
+                source.columns(batch, self.task.options) if source.options else source.columns(batch)
+            )
+        except Misfit:
+            return None
+        return found if found.fits.any() else None
+
+    def _of_columns(
+        self, part: Slice, numbers: I64, drafts: DraftColumns, resolve: Any, skips: dict[int, SkipRow]
+    ) -> tuple[Any, I64]:
+        """The pairs of the rows that fit; a row whose media are missing is skipped."""
+        media: list[tuple[Media, ...]] = []
+        sizes: list[int] = []
+        for number, items in zip(numbers.tolist(), drafts.media, strict=False):
+            try:
+                one, size = resolve(items)
+            except SkipRow as skip:
+                skips[number] = skip
+                one, size = (), 0
+            media.append(one)
+            sizes.append(size)
+        places = Places(rows=places_of(part.name, numbers), row_of=numbers)
+        table = tabulated(self.stamp, drafts, places, media, sizes)
+        if skips:
+            there = np.isin(numbers, list(skips), invert=True)
+            table, numbers = table.filter(pa.array(there)), numbers[there]
+        self.gave += len(numbers)
+        self.pairs += len(numbers)
+        return table, numbers
+
+    def _of_rows(
+        self, part: Slice, rows: Iterable[tuple[int, Row | BadRow]], resolve: Any, skips: dict[int, SkipRow]
+    ) -> Iterator[tuple[Any, I64]]:
+        """The pairs of rows that the adapter takes one by one."""
+        given: list[GivenRow] = []
+        for number, row in rows:
+            try:
+                if isinstance(row, BadRow):
+                    raise SkipRow(row.reason, row.detail)
+                drafts = self._drafts(row, f"{part.name}:{number}")
+                if not drafts:
+                    raise SkipRow("no_pairs")
+                given.append(GivenRow(number, drafts, [resolve(draft.media) for draft in drafts]))
+            except SkipRow as skip:
+                skips[number] = skip
+        for table, numbers in tables_of(self.stamp, part.name, given, skips):
+            self.gave += len(np.unique(numbers))
+            self.pairs += len(numbers)
+            yield table, numbers
 
     def _drafts(self, row: Row, where: str) -> list[Draft]:
         task = self.task
@@ -199,18 +254,6 @@ class _Part:
         except Exception as error:  # an adapter's bug: add the row to the error, and let it through
             error.add_note(f"source {task.name}, row {where}, columns {sorted(map(str, row))}")
             raise
-
-    def _add(self, where: str, found: list[Finished], columns: PairColumns) -> None:
-        self.gave += 1
-        self.pairs += len(found)
-        if len(found) == 1:  # nearly every row, so it goes the short way
-            columns.add(where, group_id(self.task.name, found[0].draft.group, found), found[0])
-            return
-        for group, members in itertools.groupby(found, key=lambda pair: pair.draft.group):
-            same = list(members)
-            key = group_id(self.task.name, group, same)
-            for pair in same:
-                columns.add(where, key, pair)
 
     def _check_first_rows(self) -> None:
         if self.rows <= FIRST_ROWS and len(self.skips) == self.rows == FIRST_ROWS:
@@ -250,10 +293,44 @@ PARQUET: dict[str, Any] = {
 }
 
 
-def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch
+def _in_order(found: Sequence[tuple[Any, I64]]) -> tuple[Any, I64]:
+    """Tables of pairs as one, in the order of the rows of their pairs."""
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return PAIRS_FILE.empty_table(), np.zeros(0, np.int64)
+    table = pa.concat_tables([one for one, _ in found])
+    numbers = np.concatenate([numbers for _, numbers in found])
+    if (np.diff(numbers) >= 0).all():
+        return table, numbers
+    order = np.argsort(numbers, kind="stable")
+    return table.take(pa.array(order)), numbers[order]
+
+
+class RowGroups:
+    """Writes pairs in row groups: one ends with the row with which it has `size` pairs."""
+
+    def __init__(self, file: Any, size: int) -> None:
+        self._file, self._size = file, size
+        self._held: list[Any] = []
+        self._count = 0
+
+    def add(self, table: Any, numbers: I64) -> None:
+        """Append the pairs of some rows; `numbers` are those of the rows."""
+        while self._count + len(numbers) >= self._size:
+            cut = int(np.searchsorted(numbers, numbers[self._size - self._count - 1], "right"))
+            self._held.append(table.slice(0, cut))
+            self.end()
+            table, numbers = table.slice(cut), numbers[cut:]
+        if len(numbers):
+            self._held.append(table)
+            self._count += len(numbers)
+
+    def end(self) -> None:
+        """Write what is held."""
+        if self._held:
+            self._file.write_table(pa.concat_tables(self._held).combine_chunks())
+        self._held, self._count = [], 0
 
 
 class Resolver:
@@ -266,10 +343,10 @@ class Resolver:
         self.finder, self.writer, self.max_pixels = finder, writer, max_pixels
         self.named: dict[str, ImageFacts | KnownImage] = {}
 
-    def __call__(self, draft: Draft) -> tuple[tuple[Media, ...], int]:
-        """The media of a draft. Raises SkipRow for one that is missing or no image."""
+    def __call__(self, items: Sequence[MediaSource]) -> tuple[tuple[Media, ...], int]:
+        """Media as stored, and their bytes. Raises SkipRow for one that is missing or no image."""
         media, total = [], 0
-        for item in draft.media:
+        for item in items:
             frames = self.frames(item)
             media.append(Media(item.kind, tuple(frame.key for frame in frames)))
             total += sum(frame.bytes for frame in frames)

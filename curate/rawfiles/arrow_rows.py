@@ -25,6 +25,8 @@ from curate.rawfiles.streams import HEAD_BYTES, as_stream, head_of, unpacked
 from curate.sources.base import RowFile
 
 BATCH_ROWS = 256  # a batch may hold images, so it stays small
+COLUMN_ROWS, COLUMN_BYTES = 4096, 16 << 20
+"""The most rows of a batch that is read by columns, and about the most bytes of one with more than BATCH_ROWS."""
 PACKED_BYTES = 4 << 30
 """The largest Parquet or Arrow file inside an archive or gzip: it is held in memory."""
 _DATE = re.compile(r"\d{4}-")  # years that Python knows
@@ -68,16 +70,33 @@ def parquet_rows(
     name: str, file: RowFile, packed: str, groups: tuple[int, int | None], size: int, use: ColumnUse
 ) -> Iterator[dict[str, Any] | BadRow]:
     """The rows of the row groups from the first to before the second (None: to the last one)."""
+    for batch in parquet_batches(name, file, packed, groups, size, use, BATCH_ROWS):
+        yield from rows_of(batch, use)
+
+
+def parquet_batches(
+    name: str,
+    file: RowFile,
+    packed: str,
+    groups: tuple[int, int | None],
+    size: int,
+    use: ColumnUse,
+    most: int = COLUMN_ROWS,
+) -> Iterator[Any]:
+    """The columns that are read, of the row groups as `parquet_rows`: at most so many rows at a time, or COLUMN_BYTES."""
     with opened(name, file, packed) as place, damage_named(name, "Parquet"), pq.ParquetFile(place) as parquet:
         chosen = list(range(groups[0], parquet.num_row_groups if groups[1] is None else groups[1]))
-        total = sum(parquet.metadata.row_group(i).num_rows for i in chosen)
+        facts = [parquet.metadata.row_group(i) for i in chosen]
+        total = sum(group.num_rows for group in facts)
+        row = sum(group.total_byte_size for group in facts) // max(total, 1)
         names = parquet.schema_arrow.names
         _check_names(name, names)
         use.see(names)
         columns = [column for column in names if column in use.wanted(names) or column in use.watched]
-        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=chosen, columns=columns):
+        count = max(min(most, COLUMN_BYTES // max(row, 1)), BATCH_ROWS)
+        for batch in parquet.iter_batches(count, row_groups=chosen, columns=columns, use_threads=False):
             tick(bytes=size * batch.num_rows // total)
-            yield from _rows(batch, use)
+            yield batch
 
 
 def arrow_rows(
@@ -96,7 +115,7 @@ def arrow_rows(
                 for column in {*use.wanted(batch.schema.names), *use.watched} & {*batch.schema.names}:
                     _check_inside(batch.column(column))
                 for start in range(0, batch.num_rows, BATCH_ROWS):
-                    yield from _rows(batch.slice(start, BATCH_ROWS), use)
+                    yield from rows_of(batch.slice(start, BATCH_ROWS), use)
 
 
 def _check_inside(array: Any) -> None:
@@ -126,7 +145,8 @@ def _file_batches(stream: Any) -> Iterator[Any]:
     return (reader.get_batch(i) for i in range(reader.num_record_batches))
 
 
-def _rows(batch: Any, use: ColumnUse) -> Iterator[dict[str, Any] | BadRow]:
+def rows_of(batch: Any, use: ColumnUse) -> Iterator[dict[str, Any] | BadRow]:
+    """The rows of a batch."""
     for name in use.watched:
         if name in batch.schema.names:
             use.filled[name] += _filled(batch.column(name))

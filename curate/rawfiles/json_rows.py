@@ -125,7 +125,7 @@ def json_lines(name: str, pieces: Iterable[bytes], *, begins: bool = True) -> It
             blank = 0 if piece.strip() else blank + len(others) + 1
             check_blank(name, blank)
             begun, length, lines = [last], len(last), lines + len(others) + 1
-        _check_length(name, length)
+        check_length(name, length)
     last = b"".join(begun)
     if last.strip():
         yield _last(name, value_of(last), last, alone=begins and lines == 0)
@@ -151,7 +151,8 @@ def _last(name: str, value: Any, line: bytes, *, alone: bool) -> Any:
     return value
 
 
-def _check_length(name: str, length: int) -> None:
+def check_length(name: str, length: int) -> None:
+    """Raise RawError for a row that is longer than ROW_BYTES."""
     if length > ROW_BYTES:
         expected = f"at most {ROW_BYTES >> 20} MB"
         raise RawError(name, "a row is longer than that", expected, "is it one JSON object a line?")
@@ -279,7 +280,7 @@ class _Text:
     def _more(self) -> bool:
         """Read on, as much again as is waiting; False at the end of the file."""
         waiting = len(self._buffer) - self._position
-        _check_length(self.name, waiting)
+        check_length(self.name, waiting)
         more = self._stream.read(max(CHUNK, waiting))
         self._buffer, self._position = self._buffer[self._position :] + more, 0
         return bool(more)

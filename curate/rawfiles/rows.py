@@ -4,20 +4,27 @@ Large files are cut into slices that workers read side by side: plain JSONL by b
 Compressed files, JSON lists, CSV and Arrow have no safe cut and are one slice each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.arrays import B8, I64
 from curate.errors import RawError
-from curate.rawfiles.arrow_rows import arrow_rows, damage_named, parquet_rows
+from curate.rawfiles.arrow_rows import arrow_rows, damage_named, parquet_batches, parquet_rows, rows_of
 from curate.rawfiles.bad_rows import NOT_JSON, BadRow
 from curate.rawfiles.column_use import ColumnUse
 from curate.rawfiles.csv_rows import csv_rows
 from curate.rawfiles.foreign import refuse_foreign
-from curate.rawfiles.json_rows import BLANK, is_lines, is_list, json_lines, json_values
+from curate.rawfiles.json_columns import FlatColumns, line_blocks
+from curate.rawfiles.json_rows import BLANK, is_lines, is_list, json_lines, json_values, value_of
 from curate.rawfiles.streams import CHUNK, DAMAGED, as_stream, encoding_of, head_of, utf8
 from curate.sources.base import Row, RowFile
 
@@ -117,6 +124,20 @@ def _cut_row_groups(whole: Slice, target: int) -> Iterator[Slice]:
             start, row, taken, rows = i + 1, row + rows, 0, 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Rows of a slice that follow each other.
+
+    numbers   of the rows
+    columns   the columns that are read, as a record batch; None where there are rows only
+    rows      gives (row number, row) of the rows in a mask, all of them for None
+    """
+
+    numbers: I64
+    columns: Any
+    rows: Callable[[B8 | None], Iterator[tuple[int, Row | BadRow]]]
+
+
 def rows(part: Slice, use: ColumnUse | None = None) -> Iterator[tuple[int, Row | BadRow]]:
     """(row number, row) for each row of the slice; a BadRow where it cannot be read.
 
@@ -124,24 +145,119 @@ def rows(part: Slice, use: ColumnUse | None = None) -> Iterator[tuple[int, Row |
     RawError where the file is truncated, or not of the format of its name.
     """
     use = use or ColumnUse()
+    with _damage_named(part):
+        yield from _numbered(part, enumerate(_values(part, use), part.first_row))
+
+
+def pieces(part: Slice, use: ColumnUse) -> Iterator[Piece]:
+    """The rows of the slice as columns where they can be read so, else one by one. Notes and raises as `rows`."""
+    with _damage_named(part):
+        kind, packed = kind_of(part.name)
+        if kind == "parquet":
+            yield from _parquet_pieces(part, packed, use)
+        elif kind in ("jsonl", "json"):
+            length = None if part.stop is None else part.stop - part.start
+            with utf8(part.name, part.file, packed, part.start, length) as (head, texts):
+                if _is_json_lines(part, kind, head):
+                    yield from _line_pieces(part, texts, use)
+                else:
+                    values = json_values(part.name, as_stream(texts))
+                    yield from _row_pieces(part, enumerate(_noted(values, use), part.first_row))
+        else:
+            yield from _row_pieces(part, enumerate(_values(part, use), part.first_row))
+
+
+def row_pieces(part: Slice, use: ColumnUse) -> Iterator[Piece]:
+    """The rows of the slice, none of them as columns. Notes and raises as `rows`."""
+    with _damage_named(part):
+        yield from _row_pieces(part, enumerate(_values(part, use), part.first_row))
+
+
+@contextmanager
+def _damage_named(part: Slice) -> Iterator[None]:
     try:
-        for number, value in enumerate(_values(part, use), part.first_row):
-            if type(value) is dict:
-                row = Row(value)
-                row.file, row.context = part.name, part.file.context
-                yield number, row
-            elif value is BLANK:
-                continue
-            elif isinstance(value, BadRow):
-                yield number, value
-            else:
-                yield number, BadRow(NOT_JSON, f"a {type(value).__name__} instead of an object")
+        yield
     except EOFError:
         raise RawError(
             part.name, "truncated: the compressed stream ends too early", "", "fetch the file again"
         ) from None
     except DAMAGED as error:
         raise RawError(part.name, f"damaged compressed data ({error})", "", "fetch the file again") from None
+
+
+def _numbered(part: Slice, values: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Row | BadRow]]:
+    for number, value in values:
+        if type(value) is dict:
+            row = Row(value)
+            row.file, row.context = part.name, part.file.context
+            yield number, row
+        elif value is BLANK:
+            continue
+        elif isinstance(value, BadRow):
+            yield number, value
+        else:
+            yield number, BadRow(NOT_JSON, f"a {type(value).__name__} instead of an object")
+
+
+def _noted(values: Iterable[Any], use: ColumnUse) -> Iterator[Any]:
+    for value in values:
+        if type(value) is dict:
+            use.row(value)
+        yield value
+
+
+PIECE_ROWS = 1000
+
+
+def _row_pieces(part: Slice, values: Iterable[tuple[int, Any]]) -> Iterator[Piece]:
+    numbered = _numbered(part, values)
+    while some := list(islice(numbered, PIECE_ROWS)):
+        numbers = np.array([number for number, _ in some], np.int64)
+        yield Piece(numbers=numbers, columns=None, rows=partial(_given, some))
+
+
+def _given(some: Sequence[tuple[int, Row | BadRow]], wanted: B8 | None) -> Iterator[tuple[int, Row | BadRow]]:
+    return iter(some) if wanted is None else compress(some, wanted)
+
+
+def _parquet_pieces(part: Slice, packed: str, use: ColumnUse) -> Iterator[Piece]:
+    number, groups = part.first_row, (part.start, part.stop)
+    for batch in parquet_batches(part.name, part.file, packed, groups, part.bytes, use):
+        numbers = np.arange(number, number + batch.num_rows)
+        yield Piece(numbers=numbers, columns=batch, rows=partial(_batch_rows, part, batch, numbers, use))
+        number += batch.num_rows
+
+
+def _batch_rows(
+    part: Slice, batch: Any, numbers: I64, use: ColumnUse, wanted: B8 | None
+) -> Iterator[tuple[int, Row | BadRow]]:
+    if wanted is not None:
+        batch, numbers = batch.filter(pa.array(wanted)), numbers[wanted]
+    return _numbered(part, zip(numbers.tolist(), rows_of(batch, use), strict=True))
+
+
+def _line_pieces(part: Slice, texts: Iterable[bytes], use: ColumnUse) -> Iterator[Piece]:
+    flat, number = FlatColumns(use), part.first_row
+    for block in line_blocks(part.name, texts):
+        columns = flat.read(block)
+        if columns is None:
+            alone = part.start == 0 and number == part.first_row
+            values = flat.learned(_noted(json_lines(part.name, [block], begins=alone), use))
+            yield from _row_pieces(part, enumerate(values, number))
+            number += block.count(b"\n")
+            continue
+        numbers = np.arange(number, number + columns.num_rows)
+        yield Piece(numbers=numbers, columns=columns, rows=partial(_block_rows, part, block, numbers))
+        number += columns.num_rows
+
+
+def _block_rows(
+    part: Slice, block: bytes, numbers: I64, wanted: B8 | None
+) -> Iterator[tuple[int, Row | BadRow]]:
+    lines: Iterable[bytes] = block.split(b"\n")[:-1]
+    if wanted is not None:
+        lines, numbers = compress(lines, wanted), numbers[wanted]
+    return _numbered(part, zip(numbers.tolist(), map(value_of, lines), strict=True))
 
 
 def _values(part: Slice, use: ColumnUse) -> Iterator[Any]:
@@ -151,10 +267,7 @@ def _values(part: Slice, use: ColumnUse) -> Iterator[Any]:
     elif kind == "arrow":
         yield from arrow_rows(part.name, part.file, packed, part.bytes, use)
     else:
-        for value in _text_values(part, kind, packed):
-            if type(value) is dict:
-                use.row(value)
-            yield value
+        yield from _noted(_text_values(part, kind, packed), use)
 
 
 def _text_values(part: Slice, kind: str, packed: str) -> Iterator[Any]:
@@ -162,7 +275,11 @@ def _text_values(part: Slice, kind: str, packed: str) -> Iterator[Any]:
     with utf8(part.name, part.file, packed, part.start, length) as (head, pieces):
         if kind == "csv":
             yield from csv_rows(part.name, as_stream(pieces), "\t" if ".tsv" in part.name.lower() else ",")
-        elif is_lines(head) if kind == "json" else (part.start or not is_list(head)):
+        elif _is_json_lines(part, kind, head):
             yield from json_lines(part.name, pieces, begins=part.start == 0)
         else:
             yield from json_values(part.name, as_stream(pieces))
+
+
+def _is_json_lines(part: Slice, kind: str, head: bytes) -> bool:
+    return is_lines(head) if kind == "json" else bool(part.start) or not is_list(head)

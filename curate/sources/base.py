@@ -93,6 +93,7 @@ class Source:
     ignores    columns that it leaves out on purpose.
     manifest   the user's own manifest that the source was made from: there, a column that is neither read nor
                ignored and looks like media, scores, tool calls or part of a prompt stops the run.
+    columns    a column function (`curate.sources.columns`), which gives what the adapter gives, many rows at once.
     options    a frozen dataclass with defaults; the adapter then takes (row, options).
     max_skip   the share of rows that may be skipped before the run stops.
     rows       rows as published, pairs as published or derived, with the default options; None where unknown.
@@ -110,6 +111,7 @@ class Source:
     reads: tuple[str, ...] | None = None
     ignores: tuple[str, ...] = ()
     manifest: str = ""
+    columns: Callable[..., Any] | None = None
     options: type[Any] | None = None
     license: str | None = None
     annotator: str | None = None

@@ -13,6 +13,8 @@ as in the mixtures of Tülu 3 and OLMo 2, and the file names.
 from collections.abc import Iterator
 
 from curate.sources.base import Draft, Row, Source
+from curate.sources.columns import DraftColumns, RowBatch, extras, kept
+from curate.sources.message_columns import split_columns
 from curate.sources.messages import split_dialogue
 
 EXTRA = ("prompt_id", "chosen_model", "rejected_model")
@@ -31,6 +33,13 @@ def to_pairs(row: Row) -> Iterator[Draft]:
     )
 
 
+def columns(batch: RowBatch) -> DraftColumns:
+    """`to_pairs` by columns."""
+    sides = split_columns(batch, batch.all())
+    category = kept(batch.texts("preference_type"), sides.fits)
+    return DraftColumns(**sides._asdict(), category=category, extra=extras(batch, EXTRA, sides.fits))
+
+
 SOURCE = Source(
     repo="allenai/Dolci-Instruct-DPO",
     files=("data/train-*.parquet",),
@@ -40,4 +49,5 @@ SOURCE = Source(
     pairs=259_922,
     reads=("chosen", "rejected", "chosen_model", "rejected_model", "prompt_id", "preference_type"),
     to_pairs=to_pairs,
+    columns=columns,
 )

@@ -6,7 +6,7 @@ training scripts that name the set. Unverified: the columns but `chosen` and `re
 """
 
 from curate.sources.base import Source
-from curate.sources.dolci_instruct import to_pairs
+from curate.sources.dolci_instruct import columns, to_pairs
 
 SOURCE = Source(
     repo="allenai/Dolci-Think-DPO-7B",
@@ -17,4 +17,5 @@ SOURCE = Source(
     pairs=150_000,
     reads=("chosen", "rejected", "chosen_model", "rejected_model", "prompt_id", "preference_type"),
     to_pairs=to_pairs,
+    columns=columns,
 )

@@ -35,6 +35,9 @@ REASONING = ("reasoning_content", "reasoning", "thinking")
 UNREAD = ("image", "images", "video", "videos", "audio", "audios", "files", "attachments", "refusal")
 """Keys of a message that hold content which no dialect above puts there."""
 
+READ_KEYS = {*UNREAD, *REASONING, "tool_calls", "function_call", "tool_call_id", "name"}
+"""Keys that decide, beside role and content, what a message is; all others are passed over."""
+
 IMAGE_TYPES = ("image", "image_url", "input_image")
 VIDEO_TYPES = ("video", "video_url")
 TEXT_TYPES = ("text", "input_text", "output_text")

@@ -13,8 +13,12 @@ first author calls its copy 378k.
 from collections.abc import Iterator
 from math import isnan
 
+import pyarrow.compute as pc
+
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number
+from curate.sources.columns import DraftColumns, RowBatch, extras, kept
+from curate.sources.message_columns import split_columns
 from curate.sources.messages import split_dialogue
 
 EXTRA = ("id", "chosen_model", "rejected_model")
@@ -48,6 +52,22 @@ def _rating(row: Row, column: str) -> float | None:
     return None if isnan(rating) else rating
 
 
+def columns(batch: RowBatch) -> DraftColumns:
+    """`to_pairs` by columns."""
+    (high, high_odd), (low, low_odd) = (batch.numbers(f"{side}_rating") for side in ("chosen", "rejected"))
+    margin = pc.subtract(high, low)
+    agree = pc.fill_null(pc.greater_equal(margin, 0.0), True).to_numpy(zero_copy_only=False)
+    sides = split_columns(batch, agree & ~high_odd & ~low_odd)
+    return DraftColumns(
+        **sides._asdict(),
+        margin=kept(margin, sides.fits),
+        chosen_score=kept(high, sides.fits),
+        rejected_score=kept(low, sides.fits),
+        category=kept(batch.texts("source"), sides.fits),
+        extra=extras(batch, EXTRA, sides.fits),
+    )
+
+
 SOURCE = Source(
     repo="allenai/olmo-2-0425-1b-preference-mix",
     files=("data/train-*.parquet",),
@@ -64,4 +84,5 @@ SOURCE = Source(
         "rejected_model",
     ),
     to_pairs=to_pairs,
+    columns=columns,
 )

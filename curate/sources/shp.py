@@ -12,8 +12,12 @@ meaning of `labels`; HALOs computes the ratio from the scores too.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number, reply, text, user
+from curate.sources.columns import Dialogues, DraftColumns, Misfit, RowBatch, kept, present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,37 @@ def _check(high: float, low: float, min_ratio: float) -> None:
             raise SkipRow("below_min_ratio", f"{high:g} to {low:g}")
 
 
+def columns(batch: RowBatch, options: Options) -> DraftColumns:
+    """`to_pairs` by columns."""
+    label = batch.column("labels")
+    if not pa.types.is_integer(label.type):
+        raise Misfit
+    first, names = pc.equal(label, 1), ("history", "domain", "post_id", "human_ref_A", "human_ref_B")
+    texts = {name: batch.texts(name) for name in names}
+    (score_a, _), (score_b, _) = batch.numbers("score_A"), batch.numbers("score_B")
+    high, low = pc.if_else(first, score_a, score_b), pc.if_else(first, score_b, score_a)
+    fits = present(label, score_a, score_b, *texts.values())
+    fits &= pc.is_in(label, pa.array([0, 1], label.type)).to_numpy(zero_copy_only=False)
+    agree = pc.greater_equal(high, low)
+    if options.min_ratio > 1.0:
+        wide = pc.greater_equal(pc.divide(high, low), options.min_ratio)
+        agree = pc.and_(agree, pc.and_(pc.greater(low, 0.0), wide))
+    fits &= pc.fill_null(agree, False).to_numpy(zero_copy_only=False)
+    chosen, rejected = (pc.if_else(first, texts[f"human_ref_{a}"], texts[f"human_ref_{b}"]) for a, b in ("AB", "BA"))
+    category = pc.replace_substring_regex(texts["domain"], "_train$", "", max_replacements=1)
+    return DraftColumns(
+        fits=fits,
+        prompt=Dialogues.of_texts("user", kept(texts["history"], fits)),
+        chosen=Dialogues.of_texts("assistant", kept(chosen, fits)),
+        rejected=Dialogues.of_texts("assistant", kept(rejected, fits)),
+        margin=kept(pc.subtract(high, low), fits),
+        chosen_score=kept(high, fits),
+        rejected_score=kept(low, fits),
+        category=kept(category, fits),
+        group=kept(texts["post_id"], fits),
+    )
+
+
 SOURCE = Source(
     repo="stanfordnlp/SHP",
     files=("*/train.json*",),
@@ -72,4 +107,5 @@ SOURCE = Source(
     max_skip=0.9,  # min_ratio 2 alone leaves out more than half
     reads=("post_id", "domain", "history", "score_A", "score_B", "human_ref_A", "human_ref_B", "labels"),
     to_pairs=to_pairs,
+    columns=columns,
 )

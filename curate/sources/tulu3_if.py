@@ -10,6 +10,8 @@ for 8B; NVIDIA-NeMo/RL reads the sibling mixtures in this layout and asserts tha
 from collections.abc import Iterator
 
 from curate.sources.base import Draft, Row, Source
+from curate.sources.columns import DraftColumns, RowBatch, extras, present
+from curate.sources.message_columns import split_columns
 from curate.sources.messages import split_dialogue
 
 
@@ -17,6 +19,12 @@ def to_pairs(row: Row) -> Iterator[Draft]:
     """One pair a row. Skips: those of `split_dialogue`."""
     prompt, chosen, rejected = split_dialogue(row["chosen"], row["rejected"])
     yield Draft(prompt=prompt, chosen=chosen, rejected=rejected, extra={"id": row["id"]} if "id" in row else None)
+
+
+def columns(batch: RowBatch) -> DraftColumns:
+    """`to_pairs` by columns; a null id is a row of its own kind."""
+    sides = split_columns(batch, present(batch.texts("id")) if batch.has("id") else batch.all())
+    return DraftColumns(**sides._asdict(), extra=extras(batch, ("id",), sides.fits))
 
 
 SOURCE = Source(
@@ -29,4 +37,5 @@ SOURCE = Source(
     pairs=65_551,
     reads=("id", "chosen", "rejected"),
     to_pairs=to_pairs,
+    columns=columns,
 )

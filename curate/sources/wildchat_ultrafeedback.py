@@ -17,6 +17,8 @@ from typing import Literal
 
 from curate.errors import RawError
 from curate.sources.base import Draft, Row, RowFile, Source
+from curate.sources.columns import DraftColumns, RowBatch, constant, extras, present
+from curate.sources.message_columns import split_columns
 from curate.sources.messages import split_dialogue
 
 Split = Literal[
@@ -67,6 +69,13 @@ def to_pairs(row: Row, _: Options) -> Iterator[Draft]:
     )
 
 
+def columns(batch: RowBatch, _: Options) -> DraftColumns:
+    """`to_pairs` by columns; a null id is a row of its own kind."""
+    sides = split_columns(batch, present(batch.texts("id")) if batch.has("id") else batch.all())
+    split = constant(batch.context["split"], int(sides.fits.sum()))
+    return DraftColumns(**sides._asdict(), category=split, extra=extras(batch, ("id",), sides.fits))
+
+
 SOURCE = Source(
     repo="allenai/tulu-3-wildchat-ultrafeedback",
     row_files=row_files,
@@ -78,4 +87,5 @@ SOURCE = Source(
     pairs=56_034,
     reads=("id", "chosen", "rejected"),
     to_pairs=to_pairs,
+    columns=columns,
 )
