@@ -27,7 +27,7 @@ class Inputs:
     """Where a build finds its raw files, its workspace and the user's own manifests.
 
     All raw files are in `raw` where it is given; else those of a source are in `of_recipe` if it has a folder for
-    the source, or in the workspace.
+    the source, or in the workspace. `strict_images` as of `Job`.
     """
 
     workspace: Workspace
@@ -35,6 +35,7 @@ class Inputs:
     manifests: Path | None = None
     of_recipe: Path | None = None
     reread: bool = False
+    strict_images: bool = False
 
     @property
     def hashes(self) -> Hashes:
@@ -61,7 +62,14 @@ class Inputs:
         if options and source.options is None:
             raise ConfigError(f"{where}.options", f"{name} has no options", "no options")
         read = config.build(dict(options), source.options, f"{where}.options") if source.options else None
-        job = Job(name=name, source=source, raw=self.workspace.raw(name), options=read, max_skip=max_skip)
+        job = Job(
+            name=name,
+            source=source,
+            raw=self.workspace.raw(name),
+            options=read,
+            max_skip=max_skip,
+            strict_images=self.strict_images,
+        )
         if self.raw is not None:
             return dataclasses.replace(job, raw=self.raw / name)
         if self.of_recipe is not None and (self.of_recipe / name).is_dir():

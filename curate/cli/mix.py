@@ -7,7 +7,14 @@ from dataclasses import asdict, replace
 from curate import lock_tables, steps
 from curate.build import build
 from curate.build import plan as make_plan
-from curate.cli.options import CheckOption, InputOptions, JsonOption, RecipeArgument, WorkOptions
+from curate.cli.options import (
+    CheckOption,
+    InputOptions,
+    JsonOption,
+    RecipeArgument,
+    StrictImagesOption,
+    WorkOptions,
+)
 from curate.cli.output import data, progress, say, say_table, show_table
 from curate.engines.base import Tick
 from curate.inputs import located_pairs, pool_sizes
@@ -69,6 +76,7 @@ def plan(
 def mix(
     recipe: RecipeArgument,
     check: CheckOption = False,
+    strict_images: StrictImagesOption = False,
     *,
     work: WorkOptions,
     as_json: JsonOption = False,
@@ -78,7 +86,7 @@ def mix(
     A killed run continues where it stopped; a finished mix is not built again.
     """
     read = load(recipe)
-    inputs = replace(work.inputs, reread=check)
+    inputs = replace(work.inputs, reread=check, strict_images=strict_images)
     with work.open_engine() as engine:
         built = build(read, inputs, engine, Terminal())
     if as_json:

@@ -72,6 +72,12 @@ CheckOption = Annotated[
     bool,
     typer.Option("--check", help="Read all raw files again, those too whose size and time are as they were."),
 ]
+StrictImagesOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict-images", help="Decode every image at once, not only when a step first needs what it shows."
+    ),
+]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RecipeArgument = Annotated[

@@ -7,7 +7,7 @@ import typer
 
 import curate.sources
 from curate import evalsets, tables
-from curate.cli.options import MANIFESTS, CheckOption, JsonOption, ManifestsOption, WorkOptions
+from curate.cli.options import MANIFESTS, CheckOption, JsonOption, ManifestsOption, StrictImagesOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
@@ -84,12 +84,13 @@ def normalize(
         float | None, typer.Option("--max-skip", min=0, max=1, help="Share of rows that may give no pair.")
     ] = None,
     check: CheckOption = False,
+    strict_images: StrictImagesOption = False,
     *,
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Turn the raw files of sources into pairs, with a reason for every row that gives none."""
-    inputs = replace(work.inputs, reread=check)
+    inputs = replace(work.inputs, reread=check, strict_images=strict_images)
     found = [inputs.job(name, _options(option or []), max_skip, name) for name in names]
     hashes = inputs.hashes
     with work.open_engine() as engine:

@@ -225,7 +225,7 @@ class _Collected:
     def _pictures(self, item: ProtectedItem, number: int) -> Iterable[str]:
         for data in item.images:
             try:
-                key = self._writer.put(data).key
+                key = self._writer.put(data, strict=True).key
             except BadImage:
                 continue  # an eval set may have images that we would not train on
             self.images.append((key, number))

@@ -156,7 +156,7 @@ def media_finder(evalset: EvalSet, folder: Path, cache: Path) -> MediaFinder:
 def media_bytes(one: MediaSource, finder: MediaFinder) -> bytes | tuple[bytes, ...]:
     """The bytes of an image, or of each frame of a video. Raises SkipRow where they are not there."""
     if one.data is not None:
-        return one.data
+        return bytes(one.data)
     return tuple(finder.frames(one.path)) if one.kind == "video" else finder.find(one.path)
 
 

@@ -21,6 +21,7 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import SkipRow
+from curate.images.structure import walk_jpeg
 
 MAX_PIXELS = 100_000_000
 """Larger images are taken for bombs: above any photograph in a preference set, 300 MB when decoded to RGB."""
@@ -40,7 +41,7 @@ class BadImage(SkipRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What a full decode of an image has shown.
+    """What its header says of an image.
 
     key           32 hex digits, xxh3-128 of the bytes as received; `bytes` is their number
     width, height pixels of the upright image
@@ -55,13 +56,34 @@ class ImageFacts:
     mode: str
 
 
+def check_structure(data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
+    """Facts from the header of an image that is whole by its structure; nothing is decoded where that can be seen.
+
+    JPEG by its markers, PNG by its chunks and their checksums, WebP by its size; any other image, and one in which
+    something is not as usual, by `check`. Raises BadImage.
+    """
+    if data[:3] == JPEG_BEGINS:
+        found = walk_jpeg(data)
+        if found is not None:
+            _check_size(found.width, found.height, max_pixels)
+            size = (found.width, found.height)
+            try:
+                size = upright_size(bytes(data)) if found.tagged else size
+                return _facts(data, *size, "JPEG", MODES[found.components])
+            except PIL_ERRORS:
+                pass
+    whole = bytes(data)
+    chunked = whole.startswith(b"\x89PNG") or (whole[8:12] == b"WEBP" and not _is_cut(whole) and any(whole[-32:]))
+    return _check_with_pil(whole, max_pixels, decode=False) if chunked else check(whole, max_pixels=max_pixels)
+
+
 def check(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Decode the whole image, at reduced scale where the format allows, and return its facts.
 
     The size is judged from the header before anything is decoded. Raises BadImage.
     """
     try:
-        if data.startswith(b"\xff\xd8\xff"):
+        if data.startswith(JPEG_BEGINS):
             facts = _check_jpeg(data, max_pixels)
             if facts is not None:
                 return facts
@@ -70,6 +92,9 @@ def check(data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
         raise BadImage("image_too_large", f"{len(data)} bytes that need more memory than there is") from None
 
 
+JPEG_BEGINS = b"\xff\xd8\xff"
+MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+"""PIL's mode of a JPEG by the number of its components."""
 JPEG_MODES = {"Gray": "L", "CMYK": "CMYK", "YCCK": "CMYK"}
 HARMLESS = ("Invalid SOS parameters", "Unknown Adobe color transform")
 """libjpeg's warnings about header fields that do not touch a pixel; PIL then has the last word."""
@@ -97,7 +122,7 @@ def _check_jpeg(data: bytes, max_pixels: int) -> ImageFacts | None:
     return _facts(data, width, height, "JPEG", JPEG_MODES.get(space, "RGB"))
 
 
-def _check_with_pil(data: bytes, max_pixels: int) -> ImageFacts:
+def _check_with_pil(data: bytes, max_pixels: int, *, decode: bool = True) -> ImageFacts:
     with _pil_unguarded():
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
@@ -107,8 +132,9 @@ def _check_with_pil(data: bytes, max_pixels: int) -> ImageFacts:
                 if image.format == "PNG":
                     _check_png_chunks(data)
                 size = _upright_size(image, data)
-                image.load()
-                _Upright(image.crop((0, 0, 1, 1)), b"").grey()  # what PIL cannot convert would fail later
+                if decode:
+                    image.load()
+                    _Upright(image.crop((0, 0, 1, 1)), b"").grey()  # what PIL cannot convert would fail later
                 name = "JPEG" if image.format == "MPO" else str(image.format)
                 return _facts(data, *size, name, image.mode)
         except UnidentifiedImageError:
@@ -377,7 +403,7 @@ def pixels_digest(data: bytes) -> bytes:
         return digest.digest()
 
 
-def _facts(data: bytes, width: int, height: int, name: str, mode: str) -> ImageFacts:
+def _facts(data: bytes | memoryview, width: int, height: int, name: str, mode: str) -> ImageFacts:
     return ImageFacts(
         key=xxhash.xxh3_128_hexdigest(data), bytes=len(data), width=width, height=height, format=name, mode=mode
     )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from curate.checksums import published
-from curate.images.decode import MAX_PIXELS, BadImage, ImageFacts, check
+from curate.images.decode import MAX_PIXELS, BadImage, ImageFacts, check, check_structure
 from curate.images.packs import INDEX, Packs
 from curate.workspace import atomic
 
@@ -23,7 +23,7 @@ PACK_BYTES = 512 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownImage:
-    """An image that the store has already; it was not decoded again."""
+    """An image that the store has already."""
 
     key: str
     bytes: int
@@ -50,7 +50,7 @@ class _Pack:
         self.file: BinaryIO = os.fdopen(handle, "wb")
         self.images: list[ImageFacts] = []
 
-    def put(self, data: bytes, facts: ImageFacts) -> None:
+    def put(self, data: bytes | memoryview, facts: ImageFacts) -> None:
         self.file.write(data)
         self.size += len(data)
         self.images.append(facts)
@@ -103,9 +103,12 @@ class PackWriter:
                 pack.path.unlink(missing_ok=True)
         self._store.refresh()
 
-    def put(self, data: bytes, *, max_pixels: int = MAX_PIXELS) -> ImageFacts | KnownImage:
-        """Keep the image. One that the store or this writer has already is not decoded again. Raises BadImage.
+    def put(
+        self, data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS, strict: bool = False
+    ) -> ImageFacts | KnownImage:
+        """Keep the image; `strict` decodes it, else its structure is checked. Raises BadImage.
 
+        One that the store or this writer has already is not checked again, but decoded once where that is asked.
         The outcome does not depend on what is in the store: a known image must be within `max_pixels` too.
         """
         key = xxhash.xxh3_128_hexdigest(data)
@@ -113,8 +116,13 @@ class PackWriter:
         if pixels is not None:
             if pixels > max_pixels:
                 raise BadImage("image_too_large", f"{pixels} pixels, limit {max_pixels}")
+            if strict and key not in self._pixels:
+                check(bytes(data), max_pixels=max_pixels)
+                self._pixels[key] = pixels
             return KnownImage(key=key, bytes=len(data))
-        facts = check(data, max_pixels=max_pixels)
+        facts = (
+            check(bytes(data), max_pixels=max_pixels) if strict else check_structure(data, max_pixels=max_pixels)
+        )
         if not self._packs or self._packs[-1].size >= self._pack_bytes:
             self._packs.append(_Pack(self._store.folder))
         self._packs[-1].put(data, facts)

@@ -20,7 +20,7 @@ from curate.errors import SkipRow
 from curate.pairs.columns import KNOWN, NO_MEDIA, NUMBERS, TEXTS, PairColumns, finish, group_id
 from curate.schema import FIELD_BLOCKS, MEDIA, PAIRS_FILE, Media, media_digest
 from curate.sources.base import Draft
-from curate.sources.columns import Dialogues, DraftColumns, constant
+from curate.sources.by_columns.base import Dialogues, DraftColumns, constant
 
 SIDES = ("prompt", "chosen", "rejected")
 OWN = ("annotator", "license")
@@ -127,7 +127,9 @@ def gathered(drafts: Sequence[Draft]) -> DraftColumns:
     values |= {name: _numbers([getattr(draft, name) for draft in drafts]) for name in NUMBERS}
     return DraftColumns(
         fits=np.ones(len(drafts), np.bool_),
-        **{side: _dialogues([getattr(draft, side) for draft in drafts]) for side in SIDES},
+        prompt=_dialogues([draft.prompt for draft in drafts]),
+        chosen=_dialogues([draft.chosen for draft in drafts]),
+        rejected=_dialogues([draft.rejected for draft in drafts]),
         extra=[draft.extra for draft in drafts] if any(draft.extra for draft in drafts) else (),
         **values,
     )
@@ -168,7 +170,11 @@ def _offsets(lists: Sequence[Sequence[Any]]) -> Any:
 
 
 def tabulated(
-    stamp: Provenance, drafts: DraftColumns, places: Places, media: Sequence[tuple[Media, ...]], sizes: Sequence[int]
+    stamp: Provenance,
+    drafts: DraftColumns,
+    places: Places,
+    media: Sequence[tuple[Media, ...]],
+    sizes: Sequence[int],
 ) -> Any:
     """The pairs as a table of PAIRS_FILE.
 
@@ -179,7 +185,7 @@ def tabulated(
     _check_plain(drafts)
     digests = [_digests(getattr(drafts, side)) for side in SIDES]
     media_keys = _media_digests(media, len(places.row_of))
-    extra = _extra(drafts.extra, len(places.row_of))
+    extra = _extra(drafts.extra)
     fields = _fields(drafts, extra)
     ids = _combined(stamp.source, [*digests, media_keys, fields])
     words = [digest.view("<u8")[:, 0] for digest in (*digests, media_keys)]
@@ -305,7 +311,7 @@ def _media_digests(media: Sequence[tuple[Media, ...]], count: int) -> U8:
     return np.frombuffer(b"".join(map(media_digest, media)), np.uint8).reshape(-1, 16)
 
 
-def _extra(extra: Sequence[Any], count: int) -> list[str | None]:
+def _extra(extra: Sequence[Any]) -> list[str | None]:
     """The JSON of each, None where there is none. Raises Odd where one is no JSON."""
     try:
         return [orjson.dumps(one, option=orjson.OPT_SORT_KEYS).decode() if one else None for one in extra]
@@ -318,7 +324,9 @@ def _fields(drafts: DraftColumns, extra: Sequence[str | None]) -> U8:
     columns = [getattr(drafts, name) for name in (*NUMBERS, *TEXTS, *OWN)]
     count = len(drafts.prompt.turns) - 1
     nulls: list[Any] = [None] * count
-    lists = [nulls if column is None or column.null_count == count else series(column).to_list() for column in columns]
+    lists = [
+        nulls if column is None or column.null_count == count else series(column).to_list() for column in columns
+    ]
     lists.append(list(extra) or nulls)
     if all(values is nulls for values in lists):
         return np.broadcast_to(np.frombuffer(_hash_of((None,) * len(lists)), np.uint8), (count, 16))
@@ -334,7 +342,7 @@ def _combined(source: str, parts: Sequence[Any]) -> Any:
     count = len(parts[0])
     head = np.frombuffer(source.encode() + b"\0", np.uint8)
     whole = np.concatenate([np.broadcast_to(head, (count, len(head))), *parts], axis=1)
-    data, width, digest = memoryview(whole).cast("B"), whole.shape[1], xxhash.xxh3_128_hexdigest
+    data, width, digest = whole.data.cast("B"), whole.shape[1], xxhash.xxh3_128_hexdigest
     return pa.array([digest(data[at : at + width]) for at in range(0, count * width, width)], pa.string())
 
 

@@ -34,7 +34,8 @@ class Job:
     """A source with its options and raw directory: what one pairs artefact is made from.
 
     `revision` and `license` are those of the commit that was fetched, null for a raw directory of the user's own;
-    `pinned` is true where a manifest named that commit before it was fetched.
+    `pinned` is true where a manifest named that commit before it was fetched. `strict_images` decodes every image
+    at once, instead of when a step first needs its pixels.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     pinned: bool = False
     max_skip: float | None = None
     max_pixels: int = MAX_PIXELS
+    strict_images: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,10 @@ class Artefact:
         return found
 
 
+IMAGES_BY = "structure"
+"""How images are checked while pairs are made of them; before there was a choice, all were decoded."""
+
+
 def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
     """Locate the artefact of a job, finished or not. Hashes the raw files (remembered), reads no row."""
     files = row_files(job.source, job.raw, job.options)
@@ -91,6 +97,7 @@ def locate(job: Job, workspace: Workspace, hashes: Hashes) -> Artefact:
         "revision": job.revision,
         "max_pixels": job.max_pixels,
         "inputs": input_facts(job.raw, read, hashes, upstream(workspace, job.name, job.raw)),
+        **({"images": "decoded" if job.strict_images else IMAGES_BY} if job.source.modality != "text" else {}),
     }
     hashes.save()
     directory = workspace.pairs(job.name, fingerprint(facts))
@@ -257,6 +264,7 @@ def _tasks(artefact: Artefact, workspace: Workspace) -> list[SliceTask]:
             license=artefact.facts["license"],
             revision=job.revision,
             max_pixels=job.max_pixels,
+            strict_images=job.strict_images,
             max_skip=_limit(job),
         )
         for number, together in enumerate(_shared_parts(slices(job.raw, artefact.files)))

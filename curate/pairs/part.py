@@ -23,18 +23,19 @@ from curate.engines.base import tick
 from curate.errors import GuardError, RawError, SkipRow
 from curate.images.decode import ImageFacts
 from curate.images.store import ImageStore, KnownImage, PackWriter
-from curate.pairs.column_account import check_columns, column_use
 from curate.pairs.batches import GivenRow, Places, Provenance, places_of, tables_of, tabulated
+from curate.pairs.column_account import check_columns, column_use
 from curate.rawfiles.bad_rows import TOO_DEEP, BadRow
 from curate.rawfiles.foreign import foreign
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
 from curate.rawfiles.rows import Piece, Slice, pieces, row_pieces
 from curate.schema import PAIRS_FILE, Media
 from curate.sources.base import Draft, MediaSource, Row, Source
-from curate.sources.columns import DraftColumns, Misfit, RowBatch
+from curate.sources.by_columns.base import DraftColumns, Misfit, RowBatch
 from curate.workspace import atomic
 
 FLUSH_PAIRS = 4096
+HEAD = 1024  # bytes by which what is no image is named
 FIRST_ROWS = 1000  # if all of so many first rows are skipped, the slice stops there
 SKIPS = pa.schema([("row", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 
@@ -77,6 +78,7 @@ class SliceTask:
     license: str | None
     revision: str | None
     max_pixels: int
+    strict_images: bool
     max_skip: float
 
     def __str__(self) -> str:
@@ -129,7 +131,8 @@ def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     path = task.directory / f"part-{task.number:05}.parquet"
     try:
         with _store(task.images).writer() as writer, atomic(path) as temporary:
-            part.run(temporary, Resolver(_finder(task.media), writer, task.max_pixels))
+            resolver = Resolver(_finder(task.media), writer, task.max_pixels, strict=task.strict_images)
+            part.run(temporary, resolver)
     except GuardError:
         part.publish_skips()  # the error sends the user to them
         raise
@@ -339,8 +342,8 @@ class Resolver:
     An image of a directory or an archive that many rows name is read once in a slice.
     """
 
-    def __init__(self, finder: MediaFinder, writer: PackWriter, max_pixels: int) -> None:
-        self.finder, self.writer, self.max_pixels = finder, writer, max_pixels
+    def __init__(self, finder: MediaFinder, writer: PackWriter, max_pixels: int, *, strict: bool) -> None:
+        self.finder, self.writer, self.max_pixels, self.strict = finder, writer, max_pixels, strict
         self.named: dict[str, ImageFacts | KnownImage] = {}
 
     def __call__(self, items: Sequence[MediaSource]) -> tuple[tuple[Media, ...], int]:
@@ -362,12 +365,12 @@ class Resolver:
             self.named[item.path] = self.put(self.finder.find(item.path))
         return [self.named[item.path]]
 
-    def put(self, data: bytes) -> ImageFacts | KnownImage:
+    def put(self, data: bytes | memoryview) -> ImageFacts | KnownImage:
         """Keep one image."""
         try:
-            return self.writer.put(data, max_pixels=self.max_pixels)
+            return self.writer.put(data, max_pixels=self.max_pixels, strict=self.strict)
         except SkipRow:
-            if found := foreign(data):
+            if found := foreign(bytes(data[:HEAD])):
                 raise SkipRow("image_not_downloaded", found) from None
             raise
 

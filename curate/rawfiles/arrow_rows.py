@@ -83,7 +83,7 @@ def parquet_batches(
     use: ColumnUse,
     most: int = COLUMN_ROWS,
 ) -> Iterator[Any]:
-    """The columns that are read, of the row groups as `parquet_rows`: at most so many rows at a time, or COLUMN_BYTES."""
+    """The columns that are read, of row groups as `parquet_rows`; batches have at most so many rows, or bytes."""
     with opened(name, file, packed) as place, damage_named(name, "Parquet"), pq.ParquetFile(place) as parquet:
         chosen = list(range(groups[0], parquet.num_row_groups if groups[1] is None else groups[1]))
         facts = [parquet.metadata.row_group(i) for i in chosen]

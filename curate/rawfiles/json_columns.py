@@ -55,7 +55,9 @@ class FlatColumns:
             self.learn(_value(block[: block.index(b"\n")]))
         if not self._flat or not self._types:
             return None
-        options = pj.ParseOptions(explicit_schema=pa.schema(self._types.items()), unexpected_field_behavior="error")
+        options = pj.ParseOptions(
+            explicit_schema=pa.schema(self._types.items()), unexpected_field_behavior="error"
+        )
         whole = pj.ReadOptions(use_threads=False, block_size=len(block) + 1)
         try:
             table = pj.read_json(pa.BufferReader(block), whole, options)

@@ -251,9 +251,7 @@ def _line_pieces(part: Slice, texts: Iterable[bytes], use: ColumnUse) -> Iterato
         number += columns.num_rows
 
 
-def _block_rows(
-    part: Slice, block: bytes, numbers: I64, wanted: B8 | None
-) -> Iterator[tuple[int, Row | BadRow]]:
+def _block_rows(part: Slice, block: bytes, numbers: I64, wanted: B8 | None) -> Iterator[tuple[int, Row | BadRow]]:
     lines: Iterable[bytes] = block.split(b"\n")[:-1]
     if wanted is not None:
         lines, numbers = compress(lines, wanted), numbers[wanted]

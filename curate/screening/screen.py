@@ -15,6 +15,7 @@ from curate.engines.base import Engine, Listener
 from curate.order import order_key
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
+from curate.screening.broken_images import NAME, broken_images, needs_pixels
 from curate.screening.row_steps import (
     CachedStep,
     find_reasons,
@@ -128,6 +129,8 @@ def trials(
     """
     sketches = [sketch for _, candidate in candidates for sketch in candidate.sketches()]
     ledgers, corpus = _walk(pools, steps, sketches, seed, engine, listen, images, say)
+    if any(needs_pixels(candidate) for _, candidate in candidates):
+        _decide_images(ledgers, corpus, say)
     pairs, kept = _all_pairs(ledgers, seed)
     left = {ledger.pool.label: int(ledger.kept.sum()) for ledger in ledgers}
 
@@ -158,7 +161,11 @@ def _walk(
         say(f"sketches: {', '.join(dict.fromkeys(type(sketch).__name__.lower() for sketch in sketches))}")
     corpus = sketched(pools, sketches, seed, engine, listen, images)
     ledgers = [_Ledger(pool) for pool in pools]
+    unseen = True  # images are decoded when a step first needs them
     for at, (name, step) in enumerate(steps):
+        if needs_pixels(step) and unseen:
+            unseen = False
+            _decide_images(ledgers, corpus, say)
         if is_row_step(step):
             for ledger in ledgers:
                 ledger.drop(name, ledger.reasons(cached[at]))
@@ -166,6 +173,17 @@ def _walk(
             say(f"{name}: among {sum(int(ledger.kept.sum()) for ledger in ledgers):,} pairs")
             _decide(name, step, ledgers, corpus)
     return ledgers, corpus
+
+
+def _decide_images(ledgers: Sequence["_Ledger"], corpus: Corpus, say: Callable[[str], None]) -> None:
+    """Drop the kept pairs that show an image which cannot be decoded."""
+    pictured = [ledger for ledger in ledgers if bool((ledger.keys["media_bytes"] > 0).any())]
+    if not pictured:
+        return
+    say("images: decoding those that were not yet")
+    pairs, kept = _all_pairs(ledgers, corpus.seed)
+    shows = np.concatenate([(ledger.keys["media_bytes"] > 0).to_numpy() for ledger in ledgers])
+    _settle(broken_images(pairs.filter(kept & shows), corpus), NAME, pairs, ledgers)
 
 
 def sketched(
@@ -278,7 +296,12 @@ def _place(sketch: Sketch) -> str:
 def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Corpus) -> None:
     """Run a corpus step on the kept pairs of all pools; drop and flag as it decides."""
     pairs, kept = _all_pairs(ledgers, corpus.seed)
-    decided = _decided(name, step, pairs, kept, corpus)
+    _settle(_decided(name, step, pairs, kept, corpus), name, pairs, ledgers)
+
+
+def _settle(decided: pl.DataFrame, name: str, pairs: pl.DataFrame, ledgers: Sequence[_Ledger]) -> None:
+    """Drop and flag pairs as was decided."""
+    decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
     winners = _pair_ids(pairs[decided["winner"].fill_null(0)])
     decided = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
     start = 0

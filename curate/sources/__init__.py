@@ -8,7 +8,7 @@ from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.sources.base import Source
 
-HELPERS = {"arena", "base", "generic", "images", "messages", "ranking"}  # modules that adapters use
+HELPERS = {"arena", "base", "by_columns", "generic", "images", "messages", "ranking"}  # modules that adapters use
 
 
 def names() -> list[str]:

@@ -36,7 +36,7 @@ class MediaSource:
 
     kind: MediaKind = "image"
     path: str = ""
-    data: bytes | None = None
+    data: bytes | memoryview | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Source:
     ignores    columns that it leaves out on purpose.
     manifest   the user's own manifest that the source was made from: there, a column that is neither read nor
                ignored and looks like media, scores, tool calls or part of a prompt stops the run.
-    columns    a column function (`curate.sources.columns`), which gives what the adapter gives, many rows at once.
+    columns    a column function (`curate.sources.by_columns`), which gives what the adapter gives of many rows.
     options    a frozen dataclass with defaults; the adapter then takes (row, options).
     max_skip   the share of rows that may be skipped before the run stops.
     rows       rows as published, pairs as published or derived, with the default options; None where unknown.

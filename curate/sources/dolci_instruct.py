@@ -13,8 +13,8 @@ as in the mixtures of Tülu 3 and OLMo 2, and the file names.
 from collections.abc import Iterator
 
 from curate.sources.base import Draft, Row, Source
-from curate.sources.columns import DraftColumns, RowBatch, extras, kept
-from curate.sources.message_columns import split_columns
+from curate.sources.by_columns.base import DraftColumns, RowBatch, extras, kept
+from curate.sources.by_columns.messages import split_columns
 from curate.sources.messages import split_dialogue
 
 EXTRA = ("prompt_id", "chosen_model", "rejected_model")

@@ -19,6 +19,9 @@ from typing import Literal
 from curate.errors import RawError, SkipRow
 from curate.schema import Message
 from curate.sources.base import Draft, Row, RowFile, Source, text
+from curate.sources.by_columns.base import DraftColumns, RowBatch, constant
+from curate.sources.by_columns.messages import split_sides
+from curate.sources.by_columns.transcripts import transcripts
 from curate.sources.messages import split_turns, transcript
 
 Subset = Literal["harmless-base", "helpful-base", "helpful-online", "helpful-rejection-sampled"]
@@ -64,6 +67,13 @@ def _turns(row: Row, column: str) -> list[Message]:
     return transcript(side)
 
 
+def columns(batch: RowBatch, _: Options) -> DraftColumns:
+    """`to_pairs` by columns."""
+    left, right = (transcripts(batch.texts(side)) for side in ("chosen", "rejected"))
+    sides = split_sides(left, right, batch.all())
+    return DraftColumns(**sides._asdict(), category=constant(batch.context["subset"], int(sides.fits.sum())))
+
+
 SOURCE = Source(
     repo="Anthropic/hh-rlhf",
     row_files=row_files,
@@ -73,4 +83,5 @@ SOURCE = Source(
     paper="arXiv:2204.05862",
     reads=("chosen", "rejected"),
     to_pairs=to_pairs,
+    columns=columns,
 )

@@ -21,8 +21,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
+from curate.arrays import series
 from curate.errors import RawError, SkipRow
-from curate.sources.base import Draft, Row, RowFile, Source, reply, text, user, with_media
+from curate.sources.base import Draft, MediaSource, Row, RowFile, Source, reply, text, user, with_media
+from curate.sources.by_columns.base import Dialogues, DraftColumns, RowBatch, constant, extras, kept, present
+from curate.sources.by_columns.images import prompts, without_placeholder
 from curate.sources.images import media_of
 
 ORIGIN = re.compile(r"(?:correctness_rules|format_rules|direct_rules|sr\d\.\d+_(?:with_image|wo_image))$")
@@ -105,19 +110,28 @@ def origin(subset: str) -> str | None:
     return found[0] if found else None
 
 
+FACTS = ("subset", "repeat_time", "data_augment")
+OF_ROW = ("answer_gt", "chosen_meta", "rejected_meta")
+
+
+def placed(media: list[MediaSource], root: str) -> list[MediaSource]:
+    """The media, their paths below the root of their subset."""
+    for item in media:
+        if item.path:
+            item.path = str(PurePosixPath(root, item.path))
+    return media
+
+
 def to_pairs(row: Row) -> Iterator[Draft]:
     """One pair a row; several images need their placeholders in the text, none at all makes a text pair."""
     if row.get("video"):
         raise SkipRow("video_of_unknown_form", str(row["video"])[:80])
     context = row.context
-    media = media_of(row.get("image"))
-    for item in media:
-        if item.path:
-            item.path = str(PurePosixPath(context["root"], item.path))
+    media = placed(media_of(row.get("image")), context["root"])
     prompt, media = with_media(user(text(row, "question")), media, absent="prepend" if len(media) == 1 else "skip")
     category = origin(context["subset"])
-    extra = {key: context[key] for key in ("subset", "repeat_time", "data_augment")}
-    extra |= {key: row[key] for key in ("answer_gt", "chosen_meta", "rejected_meta") if row.get(key) is not None}
+    extra = {key: context[key] for key in FACTS}
+    extra |= {key: row[key] for key in OF_ROW if row.get(key) is not None}
     yield Draft(
         prompt=prompt,
         chosen=reply(text(row, "chosen")),
@@ -127,6 +141,38 @@ def to_pairs(row: Row) -> Iterator[Draft]:
         annotator="rule" if category else None,
         extra=extra,
     )
+
+
+def columns(batch: RowBatch) -> DraftColumns:
+    """`to_pairs` by columns, of rows with at most one image."""
+    context, category = batch.context, origin(batch.context["subset"])
+    replies = {side: batch.texts(side) for side in ("chosen", "rejected")}
+    paths = series(batch.texts("image")).to_list()
+    pictured = np.array([bool(path) for path in paths], np.bool_)
+    question, fits = without_placeholder(batch.texts("question"), pictured)
+    fits &= present(*replies.values()) & ~present(batch.texts("video"))
+    media = [
+        _image(path, context["root"]) if fit else None for path, fit in zip(paths, fits.tolist(), strict=True)
+    ]
+    fits &= np.array([one is not None for one in media], np.bool_)
+    count, facts = int(fits.sum()), {key: context[key] for key in FACTS}
+    return DraftColumns(
+        fits=fits,
+        prompt=prompts(kept(question, fits), pictured[fits]),
+        **{side: Dialogues.of_texts("assistant", kept(text, fits)) for side, text in replies.items()},
+        media=[one for one in media if one is not None],
+        category=constant(category, count) if category else None,
+        annotator=constant("rule", count) if category else None,
+        extra=[facts | of_row for of_row in extras(batch, OF_ROW, fits)],
+    )
+
+
+def _image(path: str | None, root: str) -> list[MediaSource] | None:
+    """The image that a row names, none where it names none; None where the adapter must look at it."""
+    try:
+        return placed(media_of(path), root)
+    except SkipRow:
+        return None
 
 
 SOURCE = Source(
@@ -139,4 +185,5 @@ SOURCE = Source(
     version=2,
     reads=("image", "video", "question", "chosen", "rejected", "answer_gt", "chosen_meta", "rejected_meta"),
     to_pairs=to_pairs,
+    columns=columns,
 )

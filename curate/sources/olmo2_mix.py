@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number
-from curate.sources.columns import DraftColumns, RowBatch, extras, kept
-from curate.sources.message_columns import split_columns
+from curate.sources.by_columns.base import DraftColumns, RowBatch, extras, kept
+from curate.sources.by_columns.messages import split_columns
 from curate.sources.messages import split_dialogue
 
 EXTRA = ("id", "chosen_model", "rejected_model")

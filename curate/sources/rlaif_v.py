@@ -12,15 +12,23 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from curate.sources.base import Draft, Row, Source, reply, text, user, with_media
+from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, extras, kept, present
+from curate.sources.by_columns.images import prompts, stored_images, without_placeholder
 from curate.sources.images import required_media
+
+FACTS = ("ds_name", "origin_dataset", "idx")
 
 
 def to_pairs(row: Row) -> Iterator[Draft]:
     """One pair a row; `origin_split`, JSON inside text, is parsed and goes to `extra`."""
     question, path = text(row, "question"), row.get("image_path")
     prompt, media = with_media(user(question), required_media(row["image"]))
-    extra = {key: row[key] for key in ("ds_name", "origin_dataset", "idx") if row.get(key) is not None}
+    extra = {key: row[key] for key in FACTS if row.get(key) is not None}
     if row.get("origin_split") is not None:
         extra["origin_split"] = opened(row["origin_split"])
     yield Draft(
@@ -39,6 +47,30 @@ def opened(value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def columns(batch: RowBatch) -> DraftColumns:
+    """`to_pairs` by columns, of rows whose image is inside."""
+    if batch.has("origin_split") and not pa.types.is_string(batch.column("origin_split").type):
+        raise Misfit
+    replies = {side: batch.texts(side) for side in ("chosen", "rejected")}
+    asked, paths = batch.texts("question"), batch.texts("image_path")
+    question, fits = without_placeholder(asked, batch.all())
+    media = stored_images(batch.column("image"))
+    fits &= present(*replies.values()) & np.array([image is not None for image in media], np.bool_)
+    extra = extras(batch, (*FACTS, "origin_split"), fits)
+    for one in extra:
+        if "origin_split" in one:
+            one["origin_split"] = opened(one["origin_split"])
+    named = pc.binary_join_element_wise(paths, asked, "\n")
+    return DraftColumns(
+        fits=fits,
+        prompt=prompts(kept(question, fits), fits[fits]),
+        **{side: Dialogues.of_texts("assistant", kept(text, fits)) for side, text in replies.items()},
+        media=[[image] for image, fit in zip(media, fits.tolist(), strict=True) if image is not None and fit],
+        group=kept(pc.if_else(pc.equal(paths, ""), None, named), fits),
+        extra=extra,
+    )
 
 
 SOURCE = Source(
@@ -61,4 +93,5 @@ SOURCE = Source(
         "image_path",
     ),
     to_pairs=to_pairs,
+    columns=columns,
 )

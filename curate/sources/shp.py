@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number, reply, text, user
-from curate.sources.columns import Dialogues, DraftColumns, Misfit, RowBatch, kept, present
+from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, kept, present
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,9 @@ def columns(batch: RowBatch, options: Options) -> DraftColumns:
         wide = pc.greater_equal(pc.divide(high, low), options.min_ratio)
         agree = pc.and_(agree, pc.and_(pc.greater(low, 0.0), wide))
     fits &= pc.fill_null(agree, False).to_numpy(zero_copy_only=False)
-    chosen, rejected = (pc.if_else(first, texts[f"human_ref_{a}"], texts[f"human_ref_{b}"]) for a, b in ("AB", "BA"))
+    chosen, rejected = (
+        pc.if_else(first, texts[f"human_ref_{a}"], texts[f"human_ref_{b}"]) for a, b in ("AB", "BA")
+    )
     category = pc.replace_substring_regex(texts["domain"], "_train$", "", max_replacements=1)
     return DraftColumns(
         fits=fits,

@@ -10,8 +10,8 @@ for 8B; NVIDIA-NeMo/RL reads the sibling mixtures in this layout and asserts tha
 from collections.abc import Iterator
 
 from curate.sources.base import Draft, Row, Source
-from curate.sources.columns import DraftColumns, RowBatch, extras, present
-from curate.sources.message_columns import split_columns
+from curate.sources.by_columns.base import DraftColumns, RowBatch, extras, present
+from curate.sources.by_columns.messages import split_columns
 from curate.sources.messages import split_dialogue
 
 

@@ -17,8 +17,8 @@ from typing import Literal
 
 from curate.errors import RawError
 from curate.sources.base import Draft, Row, RowFile, Source
-from curate.sources.columns import DraftColumns, RowBatch, constant, extras, present
-from curate.sources.message_columns import split_columns
+from curate.sources.by_columns.base import DraftColumns, RowBatch, constant, extras, present
+from curate.sources.by_columns.messages import split_columns
 from curate.sources.messages import split_dialogue
 
 Split = Literal[

@@ -78,7 +78,11 @@ class RowStep(Protocol):
 
 
 class CorpusStep(Protocol):
-    """A step that judges pairs against each other."""
+    """A step that judges pairs against each other.
+
+    One that looks at what images show has `pixels`, a class variable that is true: before it, pairs are dropped
+    that show an image which cannot be decoded.
+    """
 
     version: ClassVar[int]
 

@@ -46,6 +46,7 @@ class Decontaminate(Actions):
     """
 
     version: ClassVar[int] = 1
+    pixels: ClassVar[bool] = True
     against: tuple[str, ...] | Literal["all"] = ()
     text: tuple[str, ...] = ()
     images: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ class ImageDuplicates:
     """
 
     version: ClassVar[int] = 2
+    pixels: ClassVar[bool] = True
 
     def sketches(self) -> tuple[Sketch, ...]:
         """None: grids of images are kept beside the packs."""

@@ -13,7 +13,7 @@ from curate.errors import RawError
 from curate.hashing import LONG_LISTING, Hashes
 from curate.inputs import Inputs
 from curate.pairs import normalize, part
-from curate.rawfiles.rows import rows as read_rows
+from curate.rawfiles.rows import row_pieces
 from curate.workspace import Workspace
 from tests.support.finished_work import RECIPE, VOTED, fault, mix, mix_directory, pairs_directory, run, write_rows
 from tests.support.finished_work import made as made
@@ -100,10 +100,10 @@ def test_raw_files_that_are_overwritten_while_they_are_read_fail_the_run(monkeyp
 
     def overwritten(*arguments):
         write_rows(raw, foreign(VOTED))  # in place, after it was hashed
-        return read_rows(*arguments)
+        return row_pieces(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(RawError) as caught:
-        patch.setattr(part, "rows", overwritten)
+        patch.setattr(part, "row_pieces", overwritten)
         normalize.normalize_all([artefact], place, Local(1))
     assert str(caught.value) == (
         f"{raw.absolute()}: it changed while it was read; expected a file that stays as it is"
@@ -169,8 +169,8 @@ def test_a_raw_file_that_is_only_touched_while_it_is_read_is_no_fault(monkeypatc
 
     def touched(*arguments):
         write_rows(Path("raw/votes/a.jsonl"), VOTED)
-        return read_rows(*arguments)
+        return row_pieces(*arguments)
 
-    monkeypatch.setattr(part, "rows", touched)
+    monkeypatch.setattr(part, "row_pieces", touched)
     (done,) = normalize.normalize_all([artefact], place, Local(1))
     assert done.manifest["rows"] == len(VOTED)

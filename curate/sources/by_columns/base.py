@@ -175,9 +175,7 @@ def extras(batch: RowBatch, names: Sequence[str], fits: B8) -> list[dict[str, An
     there = [name for name in names if batch.has(name)]
     columns = [series(kept(_plain(batch.column(name)), fits)).to_list() for name in there]
     rows: Iterator[Any] = zip(*columns, strict=True) if there else repeat((), int(fits.sum()))
-    return [
-        {name: value for name, value in zip(there, row, strict=True) if value is not None} for row in rows
-    ]
+    return [{name: value for name, value in zip(there, row, strict=True) if value is not None} for row in rows]
 
 
 def _plain(column: Any) -> Any:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.arrays import B8, I32, I64
-from curate.sources.columns import Dialogues, Misfit, RowBatch, as_texts, present
+from curate.sources.by_columns.base import Dialogues, Misfit, RowBatch, as_texts, present
 from curate.sources.messages import READ_KEYS, ROLE_NAMES
 
 
@@ -68,11 +68,15 @@ class Sides(NamedTuple):
 
 
 def split_columns(batch: RowBatch, fits: B8) -> Sides:
-    """The columns `chosen` and `rejected` as `split_dialogue` of each row; `fits` are the rows that fit otherwise."""
-    sides = [batch.column(name) for name in ("chosen", "rejected")]
-    left, right = map(turns_of, sides)
+    """The columns `chosen` and `rejected` as `split_dialogue` of each row; `fits`: rows that fit otherwise."""
+    chosen, rejected = (batch.column(name) for name in ("chosen", "rejected"))
+    return split_sides(turns_of(chosen), turns_of(rejected), fits & present(chosen, rejected))
+
+
+def split_sides(left: Turns, right: Turns, fits: B8) -> Sides:
+    """As `split_turns` of each row."""
     counts = left.counts()
-    fits = fits & present(*sides) & (counts == right.counts()) & (counts > 0) & _all_plain(left) & _all_plain(right)
+    fits = fits & (counts == right.counts()) & (counts > 0) & _all_plain(left) & _all_plain(right)
     fits &= _ends_with_assistant(left) & _ends_with_assistant(right)
     fits[fits] &= _same_prompts(left, right, fits)
     rows = np.flatnonzero(fits)
