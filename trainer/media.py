@@ -74,7 +74,7 @@ class Medium:
     def read(self) -> bytes | list[bytes]:
         """Read the bytes of the image, or of the video's frames, and check them against their keys.
 
-        These bytes were decoded whole when they entered the store, so their headers are enough to plan with.
+        Their structure was checked when they entered the store, so their headers are enough to plan with.
         Raises BadMedia("image_damaged"), and WorkspaceError if the store lacks an image.
         """
         frames = [self._frame(number) for number in range(len(self.keys))]

@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 
 from curate.html_report.markup import words
-from curate.images.decode import preview
+from curate.images.decode import BadImage, preview
 from curate.images.packs import Packs
 from curate.inspect import render
 from curate.inspect.show import Item
@@ -44,7 +44,10 @@ class Pictures:
         )
         if not self._store.known(key):
             return f'<span class="gone">{label}</span>'
-        data, width, height = preview(self._store.read(key), SIDE)
+        try:
+            data, width, height = preview(self._store.read(key), SIDE)
+        except BadImage as bad:
+            return f'<span class="gone">{label}, {words(bad.reason)}</span>'
         source = f"data:image/jpeg;base64,{b64encode(data).decode()}"
         return (
             f'<img src="{source}" width="{width}" height="{height}" alt="{label}" loading="lazy" decoding="async">'

@@ -325,10 +325,17 @@ def _numbers(image: Image.Image) -> npt.NDArray[np.float64]:
 
 
 def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]:
-    """A small JPEG for a page, at most side x side pixels, and its width and height, of an image `check` passes.
+    """A small JPEG for a page, at most side x side pixels, and its width and height.
 
-    On white where it is transparent, and never larger than the image.
+    On white where it is transparent, and never larger than the image. Raises BadImage where it cannot be decoded.
     """
+    try:
+        return _preview(data, side, quality)
+    except PIL_ERRORS as error:
+        raise BadImage("image_damaged", str(error)) from None
+
+
+def _preview(data: bytes, side: int, quality: int) -> tuple[bytes, int, int]:
     with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))
         small = _small(image, data, side)
