@@ -29,7 +29,7 @@ from curate import bundled, checksums
 from curate.cli import app
 from curate.contamination import index
 from curate.errors import CurateError
-from curate.pairs import part
+from curate.pairs import resolver
 
 PLACES = (0.02, 0.5, 0.98)
 STEPS = """  - near_dedup
@@ -61,8 +61,8 @@ def curate(command: str, workspace: Path, raw: Path, *arguments: Path) -> Run:
     checksums._hashed.clear()
     index._checked.clear()
     index._load.cache_clear()
-    part._STORES.clear()
-    part._FINDERS.clear()
+    resolver._STORES.clear()
+    resolver._FINDERS.clear()
     workers = ["--workers", "1"] if command == "mix" else []
     places = ["--workspace", str(workspace.absolute()), "--raw", str(raw.absolute())]
     done = CliRunner().invoke(app, [command, *map(str, arguments), *workers, *places])

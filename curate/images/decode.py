@@ -21,7 +21,7 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 
 from curate.errors import SkipRow
-from curate.images.structure import walk_jpeg
+from curate.images.structure import is_cut, late_exif, walk_jpeg
 
 MAX_PIXELS = 100_000_000
 """Larger images are taken for bombs: above any photograph in a preference set, 300 MB when decoded to RGB."""
@@ -73,7 +73,7 @@ def check_structure(data: bytes | memoryview, *, max_pixels: int = MAX_PIXELS) -
             except PIL_ERRORS:
                 pass
     whole = bytes(data)
-    chunked = whole.startswith(b"\x89PNG") or (whole[8:12] == b"WEBP" and not _is_cut(whole) and any(whole[-32:]))
+    chunked = whole.startswith(b"\x89PNG") or (whole[8:12] == b"WEBP" and not is_cut(whole) and any(whole[-32:]))
     return _check_with_pil(whole, max_pixels, decode=False) if chunked else check(whole, max_pixels=max_pixels)
 
 
@@ -112,7 +112,7 @@ def _check_jpeg(data: bytes, max_pixels: int) -> ImageFacts | None:
     except ValueError as error:
         if any(word in str(error) for word in HARMLESS):
             return None
-        cut = "remature end of JPEG file" in str(error) or _is_cut(data)
+        cut = "remature end of JPEG file" in str(error) or is_cut(data)
         raise BadImage("image_truncated" if cut else "image_damaged", str(error)) from None
     if b"Exif" in data[:HEADER] or b"tiff:Orientation" in data[:HEADER]:
         try:
@@ -140,7 +140,7 @@ def _check_with_pil(data: bytes, max_pixels: int, *, decode: bool = True) -> Ima
         except UnidentifiedImageError:
             raise _unidentified(data) from None
         except PIL_ERRORS as error:
-            cut = "truncat" in str(error).lower() or _is_cut(data)
+            cut = "truncat" in str(error).lower() or is_cut(data)
             raise BadImage("image_truncated" if cut else "image_damaged", str(error)) from None
 
 
@@ -200,22 +200,11 @@ def turn(image: Image.Image, data: bytes) -> Image.Transpose | None:
     try:
         if image.format != "PNG":
             return TURNS.get(image.getexif().get(ORIENTATION, 1))
-        if "exif" not in image.info and (late := _late_exif(data)):
+        if "exif" not in image.info and (late := late_exif(data)):
             image.info["exif"] = late
         return TURNS.get(Image.Image.getexif(image).get(ORIENTATION, 1))  # the PNG's own would decode its pixels
     except PIL_ERRORS:
         return None
-
-
-def _late_exif(data: bytes) -> bytes:
-    """The EXIF data of a PNG, which may be after the pixels; empty where there is none."""
-    position, name = 8, b""
-    while name != b"IEND" and position + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, position)
-        if name == b"eXIf":
-            return data[position + 8 : position + 8 + length]
-        position += length + 12
-    return b""
 
 
 def upright_size(data: bytes) -> tuple[int, int]:
@@ -254,20 +243,7 @@ def _unidentified(data: bytes) -> BadImage:
     begins = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"II*\0", b"MM\0*")
     if not data.startswith(begins) and data[8:12] not in (b"WEBP", b"avif"):
         return BadImage("not_an_image", f"{len(data)} bytes that begin with {data[:8].hex(' ') or 'nothing'}")
-    return BadImage("image_truncated" if _is_cut(data) else "image_damaged", "unreadable header")
-
-
-def _is_cut(data: bytes) -> bool:
-    """Whether the end that the format promises is not there."""
-    if data.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" not in data[data.rfind(b"\xff\xda") :]  # a thumbnail in the header has an end too
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data
-    if data.startswith(b"RIFF"):
-        return len(data) < int.from_bytes(data[4:8], "little") + 8
-    if data.startswith(b"GIF8"):
-        return not data.rstrip(b"\0").endswith(b";")
-    return len(data) < 64
+    return BadImage("image_truncated" if is_cut(data) else "image_damaged", "unreadable header")
 
 
 STRIP = 1 << 20  # pixels, about, that are converted at once: an image of 100 megapixels is never there twice

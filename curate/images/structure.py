@@ -1,5 +1,6 @@
-"""The structure of a JPEG: its header and where it ends, seen without decoding a pixel."""
+"""The structure of image files, seen without decoding a pixel: headers, chunks, and whether the end is there."""
 
+import struct
 from typing import NamedTuple
 
 END = b"\xff\xd9"
@@ -52,3 +53,27 @@ def _frame(data: bytes | memoryview, at: int) -> Jpeg | None:
 
 def _ends(data: bytes | memoryview, scan: int) -> bool:
     return data[-2:] == END or END in bytes(data[scan:])
+
+
+def late_exif(data: bytes) -> bytes:
+    """The EXIF data of a PNG, which may be after the pixels; empty where there is none."""
+    position, name = 8, b""
+    while name != b"IEND" and position + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        if name == b"eXIf":
+            return data[position + 8 : position + 8 + length]
+        position += length + 12
+    return b""
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether the end that the format promises is not there."""
+    if data.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" not in data[data.rfind(b"\xff\xda") :]  # a thumbnail in the header has an end too
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if data.startswith(b"RIFF"):
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if data.startswith(b"GIF8"):
+        return not data.rstrip(b"\0").endswith(b";")
+    return len(data) < 64

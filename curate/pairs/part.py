@@ -21,21 +21,19 @@ from curate.arrays import I64
 from curate.checksums import Stamp, hash_file, record, stamp, write_record
 from curate.engines.base import tick
 from curate.errors import GuardError, RawError, SkipRow
-from curate.images.decode import ImageFacts
-from curate.images.store import ImageStore, KnownImage, PackWriter
 from curate.pairs.batches import GivenRow, Places, Provenance, places_of, tables_of, tabulated
 from curate.pairs.column_account import check_columns, column_use
+from curate.pairs.resolver import Resolver, finder_of, store_of
+from curate.pairs.row_groups import RowGroups
 from curate.rawfiles.bad_rows import TOO_DEEP, BadRow
-from curate.rawfiles.foreign import foreign
-from curate.rawfiles.media_finder import MediaFinder, MediaSpec
+from curate.rawfiles.media_finder import MediaSpec
 from curate.rawfiles.rows import Piece, Slice, pieces, row_pieces
 from curate.schema import PAIRS_FILE, Media
-from curate.sources.base import Draft, MediaSource, Row, Source
+from curate.sources.base import Draft, Row, Source
 from curate.sources.by_columns.base import DraftColumns, Misfit, RowBatch
 from curate.workspace import atomic
 
 FLUSH_PAIRS = 4096
-HEAD = 1024  # bytes by which what is no image is named
 FIRST_ROWS = 1000  # if all of so many first rows are skipped, the slice stops there
 SKIPS = pa.schema([("row", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 
@@ -130,8 +128,8 @@ def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     part = _Part(task)
     path = task.directory / f"part-{task.number:05}.parquet"
     try:
-        with _store(task.images).writer() as writer, atomic(path) as temporary:
-            resolver = Resolver(_finder(task.media), writer, task.max_pixels, strict=task.strict_images)
+        with store_of(task.images).writer() as writer, atomic(path) as temporary:
+            resolver = Resolver(finder_of(task.media), writer, task.max_pixels, strict=task.strict_images)
             part.run(temporary, resolver)
     except GuardError:
         part.publish_skips()  # the error sends the user to them
@@ -308,91 +306,6 @@ def _in_order(found: Sequence[tuple[Any, I64]]) -> tuple[Any, I64]:
         return table, numbers
     order = np.argsort(numbers, kind="stable")
     return table.take(pa.array(order)), numbers[order]
-
-
-class RowGroups:
-    """Writes pairs in row groups: one ends with the row with which it has `size` pairs."""
-
-    def __init__(self, file: Any, size: int) -> None:
-        self._file, self._size = file, size
-        self._held: list[Any] = []
-        self._count = 0
-
-    def add(self, table: Any, numbers: I64) -> None:
-        """Append the pairs of some rows; `numbers` are those of the rows."""
-        while self._count + len(numbers) >= self._size:
-            cut = int(np.searchsorted(numbers, numbers[self._size - self._count - 1], "right"))
-            self._held.append(table.slice(0, cut))
-            self.end()
-            table, numbers = table.slice(cut), numbers[cut:]
-        if len(numbers):
-            self._held.append(table)
-            self._count += len(numbers)
-
-    def end(self) -> None:
-        """Write what is held."""
-        if self._held:
-            self._file.write_table(pa.concat_tables(self._held).combine_chunks())
-        self._held, self._count = [], 0
-
-
-class Resolver:
-    """Puts a draft's media into the image store; gives their keys, and their size in bytes.
-
-    An image of a directory or an archive that many rows name is read once in a slice.
-    """
-
-    def __init__(self, finder: MediaFinder, writer: PackWriter, max_pixels: int, *, strict: bool) -> None:
-        self.finder, self.writer, self.max_pixels, self.strict = finder, writer, max_pixels, strict
-        self.named: dict[str, ImageFacts | KnownImage] = {}
-
-    def __call__(self, items: Sequence[MediaSource]) -> tuple[tuple[Media, ...], int]:
-        """Media as stored, and their bytes. Raises SkipRow for one that is missing or no image."""
-        media, total = [], 0
-        for item in items:
-            frames = self.frames(item)
-            media.append(Media(item.kind, tuple(frame.key for frame in frames)))
-            total += sum(frame.bytes for frame in frames)
-        return tuple(media), total
-
-    def frames(self, item: MediaSource) -> list[ImageFacts | KnownImage]:
-        """The images of one entry: one, or the frames of a video."""
-        if item.data is not None:
-            return [self.put(item.data)]
-        if item.kind == "video":
-            return [self.put(data) for data in self.finder.frames(item.path)]
-        if item.path not in self.named:
-            self.named[item.path] = self.put(self.finder.find(item.path))
-        return [self.named[item.path]]
-
-    def put(self, data: bytes | memoryview) -> ImageFacts | KnownImage:
-        """Keep one image."""
-        try:
-            return self.writer.put(data, max_pixels=self.max_pixels, strict=self.strict)
-        except SkipRow:
-            if found := foreign(bytes(data[:HEAD])):
-                raise SkipRow("image_not_downloaded", found) from None
-            raise
-
-
-# opened once in each process: an index of millions of images is not read for every slice
-_STORES: dict[Path, ImageStore] = {}
-_FINDERS: dict[MediaSpec, MediaFinder] = {}
-FINDERS = 8  # kept open: slices of several sources come in turn
-
-
-def _store(root: Path) -> ImageStore:
-    store = _STORES.setdefault(root, ImageStore(root))
-    store.refresh()
-    return store
-
-
-def _finder(spec: MediaSpec) -> MediaFinder:
-    if spec not in _FINDERS:
-        if len(_FINDERS) == FINDERS:
-            _FINDERS.pop(next(iter(_FINDERS)))
-        _FINDERS[spec] = spec.open()
-    return _FINDERS[spec]
 
 
 def check_guard(source: str, max_skip: float, receipts: Iterable[dict[str, Any]]) -> None:

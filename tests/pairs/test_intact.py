@@ -124,9 +124,9 @@ def test_an_image_that_is_overwritten_in_a_long_folder_fails_the_run(monkeypatch
 
     def overwritten(*arguments):
         flip(pictures / "red.png")  # as many bytes as before
-        return read_rows(*arguments)
+        return row_pieces(*arguments)
 
-    monkeypatch.setattr(part, "rows", overwritten)
+    monkeypatch.setattr(part, "row_pieces", overwritten)
     with pytest.raises(RawError) as caught:
         normalize.normalize_all([artefact], place, Local(1))
     assert str(caught.value).startswith(f"{pictures.absolute()}: it changed while it was read")
