@@ -4,10 +4,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
-
-from curate.cli import options
 
 # command -> its module here, and the first line of its help; in the order of `curate --help`
 COMMANDS = {
@@ -116,11 +113,15 @@ def _readable(parameter: Any, ctx: Any) -> Any:
 
 def load(name: str) -> TyperCommand:
     """The command itself: the function of its name in its module."""
+    from curate.cli import options  # engines and all: `curate --help` does without
+
     function = getattr(import_module(f"curate.cli.{COMMANDS[name][0]}"), name)
     table = typer.Typer()
     table.command(name, cls=Command)(options.expanded(function))
     found = typer.main.get_group(table).commands[name]
     assert isinstance(found, TyperCommand)
+    from rich.markup import escape  # loads the rest of rich
+
     for parameter in found.params:
         if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
             parameter.help = escape(parameter.help)  # [default: all] is text, not markup
@@ -137,6 +138,15 @@ class Commands(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """The options before the command, each with a name for its value."""
         return [_readable(parameter, ctx) for parameter in super().get_params(ctx)]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands as plain text: what draws the boxes of their own help takes long to load."""
+        super(TyperGroup, self).format_help(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command with its whole line, wrapped."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that `args` begins with, loaded."""

@@ -10,34 +10,40 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table as Grid
-from rich.text import Text
 
 from curate.errors import CurateError
 from curate.tables import Table, value_text
 from curate.text.inert import json_text, terminal_line, terminal_text
 
-if TYPE_CHECKING:  # `curate --help` needs no engines
+if TYPE_CHECKING:  # `curate --help` needs neither engines nor rich, which take a tenth of a second
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
     from curate.engines.base import Tick
 
 PLAIN_EVERY = 5.0  # seconds between progress lines in a pipe
 
 
 @functools.cache
-def messages() -> Console:
+def messages() -> "Console":
     """The one console for messages, on stderr: lines and bars know of each other. It respects NO_COLOR."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """Print one line on stderr."""
+    from rich.text import Text
+
     messages().print(Text(terminal_line(text)))
 
 
 def fail(error: CurateError) -> None:
     """Print the error in one line on stderr, then its hint."""
+    from rich.text import Text
+
     messages().print(Text.assemble(("error:", "bold red"), f" {terminal_line(str(error))}"))
     if error.hint:
         messages().print(Text.assemble(("hint:", "cyan"), f" {terminal_line(error.hint)}"))
@@ -56,6 +62,8 @@ def show_text(text: str) -> None:
 def show_table(table: Table) -> None:
     """Print a table on stdout, unless it has no rows."""
     if table.rows:
+        from rich.console import Console
+
         _print(Console(highlight=False), table)
 
 
@@ -64,13 +72,18 @@ def say_table(table: Table) -> None:
     _print(messages(), table)
 
 
-def _print(console: Console, table: Table) -> None:
+def _print(console: "Console", table: Table) -> None:
+    from rich.text import Text
+
     console.print(Text(terminal_line(table.title), "bold"), soft_wrap=False)
     console.print(_grid(table), soft_wrap=False)
 
 
-def _grid(table: Table) -> Grid:
+def _grid(table: Table) -> "Grid":
     """A table with numbers aligned to the right, and with thousands separators."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
     grid = Grid(box=None, pad_edge=False)
     grid.show_footer = bool(table.footer)
     for i, name in enumerate(table.columns):
@@ -85,7 +98,9 @@ def _grid(table: Table) -> Grid:
     return grid
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: Any) -> "Text":
+    from rich.text import Text
+
     return Text(terminal_line(value_text(value, null="-")))
 
 
@@ -99,6 +114,8 @@ def progress(stage: str, total_bytes: int) -> Iterator[Callable[["Tick"], None]]
 
 
 def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=18),
@@ -106,7 +123,7 @@ def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
         *([TimeRemainingColumn(compact=True)] if total else []),
     )
     with Progress(*columns, console=messages(), transient=True) as bar:
-        task: TaskID = bar.add_task(terminal_line(stage), total=total or None, rows=0, skipped=0, speed=0.0)
+        task = bar.add_task(terminal_line(stage), total=total or None, rows=0, skipped=0, speed=0.0)
         state = _State()
 
         def listen(tick: "Tick") -> None:

@@ -1,15 +1,12 @@
 """Where work runs. Every engine gives the same results in the same order."""
 
-import importlib.metadata
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from curate.engines.base import Engine, cpus
-from curate.engines.local import Local
 from curate.errors import ConfigError, EngineError
-from curate.installation import install_command
 
 Name = Literal["local", "ray"]
 
@@ -25,6 +22,8 @@ def open_engine(
     if name == "local":
         if address is not None:
             raise ConfigError("--address", "local processes have no address", "", "add --engine ray")
+        from curate.engines.local import Local
+
         return Local(workers or cpus())
     _require_ray()
     from curate.engines.ray import Ray
@@ -69,6 +68,10 @@ def _survey_ray(address: str | None) -> EngineFacts:
 
 def _require_ray() -> str:
     """Ray's version. Raises EngineError where it is not installed."""
+    import importlib.metadata
+
+    from curate.installation import install_command
+
     try:
         return importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:
