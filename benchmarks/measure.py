@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 
 RESULTS = Path(__file__).parent / "results"
 INTERVAL = 0.05  # seconds between two looks at the memory of the process tree
-PACKAGES = ("curate", "datasets", "pyarrow", "polars", "orjson", "xxhash", "zstandard", "simplejpeg")
+PACKAGES = ("curate-preferences", "datasets", "pyarrow", "polars", "orjson", "xxhash", "zstandard", "simplejpeg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

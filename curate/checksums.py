@@ -12,9 +12,10 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import xxhash
 
@@ -62,6 +63,43 @@ def upstream_hasher(kind: str, size: int) -> Hasher:
     return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
+class Following:
+    """Hashes a file while it is being written, in a thread: what was written is hashed beside what comes next.
+
+    Use as a context manager around the writing. `digests` gives the digests by each hasher when all is written.
+    """
+
+    def __init__(self, path: Path, *hashers: Hasher) -> None:
+        self._path, self._hashers, self._hashed = path, hashers, 0
+        self._pool = ThreadPoolExecutor(1)
+        self._last: Future[None] = self._pool.submit(lambda: None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown()
+
+    def go_on(self) -> None:
+        """Begin to hash what was written since; waits for what the call before has begun."""
+        self._last.result()
+        self._last = self._pool.submit(self._catch_up)
+
+    def _catch_up(self) -> None:
+        with open(self._path, "rb") as stream:
+            stream.seek(self._hashed)
+            while chunk := stream.read(CHUNK):
+                for hasher in self._hashers:
+                    hasher.update(chunk)
+            self._hashed = stream.tell()
+
+    def digests(self) -> list[str]:
+        """The digests of the whole file, which is closed."""
+        self.go_on()
+        self._last.result()
+        return [hasher.hexdigest() for hasher in self._hashers]
+
+
 def hash_file(path: Path) -> str:
     """xxh3-128 of the file's bytes, 32 hex digits."""
     return digests(path, xxhash.xxh3_128())[0]
@@ -87,9 +125,9 @@ def hash_once(path: Path) -> str:
 
 
 @contextmanager
-def published(path: Path) -> Iterator[Path]:
+def published(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """As `workspace.atomic`, and with a checksum beside the file."""
-    with atomic(path) as temporary:
+    with atomic(path, synced=synced) as temporary:
         yield temporary
         found = hash_file(temporary)
     target = checksum_of(path)

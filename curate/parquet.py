@@ -36,9 +36,12 @@ def checked(path: Path, kind: Kind = "a pairs file") -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, kind: Kind = "a pairs file") -> Iterator[pq.ParquetFile]:
-    """The open file. Raises WorkspaceError if it is missing or damaged, also while it is read."""
-    with checked(path, kind), pq.ParquetFile(path) as file:
+def opened(path: Path, kind: Kind = "a pairs file", *, mapped: bool = False) -> Iterator[pq.ParquetFile]:
+    """The open file. Raises WorkspaceError if it is missing or damaged, also while it is read.
+
+    `mapped` saves a copy of the bytes of files that are not compressed.
+    """
+    with checked(path, kind), pq.ParquetFile(path, memory_map=mapped) as file:
         yield file
 
 

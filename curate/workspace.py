@@ -95,19 +95,22 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, synced: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; if the block succeeds, it is synced and renamed to `path`.
 
-    A reader sees either the whole old file or the whole new one; after an error or a kill, the old one.
+    A reader sees either the whole old file or the whole new one; after an error or a kill, the old one. Not
+    `synced`, the file may have lost its bytes after the machine itself went down.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # no process id: two machines that share the workspace may both have it
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         yield temporary
-        sync(temporary)
+        if synced:
+            sync(temporary)
         temporary.replace(path)
-        sync(path.parent)
+        if synced:
+            sync(path.parent)
     except BaseException as error:
         try:
             if isinstance(error, Exception) and getattr(error, "errno", None) is None:

@@ -17,7 +17,7 @@ from curate.config import build
 from curate.engines.local import Local
 from curate.errors import ConfigError, WorkspaceError
 from curate.images.store import ImageStore
-from curate.mixing import select, shard_schema, shards
+from curate.mixing import scatter, select, shard_schema, shards
 from curate.pairs import keys
 from curate.pairs.files import rows_at
 from curate.recipe import Recipe
@@ -73,6 +73,11 @@ def world(tmp_path):
         write_pairs(tmp_path / "b", seen, part_rows=7),
         store,
     )
+
+
+def small_buckets(monkeypatch):
+    monkeypatch.setattr(shards, "BUCKET_TEXT", 1000)
+    monkeypatch.setattr(shards, "PIECE", 1)
 
 
 def contents(directory):
@@ -134,8 +139,8 @@ def test_bytes_depend_on_neither_workers_nor_the_order_of_parts(world, tmp_path,
     world.write(tmp_path / "one")
     world.write(tmp_path / "two", workers=2)
     world.write(tmp_path / "turned", reverse=True)
-    monkeypatch.setattr(shards, "BUCKET_TEXT", 1000)
-    monkeypatch.setattr(shards, "BATCH_ROWS", 4)
+    small_buckets(monkeypatch)
+    monkeypatch.setattr(scatter, "BATCH_ROWS", 4)
     world.write(tmp_path / "small")
     assert len(contents(tmp_path / "one")) > 5
     for other in ("two", "turned", "small"):
@@ -239,7 +244,7 @@ class Dying(Local):
 
 
 def test_a_killed_run_continues_from_its_receipts(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(shards, "BUCKET_TEXT", 1000)
+    small_buckets(monkeypatch)
     world.write(tmp_path / "whole")
     out = tmp_path / "out"
     with pytest.raises(KilledError):
