@@ -108,7 +108,7 @@ def write(
     kind = message_type(fields=has_fields(selection), text=has_text(selection, settings))
     facts = []
     for name, rows in (("shard", selection.mix), ("holdout", selection.holdout)):
-        job = _Job(name=name, rows=rows, pools=pools, images=root, messages=kind, limit=int(settings.max_mb * 1e6))
+        job = Job(name=name, rows=rows, pools=pools, images=root, messages=kind, limit=int(settings.max_mb * 1e6))
         facts += job.run(directory, engine)
     for path in [*directory.glob(".shard-*.tmp"), *directory.glob(".holdout-*.tmp")]:
         path.unlink()  # left by a killed run
@@ -132,7 +132,7 @@ def has_text(selection: Selection, settings: ShardSettings) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
+class Job:
     """One run of the two passes over one selection."""
 
     name: str

@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import simplejpeg
@@ -106,8 +108,9 @@ def test_shards_hold_the_selection_in_global_order(world, tmp_path):
 def test_the_facts_are_those_of_the_files(world, tmp_path):
     _, facts = world.write(tmp_path / "out")
     files = contents(tmp_path / "out")
-    assert {(f.name, f.bytes, f.xxh3) for f in facts} == {
-        (name, len(data), xxhash.xxh3_128_hexdigest(data)) for name, data in files.items()
+    assert {(f.name, f.bytes, f.xxh3, f.sha256) for f in facts} == {
+        (name, len(data), xxhash.xxh3_128_hexdigest(data), hashlib.sha256(data).hexdigest())
+        for name, data in files.items()
     }
     assert [f.name for f in facts[:2]] == ["shard-00000.parquet", "shard-00001.parquet"]
     assert [f.rows for f in facts] == [pq.ParquetFile(tmp_path / "out" / f.name).metadata.num_rows for f in facts]
@@ -272,6 +275,27 @@ def test_what_shards_are_gathered_from_is_compressed(world, tmp_path):
         world.write(tmp_path / "out", engine=Dying(1), sources={"a": "all"}, holdout=None)
     [scattered] = (tmp_path / "out").glob(".scatter/shard/scatter-*.arrow")
     assert scattered.stat().st_size < len(said) < 20 * len(said)
+
+
+def test_a_scatter_file_has_one_piece_for_each_bucket_by_rank(world, tmp_path, monkeypatch):
+    small_buckets(monkeypatch)
+    monkeypatch.setattr(scatter, "BATCH_ROWS", 4)
+    with pytest.raises(KilledError):
+        world.write(tmp_path / "out", engine=Dying(3), sources={"a": "all"}, holdout=None)
+    files = [pa.ipc.open_file(path) for path in (tmp_path / "out").glob(".scatter/shard/scatter-*.arrow")]
+    assert len(files) == 3
+    assert len({file.num_record_batches for file in files}) == 1
+    for file in files:
+        ranks = file.read_all()["rank"].to_pylist()
+        assert ranks == sorted(ranks)
+
+
+@pytest.mark.parametrize(("text", "bucket"), [(10**9, 256_000_000), (10**11, 316_227_766), (10**12, 10**9)])
+def test_buckets_grow_with_the_root_of_the_mix_so_that_pieces_do_not_shrink(text, bucket):
+    rows = pl.DataFrame({"text_bytes": [text // 1000] * 1000}, schema={"text_bytes": pl.UInt32})
+    job = shards.Job(name="shard", rows=rows, pools=(), images=None, messages=pa.null(), limit=1)
+    assert job.bucket_text() == bucket
+    assert bucket * bucket >= text * shards.PIECE
 
 
 def test_receipts_of_another_selection_do_not_count(world, tmp_path):
