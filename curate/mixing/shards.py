@@ -143,6 +143,7 @@ class Job:
     limit: int
 
     def run(self, directory: Path, engine: Engine) -> list[ShardFacts]:
+        """Write the shards that are missing; the facts of all."""
         shards, buckets = self.cut()
         _remove_others(directory, self.name, {shard.name for shard in shards})
         if not shards:
