@@ -19,8 +19,8 @@ from curate.workspace import atomic
 
 PRESETS = Path(__file__).parent / "presets"
 Activation = Literal["none", "tanh", "relu", "silu", "gelu"]
-Paradigm = Literal["naive", "critic"]
-"""How a model judges: it scores a reply, or writes a critique of it and scores after that."""
+Paradigm = Literal["naive", "critic", "generative"]
+"""How a model judges: it scores a reply, or writes a critique before that, or names the better of two replies."""
 
 
 LARGEST_SEED = 2**63 - 1
@@ -102,7 +102,8 @@ class CriticConfig:
     The loss of a pair is `score_weight` times its loss on the scores, plus `critique_weight` times the sum over
     both replies of the mean cross-entropy of their given critique's tokens. `instruction` is the file that asks
     for a critique (None: ours). Evaluations score after the model's own critiques of at most `max_critique`
-    tokens, or after the `given` ones.
+    tokens, or after the `given` ones. A score is the mean over so many `critiques`: one is written greedily,
+    several are drawn at `temperature`, by the run's seed.
     """
 
     score_weight: float = 1.0
@@ -110,11 +111,39 @@ class CriticConfig:
     instruction: str | None = None
     evaluate: Literal["generated", "given"] = "generated"
     max_critique: int = 4096
+    critiques: int = 1
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         _within("score_weight", self.score_weight, 0)
         _within("critique_weight", self.critique_weight, 0)
         _within("max_critique", self.max_critique, 1)
+        _within("critiques", self.critiques, 1, 1000)
+        _within("temperature", self.temperature, 1e-3)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GenerativeConfig:
+    """What only the generative paradigm has.
+
+    A `verdict` is one digit; a `reasoned` one follows its reasoning, which in training a pair's critiques are.
+    `prompt` is the file that asks for it (None: ours for the form). What a reasoned judge writes has at most
+    `max_text` tokens; it is asked for so many `samples`, one written greedily, several drawn at `temperature` by
+    the run's seed.
+    """
+
+    form: Literal["verdict", "reasoned"] = "verdict"
+    prompt: str | None = None
+    max_text: int = 4096
+    samples: int = 1
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        _within("max_text", self.max_text, 1)
+        _within("samples", self.samples, 1, 1000)
+        _within("temperature", self.temperature, 1e-3)
+        if self.samples > 1 and self.form == "verdict":
+            raise ValueError(f"samples: found {self.samples}; expected 1: a verdict is read from probabilities")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +159,7 @@ class TrainConfig:
     model: str  # directory, Hub id, or tiny/KIND: random weights built into the run directory
     paradigm: Paradigm = "naive"
     critic: CriticConfig | None = None  # None with paradigm critic: its defaults
+    generative: GenerativeConfig | None = None  # None with paradigm generative: its defaults
     head: HeadConfig = HeadConfig()
     loss: LossConfig = LossConfig()
     lora: LoraConfig | None = None
@@ -148,7 +178,7 @@ class TrainConfig:
     batch_pairs: int = 128  # pairs of one optimizer step, over all ranks
     epochs: float = 1.0
     max_pairs: int | None = None
-    max_steps: int | None = None
+    max_steps: int | None = None  # 0: a judge as it is, without training
     lr: float = 3e-6
     head_lr: float | None = None  # None: lr
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -172,20 +202,30 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("max_length", "max_tokens", "batch_pairs", "keep_checkpoints"):
             _within(name, getattr(self, name), 1)
-        for name in ("max_pairs", "max_steps", "eval_every_pairs", "save_every_pairs", "min_pixels", "max_pixels"):
+        for name in ("max_pairs", "eval_every_pairs", "save_every_pairs", "min_pixels", "max_pixels"):
             _within(name, getattr(self, name), 1)
         for name in ("epochs", "save_every_minutes"):
             _within(name, getattr(self, name), 1e-9)
+        _within("max_steps", self.max_steps, 0 if self.paradigm == "generative" else 1)
         for name in ("lr", "head_lr", "weight_decay", "clip", "workers"):
             _within(name, getattr(self, name), 0)
         _within("seed", self.seed, 0, LARGEST_SEED)
         _within("warmup", self.warmup, 0, 1)
         if self.min_pixels is not None and self.max_pixels is not None:
             _within("min_pixels", self.min_pixels, 1, self.max_pixels)
-        if self.critic is not None and self.paradigm != "critic":
-            raise ValueError(f"critic: found settings with paradigm {self.paradigm}; expected paradigm critic")
+        for name in ("critic", "generative"):
+            if getattr(self, name) is not None and self.paradigm != name:
+                raise ValueError(f"{name}: found settings with paradigm {self.paradigm}; expected paradigm {name}")
+        if self.paradigm == "generative":
+            self._check_headless()
         if "holdout" in self.eval_sets:
             raise ValueError("eval_sets: the name holdout means the mix's own held-out pairs")
+
+    def _check_headless(self) -> None:
+        """Raise ValueError for settings of the reward head and its loss, which a judge has not."""
+        for name, default in (("head", HeadConfig()), ("loss", LossConfig()), ("head_lr", None)):
+            if getattr(self, name) != default:
+                raise ValueError(f"{name}: found settings with paradigm generative; expected none: it has no head")
 
 
 FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs", "save_every_minutes"}

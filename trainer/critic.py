@@ -6,74 +6,55 @@ side without one is as in the naive paradigm. Both sides share the prompt and it
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-import xxhash
 from torch import Tensor
-from torch.nn.functional import pad
 
+from curate.config import build
 from curate.errors import TrainError
+from curate.evalsets.itemfile import Question
 from curate.schema import Block, Message
-from curate.workspace import atomic
+from trainer import prompt_files
 from trainer.batch import Tree
+from trainer.config import CriticConfig
 from trainer.encode import Encoded, Encoder, Measured, Refused, Row
+from trainer.judging import Judgement, TextCounts, cache_tokens, filled, room
+from trainer.media import Unusable
 from trainer.model import RewardModel
-from trainer.packing import dummy_image
+from trainer.sampling import Sampling
 from trainer.writing import write
 
-OURS = Path(__file__).parent / "prompts" / "critic.txt"
-CACHE_TOKENS = 131_072
-"""Tokens of the cache of keys and values that critiques are written over; 7.5 GB with Qwen2.5-7B in bf16."""
 INSTRUCTION = "critic_instruction.txt"  # in a run directory: what its critiques are asked for with
+WHAT = "the text that asks for a critique"
 
 
 def read_instruction(path: str | None) -> str:
     """Read the file that asks for a critique (None: ours). Raises TrainError if there is no text in it."""
-    where = OURS if path is None else Path(path)
-    try:
-        text = where.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise TrainError(str(where), str(reason), "the text that asks for a critique") from None
-    if not text:
-        raise TrainError(str(where), "empty", "the text that asks for a critique")
-    return text
+    return prompt_files.read(path, "critic.txt", WHAT)
 
 
-def keep_instruction(path: str | None, run: Path) -> None:
-    """Keep the instruction in the run directory. Raises TrainError if the run began with another one."""
-    text, kept = read_instruction(path), run / INSTRUCTION
-    if not kept.exists():
-        with atomic(kept) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    elif read_instruction(str(kept)) != text:
-        hint = f"copy {kept} back over it, or give another --out"
-        raise TrainError(str(path or OURS), "changed since the run began", f"the text of {kept}", hint)
+def settings_to_save(instruction: str, config: CriticConfig) -> dict[str, Any]:
+    """Describe how critiques are asked for and written, for a model's reward_config.json."""
+    return {
+        "instruction": instruction, "instruction_hash": prompt_files.digest(instruction),
+        "max_critique": config.max_critique, "critiques": config.critiques, "temperature": config.temperature,
+    }  # fmt: skip
 
 
-def instruction_hash(text: str) -> str:
-    """Compute the hash of an instruction that models and runs record."""
-    return xxhash.xxh3_64_hexdigest(text.encode())
-
-
-def settings_to_save(instruction: str, limit: int) -> dict[str, Any]:
-    """Describe how critiques are asked for, for a model's reward_config.json."""
-    return {"instruction": instruction, "instruction_hash": instruction_hash(instruction), "max_critique": limit}
-
-
-def saved_settings(directory: Path, facts: Mapping[str, Any]) -> tuple[str, int]:
-    """Read instruction and limit from what `settings_to_save` made. Raises TrainError if it is not that."""
+def saved_settings(directory: Path, facts: Mapping[str, Any]) -> tuple[str, CriticConfig]:
+    """Read the instruction and the rest of what `settings_to_save` made. Raises TrainError if it is not that."""
     instruction, limit = facts.get("instruction"), facts.get("max_critique")
-    if not isinstance(instruction, str) or not isinstance(limit, int) or limit < 1:
+    if not isinstance(instruction, str) or not isinstance(limit, int):
         raise TrainError(
             str(directory), "a critic without instruction or max_critique", "both, in reward_config.json"
         )
-    if instruction_hash(instruction) != facts.get("instruction_hash"):
+    if prompt_files.digest(instruction) != facts.get("instruction_hash"):
         raise TrainError(str(directory), "another instruction than the model was trained with", "the one it names")
-    return instruction, limit
+    named = {name: facts[name] for name in ("max_critique", "critiques", "temperature") if name in facts}
+    config: CriticConfig = build(named, CriticConfig, f"{directory / 'reward_config.json'}: $.encoder")
+    return instruction, config
 
 
 class CriticEncoder(Encoder):
@@ -85,16 +66,7 @@ class CriticEncoder(Encoder):
 
     def facts(self) -> dict[str, Any]:
         """Describe what the tokens and pixels depend on, for a run's records."""
-        return super().facts() | {"instruction": instruction_hash(self.instruction)}
-
-    @cached_property
-    def end(self) -> tuple[int, ...]:
-        """The tokens that end a critique's turn. Raises TrainError for a template that writes none."""
-        _, marked = self._asked("critique")
-        tokens = self.literals.encode(marked[marked.rindex("critique") + len("critique") :])
-        if not tokens:
-            raise TrainError("chat template", "nothing ends a turn of the assistant", "a token that does")
-        return tuple(tokens)
+        return super().facts() | {"instruction": prompt_files.digest(self.instruction)}
 
     def dialogue(
         self,
@@ -115,6 +87,15 @@ class CriticEncoder(Encoder):
         """
         asked = [(*reply, self._ask()) for reply in (row.chosen, row.rejected)]
         return self.decode(self._measured(row, asked, answer_next=True))
+
+    def item(self, question: Question) -> tuple[Tree, ...]:
+        """Encode an item's replies with their given critiques. Raises Unusable, `no_critique` without one."""
+        critiques = [(text or "").strip() for text in question.critiques or ("",)]
+        if not all(critiques):
+            raise Unusable("no_critique", "")
+        replies = zip(question.replies, critiques, strict=True)
+        branches = [self._critiqued(reply, critique) for reply, critique in replies]
+        return self._with_pixels(*self._trees(question.prompt, branches, question.media))
 
     def measure(self, row: Row) -> Measured:
         """Encode a pair with its given critiques, without its pixels. Raises Unusable."""
@@ -147,67 +128,68 @@ class CriticEncoder(Encoder):
 
 
 class Critic:
-    """Scores branches after critiques that its model writes greedily, each of at most `limit` tokens.
+    """Scores branches by the mean score after critiques that its model writes (see `judging.Writer`).
 
-    `written` counts critiques, `cut` those that reached the limit, `tokens` their tokens. `ranks` processes that
-    use it together run the same number of forward passes, if `any_rank` says whether a flag is true on any.
+    There are `config.critiques` for each branch, each of at most `config.max_critique` tokens. `ranks` processes
+    that use it together run the same number of forward passes, if `any_rank` says whether a flag is true on any.
     """
 
     def __init__(
-        self, encoder: CriticEncoder, limit: int, any_rank: Callable[[bool], bool] = bool, *, ranks: int = 1
+        self,
+        encoder: CriticEncoder,
+        config: CriticConfig,
+        any_rank: Callable[[bool], bool] = bool,
+        *,
+        ranks: int = 1,
+        seed: int = 0,
     ) -> None:
-        self.limit, self._encoder, self._any_rank, self._ranks = limit, encoder, any_rank, ranks
-        self.written = self.cut = self.tokens = 0
+        self.limit = config.max_critique
+        self.sampling = Sampling(samples=config.critiques, temperature=config.temperature, seed=seed)
+        self._encoder, self._any_rank, self._ranks = encoder, any_rank, ranks
+        self._counts = TextCounts()
 
-    def encode(self, row: Row) -> Encoded:
-        """Encode a pair up to where critiques begin, as `__call__` takes its trees. Raises Unusable."""
+    def pair(self, row: Row) -> Encoded:
+        """Encode a pair up to where critiques begin. Raises Unusable."""
         return self._encoder.asking(row)
+
+    def item(self, question: Question) -> tuple[Tree, ...]:
+        """Encode an item's replies up to where critiques begin. Raises Unusable."""
+        return self._encoder.dialogue(question.prompt, question.replies, question.media)
 
     def tokens_of(self, trees: Sequence[Tree]) -> int:
         """How many tokens of the cache trees take with their critiques, at most."""
-        return sum(tree.tokens + len(tree.ids) * (tree.shared + self.limit) for tree in trees)
+        return cache_tokens(trees, self.limit, self.sampling.samples)
 
-    @staticmethod
-    def room(max_tokens: int) -> int:
-        """How many tokens the cache may hold where a forward pass has `max_tokens`: it needs less memory."""
-        return max(max_tokens, CACHE_TOKENS)
+    def room(self, max_tokens: int) -> int:
+        """How many of these tokens may be in memory where a forward pass has `max_tokens`."""
+        return room(max_tokens)
 
     @torch.no_grad()
-    def __call__(self, model: RewardModel, trees: Sequence[Tree], *, counted: bool = True) -> list[float]:
-        """Score every branch of trees that `CriticEncoder` made, up to where a critique begins.
-
-        A rank without pairs has trees that are not `counted`.
-        """
+    def __call__(self, model: RewardModel, items: Sequence[Sequence[Tree]]) -> list[Judgement]:
+        """Score every branch of items that end where a critique begins."""
         assert model.lm_head is not None, "a critic has a language model head"
-        blank = dummy_image(model.backbone) if self._ranks > 1 and not any(tree.media for tree in trees) else None
-        more = [] if blank is None else [replace(blank, ids=(pad(blank.ids[0], (0, 1)),))]
+        assert model.head is not None, "and one for rewards"
+        trees = [tree for item in items for tree in item]
         end, eos = self._encoder.end, self._encoder.tokenizer.eos_token_id
-        stops = frozenset({end[0]} if eos is None else {end[0], eos})
         found = write(
-            model.backbone, model.lm_head, [*trees, *more], end=end, stops=stops, limit=self.limit,
+            model.backbone, model.lm_head, filled(trees, model.backbone, self._ranks), end=end,
+            stops=frozenset({end[0], eos} - {None}), limit=self.limit, sampling=self.sampling,
             any_rank=self._any_rank,
         )  # fmt: skip
-        branches = sum(len(tree.ids) for tree in trees)
-        if counted:
-            self._count(found.ids[:branches], found.ended[:branches])
-        scores: list[float] = model.head(found.hidden.float()).tolist()
-        return scores[:branches]
+        scores = model.head(found.hidden.float()).view(-1, self.sampling.samples).mean(1).tolist()
+        texts = sum(len(tree.ids) for tree in trees) * self.sampling.samples
+        self._counts = self._counts.plus(found.ids[:texts], found.ended[:texts])
+        rest = iter(scores)
+        return [Judgement([next(rest) for tree in item for _ in tree.ids]) for item in items]
 
-    def take_counts(self) -> tuple[int, int, int]:
-        """Return `written`, `cut` and `tokens`, and count anew."""
-        counts = self.written, self.cut, self.tokens
-        self.written = self.cut = self.tokens = 0
+    def take_counts(self) -> TextCounts:
+        """Return the counts of critiques so far, and count anew."""
+        counts, self._counts = self._counts, TextCounts()
         return counts
 
     def summary(self) -> str:
         """Describe the critiques so far in words."""
-        mean = self.tokens / self.written if self.written else 0
-        return f"{self.written:,} critiques of {mean:,.0f} tokens on average; {self.cut:,} reached {self.limit:,}"
-
-    def _count(self, critiques: Sequence[Sequence[int]], ended: Sequence[bool]) -> None:
-        self.written += len(critiques)
-        self.cut += len(ended) - sum(ended)
-        self.tokens += sum(map(len, critiques))
+        return self._counts.summary("critiques", self.limit)
 
 
 def _turn(role: str, text: str) -> Message:

@@ -134,32 +134,34 @@ def partitioned_load(filled: dict[str, Any]) -> Iterator[None]:
     del alive
 
 
-def engine(model: nn.Module, head: nn.Module, config: TrainConfig, filled: dict[str, Any]) -> Any:
+def engine(model: nn.Module, head: nn.Module | None, config: TrainConfig, filled: dict[str, Any]) -> Any:
     """Put the model into a DeepSpeed engine with torch's AdamW (DeepSpeed's own needs a compiler).
 
     The head stays in fp32 beside a bf16 backbone, except at stage 3, which has one dtype for all weights: there
     the head's are rounded for the forward pass, their fp32 originals are updated, and it computes in fp32.
     """
-    exact = [parameter.detach().clone() for parameter in head.parameters()]
+    own = [] if head is None else list(head.parameters())
+    exact = [parameter.detach().clone() for parameter in own]
 
     def optimizer(_: Any) -> torch.optim.Optimizer:
         # DeepSpeed calls this after casting the whole model
         if config.zero < 3:
-            for parameter, value in zip(head.parameters(), exact, strict=True):
+            for parameter, value in zip(own, exact, strict=True):
                 parameter.data = value.to(parameter.device)
-        return torch.optim.AdamW(_groups(model, head, config), weight_decay=config.weight_decay, fused=True)
+        return torch.optim.AdamW(_groups(model, own, config), weight_decay=config.weight_decay, fused=True)
 
     return _deepspeed().initialize(model=model, optimizer=optimizer, config=filled)[0]
 
 
-def _groups(model: nn.Module, head: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, head: Sequence[nn.Parameter], config: TrainConfig) -> list[dict[str, Any]]:
     """Separate groups for backbone and head, as their rates may differ; the schedule scales `peak_lr`."""
-    heads = {id(parameter) for parameter in head.parameters()}
+    heads = {id(parameter) for parameter in head}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rates = [(False, config.lr), (True, config.lr if config.head_lr is None else config.head_lr)]
     return [
         {"params": [p for p in trained if (id(p) in heads) == is_head], "lr": lr, "peak_lr": lr}
         for is_head, lr in rates
+        if head or not is_head
     ]
 
 

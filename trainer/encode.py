@@ -17,6 +17,8 @@ import xxhash
 from jinja2 import TemplateError
 from torch import Tensor
 
+from curate.errors import TrainError
+from curate.evalsets.itemfile import Question
 from curate.schema import FIELD_BLOCKS, FIELD_NAMES, Block, Message, to_fields
 from trainer.batch import Tree
 from trainer.literals import Literals
@@ -61,6 +63,7 @@ class Row:
     chosen_critique: str | None = None
     rejected_critique: str | None = None
     tools: str | None = None
+    epoch: int = 0  # how often the pair has come before
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,16 @@ class Encoder:
         tokens = self.tokenizer.added_tokens_decoder
         self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
 
+    @cached_property
+    def end(self) -> tuple[int, ...]:
+        """The tokens that end a turn of the assistant. Raises TrainError for a template that writes none."""
+        turns = [Message("user", (Block("text", "a"),)), Message("assistant", (Block("text", "answer"),))]
+        rendered = self._render(self._turns(turns, iter(())).messages, None)
+        tokens = self.literals.encode(rendered[rendered.rindex("answer") + len("answer") :])
+        if not tokens:
+            raise TrainError("chat template", "nothing ends a turn of the assistant", "a token that does")
+        return tuple(tokens)
+
     def facts(self) -> dict[str, Any]:
         """Describe what the tokens and pixels depend on, for a run's records."""
         facts: dict[str, Any] = {
@@ -165,6 +178,10 @@ class Encoder:
         trees, pictures = self._trees(prompt, replies, media, tools)
         return self._with_pixels(trees, pictures)
 
+    def item(self, question: Question) -> tuple[Tree, ...]:
+        """Encode the replies of an eval set's item as `dialogue` does. Raises Unusable."""
+        return self.dialogue(question.prompt, question.replies, question.media)
+
     def measure(self, row: Row) -> Measured:
         """Encode a pair without its pixels. Raises Unusable."""
         return self._measured(row, (row.chosen, row.rejected))
@@ -173,7 +190,7 @@ class Encoder:
         """The pair with these messages after its prompt; lengths are those of its replies."""
         media = [medium.read() for medium in row.media]
         trees, pictures = self._trees(row.prompt, branches, media, row.tools, answer_next)
-        chosen, rejected = (len(self.literals.encode_text(_text(reply))) for reply in (row.chosen, row.rejected))
+        chosen, rejected = (len(self.literals.encode_text(text_of(reply))) for reply in (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
         return Measured(pair, pictures)
 
@@ -281,7 +298,7 @@ class Encoder:
     def _check_headers(self, message: Message) -> None:
         """Raise Refused where a text would be read as the beginning of a turn."""
         for header in self._plain_headers:
-            if header in _text([message]):
+            if header in text_of([message]):
                 raise Refused(f"role_header_in_text: {header.strip()!r} begins a turn")
 
     def _check_support(self, field: str) -> None:
@@ -353,5 +370,6 @@ def _as_string(blocks: list[dict[str, str]]) -> str:
     return "".join(block["text"] for block in blocks)
 
 
-def _text(messages: Sequence[Message]) -> str:
+def text_of(messages: Sequence[Message]) -> str:
+    """Join the text of messages."""
     return "".join(block.text or "" for block in chain.from_iterable(message.content for message in messages))

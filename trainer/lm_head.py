@@ -61,7 +61,7 @@ def load(where: str | Path, backbone: Backbone, dtype: torch.dtype) -> LmHead:
     if tied and (own is None or _same(own, _stored(where, "embed_tokens.weight"))):
         return LmHead(module.get_input_embeddings().weight)
     if own is None:
-        hint = "a critic starts from a checkpoint that can generate; those of the naive paradigm have lost theirs"
+        hint = "critics and judges start from a checkpoint that can generate; naive reward models have lost theirs"
         raise TrainError(str(where), f"no {KEY} in its safetensors files", "a whole language model", hint)
     return LmHead(nn.Parameter(own.to(dtype)))
 

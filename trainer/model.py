@@ -1,10 +1,11 @@
 """The reward model: a backbone, and a small head that reads the last real token of every branch.
 
-A critic also has the language model head of its checkpoint, since it writes a critique before it scores.
+A critic also has the language model head of its checkpoint, since it writes a critique before it scores. A judge
+(the generative paradigm) has only that.
 
 A saved model is one directory: the backbone as transformers saves it (with LoRA: its adapter, and the name of the
 base), `head.safetensors`, `reward_config.json`, and the tokenizer and processor files of the source checkpoint.
-A critic's `lm_head.weight` is among the backbone's weights, unless it is the embeddings or, with LoRA, the base's.
+`lm_head.weight` is among the backbone's weights, unless it is the embeddings or, with LoRA, the base's.
 Scoring needs nothing else (with LoRA: the base).
 """
 
@@ -91,14 +92,14 @@ def _init_std(head_config: HeadConfig, fan_in: int) -> float:
 class RewardModel(nn.Module):
     """Scores branches. `backbone` describes the base model, whose module is registered as `base`.
 
-    `lm_head` is that of a critic, None for the naive paradigm.
+    `head` is None for a judge, `lm_head` for the naive paradigm.
     """
 
     def __init__(
         self,
         backbone: Backbone,
-        head: RewardHead,
-        head_config: HeadConfig,
+        head: RewardHead | None,
+        head_config: HeadConfig | None,
         *,
         source: str,
         lora: LoraConfig | None,
@@ -114,23 +115,31 @@ class RewardModel(nn.Module):
         return self.backbone.hidden(batch).flatten(0, 1)[batch.pool].float()
 
     def forward(self, batch: Batch, *, with_losses: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """Compute the score of each branch: fp32 [S].
+        """Compute the score of each branch, fp32 [S]; a judge's are logits of the next token, [S, vocabulary].
 
-        `with_losses` adds the mean cross-entropy of each branch's targets, fp32 [S]; only a critic can. The
-        language model head then runs even if there are no targets: all ranks must run the same modules.
+        `with_losses` adds the mean cross-entropy of each branch's targets, fp32 [S]; the naive paradigm has none.
+        The language model head then runs even if there are no targets: all ranks must run the same modules.
         """
         hidden = self.backbone.hidden(batch).flatten(0, 1)
-        scores: Tensor = self.head(hidden[batch.pool].float())
+        pooled = hidden[batch.pool]
+        scores: Tensor = self._logits(pooled, with_losses) if self.head is None else self.head(pooled.float())
         if not with_losses:
             return scores
-        assert self.lm_head is not None, "only a critic has losses of tokens"
+        assert self.lm_head is not None, "naive models have no losses of tokens"
         losses = self.lm_head(hidden[batch.targets.before], batch.targets.ids)
         return scores, branch_means(losses, batch.targets.branch, len(batch.pool))
+
+    def _logits(self, pooled: Tensor, with_losses: bool) -> Tensor:
+        """The next token's logits; beside losses they are there to be counted only."""
+        assert self.lm_head is not None, "a judge has a language model head"
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not with_losses):
+            logits: Tensor = self.lm_head(pooled)
+        return logits
 
     @property
     def paradigm(self) -> Paradigm:
         """How the model judges replies."""
-        return "naive" if self.lm_head is None else "critic"
+        return "generative" if self.head is None else "naive" if self.lm_head is None else "critic"
 
     def checkpoint_activations(self) -> None:
         """Recompute each layer in the backward pass instead of keeping its activations.
@@ -174,8 +183,9 @@ class RewardModel(nn.Module):
                 adapters.save(base, _inside(state, "base."), directory)
                 base.config.architectures = [type(base).__name__]  # as the other branch writes it
             base.config.save_pretrained(directory)
-        head = {name: tensor.float().contiguous() for name, tensor in _inside(state, "head.").items()}
-        save_file(head, directory / HEAD_FILE)
+        if self.head is not None:
+            head = {name: tensor.float().contiguous() for name, tensor in _inside(state, "head.").items()}
+            save_file(head, directory / HEAD_FILE)
         _copy_processor(self.source, directory)
         (directory / CONFIG_FILE).write_text(json.dumps(self._facts(dict(encoder or {})), indent=2) + "\n")
         return directory
@@ -186,7 +196,7 @@ class RewardModel(nn.Module):
             "paradigm": self.paradigm,
             "kind": self.backbone.kind,
             "hidden_size": self.backbone.hidden_size,
-            "head": dataclasses.asdict(self.head_config),
+            "head": dataclasses.asdict(self.head_config) if self.head_config else None,
             "base": base,
             "lora": dataclasses.asdict(self.lora) if self.lora else None,
             "encoder": encoder,
@@ -202,18 +212,21 @@ class RewardModel(nn.Module):
         directory = Path(directory)
         facts = read_facts(directory)
         where = f"{directory / CONFIG_FILE}: $"
-        head_config: HeadConfig = config.build(facts["head"], HeadConfig, f"{where}.head")
-        lora: LoraConfig | None = config.build(facts["lora"], LoraConfig | None, f"{where}.lora")
         paradigm: Paradigm = config.build(facts.get("paradigm", "naive"), Paradigm, f"{where}.paradigm")
+        judge = paradigm == "generative"
+        head_config: HeadConfig = config.build({} if judge else facts["head"], HeadConfig, f"{where}.head")
+        lora: LoraConfig | None = config.build(facts["lora"], LoraConfig | None, f"{where}.lora")
         checkpoint = directory if lora is None else adapter_base(directory)
         if lora is not None:
             adapters.check_peft()
         backbone = Backbone.load(checkpoint, dtype)
-        writer = lm_head.load(checkpoint, backbone, dtype) if paradigm == "critic" else None
+        writer = None if paradigm == "naive" else lm_head.load(checkpoint, backbone, dtype)
         if lora is not None:
             adapters.add(backbone, lora)
             saved = directory / adapters.FILE
             adapters.load(backbone.module, _read(saved), saved)
+        if judge:
+            return cls(backbone, None, None, source=str(directory), lora=lora, lm_head=writer).eval()
         head = RewardHead(backbone.hidden_size, head_config)
         _load_head(head, directory)
         _cast_for_zero3(head, dtype)
@@ -232,8 +245,8 @@ def build(
 ) -> RewardModel:
     """Build a reward model to train from a checkpoint directory or Hub id; the seed draws head and adapters.
 
-    With LoRA only the adapters and the head are trained: a critic's language model head stays as it was. Raises
-    TrainError for LoRA with `freeze_vision` false.
+    A judge has no `head`. With LoRA only the adapters and the head are trained: the language model head of critics
+    and judges stays as it was. Raises TrainError for LoRA with `freeze_vision` false.
     """
     if lora is not None and not freeze_vision:
         raise TrainError("lora", "freeze_vision is false", "true: LoRA trains adapters of the language model only")
@@ -243,14 +256,16 @@ def build(
     if freeze_vision:
         for parameter in backbone.tower():
             parameter.requires_grad_(False)
-    writer = lm_head.load(model, backbone, dtype) if paradigm == "critic" else None
+    writer = None if paradigm == "naive" else lm_head.load(model, backbone, dtype)
     if writer is not None and lora is not None:
         writer.requires_grad_(False)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if lora is not None:
             adapters.add(backbone, lora)
-        drawn = RewardHead(backbone.hidden_size, head)
+        drawn = None if paradigm == "generative" else RewardHead(backbone.hidden_size, head)
+    if drawn is None:
+        return RewardModel(backbone, None, None, source=str(model), lora=lora, lm_head=writer).train()
     _cast_for_zero3(drawn, dtype)
     return RewardModel(backbone, drawn, head, source=str(model), lora=lora, lm_head=writer).train()
 

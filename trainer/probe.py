@@ -100,7 +100,14 @@ def write_scores(head: RewardHead, replies: ReplyFeatures, path: Path) -> None:
 
 
 def probe(runs: Sequence[TrainConfig], root: Path, items: Sequence[Path]) -> None:
-    """Train a head for each run, all on one backbone, whose missing features are computed first."""
+    """Train a head for each run, all on one backbone, whose missing features are computed first.
+
+    Raises TrainError for a run whose paradigm has more than a head, or that has no pair to train on.
+    """
+    for one in runs:
+        if one.paradigm != "naive":
+            found = f"paradigm {one.paradigm}"
+            raise TrainError(one.out, found, "naive: a probe trains reward heads", "leave --probe out")
     cache = FeatureCache(runs[0], root)
     mixes = {one.mix: MixReader(Path(one.mix), "shard", Path(one.images) if one.images else None) for one in runs}
     for mix in mixes.values():

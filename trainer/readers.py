@@ -80,11 +80,12 @@ class PairsReader:
             )
             for item in row["media"]
         )
-        sides = {side: _messages(row[side]) for side in ("prompt", "chosen", "rejected")}
+        prompt, chosen, rejected = (_messages(row[side]) for side in ("prompt", "chosen", "rejected"))
         return Row(
-            pair_id=row["pair_id"], source=row["source"], media=media, margin=row["margin"],
+            pair_id=row["pair_id"], source=row["source"], prompt=prompt, chosen=chosen, rejected=rejected,
+            media=media, margin=row["margin"],
             chosen_critique=row["chosen_critique"], rejected_critique=row["rejected_critique"],
-            tools=row.get("tools"), **sides,
+            tools=row.get("tools"),
         )  # fmt: skip
 
     @cached_property

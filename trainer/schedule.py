@@ -14,6 +14,8 @@ def end(config: TrainConfig, mix_pairs: int) -> int:
 
 def progress(config: TrainConfig, mix_pairs: int, *, step: int, pairs: int, consumed: int) -> float:
     """Compute the share of the run that is done, by its nearest limit (epochs, pairs, steps); 1 at its end."""
+    if config.max_steps == 0:
+        return 1.0
     limits = [(consumed, end(config, mix_pairs)), (pairs, config.max_pairs), (step, config.max_steps)]
     return min(max(done / limit for done, limit in limits if limit is not None), 1.0)
 

@@ -12,9 +12,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -25,10 +24,14 @@ from curate.checksums import published
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.schema import Message
+from trainer import generative
 from trainer.batch import Tree
+from trainer.config import CriticConfig, GenerativeConfig
 from trainer.critic import Critic, CriticEncoder, saved_settings
 from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
+from trainer.generative import Judge, JudgeEncoder
+from trainer.judging import Judgement, Writer
 from trainer.logs import Progress, fail, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
@@ -36,11 +39,12 @@ from trainer.packing import pack, token_batches
 
 
 class ItemScores(NamedTuple):
-    """The scores of an item's replies, or the reason why it has none."""
+    """The scores of an item's replies, or the reason why it has none; `judged` is what a judge of two said."""
 
     item: str
     scores: Sequence[float]
     problem: str | None = None
+    judged: Judgement | None = None
 
 
 class _EncodedItem(NamedTuple):
@@ -52,10 +56,6 @@ class _EncodedItem(NamedTuple):
     def tokens(self) -> int:
         return sum(tree.tokens for tree in self.trees)
 
-    @property
-    def replies(self) -> int:
-        return sum(len(tree.ids) for tree in self.trees)
-
 
 @torch.no_grad()
 def score_items(
@@ -63,41 +63,46 @@ def score_items(
     encoder: Encoder,
     questions: Iterable[Question],
     max_tokens: int,
-    critic: Critic | None = None,
+    writer: Writer | None = None,
 ) -> Iterator[ItemScores]:
     """Score each question's replies in fp32, in order, in forward passes of at most `max_tokens` tokens.
 
-    An item of more tokens has a pass of its own. With a `critic`, whose encoder it must be, the scores are those
-    after critiques that the model writes. Raises TrainError for a score that is not finite.
+    An item of more tokens has a pass of its own. With a `writer`, whose encoder it must be, the scores are those
+    by the texts that the model writes. Raises TrainError for a score that is not finite.
     """
-    device = next(model.parameters()).device
-    encoded = (_encode(encoder, question) for question in questions)
-    if critic is None:
+    encode = encoder.item if writer is None else writer.item
+    encoded = (_encode(encode, question) for question in questions)
+    if writer is None:
         batches = token_batches(encoded, lambda one: one.tokens, max_tokens)
     else:
-        batches = token_batches(encoded, lambda one: critic.tokens_of(one.trees), critic.room(max_tokens))
+        batches = token_batches(encoded, lambda one: writer.tokens_of(one.trees), writer.room(max_tokens))
     for batch in batches:
-        trees = [tree for one in batch for tree in one.trees]
-        if critic is not None and trees:
-            scores = iter(critic(model, trees))
-        else:
-            scores = iter(model(pack(trees, model.backbone).to(device)).tolist() if trees else [])
+        scored = [one for one in batch if one.problem is None]
+        found = iter(_judged(model, [one.trees for one in scored], writer) if scored else [])
         for one in batch:
-            found = list(islice(scores, one.replies))
-            if not all(map(math.isfinite, found)):
-                raise TrainError(one.item, f"scores {found}", "finite numbers", "the model diverged in training")
-            yield ItemScores(one.item, found, one.problem)
+            judged = next(found) if one.problem is None else Judgement([])
+            if not all(map(math.isfinite, judged.scores)):
+                hint = "the model diverged in training"
+                raise TrainError(one.item, f"scores {judged.scores}", "finite numbers", hint)
+            yield ItemScores(one.item, judged.scores, one.problem, judged if judged.orders else None)
 
 
-def _encode(encoder: Encoder, question: Question) -> _EncodedItem:
+def _judged(model: RewardModel, items: Sequence[Sequence[Tree]], writer: Writer | None) -> list[Judgement]:
+    if writer is not None:
+        return writer(model, items)
+    device = next(model.parameters()).device
+    scores = iter(model(pack([tree for item in items for tree in item], model.backbone).to(device)).tolist())
+    return [Judgement([next(scores) for tree in item for _ in tree.ids]) for item in items]
+
+
+def _encode(encode: Callable[[Question], tuple[Tree, ...]], question: Question) -> _EncodedItem:
     if question.problem is not None:
         return _EncodedItem(question.item, (), question.problem)
     try:
-        trees = encoder.dialogue(question.prompt, question.replies, question.media)
+        return _EncodedItem(question.item, encode(question), None)
     except Unusable as error:
         problem = f"{error.reason}: {error.detail}" if error.detail else error.reason
         return _EncodedItem(question.item, (), problem)
-    return _EncodedItem(question.item, trees, None)
 
 
 class ScoreWriter:
@@ -136,7 +141,10 @@ class ScoreWriter:
     def add(self, scored: ItemScores) -> None:
         """Write an item's lines."""
         about = {"benchmark": self._benchmark, "item": scored.item}
-        rows = [{**about, "candidate": i, "score": value} for i, value in enumerate(scored.scores)]
+        rows: list[dict[str, Any]] = []
+        for candidate, score in enumerate(scored.scores):
+            judged = {} if scored.judged is None else {"judged": _orders_of(candidate, scored.judged)}
+            rows.append({**about, "candidate": candidate, "score": score, **judged})
         if scored.problem is not None:
             rows = [{**about, "unscored": scored.problem}]
         self._file.write(b"".join(map(_json_line, rows)))
@@ -158,8 +166,33 @@ class ScoreWriter:
         self._file.close()
 
 
+def _orders_of(first: int, judged: Judgement) -> list[dict[str, Any]]:
+    """What was said where this reply was shown first: of the other one, the verdicts, and the texts."""
+    orders = zip(judged.orders, judged.published, judged.texts, strict=True)
+    return [
+        {"second": order.second, "verdicts": order.verdicts, "published": published, "texts": texts}
+        for order, published, texts in orders
+        if order.first == first
+    ]
+
+
 def _json_line(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterOptions:
+    """How texts are written, where not as the model's directory says: `samples` of each, by `seed`.
+
+    `given` scores after the given critiques of the items.
+    """
+
+    samples: int | None = None
+    given: bool = False
+    seed: int = 0
+
+
+AS_SAVED = WriterOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +203,14 @@ class Scorer:
     encoder: Encoder
     settings: dict[str, Any]
     max_tokens: int
-    critic: Critic | None = None
+    writer: Writer | None = None
 
     @classmethod
-    def load(cls, directory: Path, max_tokens: int) -> "Scorer":
+    def load(cls, directory: Path, max_tokens: int, options: WriterOptions = AS_SAVED) -> "Scorer":
         """Load the model, on the GPU in bf16 if there is one, else on the CPU in fp32.
 
-        Images are bounded as in training; dialogues only by the backbone's number of positions.
+        Images are bounded as in training; dialogues only by the backbone's number of positions. Raises TrainError
+        for options that the model's paradigm has not.
         """
         facts = read_facts(directory)["encoder"]
         bounds = {name: facts.get(name) for name in ("min_pixels", "max_pixels")}
@@ -184,16 +218,8 @@ class Scorer:
         model = RewardModel.from_pretrained(directory, dtype).to(device)
         base: Any = model.base
         longest = base.config.get_text_config().max_position_embeddings
-        if model.paradigm == "naive":
-            encoder = Encoder(directory, max_length=longest, **bounds)
-            return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts()}, max_tokens)
-        instruction, limit = saved_settings(directory, facts)
-        if longest <= limit:
-            hint = "lower max_critique in reward_config.json"
-            raise TrainError(str(directory), f"{longest} positions", f"more than the {limit} of a critique", hint)
-        asker = CriticEncoder(directory, instruction=instruction, max_length=longest - limit, **bounds)
-        settings = {"dtype": str(dtype), "encoder": asker.facts(), "max_critique": limit}
-        return cls(model, asker, settings, max_tokens, Critic(asker, limit))
+        encoder, writer, more = _readers(model, directory, facts, longest, bounds, options)
+        return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts(), **more}, max_tokens, writer)
 
     def score(self, dialogues: Sequence[Sequence[Message]], media: Sequence[Media] | None = None) -> list[Scored]:
         """Score the last message of each dialogue; `media` holds those of each (see `score_dialogues`).
@@ -205,7 +231,7 @@ class Scorer:
 
     def items(self, questions: Iterable[Question]) -> Iterator[ItemScores]:
         """Score the replies of each question, in order. Raises TrainError for a score that is not finite."""
-        return score_items(self.model, self.encoder, questions, self.max_tokens, self.critic)
+        return score_items(self.model, self.encoder, questions, self.max_tokens, self.writer)
 
     def write(self, items: Path, path: Path) -> None:
         """Score an items file and write its score file."""
@@ -220,8 +246,54 @@ class Scorer:
                 progress.tick()
             writer.publish()
         say(f"{file.benchmark}: {len(file):,} items, {path}")
-        if self.critic is not None:
-            say(self.critic.summary())
+        if self.writer is not None and (texts := self.writer.summary()):
+            say(texts)
+
+
+def _readers(
+    model: RewardModel, directory: Path, facts: dict[str, Any], longest: int, bounds: Any, options: WriterOptions
+) -> tuple[Encoder, Writer | None, dict[str, Any]]:
+    """The encoder of a model of so many positions, what writes its texts, and what these depend on."""
+    name = str(directory)
+    if options.given and model.paradigm != "critic":
+        raise TrainError(name, f"a {model.paradigm} model, which reads no critiques", "a critic")
+    if model.paradigm == "naive":
+        if options.samples is not None:
+            raise TrainError(name, "a naive model, which writes nothing", "a critic or a reasoned judge to sample")
+        return Encoder(directory, max_length=longest, **bounds), None, {}
+    if model.paradigm == "critic":
+        instruction, critic = saved_settings(directory, facts)
+        if options.given:
+            given = CriticEncoder(directory, instruction=instruction, max_length=longest, **bounds)
+            return given, None, {"critiques": "given"}
+        critic = replace(critic, critiques=options.samples or critic.critiques)
+        most = _room_for(directory, longest, critic.max_critique, "max_critique")
+        asker = CriticEncoder(directory, instruction=instruction, max_length=most, **bounds)
+        written = {"max_critique": critic.max_critique, "samples": critic.critiques}
+        return asker, Critic(asker, critic, seed=options.seed), written | _drawn(critic.critiques, critic, options)
+    prompt, judge = generative.saved_settings(directory, facts)
+    if options.samples is not None and judge.form == "verdict":
+        raise TrainError(name, "a judge whose verdict is read from probabilities", "a critic or a reasoned judge")
+    judge = replace(judge, samples=options.samples or judge.samples)
+    reasoned = judge.form == "reasoned"
+    most = _room_for(directory, longest, judge.max_text, "max_text") if reasoned else longest
+    reader = JudgeEncoder(directory, prompt=prompt, reasoned=reasoned, max_length=most, **bounds)
+    written = {"max_text": judge.max_text, "samples": judge.samples} if reasoned else {}
+    return reader, Judge(reader, judge, seed=options.seed), written | _drawn(judge.samples, judge, options)
+
+
+def _drawn(samples: int, config: CriticConfig | GenerativeConfig, options: WriterOptions) -> dict[str, Any]:
+    """What several samples depend on."""
+    return {"temperature": config.temperature, "seed": options.seed} if samples > 1 else {}
+
+
+def _room_for(directory: Path, longest: int, limit: int, name: str) -> int:
+    """How many positions a text of at most `limit` tokens leaves. Raises TrainError without any."""
+    if longest <= limit:
+        what = "a critique" if name == "max_critique" else "a verdict"
+        hint = f"lower {name} in reward_config.json"
+        raise TrainError(str(directory), f"{longest} positions", f"more than the {limit} of {what}", hint)
+    return longest - limit
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -231,8 +303,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("items", type=Path, nargs="+", help="items files, as curate evaluate writes them")
     parser.add_argument("--out", type=Path, required=True, help="directory of the score files")
     parser.add_argument("--max-tokens", type=int, default=8192, help="tokens of one forward pass")
+    parser.add_argument("--samples", type=int, help="critiques or verdicts for each reply or order, drawn")
+    parser.add_argument("--given-critiques", action="store_true", help="score after the items' own critiques")
     options = parser.parse_args(arguments)
-    scorer = Scorer.load(options.model, options.max_tokens)
+    writing = WriterOptions(samples=options.samples, given=options.given_critiques)
+    scorer = Scorer.load(options.model, options.max_tokens, writing)
     for items in options.items:
         try:
             scorer.write(items, options.out / f"{items.stem}.jsonl")

@@ -7,13 +7,15 @@ from typing import Any
 import torch
 
 from curate.errors import TrainError
-from trainer import tiny_models
+from trainer import critic, generative, prompt_files, tiny_models
 from trainer.batch import Tree
-from trainer.config import CriticConfig, TrainConfig
-from trainer.critic import INSTRUCTION, Critic, CriticEncoder, keep_instruction, read_instruction
+from trainer.config import CriticConfig, GenerativeConfig, TrainConfig
+from trainer.critic import Critic, CriticEncoder
 from trainer.distributed import World, deepspeed_config, engine, partitioned_load
 from trainer.encode import Encoder
 from trainer.flops import peak_flops
+from trainer.generative import Judge, JudgeEncoder, read_prompt
+from trainer.judging import Writer
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
 from trainer.readers import MixReader, PairsReader, read_files
@@ -32,7 +34,7 @@ class Run:
     encoder: Encoder
     model: RewardModel
     engine: Any
-    critic: Critic | None  # writes the critiques that evaluations score after; None if they need none
+    writer: Writer | None  # writes the texts that evaluations score by; None if they need none
     dummy: Tree | None  # an image for micro-batches without one: all ranks must run the same modules
     peak: float | None  # FLOPs per second of all devices; None if unknown
 
@@ -48,29 +50,53 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None
     return Run(
         config=config, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
-        engine=deepspeed_engine, critic=make_critic(config, encoder, world), dummy=dummy_image(model.backbone),
+        engine=deepspeed_engine, writer=make_writer(config, encoder, world), dummy=dummy_image(model.backbone),
         peak=peak and peak * world.size,
     )  # fmt: skip
 
 
 def make_encoder(config: TrainConfig, source: str, directory: Path, world: World) -> Encoder:
-    """Make the encoder of the run's paradigm, which for a critic also knows what asks for critiques."""
+    """Make the encoder of the run's paradigm, with the run's copy of what asks for critiques or verdicts."""
     bounds: dict[str, Any] = {name: getattr(config, name) for name in ("max_length", "min_pixels", "max_pixels")}
     if config.paradigm == "naive":
         return Encoder(source, **bounds)
-    settings = config.critic or CriticConfig()
+    if config.paradigm == "critic":
+        asked = (config.critic or CriticConfig()).instruction, "critic.txt", critic.WHAT
+        text = _kept(*asked, directory / critic.INSTRUCTION, world)
+        return CriticEncoder(source, instruction=text, **bounds)
+    settings = config.generative or GenerativeConfig()
+    read_prompt(settings.prompt, settings.form)
+    text = _kept(settings.prompt, f"{settings.form}.txt", generative.WHAT, directory / generative.PROMPT, world)
+    reasoned = settings.form == "reasoned"
+    return JudgeEncoder(source, prompt=text, reasoned=reasoned, seed=config.seed, **bounds)
+
+
+def _kept(path: str | None, ours: str, what: str, copy: Path, world: World) -> str:
+    """The prompt of a run, which keeps a copy of it."""
     if world.chief:
-        keep_instruction(settings.instruction, directory)
+        prompt_files.keep(path, ours, what, copy)
     world.barrier()
-    return CriticEncoder(source, instruction=read_instruction(str(directory / INSTRUCTION)), **bounds)
+    return prompt_files.read(str(copy), ours, what)
 
 
-def make_critic(config: TrainConfig, encoder: Encoder, world: World) -> Critic | None:
-    """Make what writes critiques in evaluations; None for the naive paradigm, and if given ones are scored."""
+def make_writer(config: TrainConfig, encoder: Encoder, world: World) -> Writer | None:
+    """Make what writes critiques or verdicts in evaluations; None where scores need no text, or given ones."""
+    more: dict[str, Any] = {"ranks": world.size, "seed": config.seed}
+    if isinstance(encoder, JudgeEncoder):
+        return Judge(encoder, config.generative or GenerativeConfig(), any_rank, **more)
     settings = config.critic or CriticConfig()
     if not isinstance(encoder, CriticEncoder) or settings.evaluate == "given":
         return None
-    return Critic(encoder, settings.max_critique, any_rank, ranks=world.size)
+    return Critic(encoder, settings, any_rank, **more)
+
+
+def writer_settings(config: TrainConfig, encoder: Encoder) -> dict[str, Any]:
+    """Describe how the run's critiques or verdicts are asked for and written, for its models."""
+    if isinstance(encoder, CriticEncoder):
+        return critic.settings_to_save(encoder.instruction, config.critic or CriticConfig())
+    if isinstance(encoder, JudgeEncoder):
+        return generative.settings_to_save(encoder.prompt, config.generative or GenerativeConfig())
+    return {}
 
 
 def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardModel, Any]:

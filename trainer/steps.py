@@ -10,7 +10,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from typing import TypeVar
 
@@ -164,7 +164,11 @@ class Steps:
         """The rows of the mix from `start` to `stop`, beginning anew after the last."""
         if not len(self.reader):
             return iter(())
-        rounds = (self.reader.rows(0 if turn else self.start % len(self.reader)) for turn in count())
+        done, first = divmod(self.start, len(self.reader))
+        rounds = (
+            (replace(row, epoch=turn) for row in self.reader.rows(first if turn == done else 0))
+            for turn in count(done)
+        )
         return islice(chain.from_iterable(rounds), max(self.stop - self.start, 0))
 
     def _measure(self, row: Row) -> Measured | Dropped:

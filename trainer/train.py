@@ -22,26 +22,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.workspace import read_json, write_json
 from trainer import checkpoint, config
 from trainer.batch import Batch
 from trainer.checkpoint import State
-from trainer.config import CriticConfig, LossConfig, TrainConfig
-from trainer.critic import Critic, CriticEncoder, settings_to_save
+from trainer.config import TrainConfig
 from trainer.distributed import World, backward, leave, lost_peer, start, update
 from trainer.encode import Encoded
 from trainer.flops import step_flops
 from trainer.interrupts import Interrupts
+from trainer.judging import Writer
 from trainer.logs import Clock, Metrics, fail, say
-from trainer.losses import PairColumns, joint_losses, pair_losses
 from trainer.media import Unusable
+from trainer.objective import outcome
 from trainer.packing import pack, pad
 from trainer.readers import PairsReader
 from trainer.schedule import draw, due, end, factor, progress
-from trainer.setup import Run, set_up, sizes
+from trainer.setup import Run, set_up, sizes, writer_settings
 from trainer.step_stats import StepStats, sum_ranks
 from trainer.steps import Step, Steps
 from trainer.validation import accuracy
@@ -137,28 +136,16 @@ def accumulate(run: Run, step: Step) -> StepStats:
     stats, results = StepStats(lost=step.lost), []
     for number, micro in enumerate(step.micro, 1):
         batch = lay_out(run, micro).to(run.world.device)
-        scores, critiques = forward(run, batch)
-        losses = weighted_losses(scores, micro, run.config.loss)
-        if critiques is not None:
-            losses = joint_losses(losses, critiques, run.config.critic or CriticConfig())
-        backward(run.engine, losses.sum() * run.world.size / step.pairs, last=number == len(step.micro))
-        kept = None if critiques is None else critiques.detach()
-        results.append((micro, losses.detach(), (scores[:, 0] - scores[:, 1]).detach(), kept))
+        found = outcome(run, batch, micro)
+        backward(run.engine, found.losses.sum() * run.world.size / step.pairs, last=number == len(step.micro))
+        results.append((micro, found._replace(losses=found.losses.detach())))
         stats.tokens += batch.tokens
         stats.flops += step_flops(batch, run.model.backbone, not run.config.freeze_vision)
-    for micro, losses, margins, kept in results:  # after all of them, since this waits for the device
-        stats.add(micro, losses.tolist(), margins.tolist())
-        if kept is not None:
-            stats.add_critiques(micro, kept.tolist())
+    for micro, found in results:  # after all of them, since this waits for the device
+        stats.add(micro, found.losses.tolist(), found.margins.tolist())
+        if found.critiques is not None:
+            stats.add_critiques(micro, found.critiques.tolist())
     return stats
-
-
-def forward(run: Run, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Compute scores [n, 2], chosen and rejected; a critic adds the summed losses of each pair's critiques [n]."""
-    if run.config.paradigm == "naive":
-        return run.engine(batch).view(-1, 2), None
-    scores, critiques = run.engine(batch, with_losses=True)
-    return scores.view(-1, 2), critiques.view(-1, 2).sum(1)
 
 
 def lay_out(run: Run, micro: Sequence[Encoded]) -> Batch:
@@ -167,22 +154,6 @@ def lay_out(run: Run, micro: Sequence[Encoded]) -> Batch:
     if run.config.layout == "padded":
         return pad(trees, run.model.backbone, dummy_image=run.dummy)
     return pack(trees, run.model.backbone, share=run.config.share_prefix, dummy_image=run.dummy)
-
-
-def weighted_losses(scores: Tensor, micro: Sequence[Encoded], loss_config: LossConfig) -> Tensor:
-    """Compute the loss of each pair, fp32 [n]; 0 for fillers."""
-
-    def column(values: Sequence[float]) -> Tensor:
-        return torch.tensor(values, device=scores.device)
-
-    columns = PairColumns(
-        margin=column([pair.margin or 0.0 for pair in micro]),
-        chosen_length=column([pair.chosen_length for pair in micro]),
-        rejected_length=column([pair.rejected_length for pair in micro]),
-        tie=column([pair.tie for pair in micro]),
-    )
-    losses = pair_losses(scores[:, 0], scores[:, 1], loss_config, columns)
-    return losses * column([pair.weight for pair in micro])
 
 
 def check_finite(name: str, value: float, run: Run, state: State, bad_pairs: Sequence[str]) -> None:
@@ -213,7 +184,7 @@ def advance(state: State, step: Step, total: StepStats) -> None:
 def evaluate(run: Run, state: State, metrics: Metrics) -> None:
     """Measure the accuracy on every set; RUN/best is the best model so far on the first of them."""
     for number, (name, reader) in enumerate(run.sets.items()):
-        counts = accuracy(run.engine, encoded(run, reader), run.config.max_tokens, run.critic)
+        counts = accuracy(run.engine, encoded(run, reader), run.config.max_tokens, run.writer)
         row = {
             "eval": name,
             "step": state.step,
@@ -221,9 +192,13 @@ def evaluate(run: Run, state: State, metrics: Metrics) -> None:
             "rows": len(reader),
             **asdict(counts),
         }
+        if counts.orders is not None:
+            row["orders"] = counts.orders.row()
+        else:
+            del row["orders"]
         row["sources"] = {source: asdict(c) | {"accuracy": c.accuracy} for source, c in counts.sources.items()}
-        if run.critic is not None:
-            row |= critique_counts(run.critic, run.world)
+        if run.writer is not None:
+            row |= text_counts(run.writer, run.world)
         state.evals[name] = row
         metrics.evaluation(row)
         if number == 0 and counts.accuracy > state.best_accuracy:
@@ -231,17 +206,19 @@ def evaluate(run: Run, state: State, metrics: Metrics) -> None:
             save_run_model(run, "best")
 
 
-def critique_counts(critic: Critic, world: World) -> dict[str, Any]:
-    """Count the critiques of an evaluation on all ranks, those that reached the limit, and their mean tokens."""
-    written, cut, tokens = world.total(critic.take_counts())
-    return {"critiques": int(written), "critiques_cut": int(cut), "critique_tokens": tokens / max(written, 1)}
+def text_counts(writer: Writer, world: World) -> dict[str, Any]:
+    """Count the texts of an evaluation on all ranks, those that reached the limit, and their mean tokens."""
+    written, cut, tokens = map(int, world.total(writer.take_counts()))
+    if not written:
+        return {}
+    return {"texts": written, "texts_cut": cut, "text_tokens": tokens / written}
 
 
 def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
     """Encode this rank's share of a set; a pair that cannot be used is in `rows` and not in `pairs`."""
     for row in islice(reader.rows(), run.world.rank, None, run.world.size):
         try:
-            yield run.encoder.pair(row) if run.critic is None else run.critic.encode(row)
+            yield run.encoder.pair(row) if run.writer is None else run.writer.pair(row)
         except Unusable:
             continue
 
@@ -249,9 +226,7 @@ def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
 def save_run_model(run: Run, name: str) -> None:
     """Publish RUN/name, a model directory that can score."""
     encoder = {key: getattr(run.config, key) for key in ("max_length", "min_pixels", "max_pixels")}
-    if isinstance(run.encoder, CriticEncoder):
-        limit = (run.config.critic or CriticConfig()).max_critique
-        encoder |= settings_to_save(run.encoder.instruction, limit)
+    encoder |= writer_settings(run.config, run.encoder)
     checkpoint.save_model(run.model, run.config.zero, run.directory / name, run.world, encoder)
 
 

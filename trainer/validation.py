@@ -9,20 +9,22 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from curate.evalsets.orders import Order, OrderCounts, count_orders
 from trainer.batch import Tree
-from trainer.critic import Critic
 from trainer.encode import Encoded
+from trainer.judging import Writer
 from trainer.model import RewardModel
 from trainer.packing import dummy_image, pack, token_batches
 
 
 class ScoredPair(NamedTuple):
-    """A pair with the scores of its replies."""
+    """A pair with the scores of its replies; a judge's verdicts with the chosen one first, and with it second."""
 
     pair_id: str
     source: str
     chosen: float
     rejected: float
+    orders: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +44,17 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Validation(Counts):
-    """The counts of all pairs, and of each source."""
+    """The counts of all pairs, and of each source; for a judge also those of both orders."""
 
     sources: Mapping[str, Counts] = field(default_factory=dict)
+    orders: OrderCounts | None = None
 
 
 def accuracy(
-    model: nn.Module, pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None = None
+    model: nn.Module, pairs: Iterable[Encoded], max_tokens: int, writer: Writer | None = None
 ) -> Validation:
     """Count over the pairs of all ranks; takes what `score_pairs` takes."""
-    return count(score_pairs(model, pairs, max_tokens, critic))
+    return count(score_pairs(model, pairs, max_tokens, writer))
 
 
 def count(pairs: Sequence[ScoredPair]) -> Validation:
@@ -59,7 +62,9 @@ def count(pairs: Sequence[ScoredPair]) -> Validation:
     sources = sorted({pair.source for pair in pairs})
     by_source = {source: _counts([pair for pair in pairs if pair.source == source]) for source in sources}
     whole = _counts(pairs)
-    return Validation(whole.pairs, whole.right, whole.ties, whole.margin, by_source)
+    judged = [(pair.orders[0].verdicts, pair.orders[1].verdicts) for pair in pairs if pair.orders]
+    orders = count_orders(judged) if judged else None
+    return Validation(whole.pairs, whole.right, whole.ties, whole.margin, by_source, orders)
 
 
 def _counts(pairs: Sequence[ScoredPair]) -> Counts:
@@ -70,14 +75,14 @@ def _counts(pairs: Sequence[ScoredPair]) -> Counts:
 
 @torch.no_grad()
 def score_pairs(
-    model: nn.Module, pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None = None
+    model: nn.Module, pairs: Iterable[Encoded], max_tokens: int, writer: Writer | None = None
 ) -> list[ScoredPair]:
     """Score the pairs of all ranks; every rank gets all scores, sorted by pair id.
 
     `model` is a RewardModel, or an engine that holds one as `module`; its mode is left as it was. `pairs` are this
     rank's own. Ranks may have different numbers of them, and run the same number of forward passes through the
     same modules, as ZeRO-3 needs. Pairs labelled as ties have no right answer and are left out, as are fillers.
-    With a `critic` the scores are those after critiques that the model writes; the pairs end where these begin.
+    With a `writer`, which has encoded the pairs, the scores are those by the texts that the model writes.
     """
     inner: Any = getattr(model, "module", model)
     reward: RewardModel = inner
@@ -85,29 +90,35 @@ def score_pairs(
     reward.eval()
     try:
         mine = [
-            pair for batch in _batches(pairs, max_tokens, critic) for pair in _score_batch(reward, batch, critic)
+            pair for batch in _batches(pairs, max_tokens, writer) for pair in _score_batch(reward, batch, writer)
         ]
     finally:
         reward.train(training)
-    return sorted(chain.from_iterable(_gather(mine)))
+    return sorted(chain.from_iterable(_gather(mine)), key=lambda pair: pair.pair_id)
 
 
-def _batches(pairs: Iterable[Encoded], max_tokens: int, critic: Critic | None) -> Iterable[list[Encoded]]:
+def _batches(pairs: Iterable[Encoded], max_tokens: int, writer: Writer | None) -> Iterable[list[Encoded]]:
     """Yield batches of the pairs, then empty ones until every rank is done."""
     ranked = (pair for pair in pairs if not pair.tie and pair.weight)
-    if critic is None:
+    if writer is None:
         batches = token_batches(ranked, Encoded.tokens, max_tokens)
     else:
-        batches = token_batches(ranked, lambda pair: critic.tokens_of(pair.trees), critic.room(max_tokens))
+        batches = token_batches(ranked, lambda pair: writer.tokens_of(pair.trees), writer.room(max_tokens))
     batch = next(batches, None)
     while any_rank(batch is not None):
         yield batch or []
         batch = next(batches, None)
 
 
-def _score_batch(model: RewardModel, batch: Sequence[Encoded], critic: Critic | None) -> list[ScoredPair]:
+def _score_batch(model: RewardModel, batch: Sequence[Encoded], writer: Writer | None) -> list[ScoredPair]:
+    if writer is not None:
+        found = writer(model, [pair.trees for pair in batch])
+        return [
+            ScoredPair(pair.pair_id, pair.source, one.scores[0], one.scores[1], one.orders)
+            for pair, one in zip(batch, found, strict=True)
+        ]
     trees = [tree for pair in batch for tree in pair.trees] or [Tree((torch.zeros(2, dtype=torch.int64),), 0, {})]
-    scores = iter(_scores(model, trees) if critic is None else critic(model, trees, counted=bool(batch)))
+    scores = iter(_scores(model, trees))
     return [ScoredPair(pair.pair_id, pair.source, next(scores), next(scores)) for pair in batch]
 
 

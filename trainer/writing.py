@@ -1,4 +1,4 @@
-"""Lets a model write on after branches, greedily and all at once, over a cache that has shared prefixes once.
+"""Lets a model write on after branches, all at once, over a cache that has shared prefixes once.
 
 A prefix and its media are computed once, and then copied for each of its branches.
 """
@@ -17,10 +17,13 @@ from trainer.batch import Tree
 from trainer.lm_head import LmHead
 from trainer.packing import media_of, unshared
 from trainer.positions import positions
+from trainer.sampling import Sampling
+
+ONE = Sampling()
 
 
 class Written(NamedTuple):
-    """What a model wrote after S branches.
+    """The S texts that a model wrote: those after the first branch, then those after the second, and so on.
 
     ids      the tokens without those that end them
     ended    whether each ended by itself, below the limit
@@ -91,39 +94,54 @@ def write(
     end: Sequence[int],
     stops: frozenset[int],
     limit: int,
+    sampling: Sampling = ONE,
     any_rank: Callable[[bool], bool] = bool,
 ) -> Written:
-    """Write the most probable next token after every branch, until one of `stops` or for `limit` tokens.
+    """Write texts after every branch, token by token, until one of `stops` or for `limit` tokens.
 
-    Then every branch gets the tokens `end`. Branches have at least two tokens. `any_rank` says whether a flag is
+    Then every text gets the tokens `end`. Branches have at least two tokens. `any_rank` says whether a flag is
     true on any rank: ranks then run the same number of forward passes, as ZeRO-3 needs.
     """
     whole = [
         part for tree in trees for part in ([tree] if tree.shared or len(tree.ids) == 1 else unshared([tree]))
     ]
+    branches = [ids for tree in whole for ids in tree.ids]
     sequences = _Sequences(backbone, lm_head.weight.device)
-    prefixes = [tree.shared or len(tree.ids[0]) - 1 for tree in whole]
-    places = [[positions(backbone, ids, tree.media) for ids in tree.ids] for tree in whole]
-    begun = zip(whole, prefixes, places, strict=True)
-    sequences.add([_Row(tree.ids[0][:n], at[0][:, :n]) for tree, n, at in begun], media_of(whole))
-    sequences.select([number for number, tree in enumerate(whole) for _ in tree.ids])
-    rests = [
-        _Row(ids[n:], one[:, n:])
-        for tree, n, at in zip(whole, prefixes, places, strict=True)
-        for ids, one in zip(tree.ids, at, strict=True)
-    ]
-    hidden = sequences.add(rests)
-    last = [row.places[:, -1:] for row in rests]
-    texts, active = _write_on(sequences, lm_head, hidden, last, stops, limit, any_rank)
+    hidden, last = _read(sequences, backbone, whole)
+    if sampling.samples > 1:
+        rows = [number for number in range(len(branches)) for _ in range(sampling.samples)]
+        sequences.select(rows)
+        hidden, last = hidden[torch.tensor(rows, device=hidden.device)], [last[number] for number in rows]
+    keys = list(sampling.keys(branches))
+
+    def choose(hidden: Tensor, step: int) -> list[int]:
+        return sampling.choose(lm_head(hidden), keys, step)
+
+    texts, active = _write_on(sequences, choose, hidden, last, stops, limit, any_rank)
     tokens = torch.tensor(end)
     steps = torch.arange(1, len(end) + 1)
     ends = [_Row(tokens, at + len(text) + steps) for at, text in zip(last, texts, strict=True)]
     return Written(texts, [not each for each in active], sequences.add(ends))
 
 
+def _read(sequences: _Sequences, backbone: Backbone, trees: Sequence[Tree]) -> tuple[Tensor, list[Tensor]]:
+    """Read the branches of trees, prefixes once: the hidden states of their last tokens, and their positions."""
+    prefixes = [tree.shared or len(tree.ids[0]) - 1 for tree in trees]
+    places = [[positions(backbone, ids, tree.media) for ids in tree.ids] for tree in trees]
+    begun = zip(trees, prefixes, places, strict=True)
+    sequences.add([_Row(tree.ids[0][:n], at[0][:, :n]) for tree, n, at in begun], media_of(trees))
+    sequences.select([number for number, tree in enumerate(trees) for _ in tree.ids])
+    rests = [
+        _Row(ids[n:], one[:, n:])
+        for tree, n, at in zip(trees, prefixes, places, strict=True)
+        for ids, one in zip(tree.ids, at, strict=True)
+    ]
+    return sequences.add(rests), [row.places[:, -1:] for row in rests]
+
+
 def _write_on(
     sequences: _Sequences,
-    lm_head: LmHead,
+    choose: Callable[[Tensor, int], list[int]],
     hidden: Tensor,
     last: Sequence[Tensor],
     stops: frozenset[int],
@@ -134,8 +152,8 @@ def _write_on(
     texts: list[list[int]] = [[] for _ in last]
     active = [True] * len(last)
     nothing = torch.empty(0, dtype=torch.int64)
-    for _ in range(limit):
-        tokens = lm_head(hidden).argmax(-1).tolist()
+    for step in range(limit):
+        tokens = choose(hidden, step)
         active = [on and token not in stops for on, token in zip(active, tokens, strict=True)]
         if not any_rank(any(active)):
             break

@@ -7,7 +7,7 @@ from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 
-SHARED = {"base", "itemfile", "measures"}  # modules that are no eval set
+SHARED = {"base", "itemfile", "measures", "orders"}  # modules that are no eval set
 
 
 def names() -> list[str]:

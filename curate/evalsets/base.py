@@ -24,6 +24,7 @@ class Item:
     correct   positions of the replies that are right; scores are given in the order of `replies`
     category  upstream's word for the kind of question; `subset` is what the metric counts the item under
     cluster   items of one cluster are not independent, so the bootstrap draws whole clusters
+    critiques  what upstream says of each reply, None where it says nothing of one; () if it says nothing at all
     """
 
     id: str
@@ -34,6 +35,7 @@ class Item:
     subset: str
     cluster: str
     media: tuple[MediaSource, ...] = ()
+    critiques: tuple[str | None, ...] = ()
 
     @property
     def key(self) -> str:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from curate.errors import RawError
 from curate.schema import MESSAGES, Block, Message
 
-VERSION = 1
+VERSION = 2
+"""2: critiques."""
 FLUSH_BYTES, FLUSH_ITEMS = 16 << 20, 1000
 BATCH_ITEMS = 16  # read at a time: an item may hold dozens of frames
 
@@ -21,6 +22,7 @@ ITEMS = pa.schema(
         pa.field("replies", pa.list_(MESSAGES), nullable=False),
         pa.field("media", pa.list_(pa.struct([("kind", pa.string()), ("frames", pa.list_(pa.binary()))]))),
         pa.field("problem", pa.string()),
+        pa.field("critiques", pa.list_(pa.string())),
     ]
 )
 
@@ -28,10 +30,11 @@ ITEMS = pa.schema(
 class Question(NamedTuple):
     """One item as a scorer reads it.
 
-    item     its key in a score file
-    replies  the candidates, in order
-    media    bytes of each image, or of each frame of a video, in the order of the prompt's blocks
-    problem  why media of the prompt are missing; such an item cannot be scored
+    item       its key in a score file
+    replies    the candidates, in order
+    media      bytes of each image, or of each frame of a video, in the order of the prompt's blocks
+    problem    why media of the prompt are missing; such an item cannot be scored
+    critiques  what is said of each reply, where the eval set says something; None where it says nothing of one
     """
 
     item: str
@@ -39,6 +42,7 @@ class Question(NamedTuple):
     replies: tuple[tuple[Message, ...], ...]
     media: tuple[bytes | tuple[bytes, ...], ...] = ()
     problem: str | None = None
+    critiques: tuple[str | None, ...] = ()
 
 
 def write(path: Path, benchmark: str, questions: Iterable[Question]) -> None:
@@ -72,7 +76,9 @@ def _plain(messages: Sequence[Message]) -> list[dict[str, Any]]:
 def _question(row: dict[str, Any]) -> Question:
     media = (one["frames"][0] if one["kind"] == "image" else tuple(one["frames"]) for one in row["media"])
     replies = tuple(_messages(reply) for reply in row["replies"])
-    return Question(row["item"], _messages(row["prompt"]), replies, tuple(media), row["problem"])
+    return Question(
+        row["item"], _messages(row["prompt"]), replies, tuple(media), row["problem"], tuple(row["critiques"])
+    )
 
 
 def _messages(turns: Sequence[dict[str, Any]]) -> tuple[Message, ...]:

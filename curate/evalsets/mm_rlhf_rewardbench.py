@@ -41,8 +41,15 @@ def to_item(row: Row) -> Item:
     prompt, media = with_its_media(question(row, "prompt"), pictures)
     return Item(
         id=name, prompt=prompt, replies=answers(text(row, "chosen"), text(row, "rejected")), correct=(0,),
-        category=kind, subset=kind, cluster=name, media=media,
+        category=kind, subset=kind, cluster=name, media=media, critiques=_critiques(row),
     )  # fmt: skip
+
+
+def _critiques(row: Row) -> tuple[str | None, ...]:
+    """The annotators' reasons; () where there is none."""
+    reasons = [row.get(f"{side}_reason") for side in ("chosen", "rejected")]
+    found = tuple(reason if isinstance(reason, str) and reason.strip() else None for reason in reasons)
+    return found if any(found) else ()
 
 
 def trials(items: Sequence[Item], scores: Scores) -> list[Trial]:

@@ -22,7 +22,10 @@ from curate.workspace import atomic
 HOLDOUT = "holdout"
 SAMPLE_VERSION = 1
 
-READ = ("pair_id", "group_id", "source", "margin", "prompt", "chosen", "rejected")
+READ = (
+    "pair_id", "group_id", "source", "margin", "prompt", "chosen", "rejected", "chosen_critique",
+    "rejected_critique",
+)  # fmt: skip
 """The columns that an item is made from."""
 
 
@@ -66,10 +69,12 @@ def _pairs(files: Sequence[Path], columns: Sequence[str]) -> Iterator[dict[str, 
 
 
 def _item(pair: dict[str, Any]) -> Item:
+    critiques = pair["chosen_critique"], pair["rejected_critique"]
     return Item(
         id=pair["pair_id"], prompt=_messages(pair["prompt"]), correct=(0,),
         replies=(_messages(pair["chosen"]), _messages(pair["rejected"])),
         category=pair["source"], subset=pair["source"], cluster=pair["group_id"],
+        critiques=critiques if any(critiques) else (),
     )  # fmt: skip
 
 
@@ -84,7 +89,7 @@ def _with_media(files: Sequence[Path], items: KeyedItems, images: ImageStore) ->
             item = _item(pair)
             frames = [(one["kind"], tuple(images.read_many(one["keys"]))) for one in pair["media"]]
             media = tuple(data[0] if kind == "image" else data for kind, data in frames)
-            yield Question(keys[number], item.prompt, item.replies, media)
+            yield Question(keys[number], item.prompt, item.replies, media, critiques=item.critiques)
 
 
 def holdout_set(rows: int) -> EvalSet:

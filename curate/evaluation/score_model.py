@@ -61,7 +61,8 @@ def _with_media(loaded: LoadedEvalSet, finder: MediaFinder) -> Iterator[Question
     items = (item for number, item in rows if isinstance(item, Item) and number in wanted)
     for key, item in zip(loaded.items.keys, items, strict=True):
         try:
-            yield Question(key, item.prompt, item.replies, tuple(media_bytes(one, finder) for one in item.media))
+            media = tuple(media_bytes(one, finder) for one in item.media)
+            yield Question(key, item.prompt, item.replies, media, critiques=item.critiques)
         except SkipRow as skip:
             yield Question(key, item.prompt, item.replies, problem=f"{skip.reason}: {skip.detail}")
 

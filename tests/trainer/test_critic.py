@@ -237,14 +237,14 @@ def test_a_stopped_run_continues_to_the_same_curve_and_scores_after_its_own_crit
     assert is_tied(model.lm_head, model.backbone) == bool(zero)
     assert not torch.equal(model.lm_head.weight, build(start, HeadConfig(), paradigm="critic").lm_head.weight)
     evaluation = [row for row in rows(whole) if "eval" in row][-1]
-    assert (evaluation["critiques"], evaluation["critique_tokens"] <= 5) == (2 * evaluation["pairs"], True)
+    assert (evaluation["texts"], evaluation["text_tokens"] <= 5) == (2 * evaluation["pairs"], True)
     scorer = Scorer.load(whole / "final", 4096)
-    assert scorer.critic is not None
-    held = [scorer.critic.encode(row) for row in MixReader(planted, "holdout").rows()]
-    found = score_pairs(scorer.model, held, 4096, scorer.critic)
+    assert scorer.writer is not None
+    held = [scorer.writer.pair(row) for row in MixReader(planted, "holdout").rows()]
+    found = score_pairs(scorer.model, held, 4096, scorer.writer)
     margins = [pair.chosen - pair.rejected for pair in found]
     assert sum(margins) / len(margins) == pytest.approx(evaluation["margin"], rel=1e-4, abs=1e-6)
-    assert scorer.critic.cut == evaluation["critiques_cut"]
+    assert scorer.writer.take_counts().cut == evaluation["texts_cut"]
 
 
 def test_an_instruction_that_changes_under_a_run_is_refused(planted, tmp_path):
@@ -253,7 +253,7 @@ def test_an_instruction_that_changes_under_a_run_is_refused(planted, tmp_path):
     more = (*FAST, "paradigm=critic", "max_steps=1", "critic.evaluate=given", f"critic.instruction={mine}")
     run = trained(planted, tmp_path / "run", *more)
     facts = read_facts(run / "final")["encoder"]
-    assert saved_settings(run / "final", facts) == ("Find faults.", 4096)
+    assert saved_settings(run / "final", facts) == ("Find faults.", CriticConfig())
     (run / "result.json").unlink()
     mine.write_text("Praise it.")
     with pytest.raises(
@@ -283,7 +283,7 @@ def test_settings_of_a_critic_need_the_paradigm():
 )
 def test_a_model_whose_settings_are_not_its_own_is_refused(lacking, found):
     with pytest.raises(TrainError, match=found):
-        saved_settings(Path("m"), settings_to_save("Find faults.", 7) | lacking)
+        saved_settings(Path("m"), settings_to_save("Find faults.", CriticConfig(max_critique=7)) | lacking)
 
 
 # ---------------------------------------------------------------------------------------------- written critiques
@@ -318,14 +318,14 @@ def test_critiques_over_a_cache_are_those_of_whole_forward_passes(kind):
     longest = max(len(text) for texts, _ in slow for text in texts)
     assert longest == 6
     for budget in (1, 10**6):
-        judge = Critic(encoder, 6)
+        judge = Critic(encoder, CriticConfig(max_critique=6))
         judge.room = lambda _, budget=budget: budget
         found = list(score_items(model, encoder, questions, 1, judge))
         for one, (_, scores) in zip(found, slow, strict=True):
             assert one.scores == pytest.approx(scores, abs=1e-5)
         texts = [text for texts, _ in slow for text in texts]
-        assert (judge.written, judge.tokens) == (len(texts), sum(map(len, texts)))
-        assert judge.cut == sum(len(text) == 6 for text in texts)
+        cut = sum(len(text) == 6 for text in texts)
+        assert judge.take_counts() == (len(texts), cut, sum(map(len, texts)))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_a_critique_ends_where_its_turn_ends_or_at_the_limit(end, summary):
     with torch.no_grad():
         model.lm_head.weight.zero_()  # so token 0, the first of equals, is written everywhere
     encoder.end = (end,)
-    judge = Critic(encoder, 3)
+    judge = Critic(encoder, CriticConfig(max_critique=3))
     list(score_items(model, encoder, of_kind("text")[:2], 4096, judge))
     assert judge.summary() == f"6 critiques of {summary}"
 
@@ -346,13 +346,19 @@ def test_a_saved_critic_scores_from_its_directory(tmp_path):
     model = critic("text")
     plain = Encoder(checkpoint("text"), max_length=4096)
     assert encoder.facts().keys() - plain.facts().keys() == {"instruction"}
-    where = model.save_pretrained(tmp_path, encoder=settings_to_save(encoder.instruction, 4))
+    where = model.save_pretrained(
+        tmp_path, encoder=settings_to_save(encoder.instruction, CriticConfig(max_critique=4))
+    )
     scorer = Scorer.load(where, 4096)
     assert scorer.settings["max_critique"] == 4
-    found = list(score_items(scorer.model, scorer.encoder, of_kind("text"), 4096, scorer.critic))
-    wanted = list(score_items(model.eval(), encoder, of_kind("text"), 4096, Critic(encoder, 4)))
+    found = list(score_items(scorer.model, scorer.encoder, of_kind("text"), 4096, scorer.writer))
+    wanted = list(
+        score_items(model.eval(), encoder, of_kind("text"), 4096, Critic(encoder, CriticConfig(max_critique=4)))
+    )
     assert found == wanted
     assert scorer.encoder.max_length == 32768 - 4
-    model.save_pretrained(tmp_path, encoder=settings_to_save(encoder.instruction, 32768))
+    model.save_pretrained(
+        tmp_path, encoder=settings_to_save(encoder.instruction, CriticConfig(max_critique=32768))
+    )
     with pytest.raises(TrainError, match="32768 positions; expected more than the 32768 of a critique"):
         Scorer.load(tmp_path, 4096)
