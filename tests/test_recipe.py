@@ -191,6 +191,16 @@ def test_a_quota_must_be_typed(quota, message):
             "$.holdout: rows_per_source is 0, but must be at least 1",
             "",
         ),
+        (
+            {"require": "critiques"},
+            "$.require: found text 'critiques'; expected a list, such as [critiques]",
+            "",
+        ),
+        (
+            {"require": ["critiques"], "steps": ["require"]},
+            "$.steps[0]: require is listed twice; expected each step once",
+            "",
+        ),
         ({"shards": {"max_mb": 0}}, "$.shards: max_mb is 0, but must be between 0 and 1000", ""),
         (
             {"shards": {"media": "embedded"}},
@@ -260,6 +270,13 @@ def test_a_label_must_not_hide_another_source():
 def test_ties_can_be_moved_set_and_switched_off():
     assert recipe({"a": "all"}, steps=["x", "ties"]).steps == (("x", None), ("ties", None))
     assert recipe({"a": "all"}, steps=[{"ties": False}, "x"]).steps == (("x", None),)
+
+
+def test_what_a_recipe_requires_is_its_first_step_after_licences():
+    read = recipe({"a": "all"}, require=["critiques"], licenses={"allow": ["mit"]}, steps=["identical"])
+    assert [name for name, _ in read.steps] == ["licenses", "require", "ties", "identical"]
+    assert dict(read.steps)["require"] == {"what": ["critiques"]}
+    assert recipe({"a": "all"}).material() == recipe({"a": "all"}, require=None).material()
 
 
 def test_the_plain_value_holds_defaults_and_no_path(tmp_path):

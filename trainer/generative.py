@@ -147,7 +147,11 @@ class JudgeEncoder(Encoder):
             raise Unusable("no_reasoning", "")
         if any(tag in reasoning for tag in verdicts.TAGS):
             raise Unusable("tag_in_reasoning", "")
-        return [*self.literals.encode(f"<think>{self.literals.mark(reasoning)}</think><answer>"), digit, *self.after]
+        return [
+            *self.literals.encode(f"<think>{self.literals.mark(reasoning)}</think><answer>"),
+            digit,
+            *self.after,
+        ]
 
     def _pair(self, row: Row, trees: tuple[Tree, ...], pictures: tuple[tuple[Picture, ...], ...]) -> Measured:
         chosen, rejected = (len(self.literals.encode_text(text_of(reply))) for reply in (row.chosen, row.rejected))
@@ -170,7 +174,9 @@ class JudgeEncoder(Encoder):
     def _asked(self, judged: "_Judged", order: tuple[int, int]) -> tuple[Tensor, int, tuple[Picture, ...]]:
         """The tokens up to where the judge answers, those up to the last media token, and the pictures."""
         content, media = judged.laid_out(self.prompt, order)
-        turn = self._turns([Message("user", content)], iter(media))
+        message = Message("user", content)
+        self._check_headers(message)
+        turn = self._turns([message], iter(media))
         ids, end = self._branch(self._turns([], iter(())), turn, None, True)
         return ids, end, turn.pictures
 

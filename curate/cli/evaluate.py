@@ -9,15 +9,18 @@ import typer
 
 from curate import evalsets
 from curate.cli.evaluate_ensemble import EnsembleOptions, evaluated, scorers_of
+from curate.cli.evaluate_writing import WritingOptions
 from curate.cli.options import InputOptions, JsonOption
 from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
-from curate.evaluation import ensemble_scores, item_files, items, metrics, score_file
+from curate.evalsets.orders import OrderCounts
+from curate.evaluation import ensemble_scores, item_files, items, metrics, score_file, verdicts
 from curate.evaluation.ensemble_scores import Questions
 from curate.evaluation.ensembles import is_ensemble
 from curate.evaluation.items import EvalSetFolders, LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
+from curate.evaluation.verdicts import Judged, Rule
 from curate.workspace import Workspace
 
 COLUMNS = (
@@ -35,6 +38,7 @@ class Side(NamedTuple):
     files: Mapping[str, Path]
     scores: dict[str, list[list[float]]]
     unscored: dict[str, dict[str, str]]
+    judged: dict[str, Mapping[int, Judged]]
 
 
 class Result(NamedTuple):
@@ -45,6 +49,7 @@ class Result(NamedTuple):
     scores: Path
     lines: list[Line]
     unscored: dict[str, str]
+    orders: OrderCounts | None
 
 
 def evaluate(
@@ -97,6 +102,7 @@ def evaluate(
     ] = None,
     *,
     parts: EnsembleOptions,
+    texts: WritingOptions,
     places: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -112,6 +118,7 @@ def evaluate(
         if path is not None:
             item_files.check_suffix(option, path)
     sides = () if template is not None else _sides(model, scores, compare, ensemble=parts.given)
+    texts.check([side for side in sides if side.is_dir()])
     sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
     splits = _splits(sets, split or [])
     _check_prior(sets, prior_sets, compared=compare is not None or parts.given)
@@ -122,10 +129,11 @@ def evaluate(
         _write_template(template, loaded, pairs, alone=not (model or scores or compare or per_item))
         return
     whole = evaluated(parts, loaded, place, max_tokens) if parts.given else None
-    files = {side: ensemble_scores.score_files(side, loaded, place, max_tokens=max_tokens) for side in sides} or (
-        {parts.save or Path("ensemble"): whole.files} if whole else {}
-    )
-    read = [_read(side, files[side], loaded, allow_unscored=allow_unscored) for side in files]
+    files = {
+        side: ensemble_scores.score_files(side, loaded, place, max_tokens=max_tokens, writing=texts.writing)
+        for side in sides
+    } or ({parts.save or Path("ensemble"): whole.files} if whole else {})
+    read = [_read(side, files[side], loaded, texts.rule, allow_unscored=allow_unscored) for side in files]
     results, deltas = _compared(loaded, read)
     if per_item is not None:
         every = (item_files.per_item(one, [side.scores[one.evalset.name] for side in read]) for one in loaded)
@@ -137,7 +145,8 @@ def evaluate(
         whole.show_members()
     for result in results:
         show_table(metrics.lines_table(_title(result), result.lines))
-    for table in metrics.deltas_tables(deltas):
+    judged = [(_title(result), result.orders) for result in results if result.orders is not None]
+    for table in [*verdicts.orders_tables(judged), *metrics.deltas_tables(deltas)]:
         show_table(table)
     if whole:
         whole.show_comparison()
@@ -221,7 +230,8 @@ def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[l
         evalset, name = one.evalset, one.evalset.name
         for side in sides:
             lines = metrics.evaluate(evalset, one.items, side.scores[name], one.options)
-            results.append(Result(one, side.given, side.files[name], lines, side.unscored[name]))
+            orders = verdicts.counts(one.items, side.judged[name])
+            results.append(Result(one, side.given, side.files[name], lines, side.unscored[name], orders))
         if len(sides) == 2:
             first, second = (side.scores[name] for side in sides)
             deltas += metrics.compare(evalset, one.items, first, second, one.options, draws=draws)
@@ -229,16 +239,19 @@ def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[l
 
 
 def _read(
-    given: Path, files: Mapping[str, Path], loaded: Sequence[LoadedEvalSet], *, allow_unscored: bool
+    given: Path, files: Mapping[str, Path], loaded: Sequence[LoadedEvalSet], rule: Rule, *, allow_unscored: bool
 ) -> Side:
-    side = Side(given, files, {}, {})
+    side = Side(given, files, {}, {}, {})
     for path in dict.fromkeys(files.values()):
         wanted = {one.evalset.name: one.items for one in loaded if files[one.evalset.name] == path}
         scored = score_file.read(path, wanted, allow_unscored=allow_unscored)
         for name, count in scored.other.items():
             say(f"{path.name}: {count:,} scores of {name} not used")
         for name, reasons in scored.unscored.items():
-            side.scores[name] = scored.scores[name]
+            side.scores[name], side.judged[name] = scored.scores[name], scored.judged[name]
+            if rule == "r1_reward":
+                read = wanted[name], scored.judged[name], scored.scores[name]
+                side.scores[name] = verdicts.published_scores(name, *read)
             side.unscored[name] = {wanted[name].keys[at]: why for at, why in reasons.items()}
             _name_unscored(path, name, side.unscored[name], len(wanted[name].items))
     return side
@@ -267,6 +280,7 @@ def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]
                 "scores": str(one.scores),
                 "unscored": one.unscored,
                 "measures": [metrics.line_values(line) for line in one.lines],
+                **({} if one.orders is None else {"orders": one.orders.row()}),
             }
             for one in results
         ],

@@ -14,6 +14,7 @@ from curate.errors import ConfigError
 from curate.evaluation import ensembles, held_out, score_file, score_model
 from curate.evaluation.ensembles import KINDS, Ensemble, Fit, Kind, Member, Method
 from curate.evaluation.items import KeyedItems, LoadedEvalSet
+from curate.evaluation.score_model import Writing
 from curate.hashing import Hashes, fingerprint
 from curate.workspace import Workspace
 
@@ -142,14 +143,14 @@ def join(ensemble: Ensemble, asked: Sequence[Questions], scorers: Scorers) -> di
 
 
 def score_files(
-    given: Path, evalsets: Sequence[LoadedEvalSet], workspace: Workspace, *, max_tokens: int
+    given: Path, evalsets: Sequence[LoadedEvalSet], workspace: Workspace, *, max_tokens: int, writing: Writing
 ) -> Mapping[str, Path]:
     """The score file of each eval set, whatever is given: a model's directory, an ensemble's file, a score file.
 
-    Raises ConfigError, RawError, and TrainError if the scorer fails.
+    `writing` is for a model's directory. Raises ConfigError, RawError, and TrainError if the scorer fails.
     """
     if given.is_dir():
-        return score_model.score_files(given, evalsets, workspace, max_tokens=max_tokens)
+        return score_model.score_files(given, evalsets, workspace, max_tokens=max_tokens, writing=writing)
     if not ensembles.is_ensemble(given):
         return {one.evalset.name: given for one in evalsets}
     scorers = Scorers(workspace=workspace, hashes=Hashes(workspace.cache), max_tokens=max_tokens)

@@ -6,6 +6,7 @@ row         number of its row, from 1, counted over the eval set's row files in 
 candidate   position of the reply, from 0, in the order of `Item.replies`
 score       a finite number; higher is better
 unscored    instead of candidate and score: why the item has no score, such as `too_long`
+judged      optional, in JSONL and Parquet: what a judge of two replies said (curate.evaluation.verdicts)
 """
 
 import math
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from curate.errors import RawError
 from curate.evalsets.base import Item
 from curate.evaluation.items import KeyedItems
+from curate.evaluation.verdicts import Judged, Said, read_cell
 from curate.rawfiles import rows
 from curate.sources.base import Row, RowFile
 
@@ -34,12 +36,13 @@ class Scored(NamedTuple):
 
     `unscored` is by eval set which items, by position, have no score and why. In `scores` their wrong replies
     beat the right ones, so that every metric counts them as wrong and none as a tie. An item that is not needed
-    may have scores or none, [].
+    may have scores or none, []. `judged` is by eval set what a judge of two replies said of which items.
     """
 
     scores: Mapping[str, list[list[float]]]
     unscored: Mapping[str, Mapping[int, str]]
     other: Mapping[str, int]
+    judged: Mapping[str, Mapping[int, Judged]]
 
 
 def read(
@@ -74,7 +77,8 @@ def read(
     }
     if not allow_unscored:
         _refuse(path, unscored, wanted)
-    return Scored({name: sheet.whole(path, name) for name, sheet in sheets.items()}, unscored, other)
+    scores = {name: sheet.whole(path, name) for name, sheet in sheets.items()}
+    return Scored(scores, unscored, other, {name: sheet.judged for name, sheet in sheets.items()})
 
 
 class _Sheet:
@@ -84,6 +88,7 @@ class _Sheet:
         self.items, self.needed = items, needed
         self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in items.items]
         self.unscored: dict[int, str] = {}
+        self.judged: dict[int, dict[tuple[int, int], Said]] = {}
         self._keys = _names(items)
         self._numbers = {str(number): at for at, number in enumerate(items.numbers)}
 
@@ -107,6 +112,8 @@ class _Sheet:
         if line[candidate] is not None:
             raise RawError(where, f"a second score for candidate {candidate} of {key}", "one")
         line[candidate] = _score(row, where)
+        if said := read_cell(row.get("judged"), candidate, len(line), where):
+            self.judged.setdefault(at, {}).update(said)
 
     def whole(self, path: Path, name: str) -> list[list[float]]:
         for at in self.unscored:

@@ -2,6 +2,7 @@
 
 <workspace>/cache/items/EVALSET-ID.parquet        the items with their media (curate.evalsets.itemfile)
 <workspace>/scores/MODEL-ID/EVALSET-ID.jsonl      a score file (curate.evaluation.score_file), once it is whole
+                   MODEL-ID-given, MODEL-ID-5     the same after given critiques, or by five samples
 
 Both ids are hashes of content, so that a file that is there is the right one. The scorer, `python -m
 trainer.score`, is a program of its own: nothing here knows torch, or what the files of a model mean.
@@ -9,6 +10,7 @@ trainer.score`, is a program of its own: nothing here knows torch, or what the f
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from curate import trainer_process
 from curate.checksums import published, usable
@@ -67,8 +69,34 @@ def _with_media(loaded: LoadedEvalSet, finder: MediaFinder) -> Iterator[Question
             yield Question(key, item.prompt, item.replies, problem=f"{skip.reason}: {skip.detail}")
 
 
+class Writing(NamedTuple):
+    """How a model writes critiques or verdicts, where not as its directory says; `given` takes the items' own."""
+
+    samples: int | None = None
+    given: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """What the scorer is told."""
+        samples = [] if self.samples is None else ["--samples", str(self.samples)]
+        return [*samples, *(["--given-critiques"] if self.given else [])]
+
+    @property
+    def suffix(self) -> str:
+        """What the name of the scores' folder ends with."""
+        return "-given" if self.given else "" if self.samples is None else f"-{self.samples}"
+
+
+AS_SAVED = Writing()
+
+
 def score_files(
-    model: Path, evalsets: Iterable[LoadedEvalSet], workspace: Workspace, *, max_tokens: int
+    model: Path,
+    evalsets: Iterable[LoadedEvalSet],
+    workspace: Workspace,
+    *,
+    max_tokens: int,
+    writing: Writing = AS_SAVED,
 ) -> Mapping[str, Path]:
     """A model's score file for each eval set; the scorer runs only for those that are not there.
 
@@ -76,18 +104,24 @@ def score_files(
     """
     hashes = Hashes(workspace.cache)
     items = {one.evalset.name: items_file(one, workspace, hashes) for one in evalsets}
-    return score_items(model, items, workspace, hashes, max_tokens=max_tokens)
+    return score_items(model, items, workspace, hashes, max_tokens=max_tokens, writing=writing)
 
 
 def score_items(
-    model: Path, items: Mapping[str, Path], workspace: Workspace, hashes: Hashes, *, max_tokens: int
+    model: Path,
+    items: Mapping[str, Path],
+    workspace: Workspace,
+    hashes: Hashes,
+    *,
+    max_tokens: int,
+    writing: Writing = AS_SAVED,
 ) -> Mapping[str, Path]:
     """A model's score file for each items file, as `score_files` makes it."""
-    folder = workspace.scores / model_id(model, hashes)
+    folder = workspace.scores / f"{model_id(model, hashes)}{writing.suffix}"
     scores = {name: folder / f"{path.stem}.jsonl" for name, path in items.items()}
     missing = [str(items[name]) for name, path in scores.items() if not usable(path, unknown=True)]
     if missing:
-        trainer_process.run_module(
-            "trainer.score", [str(model), *missing, "--out", str(folder), "--max-tokens", str(max_tokens)]
-        )
+        where = [str(model), *missing, "--out", str(folder)]
+        options = ["--max-tokens", str(max_tokens), *writing.arguments]
+        trainer_process.run_module("trainer.score", [*where, *options])
     return scores

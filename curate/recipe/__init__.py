@@ -16,6 +16,7 @@ sources:
 holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, no prompt is in the mix too
 without: [mmpr]                                     screened and held out, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
+require: [critiques]                                pairs without one for each reply are dropped, the next step
 steps:
   - truncation: {max_length: 1000}                  `ties` comes first unless named; `- ties: false`: off
 shards: {max_mb: 256, media: embed, content: auto}  or media: reference; content: text, blocks
@@ -118,7 +119,7 @@ class Recipe:
             pools=pools,
             priority=_priority(raw.priority, entries, f"{where}.priority"),
             holdout=None if raw.holdout is None else build(raw.holdout, Holdout, f"{where}.holdout"),
-            steps=_steps(raw.steps, f"{where}.steps", raw.licenses),
+            steps=_steps(raw.steps, where, {"licenses": raw.licenses, "require": _required(raw.require, where)}),
             shards=raw.shards,
             max_skip=_max_skip(raw.max_skip, pools, f"{where}.max_skip"),
             without=tuple(sorted(set(raw.without))),
@@ -187,6 +188,7 @@ class _RecipeFields:
     priority: tuple[str, ...] = ()
     holdout: Any = None
     licenses: Any = None
+    require: Any = None
     steps: tuple[Any, ...] = ()
     shards: ShardSettings = field(default_factory=ShardSettings)
     max_skip: dict[str, float] = field(default_factory=dict)
@@ -217,9 +219,19 @@ def _priority(named: Sequence[str], entries: Sequence[Entry], where: str) -> tup
     return tuple(dict.fromkeys(pool for entry in ordered for pool in entry.pools))
 
 
-def _steps(items: Sequence[Any], where: str, licenses: Any) -> tuple[tuple[str, Any], ...]:
-    """(name, value) pairs: `licenses` if any, `ties` by default, left out where it is false, and the items."""
-    first = {} if licenses is None else {"licenses": licenses}
+def _required(named: Any, where: str) -> dict[str, Any] | None:
+    """The value of the step `require`."""
+    if named is None:
+        return None
+    if not isinstance(named, list):
+        raise ConfigError(f"{where}.require", f"found {show(named)}", "a list, such as [critiques]")
+    return {"what": named}
+
+
+def _steps(items: Sequence[Any], where: str, keys: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """(name, value) pairs: those of the recipe's own keys, `ties` by default and unless it is false, the items."""
+    first = {name: value for name, value in keys.items() if value is not None}
+    where = f"{where}.steps"
     steps: dict[str, Any] = dict(first)
     for i, item in enumerate(items):
         if isinstance(item, dict) and len(item) == 1:

@@ -23,6 +23,7 @@ from curate.steps.media_mismatch import MediaMismatch
 from curate.steps.near_dedup import NearDedup
 from curate.steps.prompt_echo import PromptEcho
 from curate.steps.refusal import Refusal
+from curate.steps.require import Require
 from curate.steps.ties import Ties
 from curate.steps.truncation import Truncation
 from curate.steps.turn_structure import TurnStructure
@@ -42,6 +43,7 @@ STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
     "near_dedup": NearDedup,
     "prompt_echo": PromptEcho,
     "refusal": Refusal,
+    "require": Require,
     "ties": Ties,
     "truncation": Truncation,
     "turn_structure": TurnStructure,

@@ -20,6 +20,7 @@ VIEW columns of a row step
     media_blocks, media                       u32   image and video blocks in the dialogue; entries in `media`
     reply_media                               u32   those of `media_blocks` that are in the two replies
     margin, chosen_score, rejected_score      f64   null when upstream has none
+    chosen_critique, rejected_critique        str   null when upstream has none
     category, annotator, license              str   nullable
 
 KEY columns of a corpus step, one row per kept pair

@@ -18,7 +18,8 @@ TEXTS = ("prompt_text", "chosen_text", "rejected_text", "question")
 
 DIALOGUE = ("prompt", "chosen", "rejected")
 AS_STORED = (
-    "chosen_key", "rejected_key", "margin", "chosen_score", "rejected_score", "category", "annotator", "license",
+    "chosen_key", "rejected_key", "margin", "chosen_score", "rejected_score", "chosen_critique",
+    "rejected_critique", "category", "annotator", "license",
 )  # fmt: skip
 READS: dict[str, tuple[str, ...]] = {
     **{f"{side}_text": (side,) for side in DIALOGUE},

@@ -619,3 +619,27 @@ def test_a_file_that_is_no_tokenizer(tmp_path: Path):
         assert str(error.value) == (
             f"$.tokenizer: {path} is not a tokenizer; expected a tokenizer.json as `tokenizers` saves it"
         )
+
+
+# ------------------------------------------------------------------------------------- what a recipe asks for
+
+
+@pytest.mark.parametrize(
+    ("critiques", "reason"),
+    [
+        (("good", "bad"), None),
+        ((None, "bad"), "no_chosen_critique"),
+        (("good", " \n"), "no_rejected_critique"),
+        ((None, ""), "no_critiques"),
+    ],
+)
+def test_pairs_without_critiques_are_counted_by_the_side_that_lacks_one(critiques, reason):
+    chosen, rejected = critiques
+    assert why("require", {"what": ["critiques"]}, chosen_critique=chosen, rejected_critique=rejected) == reason
+
+
+def test_what_can_not_be_required():
+    with pytest.raises(ConfigError, match=r"\$\.what\[0\]: found text 'critique'; expected critiques"):
+        build("require", {"what": ["critique"]}, "$")
+    with pytest.raises(ConfigError, match="what: name critiques, once"):
+        build("require", {"what": []}, "$")
