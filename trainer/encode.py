@@ -275,7 +275,7 @@ class Encoder:
 
     def turns_of(self, prompt: Message) -> Sequence[Message] | str:
         """The messages of a RENDERED prompt, with its image blocks before them; or why it has none."""
-        text, blocks = _text([prompt]), tuple(block for block in prompt.content if block.type != "text")
+        text, blocks = text_of([prompt]), tuple(block for block in prompt.content if block.type != "text")
         if not self.literals.found_in(text):
             return [prompt._replace(role="user")]
         try:
