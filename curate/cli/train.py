@@ -37,7 +37,7 @@ def train(
             "--preset",
             "-p",
             metavar="NAME",
-            help="tiny_cpu, basereward_3b, basereward_7b, or a YAML file.",
+            help="tiny_cpu, basereward_1b, _3b, _7b, _32b, or a YAML file.",
             show_default=False,
         ),
     ] = None,

@@ -82,7 +82,8 @@ def test_an_unknown_preset_and_no_model():
         resolve(preset="tiny")
     with pytest.raises(ConfigError, match="no model named") as caught:
         resolve(preset=None)
-    assert caught.value.hint == "--preset NAME (one of basereward_3b, basereward_7b, tiny_cpu), or model=DIR"
+    names = "basereward_1b, basereward_32b, basereward_3b, basereward_7b, tiny_cpu"
+    assert caught.value.hint == f"--preset NAME (one of {names}), or model=DIR"
 
 
 def test_a_written_config_reads_back_the_same(tmp_path):

@@ -131,6 +131,32 @@ def test_a_critic_that_was_killed_goes_on_with_the_curve_of_one_process(critique
     assert [row["critique_loss"] for row in steps] == pytest.approx([row["critique_loss"] for row in wanted])
 
 
+JUDGES = {
+    "verdict": ("paradigm=generative", "max_tokens=1500"),
+    "reasoned": ("paradigm=generative", "max_tokens=1500", "generative.form=reasoned", "generative.max_text=6"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize("form", ["verdict", "reasoned"])
+def test_a_judge_that_was_killed_goes_on_with_the_curve_of_one_process(critiqued, tmp_path, zero, form):
+    """Two processes, which answer in both orders in step, some about images."""
+    alone = trained(critiqued, tmp_path / "alone", *JUDGES[form])
+
+    def kill(line):
+        if line.startswith("step 2: holdout"):
+            os.kill(ranks_of(tmp_path / "two")[1], signal.SIGKILL)
+
+    more = (*JUDGES[form], f"zero={zero}")
+    with pytest.raises(TrainError, match="process 1 of the trainer: was killed"):
+        start(critiqued, tmp_path / "two", 2, *more, say=kill)
+    continued = start(critiqued, tmp_path / "two", 2, *more)
+    assert curve(continued) == pytest.approx(curve(alone), rel=1e-4, abs=1e-5)
+    found, wanted = ([row["orders"] for row in rows(run) if "eval" in row] for run in (continued, alone))
+    assert found == wanted
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
 def test_two_processes_give_the_curve_of_one(mix, alone, tmp_path, zero):
