@@ -112,9 +112,9 @@ def test_a_setting_that_is_none_is_told_before_anything_is_trained(project):
     assert process.returncode == 1
     assert talk.splitlines()[-2:] == [
         "error: config: $.learning_rate: unknown key",
-        "hint: known keys: mix, out, images, model, paradigm, critic, head, loss, lora, freeze_vision, "
-        "max_length, min_pixels, "
+        "hint: known keys: mix, out, images, model, paradigm, critic, generative, head, loss, lora, "
+        "freeze_vision, max_length, min_pixels, "
         "max_pixels, layout, share_prefix, max_tokens, workers, batch_pairs, epochs, max_pairs, max_steps, lr, "
         "head_lr, schedule, warmup, weight_decay, clip, seed, bf16, zero, gradient_checkpointing, "
-        "eval_every_pairs, eval_sets, save_every_pairs, keep_checkpoints",
+        "eval_every_pairs, eval_sets, save_every_pairs, save_every_minutes, keep_checkpoints",
     ]
