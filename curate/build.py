@@ -210,6 +210,8 @@ def _damaged(directory: Path, lock: Mapping[str, Any], hashes: Hashes) -> list[s
 
 
 def _show_plan(recipe: Recipe, pools: Mapping[str, int | None], basis: str, watch: Watcher) -> None:
+    if not any(pools.values()):
+        return  # a plan of nothing but unknown sizes says nothing
     try:
         watch.plan(plan(recipe, pools), basis)
     except InfeasibleError:

@@ -73,7 +73,7 @@ class Inputs:
         if self.raw is not None:
             return dataclasses.replace(job, raw=self.raw / name)
         if self.of_recipe is not None and (self.of_recipe / name).is_dir():
-            return dataclasses.replace(job, raw=self.of_recipe / name)
+            return dataclasses.replace(job, raw=self.of_recipe / name, of_recipe=True)
         pinned = manifests.read(name, self.manifests).commit if self.manifests is not None else None
         there = fetched(self.workspace, name, pinned)
         if there is None:
@@ -143,6 +143,8 @@ def _pool_size(item: Artefact | Job) -> PoolSize:
         return PoolSize(pairs=item.manifest["pairs"], basis="counted")
     job = item if isinstance(item, Job) else item.job
     source = job.source
+    if job.of_recipe:
+        return PoolSize(pairs=None, basis="unknown")
     derived = source.derived_pairs(job.options) if source.derived_pairs is not None else None
     if derived is not None:
         return PoolSize(pairs=derived, basis="derived")

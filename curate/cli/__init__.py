@@ -11,7 +11,7 @@ from types import TracebackType
 import typer
 
 from curate import __version__
-from curate.cli.commands import Commands
+from curate.cli.commands import FIRST, HELP, Commands
 from curate.cli.output import fail, say
 from curate.errors import CurateError, EngineError, WorkspaceError
 from curate.text.inert import terminal_text
@@ -21,6 +21,8 @@ app = typer.Typer(
     name="curate",
     cls=Commands,
     help="Preference data in, training shards out, with a reason for every lost row.",
+    epilog=FIRST,
+    context_settings=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,

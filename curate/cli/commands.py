@@ -73,6 +73,18 @@ COMMANDS = {
     ),
 }
 
+GROUPS = {
+    "Begin": ("init", "sources", "recipes"),
+    "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
+    "Look": ("show", "why", "doctor", "overlap", "report", "card", "diff"),
+    "Train and evaluate": ("train", "ablate", "evaluate"),
+    "Share and keep": ("publish", "verify", "gc", "engines"),
+}
+"""The groups of `curate --help`."""
+
+FIRST = "New here? curate mix quickstart runs offline in seconds; curate init FILE looks at rows of your own."
+
+HELP = {"help_option_names": ["-h", "--help"]}
 
 METAVARS = {
     "bool": "", "int": "N", "int range": "N", "float": "X", "float range": "X", "str": "TEXT", "list[str]": "TEXT",
@@ -117,7 +129,7 @@ def load(name: str) -> TyperCommand:
 
     function = getattr(import_module(f"curate.cli.{COMMANDS[name][0]}"), name)
     table = typer.Typer()
-    table.command(name, cls=Command)(options.expanded(function))
+    table.command(name, cls=Command, context_settings=HELP)(options.expanded(function))
     found = typer.main.get_group(table).commands[name]
     assert isinstance(found, TyperCommand)
     from rich.markup import escape  # loads the rest of rich
@@ -133,7 +145,8 @@ class Commands(TyperGroup):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+        names = [name for group in GROUPS.values() for name in group]
+        self.commands = {name: TyperCommand(name, help=COMMANDS[name][1]) for name in names}
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The options before the command, each with a name for its value."""
@@ -143,10 +156,11 @@ class Commands(TyperGroup):
         """Write the list of commands as plain text: what draws the boxes of their own help takes long to load."""
         super(TyperGroup, self).format_help(ctx, formatter)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each command with its whole line, wrapped."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, self.commands[name].help or "") for name in self.list_commands(ctx)])
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature of click
+        """Write each command with its whole line, wrapped, by group."""
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].help or "") for name in names])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that `args` begins with, loaded."""

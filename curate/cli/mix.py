@@ -1,5 +1,6 @@
 """curate plan, curate mix."""
 
+import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -8,6 +9,7 @@ from curate import lock_tables, steps
 from curate.build import build
 from curate.build import plan as make_plan
 from curate.cli.options import (
+    WORKSPACE,
     CheckOption,
     InputOptions,
     JsonOption,
@@ -103,3 +105,7 @@ def mix(
         say("nothing is in this mix: the funnel above says where all pairs went")
         return
     say(f"open:  load_dataset('parquet', data_files='{built.directory}/shard-*.parquet')")
+    named = shlex.quote(recipe) + (
+        "" if work.workspace == WORKSPACE else f" --workspace {shlex.quote(str(work.workspace))}"
+    )
+    say(f"next:  curate report {named}  shows the mix as a page; curate show {named}  prints pairs of it")

@@ -4,6 +4,8 @@ Nothing is interpreted: no markup, no emoji codes, no control characters, whoeve
 """
 
 import functools
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +14,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from curate.errors import CurateError
-from curate.tables import Table, value_text
+from curate.tables import Table
 from curate.text.inert import json_text, terminal_line, terminal_text
 
 if TYPE_CHECKING:  # `curate --help` needs neither engines nor rich, which take a tenth of a second
     from rich.console import Console
-    from rich.table import Table as Grid
-    from rich.text import Text
 
     from curate.engines.base import Tick
 
@@ -60,48 +60,40 @@ def show_text(text: str) -> None:
 
 
 def show_table(table: Table) -> None:
-    """Print a table on stdout, unless it has no rows."""
-    if table.rows:
+    """Print a table on stdout, unless it has no rows: for a person on a terminal, tab-separated in a pipe.
+
+    A pipe whose environment has COLUMNS gets what a terminal of that width would.
+    """
+    if not table.rows:
+        return
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
         from rich.console import Console
 
-        _print(Console(highlight=False), table)
+        from curate.cli.terminal_table import print_table
+
+        print_table(Console(highlight=False), table)
+    else:
+        typer.echo("\n".join([terminal_line(table.title), *_separated(table)]))
 
 
 def say_table(table: Table) -> None:
     """Print a table on stderr, as a message."""
-    _print(messages(), table)
+    from curate.cli.terminal_table import print_table
+
+    print_table(messages(), table)
 
 
-def _print(console: "Console", table: Table) -> None:
-    from rich.text import Text
-
-    console.print(Text(terminal_line(table.title), "bold"), soft_wrap=False)
-    console.print(_grid(table), soft_wrap=False)
-
-
-def _grid(table: Table) -> "Grid":
-    """A table with numbers aligned to the right, and with thousands separators."""
-    from rich.table import Table as Grid
-    from rich.text import Text
-
-    grid = Grid(box=None, pad_edge=False)
-    grid.show_footer = bool(table.footer)
-    for i, name in enumerate(table.columns):
-        numeric = any(isinstance(row[i], int | float) for row in table.rows)
-        footer = _cell(table.footer[i]) if table.footer else ""
-        grid.add_column(
-            Text(terminal_line(name)), footer, justify="right" if numeric else "left", header_style="dim",
-            footer_style="bold", no_wrap=numeric, overflow="fold",
-        )  # fmt: skip
-    for row in table.rows:
-        grid.add_row(*map(_cell, row))
-    return grid
+def _separated(table: Table) -> Iterator[str]:
+    """The rows for programs: numbers without thousands separators, nothing for null, tabs between cells alone."""
+    for row in (table.columns, *table.rows, *([table.footer] if table.footer else [])):
+        yield "\t".join(_plain(value) for value in row)
 
 
-def _cell(value: Any) -> "Text":
-    from rich.text import Text
-
-    return Text(terminal_line(value_text(value, null="-")))
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return terminal_line(text).replace("\t", " ")
 
 
 @contextmanager

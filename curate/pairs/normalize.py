@@ -36,6 +36,7 @@ class Job:
     `revision` and `license` are those of the commit that was fetched, null for a raw directory of the user's own;
     `pinned` is true where a manifest named that commit before it was fetched. `strict_images` decodes every image
     at once, instead of when a step first needs its pixels.
+    `of_recipe` is true where the recipe names the directory: it may hold samples, so that no published size holds.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Job:
     revision: str | None = None
     license: str | None = None
     pinned: bool = False
+    of_recipe: bool = False
     max_skip: float | None = None
     max_pixels: int = MAX_PIXELS
     strict_images: bool = False
