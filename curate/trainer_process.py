@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from curate.errors import ConfigError, TrainError
 from curate.installation import install_command
@@ -129,6 +130,15 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
         raise TrainError(module, f"ended by {signal.Signals(-code).name}", "", hint)
     if code:
         raise SystemExit(code)
+
+
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Go on as `python -m module arguments`, in this process: signals reach it, and its exit code is ours."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(
+        sys.executable, [sys.executable, "-m", module, *arguments], {**os.environ, "PYTHONWARNINGS": "ignore"}
+    )
 
 
 def _end_with_us() -> None:

@@ -279,12 +279,28 @@ class Encoder:
         if not self.literals.found_in(text):
             return [prompt._replace(role="user")]
         try:
-            turns = self.turn_texts.split_prompt(text)
+            if blocks:
+                raise Unusable("media_in_rendered_prompt", "images go with messages only")
+            return self._as_messages(self.turn_texts.split_prompt(text))
         except Unusable as error:
             return f"{error.reason}: {error.detail}"
-        if blocks or any(token in text for token in MEDIA_TOKENS):
-            return "media_in_rendered_prompt: images go with messages only"
-        return [Message(role, (Block("text", text),)) for role, text in turns]
+
+    def split(self, text: str, *, trusted: bool = False) -> list[Message]:
+        """The messages of a rendered dialogue that ends with a reply, as `TurnTexts.split` finds them.
+
+        A text that the tokenizer would begin with its first token may lack it. Raises Unusable.
+        """
+        first = self.tokenizer.bos_token or ""
+        if self.turn_texts.starts["user"].startswith(first) and not text.startswith(first):
+            text = first + text
+        *prompt, (role, reply) = self.turn_texts.split(text, trusted=trusted)
+        return [*self._as_messages(prompt), Message(role, (Block("text", reply),))]
+
+    @staticmethod
+    def _as_messages(prompt: Sequence[Turn]) -> list[Message]:
+        if any(token in text for _, text in prompt for token in MEDIA_TOKENS):
+            raise Unusable("media_in_rendered_prompt", "its images are missing: send messages with them")
+        return [Message(role, (Block("text", text),)) for role, text in prompt]
 
     @cached_property
     def _plain_headers(self) -> tuple[str, ...]:

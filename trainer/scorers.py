@@ -10,6 +10,7 @@ from curate.evaluation import ensembles
 from curate.evaluation.ensembles import Ensemble, Kind, Member
 from curate.schema import Message
 from trainer.dialogues import Media, Scored
+from trainer.encode import Encoder
 from trainer.remote import Remote
 from trainer.score import Scorer
 
@@ -39,6 +40,12 @@ def load(path: Path, max_tokens: int) -> "Scorer | EnsembleScorer":
             found = f"a score file as a member, {member.scores}"
             raise TrainError(str(path), found, "models: a file has no scores of new replies")
     return EnsembleScorer(ensemble, {one: Scorer.load(one, max_tokens) for one in ensemble.paths})
+
+
+def encoders(scorer: "Scorer | EnsembleScorer") -> list[Encoder]:
+    """The encoders of a model or of an ensemble's members."""
+    members = scorer.members.values() if isinstance(scorer, EnsembleScorer) else (scorer,)
+    return [member.encoder for member in members]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ COMMANDS = {
         "Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.",
     ),
     "train": ("train", "Train a reward model on a finished mix."),
+    "serve": ("serve", "Serve the scores of a reward model or an ensemble over HTTP."),
     "engines": (
         "engines",
         "List the engines, and whether they can be used here; with --address, how large that cluster is.",

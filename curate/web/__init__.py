@@ -1,0 +1,1 @@
+"""HTTP: the server of scores. Starlette and uvicorn are imported here only."""
