@@ -2,7 +2,8 @@
 
     python benchmarks/corruption.py [--per-kind N] [--out benchmarks/results/corruption.json]
 
-The workspace is that of the quickstart with near_dedup, image_duplicates and decontaminate. After each flip:
+The workspace is that of four sample sources, one of them as `curate fetch` leaves it, with row steps, near_dedup,
+image_duplicates and decontaminate. After each flip:
 
 verify   must name the file
 mix      the mix is up to date: its bytes must be those of the undisturbed run, or the run ends with one line
@@ -12,6 +13,7 @@ hint     where a run ended with one line, its hint is followed, and the next run
 
 import argparse
 import filecmp
+import hashlib
 import json
 import os
 import re
@@ -29,34 +31,66 @@ from curate import bundled, checksums
 from curate.cli import app
 from curate.contamination import index
 from curate.errors import CurateError
+from curate.hub import manifests
 from curate.pairs import resolver
 
 PLACES = (0.02, 0.5, 0.98)
-STEPS = """  - near_dedup
+FETCHED = "helpsteer3"
+RECIPE = """
+name: blend
+seed: 7
+raw: samples
+sources:
+  povid: all
+  mm_rlhf: {rows: 15}
+  wildvision_battle: all
+  helpsteer3: {all: true, cap: 20}
+holdout: {rows_per_source: 3}
+steps:
+  - ties
+  - identical
+  - length: {max_prompt: 4000, max_reply: 4000}
+  - language: {keep: [en]}
+  - exact_duplicates
+  - near_dedup
   - image_duplicates
   - decontaminate: {text: [protected.txt], images: [protected]}
+shards: {max_mb: 0.1, media: embed}
 """
 Run = tuple[str, str]
 """How a command ended (`done`, `line` or `traceback`), and its error with the hint."""
 
 
 def prepare(root: Path) -> None:
-    """The recipe, the protected texts and images, and the finished workspace in `root`."""
-    text = bundled.find("quickstart").read_text(encoding="utf-8")
-    recipe = text.replace("raw: samples\n", "").replace("  - exact_duplicates\n", f"  - exact_duplicates\n{STEPS}")
-    (root / "quickstart.yaml").write_text(recipe, encoding="utf-8")
+    """The recipe, the raw files, the protected texts and images, and the finished workspace in `root`."""
+    (root / "blend.yaml").write_text(RECIPE, encoding="utf-8")
+    shutil.copytree(bundled.folder("samples"), root / "samples")
+    _fetch(root / "samples" / FETCHED, root / "data/raw" / FETCHED)
     (root / "protected.txt").write_text("How many moons does the planet Mars have in our solar system?\n")
     (root / "protected").mkdir()
-    images = sorted(path for path in bundled.folder("samples").rglob("*.jpg") if path.is_file())
-    for path in images[:2]:
+    for path in sorted((root / "samples").rglob("*.jpg"))[:2]:
         shutil.copy(path, root / "protected" / path.name)
     os.chdir(root)  # the recipe names its protected files from here
-    how, error = curate("mix", root / "data", bundled.folder("samples"), root / "quickstart.yaml")
+    how, error = curate("mix", root / "data", None, root / "blend.yaml")
     if how != "done":
         sys.exit(f"the undisturbed run: {error}")
 
 
-def curate(command: str, workspace: Path, raw: Path, *arguments: Path) -> Run:
+def _fetch(raw: Path, to: Path) -> None:
+    """Move the raw files of a source into the workspace, with the receipt that `curate fetch` writes."""
+    commit = manifests.read(FETCHED, Path("manifests")).commit or "0" * 40
+    shutil.move(raw, to / commit)
+    files = [
+        {"path": path.relative_to(to / commit).as_posix(), "bytes": path.stat().st_size,
+         "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in sorted((to / commit).rglob("*")) if path.is_file()
+    ]  # fmt: skip
+    facts = {"source": FETCHED, "repo": "nvidia/HelpSteer3", "commit": commit, "revision": "main", "pinned": True,
+             "license": "cc-by-4.0", "complete": True, "files": files}  # fmt: skip
+    checksums.write_record(to / "fetched.json", facts)
+
+
+def curate(command: str, workspace: Path, raw: Path | None, *arguments: Path) -> Run:
     """Run a command as a new process would: nothing that this one remembers counts."""
     checksums._hashed.clear()
     index._checked.clear()
@@ -64,7 +98,7 @@ def curate(command: str, workspace: Path, raw: Path, *arguments: Path) -> Run:
     resolver._STORES.clear()
     resolver._FINDERS.clear()
     workers = ["--workers", "1"] if command == "mix" else []
-    places = ["--workspace", str(workspace.absolute()), "--raw", str(raw.absolute())]
+    places = ["--workspace", str(workspace.absolute()), *(["--raw", str(raw.absolute())] if raw else [])]
     done = CliRunner().invoke(app, [command, *map(str, arguments), *workers, *places])
     if isinstance(done.exception, CurateError):
         return "line", f"{done.exception}\n{done.exception.hint}"
@@ -92,7 +126,7 @@ def contents(folder: Path) -> dict[str, str]:
 def kind(name: str) -> str:
     """What a file is: its folders without names and fingerprints, and its suffix."""
     parts = name.split("/")
-    place = {"pairs": 3, "mixes": 3, "cache": 1, "images": 1}.get(parts[0], 0)
+    place = {"pairs": 3, "mixes": 3, "raw": 3, "cache": 1, "images": 1}.get(parts[0], 0)
     folder = parts[place] if len(parts) > place + 1 else ""
     folder = re.sub(r"-[0-9a-f]{16}$", "", folder)
     end = re.sub(r"[0-9a-f]{16,}|\d{5}", "*", parts[-1])
@@ -107,7 +141,7 @@ def kind(name: str) -> str:
 class Sweep:
     """The trials on one workspace."""
 
-    def __init__(self, root: Path, recipe: Path, raw: Path) -> None:
+    def __init__(self, root: Path, recipe: Path, raw: Path | None) -> None:
         self.recipe, self.raw = recipe, raw
         self.data, self.kept = root / "data", root / "kept"
         shutil.copytree(self.data, self.kept)
@@ -154,10 +188,18 @@ class Sweep:
             path = re.search(r"\ndelete (\S+), then", text)
             if path is None:
                 return "line without a hint", name, share, text
-            Path(path[1]).unlink()
+            self.follow(Path(path[1]))
             again, text = curate("mix", self.data, self.raw, self.recipe)
             return ("line, mended" if again == "done" and self.same() else "line, hint failed"), name, share, text
         return how, name, share, text
+
+    def follow(self, path: Path) -> None:
+        """Delete a file; one that was fetched comes again, with its checksum, if it has one."""
+        path.unlink()
+        if path.is_relative_to(self.data / "raw"):
+            whole = self.kept / path.relative_to(self.data)
+            for again in whole.parent.glob(f"{whole.name}*"):
+                shutil.copy(again, path.with_name(again.name))
 
     def count(self, found: Counter[str], what: str, result: str, name: str, share: float, text: str) -> None:
         """Add an outcome to the counts, and to the faults where it is one."""
@@ -177,7 +219,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.memory) as folder:
         options.out = options.out.absolute()
         prepare(Path(folder))
-        sweep = Sweep(Path(folder), Path(folder, "quickstart.yaml"), bundled.folder("samples"))
+        sweep = Sweep(Path(folder), Path(folder, "blend.yaml"), None)
         kinds: dict[str, list[str]] = {}
         for name in sorted(name for name in contents(sweep.kept) if name != ".lock"):
             kinds.setdefault(kind(name), []).append(name)

@@ -1,10 +1,15 @@
 """The commands and their modules. A module is imported when its command is called, so `curate --help` is fast."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.exceptions import TyperException
+
+from curate.text.inert import terminal_line
 
 # command -> its module here, and the first line of its help; in the order of `curate --help`
 COMMANDS = {
@@ -167,3 +172,23 @@ class Commands(TyperGroup):
         """The command that `args` begins with, loaded."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load(name), rest
+
+    def make_context(self, *given: Any, **more: Any) -> Any:
+        """The context of the options before the command. Raises TyperException, with an inert message."""
+        with _inert_usage():
+            return super().make_context(*given, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse and run the command. Raises TyperException, with an inert message."""
+        with _inert_usage():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _inert_usage() -> Iterator[None]:
+    """Errors of usage repeat what was typed, or what a script passed on from a file's name."""
+    try:
+        yield
+    except TyperException as error:
+        error.message = terminal_line(error.message)
+        raise

@@ -114,9 +114,19 @@ def read_items(evalset: EvalSet, folder: Path, options: Options) -> Iterator[tup
             try:
                 if not isinstance(row, Row):
                     raise SkipRow(row.reason, row.detail)
-                yield number, evalset.to_item(row)
+                yield number, _unicode(evalset.to_item(row))
             except SkipRow as skip:
                 yield number, skip
+
+
+def _unicode(item: Item) -> Item:
+    """The item. Skip `not_unicode` where a text has half of a character: no file could hold it."""
+    try:
+        for text in (item.key, item.category, item.subset, item.cluster):
+            text.encode()
+    except UnicodeEncodeError:
+        raise SkipRow("not_unicode", "the file is not UTF-8 there, or escapes half a character") from None
+    return item
 
 
 def row_files(evalset: EvalSet, folder: Path, options: Options) -> list[RowFile]:

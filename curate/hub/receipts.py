@@ -45,7 +45,8 @@ def receipt(workspace: Workspace, source: str) -> Receipt | None:
     path = workspace.raw(source) / "fetched.json"
     if not path.exists():
         return None
-    facts = read_record(path, "the receipt of a fetch", f"delete it, then curate fetch {source} writes it again")
+    hint = f"delete {path}, then curate fetch {source} writes it again"
+    facts = read_record(path, "the receipt of a fetch", hint)
     read: Receipt = config.build(facts, Receipt, f"{path}: $")
     return read
 

@@ -135,28 +135,100 @@ COMMANDS = (
     ("doctor", "votes"), ("doctor", "hostile"), ("overlap", "votes", "--against", "rewardbench"),
     ("rethreshold", "recipe.yaml"), ("card", "hostile"), ("card", "votes"), ("report", "hostile"),
     ("show", LABEL), ("why", LABEL), ("why", f"{FILE}:1", "--source", "votes"), ("card", LABEL), ("mix", LABEL),
-    ("train", LABEL), ("evaluate", LABEL), ("fetch", LABEL), ("diff", LABEL, "hostile"), ("verify", LABEL),
+    ("gc",), ("engines",), ("engines", "--address", LABEL), ("train", LABEL), ("train", "--merge", LABEL),
+    ("ablate", LABEL), ("ablate", "--recipe", "recipe.yaml", "--all", "--preset", LABEL),
+    ("ablate", "--recipe", "recipe.yaml", "-d", LABEL, "--preset", "tiny_cpu"),
+    ("ablate", "--recipe", "recipe.yaml", "--all", "--mode", LABEL, "--preset", "tiny_cpu"),
+    ("ablate", "--recipe", "recipe.yaml", "--all", "--preset", "tiny_cpu", "--plan", "--set", "model=tiny/text"),
+    ("evaluate", LABEL), ("fetch", LABEL), ("diff", LABEL, "hostile"), ("verify", LABEL),
     ("show", "votes", LABEL, "--skipped"), ("publish", LABEL, "me/x"), ("overlap", LABEL, "votes"),
 )  # fmt: skip
 JSON = {"init", "sources", "recipes", "plan", "normalize", "mix", "verify", "diff", "show", "why", "doctor",
         "overlap", "rethreshold"}  # fmt: skip
+USAGE = (
+    (LABEL,), (f"--{LABEL}",), ("mix", f"--{LABEL}"), ("mix", "a", f"\u202e{LABEL}", "b"),
+    ("show", "a", "--rows", LABEL), ("evaluate", "-e", "judgebench", "--template", LABEL),
+    ("report", "hostile", "--out", LABEL, LABEL),
+    ("fetch", f"--wait={LABEL}"), ("diff", "a"),
+)  # fmt: skip
 PLACED = {"normalize", "plan", "mix", "doctor", "overlap", "report", "rethreshold", "evaluate"}
 
 
-def test_no_command_prints_what_acts(root, monkeypatch):
+def test_no_command_prints_what_acts(root, monkeypatch, capfd):
     monkeypatch.chdir(root)
     monkeypatch.delenv("CURATE_HOME", raising=False)
     for command in COMMANDS:
         placed = [*command, *(["--raw", str(root / "raw")] if command[0] in PLACED else [])]
         placed += ["--workers", "1"] if command[0] in {"normalize", "mix", "doctor", "overlap", "report"} else []
         for arguments in (placed, [*placed, "--json"]) if command[0] in JSON else (placed,):
-            printed = run(*arguments)
+            printed = run(*arguments) + "".join(capfd.readouterr())  # a process of its own writes past the runner
             assert printed, arguments
             assert not acting(printed), arguments
     [pair] = [line for line in run("show", "votes", "--rows", "1").splitlines() if line.startswith("pair ")]
     for more in ((), ("--json",)):
         assert not acting(run("why", pair.split()[1], *more))
     assert "[/INST] [bold]b[/bold]" in " ".join(run("show", "votes", "--rows", "99").split())
+
+
+def test_errors_of_usage_repeat_nothing_that_acts(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for arguments in USAGE:
+        printed = run(*arguments)
+        assert printed, arguments
+        assert not acting(printed), arguments
+
+
+def write_eval_set(raw: Path) -> None:
+    """JudgeBench with hostile names, sources and replies."""
+    (raw / "judgebench/data").mkdir(parents=True)
+    rows = [
+        {"pair_id": f"{number} {text}", "source": text, "question": f"{number} {text}", "response_A": f"{text} A",
+         "response_B": f"{text} B", "label": "A>B" if number % 3 else LABEL}
+        for number, text in enumerate((*HOSTILE, LABEL, COLUMN))
+    ]  # fmt: skip
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (raw / "judgebench/data/gpt-00000-of-00001.jsonl").write_text(text)
+
+
+def scored(line: dict, **other: object) -> str:
+    return json.dumps({**line, "score": 1.0 - line["candidate"], **other}) + "\n"
+
+
+def test_eval_sets_and_score_files_print_nothing_that_acts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_eval_set(tmp_path / "raw")
+    common = ("evaluate", "-e", "judgebench", "--raw", "raw")
+    for name in ("t.jsonl", "t.csv"):
+        assert not acting(run(*common, "--template", name))
+    lines = [json.loads(line) for line in Path("t.jsonl").read_text().splitlines()]
+    assert len(lines) > 20
+    Path("whole.jsonl").write_text("".join(map(scored, lines)))
+    Path("half.jsonl").write_text("".join(map(scored, lines[5:])))
+    Path("unscored.jsonl").write_text(
+        "".join(scored(line, score=None, unscored=LABEL) if line["row"] == 2 else scored(line) for line in lines)
+    )
+    Path("item.jsonl").write_text(scored(lines[0], item=LABEL))
+    Path("set.jsonl").write_text(scored(lines[0], benchmark=LABEL))
+    Path("column.jsonl").write_text(json.dumps({LABEL: 1}) + "\n")
+    Path("score.jsonl").write_text(scored(lines[0], score=LABEL))
+    Path("line.jsonl").write_text(f"{{{LABEL}\n")
+    files = ("half", "item", "set", "column", "score", "line", "unscored", LABEL)
+    for command in (
+        *((*common, "--scores", f"{name}.jsonl") for name in files),
+        (*common, "--scores", "whole.jsonl", "--per-item", "items.csv"),
+        (*common, "--split", LABEL, "--scores", "x"),
+        (*common, "--scores", "unscored.jsonl", "--allow-unscored"), ("evaluate", "-e", LABEL, "--scores", "x"),
+        (*common, "--compare", "whole.jsonl", "whole.jsonl", "--per-item", "items.jsonl"),
+    ):  # fmt: skip
+        for more in ((), ("--json",)):
+            printed = run(*command, *more)
+            assert printed, command
+            assert not acting(printed), command
+    table = " ".join(run(*common, "--scores", "whole.jsonl").split())
+    assert "[/INST] [bold]b[/bold]" in table
+    assert [json.loads(line)["item"] for line in Path("items.jsonl").read_text().splitlines()] == [
+        line["item"] for line in lines if not line["candidate"]
+    ]
 
 
 def test_cards_pages_drawings_and_facts_hold_nothing_alive(root, monkeypatch):
