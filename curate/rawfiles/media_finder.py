@@ -22,7 +22,7 @@ import xxhash
 
 from curate.checksums import usable
 from curate.errors import RawError, SkipRow
-from curate.rawfiles.archives import Member, SplitFile, entries, read_whole, split_parts
+from curate.rawfiles.archives import Member, entries, read_whole
 from curate.rawfiles.path_index import (
     Arrays,
     PathIndex,
@@ -33,6 +33,7 @@ from curate.rawfiles.path_index import (
     save_arrays,
 )
 from curate.rawfiles.row_files import matching
+from curate.rawfiles.split_files import SplitFile, split_parts
 
 INDEX_VERSION = 2
 MEMBER_BYTES = 1 << 30

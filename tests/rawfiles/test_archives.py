@@ -13,9 +13,10 @@ from curate.errors import RawError, SkipRow
 from curate.images.decode import MAX_PIXELS
 from curate.images.store import ImageStore
 from curate.pairs.part import Resolver
-from curate.rawfiles.archives import SplitFile, members, read_member, split_parts
+from curate.rawfiles.archives import members, read_member
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
 from curate.rawfiles.path_index import PathIndex, index_names
+from curate.rawfiles.split_files import SplitFile, split_parts
 from curate.sources.base import Draft, MediaSource
 from tests.support.upstream import draw
 

@@ -14,10 +14,11 @@ import pytest
 
 from curate.errors import RawError
 from curate.rawfiles import csv_rows, json_rows
-from curate.rawfiles.archives import SplitFile, entries, read_member
+from curate.rawfiles.archives import entries, read_member
 from curate.rawfiles.bad_rows import TOO_DEEP, BadRow
 from curate.rawfiles.row_files import matching
 from curate.rawfiles.rows import rows, slices
+from curate.rawfiles.split_files import SplitFile
 from curate.sources.base import RowFile
 
 ROW = {"prompt": "Q?", "chosen": "good", "rejected": "bad"}
