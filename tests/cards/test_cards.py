@@ -33,6 +33,7 @@ from curate.licenses import blend_terms
 from curate.lock_tables import funnel_table
 from curate.mixing import shard_schema
 from curate.recipe import Recipe, load
+from curate.steps import STEPS
 from curate.workspace import Workspace
 from tests.support.paths import ROOT
 from tests.support.samples import RECIPES, SAMPLES, Silent
@@ -238,15 +239,24 @@ def test_what_was_looked_for_follows_from_the_steps_though_they_dropped_nothing(
     assert table(text, "Steps")[f"`{name}`"][0] == "1"
 
 
-def test_a_mix_with_near_dedup_says_that_it_looked_for_near_duplicates(tmp_path: Path) -> None:
-    given = {"name": "near", "sources": {"hh_rlhf": "all"}, "steps": ["near_dedup"]}
-    with Local(1) as engine:
-        inputs = Inputs(workspace=Workspace(tmp_path), raw=SAMPLES)
-        near = build(read_config(given, Recipe, "$"), inputs, engine, Silent())
-    text = card(near.lock)
-    assert "- Near-duplicates were looked for by `near_dedup`.\n" in text
-    assert "Near-duplicates were not looked for" not in text
-    assert "Equal pairs were not looked for" not in text
+def test_the_card_of_a_mix_with_one_step_says_what_that_step_looked_for(tmp_path: Path) -> None:
+    """One mix for each step that there is."""
+    (tmp_path / "protected.txt").write_text("How many moons does the planet Mars have in our solar system?\n")
+    options = {
+        "decontaminate": {"text": [str(tmp_path / "protected.txt")]}, "truncation": {"max_length": 1000},
+        "language": {"keep": ["en"]}, "length": {"max_reply": 4000}, "licenses": {"exclude": ["cc-by-nd-4.0"]},
+    }  # fmt: skip
+    for name in STEPS:
+        steps = [{name: options[name]} if name in options else name]
+        given = {"name": "one", "sources": {"hh_rlhf": "all"}, "steps": steps}
+        with Local(1) as engine:
+            inputs = Inputs(workspace=Workspace(tmp_path / "data"), raw=SAMPLES)
+            lock = build(read_config(given, Recipe, "$"), inputs, engine, Silent()).lock
+        text = card(lock)
+        assert f"`{name}`" in table(text, "Steps"), name
+        for other, (looked, not_looked) in LOOKED.items():
+            assert (f"- {looked}.\n" in text) == (other == name), (name, other)
+            assert other != name or not_looked not in text
 
 
 def test_a_lock_without_a_summary_is_said_to_be_old(lock: dict[str, Any]) -> None:

@@ -56,8 +56,8 @@ def plant(hub: Hub) -> None:
 
 
 def environment(hub: Hub, root: Path) -> dict[str, str]:
-    patient = {"CURATE_HUB_FIRST_WAIT": "0.01", "CURATE_HUB_ATTEMPTS": "15", "HF_HUB_DOWNLOAD_TIMEOUT": "3"}
-    return hub.env(root / "home", TOKEN, **patient)
+    often = {"CURATE_HUB_FIRST_WAIT": "0.01", "CURATE_HUB_ATTEMPTS": "15", "HF_HUB_DOWNLOAD_TIMEOUT": "3"}
+    return hub.env(root / "home", TOKEN, **often)
 
 
 def start(hub: Hub, root: Path, *args: str) -> Command:

@@ -124,7 +124,7 @@ def test_slow_is_whole_in_the_end(hub: Hub, kind: str, path: str) -> None:
     assert [f.kind for f in hub.log] == [kind]
 
 
-def test_a_stall_outlasts_an_impatient_client(hub: Hub) -> None:
+def test_a_stall_outlasts_a_client_with_a_short_timeout(hub: Hub) -> None:
     hub.fail("stall", on="get", seconds=600)
     connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=60)
     connection.request("GET", FILE)
@@ -198,7 +198,7 @@ def test_with_rate_one_everything_fails_first_and_all_kinds_are_drawn() -> None:
     assert {fault.kind for fault in plan.log} == set(KINDS)
 
 
-def patient(hub: Hub, path: str, good: bytes | None = None) -> tuple[Raw, int]:
+def repeated(hub: Hub, path: str, good: bytes | None = None) -> tuple[Raw, int]:
     """The first reply that is right, and the number of attempts it took."""
     for attempts in range(1, 10):
         try:
@@ -211,13 +211,13 @@ def patient(hub: Hub, path: str, good: bytes | None = None) -> tuple[Raw, int]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_patience_reaches_the_end(tmp_path: Path, seed: int) -> None:
+def test_repeated_requests_reach_the_end(tmp_path: Path, seed: int) -> None:
     harmful = [kind for kind in KINDS if kind not in ("stall", "trickle", "no-range")]
     with Hub(tmp_path, faults=Plan(seed=seed, rate=1, most=2, kinds=harmful)) as hub:
         hub.add_repo(REPO, {"train.bin": BODY})
-        info, attempts = patient(hub, INFO)
+        info, attempts = repeated(hub, INFO)
         assert (json.loads(info.body)["id"], attempts) == (REPO, 3)
-        assert patient(hub, FILE, BODY)[1] == 3
+        assert repeated(hub, FILE, BODY)[1] == 3
         assert len(hub.log) == 4
 
 

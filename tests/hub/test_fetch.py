@@ -241,7 +241,7 @@ def test_a_vanished_file_is_named(hub, tmp_path):
     ]
 
 
-def test_patience_ends_and_says_so(hub, tmp_path):
+def test_attempts_end_and_say_so(hub, tmp_path):
     plant(hub, tmp_path)
     hub.fail("503", on="get", times=99)
     error, hint = refusal(curate(hub, tmp_path, "fetch", "helpsteer3", CURATE_HUB_ATTEMPTS="3"))
@@ -252,7 +252,7 @@ def test_patience_ends_and_says_so(hub, tmp_path):
     assert len(hub.seen("get")) == 3
 
 
-def test_a_server_that_asks_for_more_than_our_patience_is_told_so(hub, tmp_path):
+def test_a_server_that_asks_for_a_longer_wait_than_the_policy_allows_is_named(hub, tmp_path):
     plant(hub, tmp_path)
     hub.fail("429-retry-after", on="get", seconds=3600)
     error, _ = refusal(curate(hub, tmp_path, "fetch", "helpsteer3"))
@@ -611,7 +611,7 @@ def test_retry_after_is_seconds_or_a_date(value, seconds):
     assert retry_after(value, now=100.0) == seconds
 
 
-def test_patience_is_configured_by_the_environment(monkeypatch):
+def test_the_retry_policy_is_configured_by_the_environment(monkeypatch):
     monkeypatch.setenv("CURATE_HUB_ATTEMPTS", "2")
     monkeypatch.setenv("CURATE_HUB_SECONDS", "9.5")
     assert RetryPolicy.from_env() == RetryPolicy(attempts=2, seconds=9.5)

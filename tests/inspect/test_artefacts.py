@@ -83,6 +83,10 @@ def test_an_arm_answers_to_its_own_name_and_never_to_the_recipes(two):
     assert "study-1/without-web" in fault("card", "study-1/with-web")
     for command in ("card", "show", "verify"):
         run(command, "study-1/without-web")
+    run("diff", "recipe.yaml", "study-1/without-web")
+    for name, trained in (("small", first), ("recipe.yaml", first), ("study-1/without-web", arm)):
+        run("train", name, "--prepare", "--preset", "tiny_cpu", "--out", f"run-{trained}")
+        assert f"/{trained}\n" in Path(f"run-{trained}/config.yaml").read_text()
 
 
 @pytest.mark.parametrize("text", ["null", "[]", "{}", "1"])

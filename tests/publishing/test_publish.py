@@ -273,7 +273,7 @@ def test_every_passing_fault_passes(hub, root, mixes):
     assert len(hub.log) == 46
 
 
-def test_patience_ends_with_one_line_and_main_as_it_was(hub, root, mixes):
+def test_attempts_end_with_one_line_and_main_as_it_was(hub, root, mixes):
     hub.fail("503", on="commit", path="*/main", times=3)
     done = publish(hub, root, mixes.first, code=1, CURATE_HUB_ATTEMPTS="3")
     assert [without_seconds(line) for line in error(done)] == [

@@ -1,7 +1,7 @@
 """What goes wrong, where and how often: planned exactly, or drawn from a seed.
 
 A draw depends on the seed, the endpoint, the path and the number of the visit, never on the order in which threads
-arrive; every endpoint and path fails at most `most` times, so a patient client reaches the end.
+arrive; every endpoint and path fails at most `most` times, so a client that repeats reaches the end.
 
 kind                    what the client sees
 `fin`, `reset`          the body ends after `after` bytes (default: half) with FIN, with RST; where something is

@@ -21,7 +21,7 @@ from .hostile import SHAPES, twisted
 from .store import Refusal
 from .wire import PIECE, Account, Reply, Request, answer, refusal
 
-PATIENCE = 30.0  # seconds without a byte after which a connection is closed
+IDLE_SECONDS = 30.0  # seconds without a byte after which a connection is closed
 LINGER_NONE = struct.pack("ii", 1, 0)  # close() then sends RST
 
 
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version = "loopback-hub"
-    timeout = PATIENCE
+    timeout = IDLE_SECONDS
     disable_nagle_algorithm = True
     server: Server
 
