@@ -6,6 +6,7 @@ worker's memory, tasks are tiles of the square of their pairs. Nothing is writte
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,7 +146,8 @@ def _decoded(stored: Sequence[Stored], sides: I64) -> tuple[U8, U8]:
             row, side = rows[key], int(sides[rows[key]])
             planes = decode.planes(store.read(key), 2 * side)
             grids[row, : side * side] = shrunk(next(planes), side).ravel()
-            colours[row] = np.concatenate([shrunk(colour, PALETTE).ravel() for colour in planes])
+            # by map, which lets go of a plane before the next one is made
+            colours[row] = np.concatenate([*map(shrunk, planes, repeat(PALETTE))]).ravel()
             tick(rows=1)
         first += len(keys)
     return grids, colours
