@@ -1,6 +1,6 @@
 """One flipped byte in each file of a finished workspace, in three places each: what do the next runs give?
 
-    python benchmarks/corruption.py [--per-kind N] [--out benchmarks/results/corruption.json]
+    python benchmarks/corruption.py [--files N] [--out benchmarks/results/corruption.json]
 
 The workspace is that of four sample sources, one of them as `curate fetch` leaves it, with row steps, near_dedup,
 image_duplicates and decontaminate. After each flip:
@@ -14,6 +14,7 @@ hint     where a run ended with one line, its hint is followed, and the next run
 import argparse
 import filecmp
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import xxhash
 from typer.testing import CliRunner
@@ -35,6 +38,7 @@ from curate.hub import manifests
 from curate.pairs import resolver
 
 PLACES = (0.02, 0.5, 0.98)
+SEED = 7
 FETCHED = "helpsteer3"
 RECIPE = """
 name: blend
@@ -208,46 +212,52 @@ class Sweep:
             self.faults.append(f"{name} at {share:g}, {what}: {result}: {text.strip()[:300]}")
 
 
+def in_turn(names: Iterable[str]) -> list[str]:
+    """One file of each kind, then a second of each that has two, and so on; which is first depends on its name."""
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda name: xxhash.xxh3_64_intdigest(name.encode(), SEED)):
+        kinds.setdefault(kind(name), []).append(name)
+    turns = itertools.zip_longest(*(kinds[one] for one in sorted(kinds)))
+    return [name for turn in turns for name in turn if name is not None]
+
+
+def summary(sweep: Sweep, files: int, every: int, seconds: float) -> dict[str, Any]:
+    """The table of counts, of `files` of `every` file of the workspace."""
+    return {
+        "files": files,
+        "files_of_the_workspace": every,
+        "seconds": round(seconds),
+        "total": dict(sorted(sum(sweep.counts.values(), Counter()).items())),
+        "kinds": {name: dict(sorted(counts.items())) for name, counts in sorted(sweep.counts.items())},
+        "faults": sweep.faults,
+    }
+
+
 def main() -> None:
-    """Sweep, and write the table of counts."""
+    """Sweep; the table of counts is written after every file, so that a run that is stopped leaves its own."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--per-kind", type=int, default=1 << 30, metavar="N", help="only N files of each kind")
+    parser.add_argument(
+        "--files", type=int, default=1 << 30, metavar="N", help="only N files, of each kind in turn"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "corruption.json")
     parser.add_argument("--memory", type=Path, help="where the workspace is: a file system in memory is faster")
     options = parser.parse_args()
-    start = time.monotonic()
+    start, out = time.monotonic(), options.out.absolute()
+    report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=options.memory) as folder:
-        options.out = options.out.absolute()
         prepare(Path(folder))
         sweep = Sweep(Path(folder), Path(folder, "blend.yaml"), None)
-        kinds: dict[str, list[str]] = {}
-        for name in sorted(name for name in contents(sweep.kept) if name != ".lock"):
-            kinds.setdefault(kind(name), []).append(name)
-        every = sum(map(len, kinds.values()))
-        names = [name for found in kinds.values() for name in found[: options.per_kind]]
-        for number, name in enumerate(names):
+        names = in_turn(name for name in contents(sweep.kept) if name != ".lock")
+        for number, name in enumerate(names[: options.files], 1):
             for share in PLACES:
                 sweep.trial(name, share)
+            report = summary(sweep, number, len(names), time.monotonic() - start)
+            out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
             if number % 20 == 0:
                 print(
                     f"{number:,} of {len(names):,} files, {len(sweep.faults)} faults", file=sys.stderr, flush=True
                 )
-    total = sum(sweep.counts.values(), Counter())
-    report = {
-        "files": len(names),
-        "files_of_the_workspace": every,
-        "seconds": round(time.monotonic() - start),
-        "total": dict(sorted(total.items())),
-        "kinds": {name: dict(sorted(counts.items())) for name, counts in sorted(sweep.counts.items())},
-        "faults": sweep.faults,
-    }
-    options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(
-        json.dumps(
-            {name: report[name] for name in ("files", "files_of_the_workspace", "seconds", "total", "faults")},
-            indent=2,
-        )
-    )
+    print(json.dumps({name: value for name, value in report.items() if name != "kinds"}, indent=2))
 
 
 if __name__ == "__main__":
