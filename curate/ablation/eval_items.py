@@ -116,8 +116,8 @@ def holdout(mix: Path, images: Path, folder: Path) -> EvalItems | None:
 def check_fetched(names: Sequence[str], folders: EvalSetFolders) -> None:
     """Raise ConfigError for an unknown eval set and for one without files; no item is read."""
     for name in names:
-        folder = folders.locate(name)
-        if not items.has_rows(evalsets.get(name), folder, Options()):
+        evalset, folder = evalsets.get(name), folders.locate(name)
+        if not items.has_rows(evalset, folder, Options()):
             raise ConfigError("--eval-set", f"no files of {name} in {folder}", "", f"curate fetch {name}")
 
 
