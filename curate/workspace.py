@@ -147,9 +147,9 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json_text(value) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file. Raises WorkspaceError if it is damaged."""
+def read_json(path: Path, hint: str = "delete it and run again") -> Any:
+    """The value of a JSON file. Raises WorkspaceError, with the hint, if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
-        raise WorkspaceError(str(path), f"damaged ({error})", "JSON", "delete it and run again") from None
+        raise WorkspaceError(str(path), f"damaged ({error})", "JSON", hint) from None

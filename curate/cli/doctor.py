@@ -7,11 +7,12 @@ import typer
 
 from curate import evalsets
 from curate.analysis.baseline import LEAST, checked, uncompared, worse
-from curate.analysis.doctor import Examination, Settings, examine
+from curate.analysis.doctor import ALL, Examination, Settings, examine
 from curate.analysis.overlap import KINDS, compare_targets, heat_map, overlap_table
 from curate.analysis.tables import tables
+from curate.analysis.verdict import concerns, verdict
 from curate.cli.options import JsonOption, WorkOptions
-from curate.cli.output import data, progress, say, show_table
+from curate.cli.output import data, progress, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.inspect.targets import find
 from curate.steps.near_dedup import NearDedup
@@ -57,6 +58,7 @@ def doctor(
     least: Annotated[
         float, typer.Option("--least", min=0, max=1, help="The least change of a share or AUC that is worse.")
     ] = LEAST,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many concerns the verdict lists.")] = 1,
     write: Annotated[
         Path | None, typer.Option("--write", help="Write the JSON to this file.", dir_okay=False)
     ] = None,
@@ -66,6 +68,7 @@ def doctor(
 ) -> None:
     """Examine every pair: what predicts the label, what is wrong, what is in it, with 95 % intervals.
 
+    The verdict comes first: what is wrong, how sure, what to do.
     Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
     """
     inputs = work.inputs
@@ -77,14 +80,20 @@ def doctor(
         languages=languages,
         near=near,
     )
-    earlier = checked(read_json(baseline)) if baseline is not None else None
+    earlier = (
+        checked(read_json(baseline, "name a file that curate doctor --write made"))
+        if baseline is not None
+        else None
+    )
     with work.open_engine() as engine, progress("doctor", 0) as listen:
         found = examine(find(targets, inputs), settings, engine, listen)
+    found["verdict"] = [concern.to_dict() for concern in concerns(found)]
     if write is not None:
         write_json(write, found)
     if as_json:
         data(found)
     else:
+        show_text("\n".join(verdict(found, top)))
         for table in tables(found):
             show_table(table)
     if earlier is not None:
@@ -95,6 +104,11 @@ def _compared(found: Examination, earlier: Examination, least: float) -> None:
     """Say what got worse; exit with 1 if anything did."""
     for line in uncompared(found, earlier):
         say(f"not compared: {line}")
+    if not (found["sources"].keys() & earlier["sources"].keys()) - {ALL}:
+        hint = "examine the targets that it was written for, or write it anew with --write"
+        raise ConfigError(
+            "--baseline", "none of its sources is here, nothing was compared", "a source of both", hint
+        )
     lines = worse(found, earlier, least)
     for line in lines:
         say(f"worse: {line}")

@@ -19,7 +19,7 @@ TERMINAL = re.compile(r"typer\.echo\(|\bConsole\(|(?<![\w.])print\(|sys\.std(out
 
 
 def test_nothing_but_cli_output_prints():
-    """Every text passes there, and its tables, what makes it inert; `show --raw-text` and the version are our own."""
+    """Every text and table passes there what makes it inert; `show --raw-text` and the version are our own."""
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in sorted((ROOT / "curate").rglob("*.py"))
