@@ -62,7 +62,7 @@ def add(backbone: Backbone, lora: LoraConfig) -> None:
     unknown = [name for name in targets if name not in kinds]
     if unknown:
         raise TrainError("lora.target", f"no layer {unknown[0]!r}", f"some of {', '.join(kinds)}")
-    prefix = "" if backbone.kind == "text" else r"language_model\."
+    prefix = re.escape(backbone.text_prefix)
     pattern = rf"{prefix}.*\.({'|'.join(re.escape(name) for name in targets)})"
     backbone.module.requires_grad_(False)
     with fitting_peft() as peft:

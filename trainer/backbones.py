@@ -15,14 +15,18 @@ from curate.errors import TrainError
 from trainer import prefix_attention
 from trainer.batch import Batch
 
-Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "text"]
+Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm", "llava_onevision", "text"]
 
 VISION_KINDS: dict[str, Kind] = {
     "qwen2_vl": "qwen2_vl",
     "qwen2_5_vl": "qwen2_5_vl",
     "qwen3_vl": "qwen3_vl",
     "internvl": "internvl",
+    "smolvlm": "smolvlm",
+    "llava_onevision": "llava_onevision",
 }
+TOWERS = {"internvl": "vision_tower", "smolvlm": "vision_model", "llava_onevision": "vision_tower"}
+"""The attribute of the module that encodes images, where it is not `visual`."""
 TEXT_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 NOT_TOWER = ("merger.", "deepstack_merger_list.")
 
@@ -64,7 +68,7 @@ class Backbone:
         """Describe a base model that is already built."""
         config = module.config
         text = config.get_text_config()
-        vision = None if kind == "text" else module.vision_tower if kind == "internvl" else module.visual
+        vision = None if kind == "text" else getattr(module, TOWERS.get(kind, "visual"))
         image, video = (getattr(config, f"{name}_token_id", None) for name in ("image", "video"))
         return Backbone(module, kind, text.hidden_size, image, video, vision)
 
@@ -86,18 +90,28 @@ class Backbone:
         """Yield the parameters of the vision tower: patches, positions, blocks.
 
         The layers that map its output into the language model's space are not part of the tower, and are trained
-        even if it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), InternVL's projector.
+        even if it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), the projector of InternVL and
+        LLaVA-OneVision, SmolVLM's connector.
         """
         if self.vision is not None:
             for name, parameter in self.vision.named_parameters():
                 if not name.startswith(NOT_TOWER):
                     yield parameter
 
+    @property
+    def text_prefix(self) -> str:
+        """What the paths of the language model's parts begin with, inside `module`."""
+        return {"text": "", "smolvlm": "text_model."}.get(self.kind, "language_model.")
+
+    @property
+    def text(self) -> nn.Module:
+        """The language model."""
+        return self.module.get_submodule(self.text_prefix.rstrip("."))
+
     def text_linears(self) -> Iterator[str]:
         """Yield the paths, inside `module`, of the language model's linear layers."""
-        prefix = "" if self.kind == "text" else "language_model."
         for name, part in self.module.named_modules():
-            if isinstance(part, nn.Linear) and name.startswith(prefix):
+            if isinstance(part, nn.Linear) and name.startswith(self.text_prefix):
                 yield name
 
 

@@ -8,11 +8,12 @@ vectors per pair) are left out: together they are below a thousandth.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 from torch import nn
 
-from trainer.backbones import Backbone
+from trainer.backbones import TOWERS, Backbone
 from trainer.batch import Batch
 
 PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100": 312e12, "A800": 312e12,
@@ -54,14 +55,14 @@ def step_flops(batch: Batch, backbone: Backbone, trained_vision: bool) -> int:
 def forward_flops(batch: Batch, backbone: Backbone) -> Forward:
     """Count the FLOPs of one forward pass of the batch's real tokens, each shared token once."""
     module: Any = backbone.module
-    text: Any = getattr(module, "language_model", module)
+    text: Any = backbone.text
     width = text.config.num_attention_heads * _head_dim(text.config)
     linear = 2 * weights(text.layers) * batch.tokens
     attention = 4 * width * text.config.num_hidden_layers * causal_pairs(batch)
     head = 2 * text.config.vocab_size * text.config.hidden_size * len(batch.targets.ids)
     whole = {"text_linear": linear, "text_attention": attention, "lm_head": head}
-    if backbone.kind == "internvl":
-        whole |= _tiles(module, batch)
+    if backbone.kind in TOWERS:
+        whole |= _tiles(backbone, batch)
     elif backbone.kind != "text":
         whole |= _patches(module.visual, batch)
     return Forward(**whole)
@@ -96,19 +97,27 @@ def _causal(queries: int, before: int) -> int:
     return queries * before + queries * (queries + 1) // 2
 
 
-def _tiles(module: Any, batch: Batch) -> dict[str, int]:
-    """InternVL: every tile has the same number of patches, a class token, and full attention."""
+def _tiles(backbone: Backbone, batch: Batch) -> dict[str, int]:
+    """Towers of tiles: each has the same number of patches, InternVL's a class token, and full attention."""
     if "pixel_values" not in batch.media:
         return {}
+    module: Any = backbone.module
+    vision: Any = backbone.vision
     config = module.config.vision_config
-    tiles, _, height, width = batch.media["pixel_values"].shape
-    patches = (height // config.patch_size[0]) * (width // config.patch_size[1])
-    convolution, layers = weights(module.vision_tower.embeddings), weights(module.vision_tower.encoder)
+    *tiles_of, _, height, width = batch.media["pixel_values"].shape
+    tiles, internvl = prod(tiles_of), backbone.kind == "internvl"
+    rows, columns = config.patch_size if internvl else (config.patch_size, config.patch_size)
+    patches = (height // rows) * (width // columns)
+    tokens = patches + internvl
+    convolution, layers = weights(vision.embeddings), weights(vision.encoder)
     attention = 4 * config.hidden_size * config.num_hidden_layers
+    connector = module.connector if backbone.kind == "smolvlm" else module.multi_modal_projector
+    merged = {"internvl": "config.image_seq_length", "smolvlm": "image_seq_len"}.get(backbone.kind)
+    length = attrgetter(merged)(module) if merged else patches
     return {
-        "tower_linear": 2 * tiles * (convolution * patches + layers * (patches + 1)),
-        "tower_attention": attention * tiles * (patches + 1) ** 2,
-        "merger": 2 * tiles * weights(module.multi_modal_projector) * module.config.image_seq_length,
+        "tower_linear": 2 * tiles * (convolution * patches + layers * tokens),
+        "tower_attention": attention * tiles * tokens**2,
+        "merger": 2 * tiles * weights(connector) * length,
     }
 
 

@@ -124,8 +124,11 @@ def read_header(data: bytes, *, frame: bool = False) -> Picture:
     return Picture(data, height, width, how, frame)
 
 
-def decode(picture: Picture) -> Image.Image:
-    """Decode an image: upright, in RGB, transparency on white as in transformers. Raises BadMedia."""
+def decode(picture: Picture, size: tuple[int, int] | None = None) -> Image.Image:
+    """Decode an image: upright, in RGB, transparency on white as in transformers; resized to (height, width).
+
+    Raises BadMedia.
+    """
     try:
         with Image.open(io.BytesIO(picture.data), formats=FORMATS) as opened:
             image: Image.Image = opened
@@ -133,7 +136,9 @@ def decode(picture: Picture) -> Image.Image:
                 front = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", front.size, "white"), front)
             image = image.convert("RGB")
-            return image if picture.turn is None else image.transpose(picture.turn)
+            image = image if picture.turn is None else image.transpose(picture.turn)
+            height, width = size or (image.height, image.width)
+            return image.resize((width, height)) if (width, height) != image.size else image
     except PIL_ERRORS as error:
         raise BadMedia("image_damaged", str(error)) from None
 
@@ -197,7 +202,7 @@ class Grids:
 
     def facts(self) -> dict[str, Any]:
         """The image processor's configuration."""
-        return dict(json.loads(self.processor.to_json_string()))
+        return processor_facts(self.processor)
 
     def ids(self, picture: Picture) -> list[int]:
         """One placeholder for every `merge`^2 patches."""
@@ -215,7 +220,7 @@ class Grids:
     def tensors(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """pixel_values fp32 [patches, values of a patch], image_grid_thw int64 [images, 3]."""
         images = [self.processor(images=[decode(picture)], return_tensors="pt") for picture in pictures]
-        return {name: _joined([image[name] for image in images]) for name in ("pixel_values", "image_grid_thw")}
+        return {name: joined([image[name] for image in images]) for name in ("pixel_values", "image_grid_thw")}
 
     def frame_label(self, number: int) -> str:  # noqa: ARG002
         """Qwen-VL has no label."""
@@ -244,7 +249,7 @@ class Tiles:
 
     def facts(self) -> dict[str, Any]:
         """The image processor's configuration, and the number of tokens of a tile."""
-        return {**json.loads(self.processor.to_json_string()), "image_seq_length": self.tokens}
+        return {**processor_facts(self.processor), "image_seq_length": self.tokens}
 
     def ids(self, picture: Picture) -> list[int]:
         """`<img>`, the placeholders of all tiles, `</img>`."""
@@ -260,13 +265,18 @@ class Tiles:
             self.processor(images=[decode(picture)], crop_to_patches=not picture.frame, return_tensors="pt")
             for picture in pictures
         ]
-        return {"pixel_values": _joined([image["pixel_values"] for image in images])}
+        return {"pixel_values": joined([image["pixel_values"] for image in images])}
 
     def frame_label(self, number: int) -> str:
         """The label that InternVL's processor writes."""
         return f"Frame{number}: "
 
 
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
+def joined(tensors: Sequence[Tensor]) -> Tensor:
     """Join tensors; a single one is not copied, since an image of a megapixel has 20 MB."""
     return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+
+
+def processor_facts(processor: Any) -> dict[str, Any]:
+    """The configuration of an image processor."""
+    return dict(json.loads(processor.to_json_string()))

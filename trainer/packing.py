@@ -184,6 +184,8 @@ def dummy_image(backbone: Backbone) -> Tree | None:
         return None
     module: Any = backbone.module
     config, vision = module.config, module.config.vision_config
+    if backbone.kind in ("smolvlm", "llava_onevision"):
+        return _dummy_tile(backbone)
     if backbone.kind == "internvl":
         media = {"pixel_values": torch.zeros(1, vision.num_channels, *vision.image_size)}
         return Tree((torch.full((config.image_seq_length,), backbone.image_token_id),), 0, media)
@@ -191,3 +193,19 @@ def dummy_image(backbone: Backbone) -> Tree | None:
     values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
     media = {"pixel_values": torch.zeros(side * side, values), "image_grid_thw": torch.tensor([[1, side, side]])}
     return Tree((torch.full((4,), backbone.image_token_id),), 0, media)
+
+
+def _dummy_tile(backbone: Backbone) -> Tree:
+    """One tile, all of one colour: of zeros SmolVLM would think that they only fill up."""
+    module: Any = backbone.module
+    token = module.config.image_token_id
+    edge, patch = module.config.vision_config.image_size, module.config.vision_config.patch_size
+    pixels = torch.ones(1, 3, edge, edge)
+    if backbone.kind == "smolvlm":
+        ids = torch.full((module.image_seq_len,), token)
+        mask = torch.ones(1, 1, edge, edge, dtype=torch.int64)
+        return Tree((ids,), 0, {"pixel_values": pixels[:, None], "pixel_attention_mask": mask})
+    side = edge // patch
+    sizes = {"image_sizes": torch.tensor([[edge, edge]]), "batch_num_images": torch.tensor([1])}
+    ids = torch.full((2 * side**2 + side,), token)  # the whole, its one tile, the ends of lines
+    return Tree((ids,), 0, {"pixel_values": torch.cat([pixels, pixels]), **sizes})

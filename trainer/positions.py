@@ -12,14 +12,14 @@ GRIDS = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
 
 
 def positions(backbone: Backbone, ids: Tensor, media: Mapping[str, Tensor]) -> Tensor:
-    """Compute position ids of a sequence: int64 [1, T] for text and InternVL backbones, [4, T] for Qwen-VL.
+    """Compute position ids of a sequence: int64 [4, T] for Qwen-VL backbones, [1, T] for all others.
 
     The four rows are the index in the sequence, then time, height and width. Without the first, upstream would
     take all of a packed row for one sequence and attend across samples. The others come from upstream's own
     `get_rope_index`, given the kind of every token: without the kinds Qwen2.5-VL silently counts in one dimension.
     """
     place = torch.arange(len(ids))
-    if backbone.kind in ("text", "internvl"):
+    if not backbone.kind.startswith("qwen"):
         return place[None]
     if not media:
         return place.expand(4, -1)

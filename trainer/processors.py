@@ -6,11 +6,16 @@ from typing import Any
 
 from transformers import AutoTokenizer
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.utils import cached_file
 
 from curate.errors import TrainError
 from trainer.media import Grids, ImageLayout, Tiles
+from trainer.split_images import AnyRes, Splits
 
 
 def load_tokenizer(model_dir: str | Path) -> Any:
@@ -76,7 +81,35 @@ def load_layout(
         processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
         special = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
         return Tiles(processor, special, whole.get("image_seq_length", 256))
-    raise TrainError(str(model_dir), f"an image processor {kind}", "that of a Qwen-VL or InternVL checkpoint")
+    if kind.startswith(("SmolVLM", "LlavaOnevision")):
+        smol = kind.startswith("SmolVLM")
+        return _split(model_dir, tokenizer, whole, min_pixels, max_pixels, smol=smol)
+    known = "that of a Qwen-VL, InternVL, SmolVLM or LLaVA-OneVision checkpoint"
+    raise TrainError(str(model_dir), f"an image processor {kind}", known)
+
+
+def _split(
+    model_dir: str | Path,
+    tokenizer: Any,
+    whole: dict[str, Any],
+    min_pixels: int | None,
+    max_pixels: int | None,
+    *,
+    smol: bool,
+) -> ImageLayout:
+    """The layout of a backbone that splits images, SmolVLM or LLaVA-OneVision."""
+    placeholder = tokenizer.convert_tokens_to_ids("<image>")
+    if not smol:
+        processor = LlavaOnevisionImageProcessorPil.from_pretrained(model_dir)
+        return AnyRes(processor, placeholder, whole.get("num_image_tokens", 729), min_pixels, max_pixels)
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    bounded = Splits.bounds(SmolVLMImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
+    processor = SmolVLMImageProcessorPil.from_pretrained(model_dir, **bounded)
+    return Splits(processor, placeholder, whole.get("image_seq_len", 169), encode)
 
 
 def _json(model_dir: str | Path, name: str) -> dict[str, Any]:

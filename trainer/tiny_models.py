@@ -13,8 +13,12 @@ import torch
 from tokenizers import pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedConfig
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
 from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from curate.errors import TrainError
 from trainer.backbones import Kind, quiet
@@ -23,9 +27,15 @@ HEAD_DIM = 16
 VISION_HIDDEN = 32
 VOCAB = 512
 PIXEL_LIMIT = 112 * 112
-TILE, PATCH = 56, 14  # InternVL: a tile of 4x4 patches is 2x2 tokens
+TILE, PATCH = 56, 14  # InternVL and SmolVLM: a tile of 4x4 patches is 2x2 tokens
+PINPOINTS = [[TILE * rows, TILE * columns] for rows in (1, 2) for columns in (1, 2)]  # LLaVA-OneVision
 
 QWEN_SPECIALS = ["<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+SPLIT_SPECIALS = {
+    "smolvlm": ["<|im_start|>", "<image>", "<fake_token_around_image>", "<global-img>",
+                *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5))],
+    "llava_onevision": ["<|im_start|>", "<image>", "<video>"],
+}  # fmt: skip
 INTERNVL_SPECIALS = {
     "im_start_token": "<|im_start|>",
     "start_image_token": "<img>",
@@ -48,6 +58,7 @@ CHAT_TEMPLATE = (
 )
 QWEN_MEDIA = ("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>")
 INTERNVL_MEDIA = ("<IMG_CONTEXT>\n", "<video>\n")
+SPLIT_MEDIA = ("<image>", "<video>")
 
 CORPUS = (
     "You are a helpful assistant. What is shown in the picture? The image shows a red square on a white table.",
@@ -81,10 +92,20 @@ def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, laye
     tokenizer.save_pretrained(directory)
     if kind != "text":
         _image_processor(kind).save_pretrained(directory)
-    if kind == "internvl":
-        facts = {"image_seq_length": config.image_seq_length, "processor_class": "InternVLProcessor"}
+    if facts := _processor_facts(kind):
         (directory / "processor_config.json").write_text(json.dumps(facts))
     return directory
+
+
+def _processor_facts(kind: str) -> dict[str, Any]:
+    """What a checkpoint's processor_config.json says; {} for kinds that have none."""
+    tile = (TILE // PATCH) ** 2
+    found = {
+        "internvl": {"image_seq_length": tile // 4, "processor_class": "InternVLProcessor"},
+        "smolvlm": {"image_seq_len": tile // 4, "processor_class": "SmolVLMProcessor"},
+        "llava_onevision": {"num_image_tokens": tile, "processor_class": "LlavaOnevisionProcessor"},
+    }
+    return found.get(kind, {})
 
 
 def source(model: str, directory: Path, seed: int = 0) -> str:
@@ -111,13 +132,13 @@ def build_tokenizer(kind: str) -> Qwen2Tokenizer:
         vocab=bpe["vocab"],
         merges=[tuple(merge) for merge in bpe["merges"]],
         eos_token="<|im_end|>",
-        extra_special_tokens=INTERNVL_SPECIALS if kind == "internvl" else QWEN_SPECIALS,
+        extra_special_tokens=INTERNVL_SPECIALS if kind == "internvl" else SPLIT_SPECIALS.get(kind, QWEN_SPECIALS),
         chat_template=_chat_template(kind),
     )
 
 
 def _chat_template(kind: str) -> str:
-    image, video = INTERNVL_MEDIA if kind == "internvl" else QWEN_MEDIA
+    image, video = INTERNVL_MEDIA if kind == "internvl" else SPLIT_MEDIA if kind in SPLIT_SPECIALS else QWEN_MEDIA
     return CHAT_TEMPLATE.replace("IMAGE", image).replace("VIDEO", video)
 
 
@@ -125,6 +146,12 @@ def _image_processor(kind: str) -> Any:
     if kind == "internvl":
         return GotOcr2ImageProcessorPil(
             size={"height": TILE, "width": TILE}, crop_to_patches=True, min_patches=1, max_patches=4
+        )
+    if kind == "smolvlm":
+        return SmolVLMImageProcessorPil(size={"longest_edge": 2 * TILE}, max_image_size={"longest_edge": TILE})
+    if kind == "llava_onevision":
+        return LlavaOnevisionImageProcessorPil(
+            size={"height": TILE, "width": TILE}, image_grid_pinpoints=PINPOINTS
         )
     return Qwen2VLImageProcessorPil(
         patch_size=16 if kind == "qwen3_vl" else PATCH, min_pixels=28 * 28, max_pixels=PIXEL_LIMIT
@@ -156,7 +183,7 @@ def _text_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int)
         return config | {
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
         }
-    return config | ({"model_type": "qwen2"} if kind == "internvl" else {})
+    return config | ({"model_type": {"smolvlm": "llama"}.get(kind, "qwen2")} if kind != "text" else {})
 
 
 def _vision_config(kind: str, hidden: int) -> dict[str, Any]:
@@ -165,6 +192,10 @@ def _vision_config(kind: str, hidden: int) -> dict[str, Any]:
     if kind == "internvl":
         size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
         return scale | size | {"intermediate_size": 64, "image_size": [TILE, TILE], "patch_size": [PATCH, PATCH]}
+    if kind in SPLIT_SPECIALS:
+        more = {"model_type": "siglip_vision_model", "vision_use_head": False} if kind != "smolvlm" else {}
+        size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
+        return size | more | {"intermediate_size": 64, "image_size": TILE, "patch_size": PATCH}
     shared = scale | {"depth": 2, "num_heads": heads}
     if kind == "qwen2_vl":
         return shared | {"embed_dim": VISION_HIDDEN, "hidden_size": hidden, "mlp_ratio": 2}
@@ -178,6 +209,11 @@ def _media_ids(kind: str, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     number = tokenizer.convert_tokens_to_ids
     if kind == "internvl":
         return {"image_token_id": number("<IMG_CONTEXT>"), "image_seq_length": (TILE // PATCH // 2) ** 2}
+    if kind == "smolvlm":
+        return {"image_token_id": number("<image>"), "scale_factor": 2}
+    if kind == "llava_onevision":
+        tokens = {"image_token_id": number("<image>"), "video_token_id": number("<video>")}
+        return tokens | {"image_grid_pinpoints": PINPOINTS}
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
              "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}  # fmt: skip
     return {key: number(token) for key, token in names.items()}

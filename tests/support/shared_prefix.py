@@ -13,7 +13,7 @@ from trainer.backbones import Backbone, quiet
 from trainer.batch import Batch, Tree
 from trainer.packing import dummy_image, make_tree
 
-KINDS = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "internvl", "text")
+KINDS = ("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "internvl", "smolvlm", "llava_onevision", "text")
 GRIDS = ((1, 4, 8), (1, 6, 4), (1, 2, 2))
 
 
@@ -34,9 +34,11 @@ def images(kind: str, count: int, draw: torch.Generator) -> tuple[list[Tensor], 
     if not count:
         return [], {}
     model, black = backbone(kind), dummy_image(backbone(kind))
-    if kind == "internvl":
-        shape = black.media["pixel_values"].shape[1:]
-        return [black.ids[0]] * count, {"pixel_values": torch.randn(count, *shape, generator=draw)}
+    if kind in ("internvl", "smolvlm", "llava_onevision"):
+        tiles, *shape = black.media["pixel_values"].shape
+        pixels = {"pixel_values": torch.randn(count * tiles, *shape, generator=draw)}
+        rest = {name: torch.cat([tensor] * count) for name, tensor in black.media.items() if name not in pixels}
+        return [black.ids[0]] * count, pixels | rest
     grids = [GRIDS[i % len(GRIDS)] for i in range(count)]
     values = torch.randn(sum(h * w for _, h, w in grids), black.media["pixel_values"].shape[1], generator=draw)
     tokens = [torch.full((h * w // 4,), model.image_token_id) for _, h, w in grids]

@@ -9,7 +9,7 @@ from transformers import AutoModel, Qwen2_5_VLConfig
 
 from tests.support.shared_prefix import KINDS, backbone, make, upstream
 from tests.support.tiny_models import checkpoint
-from trainer.backbones import Backbone
+from trainer.backbones import TOWERS, Backbone
 from trainer.batch import Tree
 from trainer.config import HeadConfig, LoraConfig
 from trainer.flops import causal_pairs, forward_flops, peak_flops, step_flops, weights, window_pairs
@@ -165,7 +165,7 @@ def trained_flops(kind: str, lora: LoraConfig | None, *, checkpointing: bool) ->
 def test_a_frozen_tower_is_neither_recomputed_nor_back_propagated(kind, lora):
     plain, expected = trained_flops(kind, lora, checkpointing=False)
     mended, grads = trained_flops(kind, lora, checkpointing=True)
-    tower = f"RewardModel.base.{'vision_tower' if kind == 'internvl' else 'visual'}"
+    tower = f"RewardModel.base.{TOWERS.get(kind, 'visual')}"
     assert mended[tower] == plain[tower]
     assert mended["Global"] > plain["Global"], "the language model is recomputed"
     assert grads.keys() == expected.keys()

@@ -62,7 +62,8 @@ def test_a_backbone_is_the_base_model_with_its_facts(kind):
     assert (backbone.kind, backbone.hidden_size) == (kind, 64)
     assert not [name for name, _ in backbone.module.named_parameters() if "lm_head" in name]
     tokens = AutoTokenizer.from_pretrained(checkpoint(kind))
-    image = {"internvl": "<IMG_CONTEXT>", "text": None}.get(kind, "<|image_pad|>")
+    split = dict.fromkeys(("smolvlm", "llava_onevision"), "<image>")
+    image = {"internvl": "<IMG_CONTEXT>", "text": None, **split}.get(kind, "<|image_pad|>")
     assert backbone.image_token_id == (image and tokens.convert_tokens_to_ids(image))
 
 
@@ -186,10 +187,11 @@ def test_features_are_what_the_head_reads():
 def test_the_frozen_tower_is_all_but_what_leads_out_of_it(kind):
     model = build(checkpoint(kind), HeadConfig())
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    tower = {name for name, _ in model.named_parameters() if ".visual." in name or ".vision_tower." in name}
+    parts = (".visual.", ".vision_tower.", ".vision_model.")
+    tower = {name for name, _ in model.named_parameters() if any(part in name for part in parts)}
     merger = {name for name in tower if "merger" in name}
     assert frozen == tower - merger
-    assert bool(merger) == (kind != "internvl")
+    assert bool(merger) == kind.startswith("qwen")
     model(pack(trees(model.backbone), model.backbone)).sum().backward()
     used = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert not used & frozen

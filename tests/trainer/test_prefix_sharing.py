@@ -41,6 +41,14 @@ def pairs(kind: str) -> list[Tree]:
     ]
 
 
+def used_parameters(module):
+    """All but the last norm of LLaVA-OneVision's tower, which reads the layer before it.
+
+    Of a tower's biases of keys the gradient is 0 but for rounding: softmax does not see them.
+    """
+    return [(name, p) for name, p in module.named_parameters() if "vision_tower.post_layernorm" not in name]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rewards_and_every_gradient_equal_the_plain_forward(kind):
     model, trees = backbone(kind), pairs(kind)
@@ -56,8 +64,8 @@ def test_rewards_and_every_gradient_equal_the_plain_forward(kind):
         scores = rewards(model, batch)
         assert distance(scores, plain) < TOLERANCE, layout
         found = gradients(model.module, loss(scores))
-        assert found.keys() == expected.keys() == dict(model.module.named_parameters()).keys()
-        far = {name: distance(found[name], expected[name]) for name in expected}
+        assert found.keys() == expected.keys() == {name for name, _ in used_parameters(model.module)}
+        far = {name: distance(found[name], expected[name]) for name in expected if "k_proj.bias" not in name}
         assert max(far.values()) < TOLERANCE, (layout, max(far, key=far.__getitem__))
 
 
@@ -126,7 +134,7 @@ def test_a_dummy_image_gives_the_tower_gradients_of_zero_and_changes_no_score(ki
     assert distance(scores, rewards(model, pack(trees, model))) < TOLERANCE
     vision = {id(p) for p in model.vision.parameters()}
     found = gradients(model.module, loss(scores))
-    of_vision = [found[name] for name, p in model.module.named_parameters() if id(p) in vision]
+    of_vision = [found[name] for name, p in used_parameters(model.module) if id(p) in vision]
     assert of_vision
     assert not any(gradient.any() for gradient in of_vision)
 

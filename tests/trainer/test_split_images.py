@@ -1,0 +1,125 @@
+"""SmolVLM and LLaVA-OneVision: tokens by an image's size are those of upstream, and the pixels too."""
+
+import io
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
+    LlavaOnevisionImageProcessorPil,
+)
+from transformers.models.llava_onevision.processing_llava_onevision import LlavaOnevisionProcessor
+from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
+
+from curate.errors import TrainError
+from curate.schema import Block, Message
+from tests.support.questions import png, question, turn
+from tests.support.tiny_models import checkpoint
+from trainer.config import HeadConfig
+from trainer.encode import Encoder
+from trainer.media import BadMedia, Picture, read_header
+from trainer.model import build
+from trainer.packing import pack
+from trainer.split_images import AnyRes, Splits
+
+EDGES = st.integers(1, 3000)
+
+
+def encoder(kind, **bounds) -> Encoder:
+    return Encoder(checkpoint(kind), max_length=4096, **bounds)
+
+
+def llava() -> AnyRes:
+    """The layout of the published checkpoints: tiles of 384 pixels and 729 tokens, 36 resolutions."""
+    return AnyRes(LlavaOnevisionImageProcessorPil(), 7, 729)
+
+
+@settings(max_examples=200)
+@given(EDGES, EDGES)
+def test_tokens_of_llava_onevision_are_upstreams(height, width):
+    made = LlavaOnevisionProcessor.__new__(LlavaOnevisionProcessor)
+    made.image_processor, made.num_image_tokens = LlavaOnevisionImageProcessorPil(), 729
+    made.vision_aspect_ratio = "anyres_max_9"
+    wanted = made._get_number_of_features(height, width, 384, 384)
+    assert llava().ids(Picture(b"", height, width)) == [7] * wanted
+
+
+@settings(max_examples=40)
+@given(st.integers(20, 400), st.integers(20, 400))
+def test_tokens_of_smolvlm_are_upstreams(height, width):
+    own = encoder("smolvlm")
+    processor = SmolVLMImageProcessorPil.from_pretrained(checkpoint("smolvlm"), return_row_col_info=True)
+    made = processor(images=[Image.new("RGB", (width, height))], return_tensors="pt")
+    written = get_image_prompt_string(
+        made["rows"][0][0], made["cols"][0][0], 4, "<fake_token_around_image>", "<image>", "<global-img>"
+    )
+    ids = own.layout.ids(Picture(b"", height, width))
+    assert ids == own.literals.encode(written)
+    tiles = made["pixel_values"].shape[1]
+    assert ids.count(own.layout.placeholder) == 4 * tiles
+
+
+@pytest.mark.parametrize("kind", ["smolvlm", "llava_onevision"])
+def test_pixels_are_upstreams(kind):
+    own, sizes = encoder(kind), [(84, 56), (30, 200), (56, 56)]
+    data = [png(*size, shade=i) for i, size in enumerate(sizes)]
+    tensors = own.layout.tensors([read_header(one) for one in data])
+    class_of = {"smolvlm": SmolVLMImageProcessorPil, "llava_onevision": LlavaOnevisionImageProcessorPil}[kind]
+    processor, at = class_of.from_pretrained(checkpoint(kind)), 0
+    for one in data:
+        made = processor(images=[Image.open(io.BytesIO(one)).convert("RGB")], return_tensors="pt")
+        pixels = made["pixel_values"][0]
+        found = tensors["pixel_values"][at : at + len(pixels)]
+        assert torch.equal(found.squeeze(1) if kind == "smolvlm" else found, pixels)
+        at += len(pixels)
+    assert at == len(tensors["pixel_values"])
+
+
+def test_bounds_are_in_pixels():
+    tall = Picture(b"", 1200, 400)
+    free, bounded = llava(), AnyRes(LlavaOnevisionImageProcessorPil(), 7, 729, max_pixels=384 * 384)
+    assert len(bounded.ids(tall)) < len(free.ids(tall)) / 1.5
+    assert bounded._size(tall) == (665, 221)
+    larger = AnyRes(LlavaOnevisionImageProcessorPil(), 7, 729, min_pixels=500_000)
+    assert larger._size(Picture(b"", 100, 100)) == (707, 707)
+    assert encoder("smolvlm", max_pixels=56 * 56).layout.ids(Picture(b"", 300, 300)).count(0) == 0
+    one = encoder("smolvlm", max_pixels=56 * 56).layout
+    assert one.ids(Picture(b"", 300, 300)).count(one.placeholder) == 4
+    four = encoder("smolvlm").layout
+    assert four.ids(Picture(b"", 300, 300)).count(four.placeholder) == 4 * 5
+    with pytest.raises(TrainError, match="min_pixels: found 9; expected none: SmolVLM resizes images to one"):
+        Splits.bounds(SmolVLMImageProcessorPil(), 9, None)
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("smolvlm", 4), ("llava_onevision", 17)])
+def test_a_frame_of_a_video_is_one_tile(kind, tokens):
+    own, model = encoder(kind), build(checkpoint(kind), HeadConfig())
+    prompt = (Message("user", (Block("video", None), Block("image", None), Block("text", "What?"))),)
+    frames, image = (png(90, 60, 1), png(90, 60, 2), png(90, 60, 3)), png(90, 60, 4)
+    reply = turn("assistant", "A cat.")
+    (tree,) = own.dialogue(prompt, (reply,), (frames, image))
+    assert int((tree.ids[0] == model.backbone.image_token_id).sum()) > 3 * tokens
+    with torch.no_grad():
+        assert torch.isfinite(model(pack([tree], model.backbone))).all()
+    video = (Message("user", (Block("video", None),)),)
+    (tree,) = own.dialogue(video, (reply,), (frames,))
+    assert int((tree.ids[0] == model.backbone.image_token_id).sum()) == 3 * tokens
+
+
+def test_a_single_frame_is_no_group():
+    own = encoder("llava_onevision")
+    video = (Message("user", (Block("video", None),)),)
+    with pytest.raises(BadMedia) as caught:
+        own.dialogue(video, (turn("assistant", "A"),), ((png(90, 60, 1),),))
+    assert caught.value.reason == "video_unsupported"
+
+
+def test_a_placeholder_in_a_text_is_characters():
+    own = encoder("smolvlm")
+    told = question("x", 2, (1,), ((56, 56),))
+    (tree,) = own.dialogue((turn("user", "What is <image>?", 1)), told.replies, told.media)
+    assert int((tree.ids[0] == own.layout.placeholder).sum()) == 4 * 5
+    assert "<image>?" in own.tokenizer.decode(tree.ids[0])
