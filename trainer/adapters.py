@@ -16,6 +16,7 @@ from torch import Tensor
 
 from curate.errors import TrainError
 from curate.installation import install_command
+from trainer import hub_models
 from trainer.backbones import Backbone
 from trainer.config import LoraConfig
 from trainer.distributed import name_accelerator
@@ -69,7 +70,8 @@ def add(backbone: Backbone, lora: LoraConfig) -> None:
         adapter = peft.LoraConfig(
             r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=pattern
         )
-        adapter.base_model_name_or_path = backbone.module.name_or_path
+        named = hub_models.identity(str(backbone.module.name_or_path))
+        adapter.base_model_name_or_path, adapter.revision = named or (backbone.module.name_or_path, None)
         peft.inject_adapter_in_model(adapter, backbone.module, NAME)
 
 

@@ -157,6 +157,7 @@ class TrainConfig:
 
     # what
     model: str  # directory, Hub id, or tiny/KIND: random weights built into the run directory
+    revision: str | None = None  # commit, branch or tag of a Hub id; None: what is newest when the run begins
     paradigm: Paradigm = "naive"
     critic: CriticConfig | None = None  # None with paradigm critic: its defaults
     generative: GenerativeConfig | None = None  # None with paradigm generative: its defaults
@@ -169,6 +170,10 @@ class TrainConfig:
     max_length: int = 4096  # a longer pair is dropped and counted, never truncated
     min_pixels: int | None = None
     max_pixels: int | None = None  # of one image; None: the processor's own bound
+    max_frames: int | None = 16  # of one video, taken evenly; None: all
+    max_frame_pixels: int | None = (
+        100_352  # of one of them: 128 tokens of Qwen-VL (InternVL: a tile); None: max_pixels
+    )
     layout: Literal["packed", "padded"] = "packed"  # padded: two plain forwards, for comparison
     share_prefix: bool = True
     max_tokens: int = 8192  # of one micro-batch
@@ -202,7 +207,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("max_length", "max_tokens", "batch_pairs", "keep_checkpoints"):
             _within(name, getattr(self, name), 1)
-        for name in ("max_pairs", "eval_every_pairs", "save_every_pairs", "min_pixels", "max_pixels"):
+        for name in ("max_pairs", "eval_every_pairs", "save_every_pairs", *MEDIA_BOUNDS):
             _within(name, getattr(self, name), 1)
         for name in ("epochs", "save_every_minutes"):
             _within(name, getattr(self, name), 1e-9)
@@ -227,6 +232,9 @@ class TrainConfig:
             if getattr(self, name) != default:
                 raise ValueError(f"{name}: found settings with paradigm generative; expected none: it has no head")
 
+
+MEDIA_BOUNDS = ("min_pixels", "max_pixels", "max_frames", "max_frame_pixels")
+"""Keys that bound what an encoder makes of images and videos; a saved model has them too."""
 
 FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs", "save_every_minutes"}
 """Keys that may differ when a run continues: they do not change its numbers."""

@@ -22,7 +22,7 @@ from curate.evalsets.itemfile import Question
 from curate.schema import FIELD_BLOCKS, FIELD_NAMES, Block, Message, to_fields
 from trainer.batch import Tree
 from trainer.literals import Literals
-from trainer.media import BadMedia, Medium, Picture, Unusable, read_header
+from trainer.media import BadMedia, Medium, Picture, Unusable, evenly, read_header
 from trainer.packing import make_tree
 from trainer.processors import load_layout, load_template, load_tokenizer
 from trainer.turns import Turn, TurnTexts
@@ -116,7 +116,8 @@ class Encoder:
 
     A dialogue is tokenised whole for each reply, without a generation prompt. `min_pixels` and `max_pixels` bound
     resized images as upstream's smart_resize does (InternVL: as a number of tiles); None keeps the checkpoint's
-    own bound. A video is its frames as images in order. Thread-safe. Raises TrainError if the checkpoint lacks a
+    own bound. A video is its frames as images in order: at most `max_frames` of them, taken evenly, of at most
+    `max_frame_pixels` each (InternVL: a tile each). Thread-safe. Raises TrainError if the checkpoint lacks a
     tokenizer or a chat template.
     """
 
@@ -127,11 +128,14 @@ class Encoder:
         max_length: int,
         max_pixels: int | None = None,
         min_pixels: int | None = None,
+        max_frames: int | None = None,
+        max_frame_pixels: int | None = None,
     ) -> None:
         self.max_length = max_length
         self.tokenizer = load_tokenizer(model_dir)
         self.template = load_template(model_dir, self.tokenizer)
-        self.layout = load_layout(model_dir, self.tokenizer, min_pixels, max_pixels)
+        self.layout = load_layout(model_dir, self.tokenizer, min_pixels, max_pixels, max_frame_pixels)
+        self.max_frames = max_frames
         self.literals = Literals(self.tokenizer)
         tokens = self.tokenizer.added_tokens_decoder
         self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
@@ -156,6 +160,7 @@ class Encoder:
         }
         if self.layout is not None:
             facts["images"] = self.layout.facts()
+            facts["max_frames"] = self.max_frames
         return facts
 
     def pair(self, row: Row) -> Encoded:
@@ -333,7 +338,7 @@ class Encoder:
             pictures.append(read_header(data))
             return [{"type": "image"}]
         blocks = []
-        for number, frame in enumerate(data, 1):
+        for number, frame in enumerate(evenly(data, self.max_frames), 1):
             pictures.append(read_header(frame, frame=True))
             label = self.layout.frame_label(number)
             blocks += [_plain(label), {"type": "image"}] if label else [{"type": "image"}]

@@ -19,15 +19,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers.utils import cached_file
 
 from curate.checksums import hash_file
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.hashing import fingerprint
 from curate.workspace import atomic, write_json
-from trainer import tiny_models
+from trainer import hub_models, tiny_models
 from trainer.batch import Tree
-from trainer.config import TrainConfig
+from trainer.config import MEDIA_BOUNDS, TrainConfig
 from trainer.encode import Encoded, Encoder, Row
 from trainer.logs import Progress, say
 from trainer.media import Unusable
@@ -45,9 +44,10 @@ class FeatureCache:
     def __init__(self, config: TrainConfig, root: Path) -> None:
         self._config = config
         self._model: RewardModel | None = None
-        self._source = tiny_models.source(config.model, root / config.model.replace("/", "-"))
+        source = tiny_models.source(config.model, root / config.model.replace("/", "-"))
+        self._source = hub_models.snapshot(source, config.revision)
         self._encoder = Encoder(
-            self._source, max_length=config.max_length, max_pixels=config.max_pixels, min_pixels=config.min_pixels
+            self._source, max_length=config.max_length, **{name: getattr(config, name) for name in MEDIA_BOUNDS}
         )
         self._cuda = torch.cuda.is_available()
         facts = {
@@ -242,7 +242,7 @@ def _tensor(path: Path, name: str) -> Tensor:
 
 def _weights(source: str) -> Any:
     """Identify the weights: by their hashes, or by the commit of the Hub's snapshot."""
-    if Path(source).is_dir():
-        return [[path.name, hash_file(path)] for path in sorted(Path(source).glob("*.safetensors"))]
-    found = cached_file(source, "config.json")
-    return Path(found).parent.name if found else source
+    named = hub_models.identity(source)
+    if named is not None:
+        return named[1]
+    return [[path.name, hash_file(path)] for path in sorted(Path(source).glob("*.safetensors"))]

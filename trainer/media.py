@@ -162,6 +162,13 @@ def encoded(image: Any) -> bytes:
     return sink.getvalue()
 
 
+def evenly(frames: Sequence[bytes], most: int | None) -> Sequence[bytes]:
+    """Take at most so many frames, each from the middle of an equal part of the video; None takes all."""
+    if most is None or len(frames) <= most:
+        return frames
+    return [frames[(2 * part + 1) * len(frames) // (2 * most)] for part in range(most)]
+
+
 class ImageLayout(Protocol):
     """Converts images to a backbone's tokens and tensors; a template writes the token `placeholder` for each."""
 
@@ -187,11 +194,12 @@ class ImageLayout(Protocol):
 class Grids:
     """The layout of Qwen-VL kinds: an image is resized to a grid of patches; `merge`^2 patches are one token.
 
-    A video is its frames as images, one after another.
+    A video is its frames as images, one after another, which `frames` resizes, with bounds of its own.
     """
 
-    def __init__(self, processor: Any, placeholder: int) -> None:
+    def __init__(self, processor: Any, placeholder: int, frames: Any = None) -> None:
         self.processor, self.placeholder = processor, placeholder
+        self.frames = processor if frames is None else frames
         self.merged = int(processor.merge_size) ** 2
 
     @staticmethod
@@ -201,8 +209,14 @@ class Grids:
         return {name: value for name, value in bounds.items() if value is not None}
 
     def facts(self) -> dict[str, Any]:
-        """The image processor's configuration."""
-        return processor_facts(self.processor)
+        """The image processor's configuration, and the size of frames if it is another one."""
+        facts = processor_facts(self.processor)
+        if self.frames is not self.processor:
+            facts["frame_size"] = processor_facts(self.frames)["size"]
+        return facts
+
+    def _processor(self, picture: Picture) -> Any:
+        return self.frames if picture.frame else self.processor
 
     def ids(self, picture: Picture) -> list[int]:
         """One placeholder for every `merge`^2 patches."""
@@ -210,7 +224,8 @@ class Grids:
 
     def _patches(self, picture: Picture) -> int:
         try:
-            patches = int(self.processor.get_number_of_image_patches(picture.height, picture.width, {}))
+            processor = self._processor(picture)
+            patches = int(processor.get_number_of_image_patches(picture.height, picture.width, {}))
         except ValueError as error:  # sides of more than 200:1
             raise BadMedia("image_refused", str(error)) from None
         if not patches:
@@ -219,7 +234,7 @@ class Grids:
 
     def tensors(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
         """pixel_values fp32 [patches, values of a patch], image_grid_thw int64 [images, 3]."""
-        images = [self.processor(images=[decode(picture)], return_tensors="pt") for picture in pictures]
+        images = [self._processor(picture)(images=[decode(picture)], return_tensors="pt") for picture in pictures]
         return {name: joined([image[name] for image in images]) for name in ("pixel_values", "image_grid_thw")}
 
     def frame_label(self, number: int) -> str:  # noqa: ARG002

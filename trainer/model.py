@@ -27,18 +27,14 @@ from transformers.utils import cached_file
 
 from curate import config
 from curate.errors import TrainError
-from trainer import adapters, lm_head
+from trainer import adapters, hub_models, lm_head
 from trainer.backbones import Backbone, quiet
 from trainer.batch import Batch
 from trainer.config import HeadConfig, LoraConfig, Paradigm
+from trainer.hub_models import PROCESSOR_FILES
 from trainer.lm_head import LmHead, branch_means
 
 HEAD_FILE, CONFIG_FILE = "head.safetensors", "reward_config.json"
-PROCESSOR_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json",
-    "special_tokens_map.json", "chat_template.jinja", "chat_template.json", "processor_config.json",
-    "preprocessor_config.json", "video_preprocessor_config.json",
-)  # fmt: skip
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "tanh": torch.tanh,
@@ -192,12 +188,14 @@ class RewardModel(nn.Module):
 
     def _facts(self, encoder: dict[str, Any]) -> dict[str, Any]:
         base = str(Path(self.source).absolute()) if Path(self.source).exists() else self.source
+        name, revision = hub_models.identity(self.source) or (base, None)
         return {
             "paradigm": self.paradigm,
             "kind": self.backbone.kind,
             "hidden_size": self.backbone.hidden_size,
             "head": dataclasses.asdict(self.head_config) if self.head_config else None,
-            "base": base,
+            "base": name,
+            "revision": revision,
             "lora": dataclasses.asdict(self.lora) if self.lora else None,
             "encoder": encoder,
         }
@@ -289,13 +287,14 @@ def read_facts(directory: str | Path) -> dict[str, Any]:
 
 def adapter_base(directory: Path) -> str:
     """The checkpoint that a saved LoRA model's adapter was trained on. Raises TrainError if it is gone."""
-    base = str(read_facts(directory)["base"])
+    facts = read_facts(directory)
+    base = str(facts["base"])
     if Path(base).is_absolute() and not Path(base).exists():
         raise TrainError(
             str(directory), f"its base model {base} is gone", "the checkpoint that the adapter was trained on",
             f"set `base` in {CONFIG_FILE}",
         )  # fmt: skip
-    return base
+    return hub_models.snapshot(base, facts.get("revision"))
 
 
 def _cast_for_zero3(head: RewardHead, dtype: torch.dtype) -> None:

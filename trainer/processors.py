@@ -59,7 +59,11 @@ def _file(model_dir: str | Path, name: str) -> Path | None:
 
 
 def load_layout(
-    model_dir: str | Path, tokenizer: Any, min_pixels: int | None, max_pixels: int | None
+    model_dir: str | Path,
+    tokenizer: Any,
+    min_pixels: int | None,
+    max_pixels: int | None,
+    max_frame_pixels: int | None = None,
 ) -> ImageLayout | None:
     """Make the layout of the checkpoint's image processor; None if it has no image processor.
 
@@ -75,7 +79,7 @@ def load_layout(
     if kind.startswith("Qwen2VL"):
         bounds = Grids.bounds(min_pixels, max_pixels)
         processor = Qwen2VLImageProcessorPil.from_pretrained(model_dir, **bounds)
-        return Grids(processor, number("<|image_pad|>"))
+        return Grids(processor, number("<|image_pad|>"), _frames(processor, max_frame_pixels, model_dir))
     if kind.startswith("GotOcr2"):
         bounds = Tiles.bounds(GotOcr2ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
         processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
@@ -110,6 +114,18 @@ def _split(
     bounded = Splits.bounds(SmolVLMImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
     processor = SmolVLMImageProcessorPil.from_pretrained(model_dir, **bounded)
     return Splits(processor, placeholder, whole.get("image_seq_len", 169), encode)
+
+
+def _frames(processor: Any, max_pixels: int | None, model_dir: str | Path) -> Any:
+    """The processor for frames of videos, which are at most as large as images."""
+    least, most = (
+        int(processor.size["shortest_edge"]),
+        int(processor.size["longest_edge"]),
+    )  # pixels, by these names
+    if max_pixels is None or max_pixels >= most:
+        return processor
+    bounds = Grids.bounds(min(least, max_pixels), max_pixels)
+    return Qwen2VLImageProcessorPil.from_pretrained(model_dir, **bounds)
 
 
 def _json(model_dir: str | Path, name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from curate.evalsets.itemfile import ItemFile, Question
 from curate.schema import Message
 from trainer import generative
 from trainer.batch import Tree
-from trainer.config import CriticConfig, GenerativeConfig
+from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig
 from trainer.critic import Critic, CriticEncoder, saved_settings
 from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
@@ -213,7 +213,7 @@ class Scorer:
         for options that the model's paradigm has not.
         """
         facts = read_facts(directory)["encoder"]
-        bounds = {name: facts.get(name) for name in ("min_pixels", "max_pixels")}
+        bounds = {name: facts.get(name) for name in MEDIA_BOUNDS}
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
         model = RewardModel.from_pretrained(directory, dtype).to(device)
         base: Any = model.base

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from curate.errors import TrainError
-from trainer import critic, generative, prompt_files, tiny_models
+from trainer import critic, generative, hub_models, prompt_files, tiny_models
 from trainer.batch import Tree
-from trainer.config import CriticConfig, GenerativeConfig, TrainConfig
+from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig, TrainConfig
 from trainer.critic import Critic, CriticEncoder
 from trainer.distributed import World, deepspeed_config, engine, partitioned_load
 from trainer.encode import Encoder
@@ -57,7 +57,7 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
 
 def make_encoder(config: TrainConfig, source: str, directory: Path, world: World) -> Encoder:
     """Make the encoder of the run's paradigm, with the run's copy of what asks for critiques or verdicts."""
-    bounds: dict[str, Any] = {name: getattr(config, name) for name in ("max_length", "min_pixels", "max_pixels")}
+    bounds: dict[str, Any] = {name: getattr(config, name) for name in ("max_length", *MEDIA_BOUNDS)}
     if config.paradigm == "naive":
         return Encoder(source, **bounds)
     if config.paradigm == "critic":
@@ -141,11 +141,17 @@ def eval_sets(config: TrainConfig, images: Path | None) -> dict[str, PairsReader
 
 
 def model_directory(config: TrainConfig, directory: Path, world: World) -> str:
-    """Find the checkpoint to start from; `tiny/KIND` is written into the run directory, by one process."""
+    """Find the checkpoint to start from: a directory on every rank's machine, the same commit for all.
+
+    `tiny/KIND` is written into the run directory, by one process; a model of the Hub is pinned there.
+    """
     if world.chief:
         tiny_models.source(config.model, directory / "model", seed=config.seed)
     world.barrier()
-    return tiny_models.source(config.model, directory / "model", seed=config.seed)
+    source = tiny_models.source(config.model, directory / "model", seed=config.seed)
+    hub_models.pinned(source, config.revision, directory, chief=world.chief)
+    world.barrier()
+    return hub_models.pinned(source, config.revision, directory, chief=False)
 
 
 def sizes(run: Run) -> str:

@@ -28,7 +28,7 @@ from curate.workspace import read_json, write_json
 from trainer import checkpoint, config
 from trainer.batch import Batch
 from trainer.checkpoint import State
-from trainer.config import TrainConfig
+from trainer.config import MEDIA_BOUNDS, TrainConfig
 from trainer.distributed import World, backward, leave, lost_peer, start, update
 from trainer.encode import Encoded
 from trainer.flops import step_flops
@@ -53,14 +53,14 @@ def train(run_config: TrainConfig) -> None:
         say(f"already trained: {directory}; {summary(read_json(directory / 'result.json'))}")
         return
     world = start()
-    with checkpoint.hold(directory, world), Interrupts() as interrupts:
+    with checkpoint.hold(directory, world):
         run = set_up(run_config, directory, world)
         newest = checkpoint.newest(directory)
         state = checkpoint.load(run.engine, newest, world) if newest else State()
         if world.chief:
             shutil.copyfile(run.mix.directory / "lock.json", directory / "mix.lock.json")
             say(f"{f'continuing after step {state.step}' if newest else 'starting'}: {sizes(run)}")
-        with Metrics(directory, state.step, active=world.chief) as metrics:
+        with Interrupts() as interrupts, Metrics(directory, state.step, active=world.chief) as metrics:
             if done(run, state) < 1:
                 loop(run, state, metrics, interrupts)
             finish(run, state, metrics)
@@ -225,7 +225,7 @@ def encoded(run: Run, reader: PairsReader) -> Iterator[Encoded]:
 
 def save_run_model(run: Run, name: str) -> None:
     """Publish RUN/name, a model directory that can score."""
-    encoder = {key: getattr(run.config, key) for key in ("max_length", "min_pixels", "max_pixels")}
+    encoder = {key: getattr(run.config, key) for key in ("max_length", *MEDIA_BOUNDS)}
     encoder |= writer_settings(run.config, run.encoder)
     checkpoint.save_model(run.model, run.config.zero, run.directory / name, run.world, encoder)
 
@@ -266,6 +266,8 @@ def main(arguments: Sequence[str]) -> int:
     except torch.OutOfMemoryError:
         hint = "try a smaller max_tokens, gradient_checkpointing=true or a higher zero"
         return fail(TrainError("GPU", "out of memory", "", hint))
+    except KeyboardInterrupt:  # before the first step there is nothing to save
+        return 130
     except BrokenPipeError:  # the process that started this one is gone
         return 1
     except RuntimeError as error:

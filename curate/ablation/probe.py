@@ -22,8 +22,8 @@ from curate.workspace import Workspace
 
 COUNTS = ("head.", "loss.")
 ALONE = {
-    "model", "max_length", "min_pixels", "max_pixels", "head_lr", "batch_pairs", "epochs", "max_pairs",
-    "max_steps", "weight_decay", "schedule", "warmup", "clip",
+    "model", "max_length", "min_pixels", "max_pixels", "max_frames", "max_frame_pixels", "head_lr",
+    "batch_pairs", "epochs", "max_pairs", "max_steps", "weight_decay", "schedule", "warmup", "clip",
 }  # fmt: skip
 """The settings in which arms of a probe may differ: those that a head and its features depend on."""
 

@@ -23,7 +23,7 @@ from tests.support.pairs import turn
 from tests.support.tiny_models import checkpoint
 from tests.support.trainer_shards import bomb
 from trainer.encode import Encoder, Refused, Row, TooLong
-from trainer.media import BadMedia, Medium
+from trainer.media import BadMedia, Medium, evenly
 
 KINDS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl")
 UPSTREAM = {
@@ -200,6 +200,36 @@ def test_the_day_does_not_enter_a_score(tmp_path):
     own = Encoder(where, max_length=100)
     [tree] = own.dialogue([turn("user", "a")], [[turn("assistant", "b")]], [])
     assert own.tokenizer.decode(tree.ids[0]) == "26 Jul 2024"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_video_has_few_small_frames_and_an_image_stays_large(kind):
+    """Of eight frames of 112x112 the third and the seventh, each as an image of at most 56x56 is."""
+    frames = [shot(112, 112, seed=seed) for seed in range(8)]
+    asked = [turn("user", "<video>", "<image>", "What?")], [[turn("assistant", "A")]]
+    [tree] = encoder(kind, max_frames=2, max_frame_pixels=3136).dialogue(*asked, [frames, frames[0]])
+    if kind == "internvl":  # a frame is one tile, whatever its size
+        [image] = encoder(kind).dialogue(*image_of(frames[0]))
+        assert len(tree.media["pixel_values"]) == 2 + len(image.media["pixel_values"])
+        return
+    small = [encoder(kind, max_pixels=3136).dialogue(*image_of(frames[at]))[0].media for at in (2, 6)]
+    whole = encoder(kind).dialogue(*image_of(frames[0]))[0].media
+    for name, values in tree.media.items():
+        assert torch.equal(values, torch.cat([one[name] for one in (*small, whole)]))
+    assert len(small[0]["pixel_values"]) < len(whole["pixel_values"]) / 3
+
+
+def image_of(data):
+    return [turn("user", "<image>", "What?")], [[turn("assistant", "A")]], [data]
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "taken"),
+    [(32, 4, [4, 12, 20, 28]), (3, 2, [0, 2]), (3, 16, [0, 1, 2]), (5, 1, [2]), (3, None, [0, 1, 2])],
+)
+def test_frames_are_taken_evenly(count, most, taken):
+    frames = [bytes([number]) for number in range(count)]
+    assert [frame[0] for frame in evenly(frames, most)] == taken
 
 
 @pytest.mark.parametrize("kind", KINDS)

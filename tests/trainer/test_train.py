@@ -24,6 +24,7 @@ from trainer.logs import Metrics
 from trainer.model import RewardModel, build
 from trainer.packing import pad
 from trainer.readers import MixReader
+from trainer.score import Scorer
 from trainer.validation import accuracy
 
 ALONE = World(0, 1, torch.device("cpu"))
@@ -135,6 +136,14 @@ def test_result_and_models(run, mix):
         encoder = Encoder(run / name, max_length=2048, max_pixels=12544)
         pairs = [encoder.pair(one) for one in MixReader(mix, "holdout").rows()]
         assert accuracy(model, pairs, 4096).margin == pytest.approx(row["margin"], rel=1e-5, abs=1e-6)
+
+
+def test_a_model_is_scored_with_the_bounds_it_was_trained_with(mix, tmp_path):
+    run = trained(mix, tmp_path, "model=tiny/qwen2_5_vl", "max_steps=1", "max_frames=2", "max_frame_pixels=3136")
+    encoder = json.loads((run / "result.json").read_text())["encoder"]
+    assert (encoder["max_frames"], encoder["images"]["frame_size"]["longest_edge"]) == (2, 3136)
+    again = Scorer.load(run / "final", 1000).settings["encoder"]
+    assert again | {"max_length": 0} == encoder | {"max_length": 0}
 
 
 def test_named_sets_are_evaluated_too(mix, tmp_path):
