@@ -4,6 +4,7 @@ import ctypes
 import importlib.util
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -63,6 +64,24 @@ def command(run: Path, processes: int) -> list[str]:
         return [sys.executable, "-m", "trainer.train", config]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return [sys.executable, *torchrun, "-m", "trainer.train", config]
+
+
+def commands(run: Path, nodes: int, processes: int) -> dict[str, str]:
+    """The lines that train the run on several machines, by what starts it, for a shell.
+
+    `torchrun` is run on every node, with HEAD set to the name of one; `deepspeed` on one of them, with a hostfile
+    that lists all; `slurm` in a job, or as the last line of a batch script, with a task for each GPU.
+    """
+    python, config = shlex.quote(sys.executable), shlex.quote(str(run / "config.yaml"))
+    meeting = f'--rdzv-backend c10d --rdzv-endpoint "$HEAD:29500" --rdzv-id {shlex.quote(run.name)}'
+    torchrun = f"-m torch.distributed.run --nnodes {nodes} --nproc-per-node {processes} {meeting}"
+    deepspeed = f"-m deepspeed.launcher.runner --hostfile hostfile --num_nodes {nodes} --num_gpus {processes}"
+    tasks = f"--nodes {nodes} --ntasks-per-node {processes} --gpus-per-node {processes} --kill-on-bad-exit=1"
+    return {
+        "torchrun": f"{python} {torchrun} -m trainer.train {config}",
+        "deepspeed": f"{python} {deepspeed} --module trainer.train {config}",
+        "slurm": f"srun {tasks} {python} -m trainer.train {config}",
+    }
 
 
 def run(command: Sequence[str], say: Callable[[str], None]) -> None:

@@ -10,8 +10,15 @@ import typer
 from curate import trainer_process
 from curate.cli.options import A_MIX, WORKSPACE, JsonOption, WorkspaceOption
 from curate.cli.output import data, say, show_text
+from curate.errors import ConfigError
 from curate.inspect.artefacts import Mix, find_mix
 from curate.workspace import Workspace, read_json
+
+STARTERS = {
+    "torchrun": "torchrun: on every machine, with HEAD=the name of one of them",
+    "deepspeed": "deepspeed: on one machine; hostfile has a line `NAME slots=GPUS` for each",
+    "slurm": "Slurm: in an allocation, or as the last line of a batch script",
+}
 
 
 def train(
@@ -50,6 +57,12 @@ def train(
         ),
     ] = None,
     nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one per GPU.")] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            "--nodes", min=1, help="Machines, with --nproc on each; with --prepare, since it starts none."
+        ),
+    ] = 1,
     prepare: Annotated[
         bool,
         typer.Option("--prepare", help="Write the run's config and print the command that trains; start nothing."),
@@ -69,13 +82,17 @@ def train(
     """Train a reward model on a finished mix.
 
     A stopped run continues from its last checkpoint, to the same loss curve; a finished one is not trained again.
-    Ctrl-C writes a checkpoint first. Under Slurm or deepspeed, --prepare and start the printed module yourself.
+    Ctrl-C and SIGTERM write a checkpoint first. On several machines, --prepare --nodes N prints the lines that
+    start it by torchrun, deepspeed or Slurm.
     """
     if merge is not None:
         if mix or preset or prepare:
             raise typer.BadParameter("--merge goes with --out only: it trains nothing")
         _merge(merge, out, as_json=as_json)
         return
+    if nodes > 1 and not prepare:
+        found, hint = f"{nodes} machines, and this command starts processes on one", "curate train ... --prepare"
+        raise ConfigError("--nodes", found, "--prepare, which prints the lines that start it on each", hint)
     if mix is None:
         raise typer.BadParameter("name the mix to train on, or a LoRA model with --merge")
     place = Workspace(workspace)
@@ -85,6 +102,14 @@ def train(
     trainer_process.check_installed()
     trainer_process.prepare(preset, _settings(found, run, place, settings or []))
     command = trainer_process.command(run, nproc)
+    if prepare and nodes > 1:
+        lines = trainer_process.commands(run, nodes, nproc)
+        if as_json:
+            data(lines)
+        for name, line in () if as_json else lines.items():
+            show_text(f"# {STARTERS[name]}")
+            show_text(line)
+        return
     if prepare:
         show_text(shlex.join(command))
         return

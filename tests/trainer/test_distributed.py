@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from curate import trainer_process
+from curate.cli import app
 from curate.errors import TrainError
 from tests.support.training import curve, rows, settings, small_mix, trained
 from trainer.encode import Encoder
@@ -193,6 +196,33 @@ def test_a_checkpoint_of_other_processes_is_refused(mix, tmp_path):
         start(mix, tmp_path, 1, "zero=2", "max_steps=2")
     assert str(caught.value).endswith("step-00000002: written by 2 processes, and there are 1; expected as many")
     assert caught.value.hint == "--nproc 2"
+
+
+def test_the_lines_for_several_machines(mix, tmp_path):
+    """What is printed parses: two torchruns on one machine meet each other and train as one process does."""
+    out = tmp_path / "a run"
+    arguments = [str(mix), "-p", "tiny_cpu", "--out", str(out), "--nodes", "2"]
+    given = [x for x in settings(mix, out) if not x.startswith(("mix=", "out="))]
+    refused = CliRunner().invoke(app, ["train", *arguments, *given])
+    assert str(refused.exception).startswith(
+        "--nodes: 2 machines, and this command starts processes on one; expected"
+    )
+    done = CliRunner().invoke(app, ["train", *arguments, "--nproc", "1", "--prepare", *given])
+    assert done.exit_code == 0, done.output
+    comments, lines = done.stdout.splitlines()[::2], done.stdout.splitlines()[1::2]
+    assert [line.split(":")[0] for line in comments] == ["# torchrun", "# deepspeed", "# Slurm"]
+    assert [shlex.split(line)[-1] for line in lines] == [f"{out}/config.yaml"] * 3
+    assert "--num_nodes 2 --num_gpus 1" in lines[1]
+    assert shlex.split(lines[2])[:5] == ["srun", "--nodes", "2", "--ntasks-per-node", "1"]
+    environment = {**trainer_process.ENVIRONMENT, **os.environ, "HEAD": "localhost"}
+    nodes = [
+        subprocess.Popen(["sh", "-c", lines[0].replace(":29500", f":{20_000 + os.getpid() % 10_000}")],
+                         stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(2)
+    ]  # fmt: skip
+    output = [node.communicate()[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], output
+    assert "2 processes on cpu" in "".join(output)
 
 
 COMMAND = [sys.executable, "-m", "curate", "train"]
