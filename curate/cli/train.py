@@ -91,8 +91,9 @@ def train(
         _merge(merge, out, as_json=as_json)
         return
     if nodes > 1 and not prepare:
-        found, hint = f"{nodes} machines, and this command starts processes on one", "curate train ... --prepare"
-        raise ConfigError("--nodes", found, "--prepare, which prints the lines that start it on each", hint)
+        machines = f"{nodes} machines, and this command starts processes on one"
+        hint = "curate train ... --prepare"
+        raise ConfigError("--nodes", machines, "--prepare, which prints the lines that start it on each", hint)
     if mix is None:
         raise typer.BadParameter("name the mix to train on, or a LoRA model with --merge")
     place = Workspace(workspace)
