@@ -21,6 +21,7 @@ from curate.installation import install_command
 LIBRARIES = ("trainer", "torch", "transformers", "deepspeed", "accelerate", "peft", "safetensors", "tensorboard")
 """The trainer and what its extra installs: training, scoring and probing have the same requirements."""
 
+STDERR = 2
 LIBC = ctypes.CDLL(None)
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # as torchrun sets it; on a busy machine, tiny kernels on two threads mostly wait
@@ -137,13 +138,13 @@ def _handed_on(process: subprocess.Popen[str], ended: threading.Event) -> Iterat
 
 
 def run_module(module: str, arguments: Sequence[str]) -> None:
-    """Run `python -m module arguments` with our own output streams.
+    """Run `python -m module arguments`; what it prints, and what libraries of it print, goes to our stderr.
 
     Raises TrainError where the trainer is not installed or the program was killed, and SystemExit where it ended
     by itself with an error, since it has then printed what was wrong.
     """
     check_installed()
-    code = subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode
+    code = subprocess.run([sys.executable, "-m", module, *arguments], stdout=STDERR, check=False).returncode
     if code < 0:
         hint = "out of memory? lower --max-tokens; the same command continues" if code == -signal.SIGKILL else ""
         raise TrainError(module, f"ended by {signal.Signals(-code).name}", "", hint)

@@ -45,7 +45,8 @@ def score_dialogues(
     """Score the last message of each dialogue, in order, by scoring questions with `items`.
 
     `media` holds those of each dialogue. Dialogues with equal prompts and media are one question; where it cannot
-    be scored as a whole, each of its replies is one of its own, so that a problem is that of one reply only.
+    be scored as a whole, each of its replies is one of its own, so that a problem is that of one reply only. A
+    judge compares every two replies of a question in both orders: there a problem is that of all.
     `turns_of` gives the messages of a RENDERED one, or why there are none.
     """
     found: list[Scored] = [Scored(None)] * len(dialogues)
@@ -59,12 +60,12 @@ def score_dialogues(
     groups = list(_groups(whole, media))
     alone = []
     for (question, places), result in zip(groups, items(question for question, _ in groups), strict=True):
+        _put(found, places, result)
         if result.problem is not None and len(places) > 1:
             alone += list(_apart(question, places))
-        else:
-            _put(found, places, result)
     for (_, places), result in zip(alone, items(question for question, _ in alone), strict=True):
-        _put(found, places, result)
+        if not (result.problem or "").startswith("one_reply"):
+            _put(found, places, result)
     return found
 
 

@@ -35,6 +35,9 @@ from trainer.hub_models import PROCESSOR_FILES
 from trainer.lm_head import LmHead, branch_means
 
 HEAD_FILE, CONFIG_FILE = "head.safetensors", "reward_config.json"
+NOT_LINEAR = "score.weight"
+"""An empty tensor of this name among a saved model's weights: transformers' sequence classification classes, whose
+head has this name, would draw one at random where there is none, and refuse the model for one of another shape."""
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "tanh": torch.tanh,
@@ -174,6 +177,7 @@ class RewardModel(nn.Module):
             if self.lora is None:
                 own = self.lm_head is not None and not lm_head.is_tied(self.lm_head, self.backbone)
                 more = {lm_head.KEY: state[lm_head.KEY]} if own else {}
+                more |= {NOT_LINEAR: torch.empty(0)}
                 base.save_pretrained(directory, state_dict=_inside(state, "base.") | more)
             else:
                 adapters.save(base, _inside(state, "base."), directory)
@@ -182,7 +186,7 @@ class RewardModel(nn.Module):
         if self.head is not None:
             head = {name: tensor.float().contiguous() for name, tensor in _inside(state, "head.").items()}
             save_file(head, directory / HEAD_FILE)
-        _copy_processor(self.source, directory)
+        copy_processor(self.source, directory)
         (directory / CONFIG_FILE).write_text(json.dumps(self._facts(dict(encoder or {})), indent=2) + "\n")
         return directory
 
@@ -308,7 +312,8 @@ def _inside(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def _copy_processor(source: str, directory: Path) -> None:
+def copy_processor(source: str, directory: Path) -> None:
+    """Copy the tokenizer and processor files of a checkpoint into a directory."""
     for name in PROCESSOR_FILES:
         found = cached_file(
             source,

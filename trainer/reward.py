@@ -40,7 +40,9 @@ class CurateReward:
     token       what the server asks for
 
     A completion has no reward (None: TRL leaves it out) if its reply cannot be scored (too long, an image that
-    cannot be read), or by a rule alone if its row has no answer. A hybrid without an answer is the sigmoid.
+    cannot be read), or by a rule alone if its row has no answer. A hybrid without an answer is the sigmoid. A
+    generative judge compares the completions of each prompt with one another, every two in both orders, as
+    R1-Reward's baseline does: there a group with a reply that cannot be judged has no rewards.
     """
 
     def __init__(

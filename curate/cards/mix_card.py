@@ -86,7 +86,7 @@ def card(lock: Lock) -> str:
         f"## Recipe\n\n{fenced(recipe_text(lock['recipe']), 'yaml')}",
         _funnel(lock),
         _steps(lock),
-        _licenses(lock),
+        licenses(lock),
         *(_facts(title, lock[name]) for name, title in RESULTS.items() if lock.get(name)),
         _lengths(lock),
         _reproduce(lock),
@@ -219,7 +219,8 @@ def _that(lock: Lock, kind: type[Step]) -> list[str]:
     return [name for name, _ in lock["steps"] if name in STEPS and issubclass(STEPS[name], kind)]
 
 
-def _licenses(lock: Lock) -> str:
+def licenses(lock: Lock) -> str:
+    """The section about licences: each source's, and the verdict of the blend."""
     rows = [
         (line["label"], known_id(line["license"]), lock["origins"][line["label"]]["revision"], line["pairs"],
          line["held_out"], percent(line["share"]))

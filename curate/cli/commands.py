@@ -68,6 +68,7 @@ COMMANDS = {
     ),
     "train": ("train", "Train a reward model on a finished mix."),
     "serve": ("serve", "Serve the scores of a reward model or an ensemble over HTTP."),
+    "export": ("export", "Write a reward model as vLLM or transformers load it, with a card."),
     "engines": (
         "engines",
         "List the engines, and whether they can be used here; with --address, how large that cluster is.",
@@ -83,7 +84,7 @@ GROUPS = {
     "Begin": ("init", "sources", "recipes"),
     "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
     "Look": ("show", "why", "doctor", "overlap", "report", "card", "diff"),
-    "Train and evaluate": ("train", "ablate", "evaluate"),
+    "Train and evaluate": ("train", "ablate", "evaluate", "serve", "export"),
     "Share and keep": ("publish", "verify", "gc", "engines"),
 }
 """The groups of `curate --help`."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from curate.errors import TrainError
 from tests.support.tiny_models import checkpoint
@@ -386,3 +386,12 @@ def test_a_model_loads_partitioned_under_zero_3(dtype, tmp_path):
     assert kind == "torch.float32"
     tolerance = 1e-5 if dtype == "float32" else 0.1
     assert [float(each) for each in got] == pytest.approx(scores(model).tolist(), abs=tolerance)
+
+
+def test_transformers_does_not_draw_a_head_for_a_saved_model(tmp_path):
+    """A sequence classification class finds a head of another shape, and refuses."""
+    made = build(checkpoint("text"), HeadConfig())
+    made.save_pretrained(tmp_path)
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"), quiet():
+        AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=1)
+    assert RewardModel.from_pretrained(tmp_path).head is not None
