@@ -139,6 +139,7 @@ class Encoder:
         self.literals = Literals(self.tokenizer)
         tokens = self.tokenizer.added_tokens_decoder
         self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
+        self._media_texts = [tokens[number].content for number in self._media_ids]
 
     @cached_property
     def end(self) -> tuple[int, ...]:
@@ -301,9 +302,8 @@ class Encoder:
         *prompt, (role, reply) = self.turn_texts.split(text, trusted=trusted)
         return [*self._as_messages(prompt), Message(role, (Block("text", reply),))]
 
-    @staticmethod
-    def _as_messages(prompt: Sequence[Turn]) -> list[Message]:
-        if any(token in text for _, text in prompt for token in MEDIA_TOKENS):
+    def _as_messages(self, prompt: Sequence[Turn]) -> list[Message]:
+        if any(token in text for _, text in prompt for token in self._media_texts):
             raise Unusable("media_in_rendered_prompt", "its images are missing: send messages with them")
         return [Message(role, (Block("text", text),)) for role, text in prompt]
 
