@@ -23,6 +23,7 @@ from curate.inputs import Inputs, jobs, pools_of, sizes
 from curate.lock import Results, identity, make_lock
 from curate.lock_file import file_facts, read_lock, recorded
 from curate.mixing import quotas, select, shards
+from curate.mixing.holdout import check_rest, without_holdout
 from curate.mixing.quotas import Plan
 from curate.pairs.normalize import Artefact, images_known, locate, normalize_all
 from curate.recipe import Recipe
@@ -30,8 +31,8 @@ from curate.screening.screen import Screened, screen, write_decisions
 from curate.steps.base import Step
 from curate.workspace import Workspace
 
-PUBLISHED = "pools as published, before anything is read"
-COUNTED = "pools before screening"
+PUBLISHED = "pools as published, less the holdout, before anything is read"
+COUNTED = "pools before screening, less the holdout"
 
 
 class Watcher(Protocol):
@@ -51,7 +52,11 @@ class Watcher(Protocol):
 
 
 def plan(recipe: Recipe, pools: Mapping[str, int | None]) -> Plan:
-    """Return the plan of a recipe from the pairs per pool; the pool of an `of` entry is the sum of its members."""
+    """Return the plan of a recipe from the pairs per pool; the pool of an `of` entry is the sum of its members.
+
+    A holdout is taken off before. Raises InfeasibleError where that leaves nothing, or a quota cannot be met.
+    """
+    pools = without_holdout(recipe, pools)
 
     def united(labels: Sequence[str]) -> int | None:
         known = [pools[label] for label in labels]
@@ -155,6 +160,8 @@ class _Work:
         """Select, write decisions, shards, card and, last, the lock; return the lock."""
         kept = {one.pool.label: one.keys.filter(pl.Series(one.kept)) for one in screened.pools}
         chosen = select.select(recipe, kept)
+        pairs = sum(count.kept for count in chosen.counts)
+        check_rest(recipe, pairs, pairs - sum(count.held_out for count in chosen.counts))
         self.watch.plan(chosen.plan, "pools as kept")
         self.watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")
         write_decisions(screened, directory / "decisions")

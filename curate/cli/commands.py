@@ -84,7 +84,7 @@ GROUPS = {
     "Begin": ("init", "sources", "recipes"),
     "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
     "Look": ("show", "why", "doctor", "overlap", "report", "card", "diff"),
-    "Train and evaluate": ("train", "ablate", "evaluate", "serve", "export"),
+    "Train and use": ("train", "ablate", "evaluate", "serve", "export"),
     "Share and keep": ("publish", "verify", "gc", "engines"),
 }
 """The groups of `curate --help`."""

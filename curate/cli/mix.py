@@ -67,7 +67,9 @@ def plan(
         pools = {label: asdict(size) for label, size in known.items()}
         data({**planned.to_dict(), "pools": pools, "warnings": warnings, "near_duplicates": curves})
     else:
-        show_table(quotas.plan_table(planned, "pools before screening where counted, else as published"))
+        show_table(
+            quotas.plan_table(planned, "pools before screening where counted, else as published; less the holdout")
+        )
         show_table(pools_table(read, known))
         for name, banding in bandings.items():
             show_table(curve_table(name, banding))

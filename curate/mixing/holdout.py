@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from curate.arrays import B8, I64, U64
+from curate.errors import InfeasibleError
 from curate.order import descending, order_key
 from curate.recipe import Holdout, Recipe
 
@@ -40,6 +41,43 @@ def hold_out(recipe: Recipe, frames: Mapping[str, pl.DataFrame]) -> dict[str, pl
         label: pl.Series(some, dtype=pl.Boolean)
         for label, some in zip(labels, np.split(held, np.cumsum(sizes)[:-1]), strict=True)
     }
+
+
+def without_holdout(recipe: Recipe, pools: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Return the pairs per pool that a holdout of full size leaves; None where not known.
+
+    What is held out of a source is taken from its pools in proportion. Raises InfeasibleError if nothing is left.
+    """
+    free = dict(pools)
+    if recipe.holdout is None:
+        return free
+    for name in {pool.source for pool in recipe.pools}:
+        labels = [pool.label for pool in recipe.pools if pool.source == name]
+        sizes = [pools[label] for label in labels]
+        known = np.array([size for size in sizes if size is not None], np.int64)
+        if len(known) == len(sizes) and known.sum():
+            allowed = min(int(_allowed(recipe.holdout, known.sum(keepdims=True))[0]), int(known.sum()))
+            free |= {
+                label: size - int(-(-allowed * size // known.sum()))
+                for label, size in zip(labels, known.tolist(), strict=True)
+            }
+    check_rest(
+        recipe,
+        sum(size or 0 for size in pools.values()),
+        sum(1 if size is None else size for size in free.values()),
+    )
+    return free
+
+
+def check_rest(recipe: Recipe, pairs: int, left: int) -> None:
+    """Raise InfeasibleError where a holdout takes all of so many pairs."""
+    if recipe.holdout is not None and pairs and not left:
+        raise InfeasibleError(
+            f"{recipe.where}.holdout",
+            f"takes all {pairs:,} pairs",
+            "a mix with pairs in it",
+            "hold out less, such as holdout: {share: 0.05}",
+        )
 
 
 def _allowed(holdout: Holdout, rows: I64) -> I64:

@@ -10,15 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate import order
-from curate.build import build
+from curate.build import build, plan
 from curate.engines.local import Local
+from curate.errors import InfeasibleError
 from curate.inputs import Inputs
 from curate.mixing import select
-from curate.mixing.holdout import HOLDOUT_ORDER, clusters, fitting
+from curate.mixing.holdout import HOLDOUT_ORDER, clusters, fitting, without_holdout
 from curate.recipe import from_table
 from curate.workspace import Workspace
 from tests.mixing.test_select import pool, recipe
-from tests.support.samples import Silent
+from tests.support.samples import SAMPLES, Silent
 
 ROWS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 8)), min_size=1, max_size=25)
 
@@ -152,3 +153,30 @@ def test_no_held_out_prompt_is_in_the_mix_however_its_group_is_spelt(seed, tmp_p
     assert held
     assert not held & mixed
     assert held | mixed == {f"question {n}" for n in (0, 1, 2, 3, 9)}
+
+
+def test_plan_and_mix_agree_about_a_holdout():
+    read = recipe({"a": "all", "b": {"rows": 5}}, holdout={"rows_per_source": 4})
+    assert without_holdout(read, {"a": 10, "b": None}) == {"a": 6, "b": None}
+    assert [line.rows for line in plan(read, {"a": 10, "b": 9}).lines] == [6, 5]
+    with pytest.raises(InfeasibleError, match="5 rows wanted of a pool of 4 pairs"):
+        plan(read, {"a": 10, "b": 8})
+    shared = recipe({"a": "all", "a2": {"source": "a", "all": True, "options": {"b": 1}}}, holdout={"share": 0.5})
+    assert without_holdout(shared, {"a": 10, "a2": 20}) == {"a": 5, "a2": 10}
+    assert without_holdout(recipe({"a": "all"}), {"a": 10}) == {"a": 10}
+
+
+def test_a_holdout_that_leaves_nothing_is_refused():
+    read = recipe({"a": "all"}, holdout={"rows_per_source": 30})
+    message = r"\$\.holdout: takes all 10 pairs; expected a mix with pairs in it"
+    with pytest.raises(InfeasibleError, match=message) as planned:
+        plan(read, {"a": 10})
+    assert planned.value.hint == "hold out less, such as holdout: {share: 0.05}"
+
+
+def test_a_mix_whose_holdout_takes_all_that_the_steps_kept_is_refused(tmp_path):
+    read = recipe({"hh_rlhf": "all"}, holdout={"rows_per_source": 100}, steps=["exact_duplicates"])
+    inputs = Inputs(workspace=Workspace(tmp_path / "data"), raw=SAMPLES)
+    with pytest.raises(InfeasibleError, match=r"\$\.holdout: takes all 39 pairs"):
+        build(read, inputs, Local(1), Silent())
+    assert not list((tmp_path / "data").glob("mixes/*/*/lock.json"))
