@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import polars as pl
-
 from curate import steps
 from curate.cards import mix_card
 from curate.checksums import write_record
@@ -158,7 +156,7 @@ class _Work:
         screened: Screened,
     ) -> dict[str, Any]:
         """Select, write decisions, shards, card and, last, the lock; return the lock."""
-        kept = {one.pool.label: one.keys.filter(pl.Series(one.kept)) for one in screened.pools}
+        kept = {one.pool.label: one.kept_keys() for one in screened.pools}
         chosen = select.select(recipe, kept)
         pairs = sum(count.kept for count in chosen.counts)
         check_rest(recipe, pairs, pairs - sum(count.held_out for count in chosen.counts))

@@ -1,7 +1,10 @@
 """Key columns of pairs files in memory: all that dedupe, caps, holdout and order need; never any text."""
 
 import binascii
-from collections.abc import Iterator, Sequence
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curate.arrays import U64, series
+from curate.arrays import B8, U64, series
 from curate.errors import WorkspaceError
 from curate.pairs.files import column
-from curate.parquet import opened
+from curate.parquet import count_rows, opened
 
 COLUMNS = {
     "part": pl.UInt32,
@@ -41,16 +44,64 @@ READ = (
 )  # fmt: skip
 BATCH = 1 << 17
 
+MAPPED = 1 << 20
+"""Key columns of so many pairs or more are in a mapped file: the system may take back the memory they have."""
 
-def load_keys(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
-    """The key columns (see COLUMNS) of the pairs files `directory/part`, in file order.
+
+def load_keys(directory: Path, parts: Sequence[str], kept: B8 | None = None) -> pl.DataFrame:
+    """The key columns (see COLUMNS) of the pairs files `directory/part`, in file order: of all pairs or the kept.
 
     Raises WorkspaceError where a file is missing, is no pairs file, or holds an id that is not 32 hex digits.
     """
-    frames = [frame for number, part in enumerate(parts) for frame in _part(directory / part, number)]
-    schema = {name: kind for name, kind in COLUMNS.items() if name != "copy"}
-    keys = pl.concat(frames, rechunk=True) if frames else pl.DataFrame(schema=schema)
-    return keys.with_columns(_copies(keys))
+    rows = sum(count_rows(directory / part) for part in parts)
+    arrays = _room(rows if kept is None else int(kept.sum()), directory)
+    first = filled = 0
+    for number, part in enumerate(parts):
+        for batch in _part(directory / part, number):
+            size = len(batch["position"])
+            chosen = slice(None) if kept is None else kept[first : first + size]
+            first += size
+            size = size if kept is None else int(np.count_nonzero(chosen))
+            for name, values in batch.items():
+                arrays[name][filled : filled + size] = values[chosen]
+            filled += size
+    _count_copies(arrays)
+    return framed({name: (array, COLUMNS[name]) for name, array in arrays.items()})
+
+
+def framed(columns: Mapping[str, tuple[np.ndarray[Any, Any], Any]]) -> pl.DataFrame:
+    """A frame of these arrays, each with the type of its column; numbers are not copied."""
+    return pl.DataFrame([_series(*one).alias(name) for name, one in columns.items()])
+
+
+def numpy_kind(kind: Any) -> np.dtype[Any]:
+    """The numpy type of a column's numbers."""
+    return pl.Series(dtype=kind).to_numpy().dtype
+
+
+def _series(array: np.ndarray[Any, Any], kind: Any) -> pl.Series:
+    if kind == pl.Boolean:
+        return pl.Series(array, dtype=kind)
+    buffers = [None, pa.py_buffer(array)]
+    return series(pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), buffers))
+
+
+def _room(rows: int, directory: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Arrays of COLUMNS for so many pairs, in memory or in a file without a name in the directory."""
+    kinds = {name: numpy_kind(kind) for name, kind in COLUMNS.items()}
+    if rows < MAPPED:
+        return {name: np.empty(rows, kind) for name, kind in kinds.items()}
+    size = sum(kind.itemsize for kind in kinds.values()) * (rows + 8)
+    with tempfile.TemporaryFile(dir=directory) as file:
+        os.posix_fallocate(
+            file.fileno(), 0, size
+        )  # raises where the disk is full; a write to the mapping could not
+        memory = mmap.mmap(file.fileno(), size)
+    arrays, start = {}, 0
+    for name, kind in kinds.items():
+        arrays[name] = np.frombuffer(memory, kind, rows, start)
+        start += kind.itemsize * (rows + 8) // 8 * 8
+    return arrays
 
 
 def load_labels(directory: Path, parts: Sequence[str]) -> pl.DataFrame:
@@ -86,7 +137,7 @@ def _damaged(where: str) -> WorkspaceError:
     return WorkspaceError(where, "an id is not 32 hex digits", "a pairs file", "delete it and run again")
 
 
-def _part(path: Path, number: int) -> Iterator[pl.DataFrame]:
+def _part(path: Path, number: int) -> Iterator[dict[str, Any]]:
     with opened(path) as file:
         position = 0
         for batch in file.iter_batches(BATCH, columns=list(READ)):
@@ -94,7 +145,8 @@ def _part(path: Path, number: int) -> Iterator[pl.DataFrame]:
             position += batch.num_rows
 
 
-def _batch(batch: Any, part: int, position: int, where: str) -> pl.DataFrame:
+def _batch(batch: Any, part: int, position: int, where: str) -> dict[str, Any]:
+    """The columns of some pairs, but `copy`."""
     id_hi, id_lo = halves(batch.column("pair_id"), where)
     group, _ = halves(batch.column("group_id"), where)
     values: dict[str, Any] = {
@@ -104,21 +156,18 @@ def _batch(batch: Any, part: int, position: int, where: str) -> pl.DataFrame:
         "id_lo": id_lo,
         "group": group,
     }
-    for name in READ[2:]:
-        values[name] = batch.column(name).to_numpy(zero_copy_only=False)
-    return pl.DataFrame({name: pl.Series(name, array, COLUMNS[name]) for name, array in values.items()})
+    return values | {name: batch.column(name).to_numpy(zero_copy_only=False) for name in READ[2:]}
 
 
-def _copies(keys: pl.DataFrame) -> pl.Series:
-    """How many earlier rows have the same pair id; sorting 64 bits first, as copies are rare."""
-    order = np.argsort(keys["id_lo"].to_numpy(), kind="stable")
-    low, high = keys["id_lo"].to_numpy()[order], keys["id_hi"].to_numpy()[order]
-    copies = np.zeros(len(order), np.uint32)
+def _count_copies(keys: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Fill in how many earlier rows have the same pair id; sorting 64 bits first, as copies are rare."""
+    order = np.argsort(keys["id_lo"], kind="stable")
+    low = keys["id_lo"][order]
+    keys["copy"][:] = 0
     suspects = np.zeros(len(order), np.bool_)
     suspects[1:] = low[1:] == low[:-1]
     suspects[:-1] |= suspects[1:]
     rows = order[suspects]
-    frame = pl.DataFrame({"row": rows, "low": low[suspects], "high": high[suspects]})
-    counted = frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("low", "high").alias("copy"))
-    copies[counted["row"].to_numpy()] = counted["copy"].to_numpy()
-    return pl.Series("copy", copies)
+    suspected = pl.DataFrame({"row": rows, "low": low[suspects], "high": keys["id_hi"][rows]})
+    counted = suspected.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).over("low", "high").alias("copy"))
+    keys["copy"][counted["row"].to_numpy()] = counted["copy"].to_numpy()

@@ -157,12 +157,6 @@ def _reasons(frame: pl.DataFrame, steps: Sequence[CachedStep], position: int) ->
         yield found.select("position", reason=step.reasons).drop_nulls()
 
 
-def starts_of(keys: pl.DataFrame, parts: int) -> list[int]:
-    """Return the row of a pool's key columns at which each of its parts begins, and the number of them all."""
-    counts = np.bincount(keys["part"].to_numpy(), minlength=parts)
-    return [0, *np.cumsum(counts).tolist()]
-
-
 def read_reasons(pool: PairsPool, step: CachedStep, starts: Sequence[int]) -> pl.DataFrame:
     """Return a step's cached reasons for a pool: columns `at`, a row of its key columns, and `reason`."""
     found = [pl.DataFrame(schema={"at": pl.UInt32, "reason": pl.String})]
@@ -194,7 +188,7 @@ def reasons_of_pools(
     find_reasons(pools, list(cached.values()), engine, listen)
     for pool in pools:
         keys = load_keys(pool.directory, pool.parts)
-        starts = starts_of(keys, len(pool.parts))
+        starts = [0, *np.cumsum(np.bincount(keys["part"].to_numpy(), minlength=len(pool.parts))).tolist()]
         scored = {name: step for name, step in cached.items() if step.scorer is not None}
         yield PoolReasons(
             keys=keys,

@@ -1,27 +1,23 @@
 """Runs steps over the pairs of a recipe, writes decisions, and checks the conservation law."""
 
-import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from curate.arrays import B8, integer, series
+from curate.arrays import B8
 from curate.engines.base import Engine, Listener
-from curate.order import order_key
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
 from curate.screening.broken_images import NAME, broken_images, needs_pixels
+from curate.screening.key_files import KeyFiles
 from curate.screening.row_steps import (
     CachedStep,
     find_reasons,
     fingerprint_of,
     read_reasons,
-    starts_of,
     write_frame,
 )
 from curate.steps import is_corpus_step, is_row_step
@@ -75,17 +71,20 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenedPool:
-    """What the steps decided about one pool; `keys` and the mask `kept` have its pairs in file order.
+    """What the steps decided about one pool; the mask `kept` has its pairs in file order.
 
     `flags` has the columns of `decisions`, about pairs that the step which found something did not drop.
     """
 
     pool: PairsPool
-    keys: pl.DataFrame
     kept: B8
     decisions: pl.DataFrame
     flags: pl.DataFrame
     funnel: Funnel
+
+    def kept_keys(self) -> pl.DataFrame:
+        """Read the key columns of the kept pairs."""
+        return load_keys(self.pool.directory, self.pool.parts, self.kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +108,7 @@ def screen(
     `images` is the image store of the pairs; `say` gets a line for each step that reads all pairs at once.
     """
     ledgers, _ = _walk(pools, steps, (), seed, engine, listen, images, say)
-    return Screened(pools=tuple(ledger.close() for ledger in ledgers))
+    return Screened(pools=tuple(ledger.close() for ledger in ledgers.each))
 
 
 def trials(
@@ -130,14 +129,13 @@ def trials(
     sketches = [sketch for _, candidate in candidates for sketch in candidate.sketches()]
     ledgers, corpus = _walk(pools, steps, sketches, seed, engine, listen, images, say)
     if any(needs_pixels(candidate) for _, candidate in candidates):
-        _decide_images(ledgers, corpus, say)
-    pairs, kept = _all_pairs(ledgers, seed)
-    left = {ledger.pool.label: int(ledger.kept.sum()) for ledger in ledgers}
+        ledgers.decide_images(corpus, say)
+    left = {ledger.pool.label: int(ledger.kept.sum()) for ledger in ledgers.each}
 
     def dropped() -> Iterator[pl.DataFrame]:
         for name, candidate in candidates:
             say(f"{name}: among {sum(left.values()):,} pairs")
-            yield _trial(name, candidate, pairs, kept, corpus)
+            yield ledgers.trial(name, candidate, corpus)
 
     return left, dropped()
 
@@ -151,7 +149,7 @@ def _walk(
     listen: Listener | None,
     images: Path,
     say: Callable[[str], None],
-) -> tuple[list["_Ledger"], Corpus]:
+) -> tuple["_Ledgers", Corpus]:
     """The pools after these steps, and their corpus with the sketches of the steps and some more."""
     cached = {at: CachedStep.of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
     find_reasons(pools, list(cached.values()), engine, listen)
@@ -160,30 +158,19 @@ def _walk(
     if sketches:
         say(f"sketches: {', '.join(dict.fromkeys(type(sketch).__name__.lower() for sketch in sketches))}")
     corpus = sketched(pools, sketches, seed, engine, listen, images)
-    ledgers = [_Ledger(pool) for pool in pools]
+    ledgers = _Ledgers(pools, seed, engine)
     unseen = True  # images are decoded when a step first needs them
     for at, (name, step) in enumerate(steps):
         if needs_pixels(step) and unseen:
             unseen = False
-            _decide_images(ledgers, corpus, say)
+            ledgers.decide_images(corpus, say)
         if is_row_step(step):
-            for ledger in ledgers:
+            for ledger in ledgers.each:
                 ledger.drop(name, ledger.reasons(cached[at]))
         elif is_corpus_step(step):
-            say(f"{name}: among {sum(int(ledger.kept.sum()) for ledger in ledgers):,} pairs")
-            _decide(name, step, ledgers, corpus)
+            say(f"{name}: among {sum(int(ledger.kept.sum()) for ledger in ledgers.each):,} pairs")
+            ledgers.decide(name, step, corpus)
     return ledgers, corpus
-
-
-def _decide_images(ledgers: Sequence["_Ledger"], corpus: Corpus, say: Callable[[str], None]) -> None:
-    """Drop the kept pairs that show an image which cannot be decoded."""
-    pictured = [ledger for ledger in ledgers if bool((ledger.keys["media_bytes"] > 0).any())]
-    if not pictured:
-        return
-    say("images: decoding those that were not yet")
-    pairs, kept = _all_pairs(ledgers, corpus.seed)
-    shows = np.concatenate([(ledger.keys["media_bytes"] > 0).to_numpy() for ledger in ledgers])
-    _settle(broken_images(pairs.filter(kept & shows), corpus), NAME, pairs, ledgers)
 
 
 def sketched(
@@ -228,11 +215,12 @@ def review(screened: Screened) -> pl.DataFrame:
 class _Ledger:
     """The account of one pool: which pairs are kept so far, and why the others are dropped."""
 
-    def __init__(self, pool: PairsPool) -> None:
+    def __init__(self, pool: PairsPool, number: int, keys: KeyFiles) -> None:
         self.pool = pool
-        self.keys = load_keys(pool.directory, pool.parts)
-        self.starts = starts_of(self.keys, len(pool.parts))
-        self.kept: B8 = np.ones(self.keys.height, np.bool_)
+        self.number = number
+        self.key_files = keys
+        self.starts: list[int] = keys.parts[number].tolist()
+        self.kept: B8 = np.ones(self.starts[-1], np.bool_)
         self.dropped: dict[str, int] = {}
         self.decided: list[pl.DataFrame] = []
         self.flagged: list[pl.DataFrame] = []
@@ -259,113 +247,78 @@ class _Ledger:
 
     def close(self) -> ScreenedPool:
         """Return the pool as screened, after checking the conservation law."""
-        funnel = Funnel(pairs=self.keys.height, dropped=self.dropped, kept=int(self.kept.sum()))
+        funnel = Funnel(pairs=self.starts[-1], dropped=self.dropped, kept=int(self.kept.sum()))
         assert funnel.pairs == sum(funnel.dropped.values()) + funnel.kept, f"{self.pool.label}: {funnel}"
         decisions, flags = self._decisions(self.decided), self._decisions(self.flagged)
         assert decisions.height == funnel.pairs - funnel.kept
-        return ScreenedPool(
-            pool=self.pool, keys=self.keys, kept=self.kept, decisions=decisions, flags=flags, funnel=funnel
-        )
+        return ScreenedPool(pool=self.pool, kept=self.kept, decisions=decisions, flags=flags, funnel=funnel)
 
     def _decisions(self, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
         empty = pl.DataFrame(schema={**FOUND, "step": pl.String})
         decided = pl.concat([empty, *found]).sort("at")
-        pairs = self.keys[decided["at"]]
-        columns: dict[str, Any] = {
-            "pair_id": _pair_ids(pairs),
-            "source": pl.lit(self.pool.source),
-            "row": self._rows(pairs),
-            "part": pairs["part"],
-            "position": pairs["position"],
-        }
-        return decided.with_columns(**columns).select(list(DECISIONS))
+        pairs = self.key_files.cells(self.number, decided["at"].cast(pl.Int64).to_numpy(), "pair_id", "row")
+        return decided.hstack(pairs).with_columns(source=pl.lit(self.pool.source)).select(list(DECISIONS))
 
-    def _rows(self, pairs: pl.DataFrame) -> pl.Series:
-        """The column `row` of pairs, sorted by place; read from those parts only that hold some of them."""
-        found = [pl.Series(dtype=pl.String)]
-        for (part,), some in pairs.group_by("part", maintain_order=True):
-            rows = pl.read_parquet(self.pool.directory / self.pool.parts[integer(part)], columns=["row"])
-            found.append(rows["row"][some["position"]])
-        return pl.concat(found)
+
+class _Ledgers:
+    """The accounts of all pools, and their key columns."""
+
+    def __init__(self, pools: Sequence[PairsPool], seed: int, engine: Engine) -> None:
+        self.keys = KeyFiles(pools, seed, engine)
+        self.each = [_Ledger(pool, number, self.keys) for number, pool in enumerate(pools)]
+
+    @property
+    def kept(self) -> B8:
+        """Which pairs are kept so far, by index."""
+        return np.concatenate([ledger.kept for ledger in self.each])
+
+    def decide(self, name: str, step: CorpusStep, corpus: Corpus) -> None:
+        """Run a corpus step on the kept pairs of all pools; drop and flag as it decides."""
+        self._settle(name, self._decided(name, step, corpus))
+
+    def decide_images(self, corpus: Corpus, say: Callable[[str], None]) -> None:
+        """Drop the kept pairs that show an image which cannot be decoded."""
+        pairs = self.keys.frame(self.kept, ("pool", "part", "position", "has_media")).filter("has_media")
+        if pairs.height:
+            say("images: decoding those that were not yet")
+            self._settle(NAME, broken_images(pairs, corpus))
+
+    def trial(self, name: str, step: CorpusStep, corpus: Corpus) -> pl.DataFrame:
+        """Return what a corpus step would drop of the kept pairs, as TRIAL."""
+        decided = self._decided(name, step, corpus)
+        decided = decided.filter(~pl.col("flag").fill_null(False))
+        labels = pl.Series([pool.label for pool in corpus.pools], dtype=pl.String)
+        won, known = decided["winner"].fill_null(0), pl.col("winner").is_not_null()
+        return decided.with_columns(
+            pool=labels.gather(self.keys.pools_of(decided["index"])),
+            pair_id=self.keys.ids(decided["index"]),
+            winner_pool=pl.when(known).then(labels.gather(self.keys.pools_of(won))),
+            winner=pl.when(known).then(self.keys.ids(won)),
+        ).select(TRIAL)
+
+    def _decided(self, name: str, step: CorpusStep, corpus: Corpus) -> pl.DataFrame:
+        """A corpus step's DECISIONs about the kept pairs."""
+        kept = self.kept
+        decided = _as_decisions(self.keys.decide(step, kept, corpus))
+        assert kept[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it did not get"
+        return decided
+
+    def _settle(self, name: str, decided: pl.DataFrame) -> None:
+        """Drop and flag pairs as was decided."""
+        decided = _as_decisions(decided)
+        winners = self.keys.ids(decided["winner"].fill_null(0))
+        decided = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
+        for ledger, first, last in zip(self.each, self.keys.starts[:-1], self.keys.starts[1:], strict=True):
+            own = decided.filter(pl.col("index").is_between(int(first), int(last), closed="left"))
+            stays = own["flag"].fill_null(False)
+            found = own.select(pl.col("index").alias("at") - int(first), *list(FOUND)[1:])
+            ledger.drop(name, found.filter(~stays))
+            ledger.flag(name, found.filter(stays))
+
+
+def _as_decisions(decided: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
 
 
 def _place(sketch: Sketch) -> str:
     return f"sketches/{type(sketch).__name__.lower()}-{fingerprint_of(sketch)}"
-
-
-def _decide(name: str, step: CorpusStep, ledgers: Sequence[_Ledger], corpus: Corpus) -> None:
-    """Run a corpus step on the kept pairs of all pools; drop and flag as it decides."""
-    pairs, kept = _all_pairs(ledgers, corpus.seed)
-    _settle(_decided(name, step, pairs, kept, corpus), name, pairs, ledgers)
-
-
-def _settle(decided: pl.DataFrame, name: str, pairs: pl.DataFrame, ledgers: Sequence[_Ledger]) -> None:
-    """Drop and flag pairs as was decided."""
-    decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
-    winners = _pair_ids(pairs[decided["winner"].fill_null(0)])
-    decided = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
-    start = 0
-    for ledger in ledgers:
-        end = start + ledger.keys.height
-        own = decided.filter(pl.col("index").is_between(start, end, closed="left"))
-        stays = own["flag"].fill_null(False)
-        found = own.select(pl.col("index").alias("at") - start, *list(FOUND)[1:])
-        ledger.drop(name, found.filter(~stays))
-        ledger.flag(name, found.filter(stays))
-        start = end
-
-
-def _trial(name: str, step: CorpusStep, pairs: pl.DataFrame, kept: B8, corpus: Corpus) -> pl.DataFrame:
-    """What a corpus step would drop of the kept pairs."""
-    decided = _decided(name, step, pairs, kept, corpus)
-    decided = decided.filter(~pl.col("flag").fill_null(False))
-    lost, won = pairs[decided["index"]], pairs[decided["winner"].fill_null(0)]
-    labels = pl.Series([pool.label for pool in corpus.pools], dtype=pl.String)
-    known = pl.col("winner").is_not_null()
-    return decided.with_columns(
-        pool=labels.gather(lost["pool"]),
-        pair_id=_pair_ids(lost),
-        winner_pool=pl.when(known).then(labels.gather(won["pool"])),
-        winner=pl.when(known).then(_pair_ids(won)),
-    ).select(TRIAL)
-
-
-def _decided(name: str, step: CorpusStep, pairs: pl.DataFrame, kept: B8, corpus: Corpus) -> pl.DataFrame:
-    """A corpus step's DECISIONs about the kept pairs."""
-    decided = step.decide(pairs.filter(kept).drop("id_hi", "id_lo"), corpus)
-    decided = pl.concat([pl.DataFrame(schema=DECISION), decided], how="diagonal")
-    assert kept[decided["index"].to_numpy()].all(), f"{name} decided about pairs that it did not get"
-    return decided
-
-
-def _all_pairs(ledgers: Sequence[_Ledger], seed: int) -> tuple[pl.DataFrame, B8]:
-    """The KEY columns of all pools, with the halves of the pair ids, and which pairs are kept."""
-    frames = [_corpus_keys(ledger, number, seed) for number, ledger in enumerate(ledgers)]
-    return pl.concat(frames).with_row_index("index"), np.concatenate([ledger.kept for ledger in ledgers])
-
-
-def _corpus_keys(ledger: _Ledger, pool: int, seed: int) -> pl.DataFrame:
-    """The KEY columns of one pool but `index`, and the halves of the pair ids."""
-    order = order_key(ledger.keys["id_hi"].to_numpy(), ledger.keys["id_lo"].to_numpy(), seed)
-    return ledger.keys.select(
-        pl.lit(ledger.pool.priority, pl.UInt16).alias("priority"),
-        pl.Series("order", order, pl.UInt64),
-        "known",
-        "prompt_key",
-        "chosen_key",
-        "rejected_key",
-        pl.lit(pool, pl.UInt16).alias("pool"),
-        "part",
-        "position",
-        "id_hi",
-        "id_lo",
-    )
-
-
-def _pair_ids(pairs: pl.DataFrame) -> pl.Series:
-    """The pair ids, 32 hex digits each, of rows with `id_hi` and `id_lo`."""
-    halves = np.stack([pairs["id_hi"].to_numpy(), pairs["id_lo"].to_numpy()], axis=1)
-    digits = binascii.hexlify(halves.astype(">u8").tobytes())
-    offsets = np.arange(pairs.height + 1, dtype=np.int64) * 32
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(digits)]
-    return series(pa.Array.from_buffers(pa.large_string(), pairs.height, buffers))

@@ -38,6 +38,20 @@ import polars as pl
 
 from curate.steps.corpus import Corpus, Sketch
 
+KEYS: dict[str, type[pl.DataType]] = {
+    "index": pl.UInt32,
+    "priority": pl.UInt16,
+    "order": pl.UInt64,
+    "known": pl.UInt8,
+    "prompt_key": pl.UInt64,
+    "chosen_key": pl.UInt64,
+    "rejected_key": pl.UInt64,
+    "pool": pl.UInt16,
+    "part": pl.UInt32,
+    "position": pl.UInt32,
+}
+"""The KEY columns with their types."""
+
 DECISION = {
     "index": pl.UInt32,
     "reason": pl.String,
@@ -82,7 +96,9 @@ class CorpusStep(Protocol):
     """A step that judges pairs against each other.
 
     One that looks at what images show has `pixels`, a class variable that is true: before it, pairs are dropped
-    that show an image which cannot be decoded.
+    that show an image which cannot be decoded. One to which pairs with other prompt keys never matter has `apart`,
+    which is true: it is given the pairs of some prompt keys at a time. Another may have `reads`, the names of the
+    KEY columns that it needs besides `index`.
     """
 
     version: ClassVar[int]

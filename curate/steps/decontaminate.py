@@ -97,6 +97,7 @@ class Bound(Actions):
     """The step with its index, which is known by what went into it."""
 
     version: ClassVar[int] = 2
+    reads: ClassVar[tuple[str, ...]] = ("pool", "part", "position")
     share: float
     index: str
     protected: ProtectedSets = field(metadata={"place": True})

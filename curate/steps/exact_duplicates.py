@@ -27,6 +27,7 @@ class ExactDuplicates:
     """
 
     version: ClassVar[int] = 2
+    apart: ClassVar[bool] = True
     on: tuple[Sameness, ...] = ("pair", "unordered")
 
     def __post_init__(self) -> None:

@@ -63,6 +63,11 @@ class LabelConflicts:
     def _near(self) -> NearDedup | None:
         return None if self.near is None else NearDedup(jaccard=self.near)
 
+    @property
+    def apart(self) -> bool:
+        """Whether other prompts never matter: where near ones count, they do."""
+        return self.near is None
+
     def sketches(self) -> tuple[Sketch, ...]:
         """None: key columns are enough, unless near ones count."""
         return either_order_sketches(self._near) if self._near else ()

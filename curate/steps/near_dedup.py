@@ -37,6 +37,7 @@ class NearDedup:
     """
 
     version: ClassVar[int] = 1
+    reads: ClassVar[tuple[str, ...]] = ("priority", "order", "pool", "part", "position")
     jaccard: float = 0.8
     recall: float = 0.95
     on: tuple[Side, ...] = ("prompt", "chosen", "rejected")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from curate.checksums import published
 from curate.engines.base import Tick
 from curate.engines.local import Local
+from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
 from curate.schema import PAIRS_FILE
 from curate.screening.screen import DECISIONS, Screened, ScreenedPool, screen, write_decisions
@@ -66,7 +67,7 @@ FOUR = [
 def test_each_lost_pair_has_one_decision_and_the_funnel_adds_up(tmp_path: Path):
     (one,) = run([pool_of(tmp_path / "one", FOUR, part_rows=3)]).pools
     assert one.kept.tolist() == [False, False, True, False]
-    assert one.keys["position"].to_list() == [0, 1, 2, 0]
+    assert one.kept_keys().select("part", "position").rows() == [(0, 2)]
     assert (one.funnel.pairs, one.funnel.kept) == (4, 1)
     assert list(one.funnel.dropped.items()) == [("ties/tie", 1), ("identical/identical", 2)]
     pair = table([{"source": "one", **FOUR[0], "row": "test.jsonl:0"}]).to_pylist()[0]
@@ -164,7 +165,7 @@ def test_pairs_are_dropped_or_kept(
         assert one.funnel.pairs == len(some) == sum(one.funnel.dropped.values()) + one.funnel.kept
         assert one.funnel.kept == one.kept.sum()
         assert Counter(f"{row['step']}/{row['reason']}" for row in decided) == one.funnel.dropped
-        lost = one.keys.filter(pl.Series(~one.kept, dtype=pl.Boolean))
+        lost = load_keys(one.pool.directory, one.pool.parts, ~one.kept)
         assert one.decisions.select("part", "position").equals(lost.select("part", "position"))
         steps = [name.split("/")[0] for name in one.funnel.dropped]
         assert steps == sorted(steps, key=order.index)
