@@ -86,8 +86,8 @@ def funnel(
     accounts = {one.pool.label: dataclasses.asdict(one.funnel) for one in screened.pools}
     for number, pool in enumerate(recipe.pools):
         manifest, account = artefacts[pool.label].manifest, accounts[pool.label]
-        rows = chosen.mix.filter(pl.col("pool") == number)
-        used = rows.select("part", "position").n_unique()
+        rows = chosen.mix.select("pool", "part", "position").filter(pl.col("pool") == number)
+        used = select.distinct_places(rows["part"], rows["position"])
         held = chosen.holdout.filter(pl.col("pool") == number).height
         unused = account["kept"] - used - held
         assert manifest["pairs"] == account["pairs"], f"{pool.label}: pairs = pairs that were screened"

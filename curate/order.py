@@ -1,5 +1,7 @@
 """The keyed order: a hash of content and seed that ranks pairs everywhere."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -40,10 +42,10 @@ def _scramble(state: U64) -> U64:
     return state
 
 
-def descending(key: U64, *ties: U64) -> npt.NDArray[np.intp]:
-    """Positions sorted by `key`, largest first; equal keys by `ties`, smallest first."""
+def descending(key: U64, ties: Callable[[], Sequence[U64]]) -> npt.NDArray[np.intp]:
+    """Positions sorted by `key`, largest first; equal keys by what `ties` returns, smallest first."""
     order = np.argsort(~key, kind="stable")
     ordered = key[order]
     if (ordered[1:] == ordered[:-1]).any():
-        order = np.lexsort((*reversed(ties), ~key))
+        order = np.lexsort((*reversed(ties()), ~key))
     return order

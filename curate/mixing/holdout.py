@@ -119,7 +119,7 @@ def _joined(groups: I64, prompts: I64) -> I64:
 def _held(cluster: U64, source: I64, allowed: I64, seed: int) -> B8:
     """Which rows are held out: those of the clusters that fit, in keyed order."""
     names, codes = np.unique(cluster, return_inverse=True)
-    ranked = descending(order_key(names, names, seed, HOLDOUT_ORDER), names)
+    ranked = descending(order_key(names, names, seed, HOLDOUT_ORDER), lambda: (names,))
     rank = np.empty(len(names), np.int64)
     rank[ranked] = np.arange(len(names))
     lines, rows = np.unique(source * len(names) + rank[codes], return_counts=True)  # by source, then by rank

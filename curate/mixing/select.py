@@ -4,16 +4,18 @@ There is no random state anywhere. Whether a pair is in a mix, and where, follow
 number of its repeat, so a larger quota contains the smaller one and a removed source moves nobody else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from curate.arrays import U64
 from curate.mixing.holdout import hold_out
 from curate.mixing.quotas import Plan, plan
 from curate.order import descending, order_key
+from curate.pairs.keys import framed, numpy_kind
 from curate.recipe import Entry, Recipe
 
 SELECTION = {
@@ -32,6 +34,8 @@ SELECTION = {
 `pool` and `entry` are positions in `recipe.pools` and `recipe.entries`; `part` and `position` are the pair's
 place in the pool's files; `repeat` counts the earlier times that this pair was taken.
 """
+
+CHUNK = 1 << 20
 
 COPY = np.uint64(1 << 32)
 """Copies of one pair are ordered as further pairs: the number given to `order_key` is copy * COPY + repeat."""
@@ -68,9 +72,10 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
     `kept` gives the key columns (curate.pairs.keys) of the pairs that passed the steps, by pool label. The order
     of their rows changes nothing. Raises InfeasibleError as `plan` does.
     """
-    frames = {pool.label: _numbered(kept[pool.label], i) for i, pool in enumerate(recipe.pools)}
+    wanted = ("group", "prompt_key") if recipe.holdout or any(entry.per_group for entry in recipe.entries) else ()
+    frames = {pool.label: _numbered(kept[pool.label], i, wanted) for i, pool in enumerate(recipe.pools)}
     held = hold_out(recipe, frames)
-    free = {label: frame.filter(~held[label]) for label, frame in frames.items()}
+    free = {label: frame.filter(~held[label]) if held[label].any() else frame for label, frame in frames.items()}
     candidates = [_candidates(entry, free, recipe.seed) for entry in recipe.entries]
     sizes = {entry.label: len(frame) for entry, frame in zip(recipe.entries, candidates, strict=True)}
     planned = plan(recipe, sizes)
@@ -78,14 +83,19 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
         take(frame, line.rows or 0, recipe.seed).with_columns(pl.lit(i, pl.UInt16).alias("entry"))
         for i, (frame, line) in enumerate(zip(candidates, planned.lines, strict=True))
     ]
-    mix = _number_doubly_chosen(recipe, pl.concat(chosen)).filter(~left_out(recipe))
-    chosen = [frame.filter(~left_out(recipe)) for frame in chosen]
+    del candidates, free
+    mix = _number_doubly_chosen(recipe, pl.concat(chosen))
+    if recipe.without:
+        mix = mix.filter(~left_out(recipe))
+        chosen = [frame.filter(~left_out(recipe)) for frame in chosen]
     counts = tuple(_count(entry, frames, held, frame) for entry, frame in zip(recipe.entries, chosen, strict=True))
     lines = [replace(line, rows=len(frame)) for line, frame in zip(planned.lines, chosen, strict=True)]
+    del chosen
+    keys = [kept[pool.label] for pool in recipe.pools]
     return Selection(
         plan=Plan(lines=tuple(lines), rows=len(mix)),
-        mix=in_order(mix, recipe.seed),
-        holdout=in_order(_held_rows(recipe, frames, held), recipe.seed),
+        mix=_in_order(mix, recipe.seed, keys),
+        holdout=_in_order(_held_rows(recipe, frames, held), recipe.seed, keys),
         counts=counts,
     )
 
@@ -102,25 +112,45 @@ def left_out(recipe: Recipe) -> pl.Expr:
     return pl.col("pool").is_in(pools) | pl.col("entry").is_in(entries)
 
 
-def _numbered(keys: pl.DataFrame, pool: int) -> pl.DataFrame:
-    """The columns that selection needs; copies of a pair numbered by their group, not by their place in files."""
+def _numbered(keys: pl.DataFrame, pool: int, wanted: Sequence[str]) -> pl.DataFrame:
+    """What selection needs of each pair, `at` being its row of `keys`.
+
+    Copies of a pair are numbered by their group, not by their place in files.
+    """
     frame = keys.select(
-        "part", "position", "id_hi", "id_lo", "group", "prompt_key", "copy", "text_bytes",
-        "media_bytes", "has_fields", pl.lit(pool, pl.UInt16).alias("pool"),
+        "id_hi", "id_lo", "copy", *wanted, pl.lit(pool, pl.UInt16).alias("pool"),
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("at"),
     )  # fmt: skip
-    doubled = frame.with_row_index("at").join(frame.filter(pl.col("copy") > 0), on=["id_hi", "id_lo"], how="semi")
-    if doubled.is_empty():
+    if not (keys["copy"] > 0).any():
         return frame
-    doubled = doubled.sort("id_hi", "id_lo", "group", "copy")
+    doubled = frame.join(frame.filter(pl.col("copy") > 0), on=["id_hi", "id_lo"], how="semi")
+    doubled = doubled.with_columns(keys["group"].gather(doubled["at"])).sort("id_hi", "id_lo", "group", "copy")
     numbers = doubled.select(pl.int_range(pl.len(), dtype=pl.UInt32).over("id_hi", "id_lo")).to_series()
     return frame.with_columns(frame["copy"].scatter(doubled["at"], numbers))
 
 
-def _keys_of(frame: pl.DataFrame, seed: int, repeat: int | U64 = 0) -> tuple[U64, U64, U64, U64]:
-    """(order key, id_hi, id_lo, number): what `descending` sorts by."""
-    id_hi, id_lo = frame["id_hi"].to_numpy(), frame["id_lo"].to_numpy()
-    number = frame["copy"].to_numpy().astype(np.uint64) * COPY + np.asarray(repeat, np.uint64)
-    return order_key(id_hi, id_lo, seed, number), id_hi, id_lo, number
+def _ranking(frame: pl.DataFrame, seed: int, repeat: int | pl.Series = 0) -> npt.NDArray[np.intp]:
+    """The rows of a frame by order key; equal ones by id and number."""
+    key = np.empty(frame.height, np.uint64)
+    for first in range(0, frame.height, CHUNK):  # what a key is computed from would take several times its memory
+        some = frame[first : first + CHUNK]
+        again = repeat if isinstance(repeat, int) else repeat[first : first + CHUNK]
+        key[first : first + CHUNK] = order_key(*_words(some), seed, _number(some, again))
+
+    def ties() -> tuple[U64, U64, U64]:
+        return *_words(frame), _number(frame, repeat)
+
+    return descending(key, ties)
+
+
+def _words(frame: pl.DataFrame) -> tuple[U64, U64]:
+    return frame["id_hi"].to_numpy(), frame["id_lo"].to_numpy()
+
+
+def _number(frame: pl.DataFrame, repeat: int | pl.Series) -> U64:
+    again = repeat if isinstance(repeat, int) else repeat.to_numpy()
+    number: U64 = frame["copy"].to_numpy().astype(np.uint64) * COPY + np.asarray(again).astype(np.uint64)
+    return number
 
 
 def _candidates(entry: Entry, free: Mapping[str, pl.DataFrame], seed: int) -> pl.DataFrame:
@@ -128,7 +158,7 @@ def _candidates(entry: Entry, free: Mapping[str, pl.DataFrame], seed: int) -> pl
     united = pl.concat([free[label] for label in entry.pools])
     if entry.per_group is None:
         return united
-    ordered = united[descending(*_keys_of(united, seed))]
+    ordered = united[_ranking(united, seed)]
     return ordered.filter(pl.int_range(pl.len()).over("group") < entry.per_group)
 
 
@@ -136,7 +166,7 @@ def take(frame: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
     """The first `rows` candidates by order key; beyond their number every pair again, as repeat 1, 2, ..."""
     epochs, rest = divmod(rows, len(frame)) if len(frame) else (0, 0)
     whole = [frame.with_columns(pl.lit(i, pl.Int32).alias("repeat")) for i in range(epochs)]
-    first = descending(*_keys_of(frame, seed, epochs))[:rest] if rest else np.empty(0, np.intp)
+    first = _ranking(frame, seed, epochs)[:rest] if rest else np.empty(0, np.intp)
     return pl.concat([*whole, frame[first].with_columns(pl.lit(epochs, pl.Int32).alias("repeat"))])
 
 
@@ -145,7 +175,7 @@ def _count(
 ) -> Count:
     kept = sum(len(frames[label]) for label in entry.pools)
     held_out = sum(int(held[label].sum()) for label in entry.pools)
-    distinct = chosen.select("pool", "part", "position").n_unique()
+    distinct = distinct_places(chosen["pool"], chosen["at"])
     assert distinct == (chosen["repeat"] == 0).sum(), f"{entry.label}: a pair was taken twice as the same repeat"
     unused = kept - held_out - distinct
     return Count(
@@ -174,8 +204,24 @@ def _held_rows(recipe: Recipe, frames: Mapping[str, pl.DataFrame], held: Mapping
     )
 
 
-def in_order(rows: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """The rows in global order, as the columns SELECTION."""
-    order = descending(*_keys_of(rows, seed, rows["repeat"].to_numpy().astype(np.uint64)))
-    ranked = rows[order].with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"))
+def distinct_places(upper: pl.Series, lower: pl.Series) -> int:
+    """Return how many different pairs there are of these numbers below 2**32."""
+    places = upper.to_numpy().astype(np.uint64) << np.uint64(32)
+    places |= lower.to_numpy()
+    places.sort()
+    return int(np.count_nonzero(places[1:] != places[:-1])) + min(len(places), 1)
+
+
+def _in_order(rows: pl.DataFrame, seed: int, keys: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows in global order, as the columns SELECTION; `keys` are those of the pools."""
+    ranked = rows.select("pool", "at", "repeat", "entry")[_ranking(rows, seed, rows["repeat"])]
+    names = ("part", "position", "text_bytes", "media_bytes", "has_fields")
+    found = {name: np.empty(ranked.height, numpy_kind(SELECTION[name])) for name in names}
+    pool, at = ranked["pool"].to_numpy(), ranked["at"].to_numpy()
+    for number, of_pool in enumerate(keys):
+        own = pool == number
+        for name in names:
+            found[name][own] = of_pool[name].to_numpy()[at[own]]
+    made = framed({name: (array, SELECTION[name]) for name, array in found.items()})
+    ranked = ranked.with_columns(*made, pl.int_range(pl.len(), dtype=pl.UInt32).alias("rank"))
     return ranked.select(pl.col(name).cast(kind) for name, kind in SELECTION.items())

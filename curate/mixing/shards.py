@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.arrays import U32
 from curate.checksums import Following, hash_once, write_record
 from curate.engines.base import Engine, tick
 from curate.errors import ConfigError, WorkspaceError
@@ -169,15 +170,15 @@ class Job:
 
     def cut(self) -> tuple[list[_Shard], list[int]]:
         """The shards, and the first shard of every bucket with the number of shards at the end."""
-        text = self.rows["text_bytes"].to_numpy().astype(np.uint64)
+        text = self.rows["text_bytes"].to_numpy()
         content = text + self.rows["media_bytes"].to_numpy() if self.images else text
         limits = cut(content, self.limit)
         shards = []
         for number, (first, last) in enumerate(pairwise(limits)):
             groups = tuple(first + row for row in cut(content[first:last], GROUP_BYTES, GROUP_ROWS))
             shards.append(_Shard(name=f"{self.name}-{number:05d}.parquet", groups=groups))
-        by_text = np.add.reduceat(text, limits[:-1]) if shards else text
-        by_content = np.add.reduceat(content, limits[:-1]) if shards else text
+        by_text = np.add.reduceat(text, limits[:-1], dtype=np.uint64) if shards else text
+        by_content = np.add.reduceat(content, limits[:-1], dtype=np.uint64) if shards else text
         # one measure for both bounds: the larger part of either that a shard takes up, in millionths
         most = self.bucket_text()
         filled = np.maximum(by_text * 10**6 // most, by_content * 10**6 // (most * BUCKET_CONTENT // BUCKET_TEXT))
@@ -195,25 +196,21 @@ class Job:
         for directory, parts in self.pools:
             state.update(json.dumps([str(directory), *parts]).encode())
         for column in self.rows.iter_columns():
-            state.update(np.ascontiguousarray(column.to_numpy()).tobytes())
+            state.update(np.ascontiguousarray(column.to_numpy()))
         return state.hexdigest()
 
     def scatters(self, plan: Path, limits: tuple[int, ...], digest: str) -> list[ScatterTask]:
         """The tasks of pass 1: runs of parts with about a bucket of selected text; publishes their plan."""
-        taken = self.rows.select("pool", "part", "position", "rank", "repeat", "text_bytes")
-        taken = taken.sort("pool", "part", "position", "rank")
-        runs = []
-        for (number,), rows in taken.partition_by("pool", as_dict=True, maintain_order=True).items():
-            text = pl.col("text_bytes").cast(pl.UInt64).sum()
-            by_part = rows.group_by("part", maintain_order=True).agg(pl.len(), text)
-            ends = by_part["len"].cum_sum().to_list()
-            bounds = [0, *(ends[i - 1] for i in cut(by_part["text_bytes"].to_numpy(), self.bucket_text())[1:])]
-            runs += [(self.pools[int(number)], rows[first:last]) for first, last in pairwise(bounds)]
-        columns = ["part", "position", "rank", "repeat"]
-        batches = [rows.select(columns).to_arrow().combine_chunks().to_batches()[0] for _, rows in runs]
-        with atomic(plan) as temporary, pa.ipc.new_file(str(temporary), batches[0].schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
+        runs = [
+            (place, rows) for number, place in enumerate(self.pools) for rows in self._runs_of(number)
+        ]  # arrays of row numbers: 4 bytes a pair
+        names = ["part", "position", "rank", "repeat"]
+        schema = pa.schema([self.rows.select(names).head(0).to_arrow().schema.field(name) for name in names])
+        with atomic(plan) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
+            for _, rows in runs:
+                some = self.rows.select(names)[rows].rechunk().to_arrow()
+                arrays = [column.combine_chunks() for column in some.columns]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
         return [
             ScatterTask(
                 number=i, directory=place[0], parts=tuple(place[1]), limits=limits, plan=plan, digest=digest
@@ -221,13 +218,28 @@ class Job:
             for i, (place, _) in enumerate(runs)
         ]
 
+    def _runs_of(self, pool: int) -> list[U32]:
+        """The rows taken from a pool by place in its files, cut between parts into about a bucket of text each."""
+        rows = np.flatnonzero(self.rows["pool"].to_numpy() == pool).astype(np.uint32)
+        if not len(rows):
+            return []
+        places = self.rows["part"].to_numpy()[rows].astype(np.uint64) << np.uint64(32)
+        places |= self.rows["position"].to_numpy()[rows]
+        rows = rows[np.argsort(places, kind="stable")]  # rows of one place stay by rank
+        del places
+        part, text = self.rows["part"].to_numpy()[rows], self.rows["text_bytes"].to_numpy()[rows]
+        firsts = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))
+        by_part = np.add.reduceat(text, firsts, dtype=np.uint64)
+        return np.split(rows, [firsts[i] for i in cut(by_part, self.bucket_text())[1:-1]])
+
 
 def cut(costs: npt.NDArray[Any], most: int, rows: int = 1 << 62) -> list[int]:
     """Where runs begin, and the end: each as long as its costs sum to at most `most` and it has at most `rows`.
 
     A run has at least one row.
     """
-    sums = np.concatenate([[0], np.cumsum(costs, dtype=np.uint64)]).astype(np.uint64)
+    sums = np.zeros(len(costs) + 1, np.uint64)
+    np.cumsum(costs, dtype=np.uint64, out=sums[1:])
     limits = [0]
     while limits[-1] < len(costs):
         first = limits[-1]

@@ -44,7 +44,7 @@ READ = (
 )  # fmt: skip
 BATCH = 1 << 17
 
-MAPPED = 1 << 20
+MAPPED = 1 << 18
 """Key columns of so many pairs or more are in a mapped file: the system may take back the memory they have."""
 
 

@@ -65,7 +65,7 @@ def test_without_shared_prompts_each_source_is_as_if_alone(sources, allowed, see
     held = select.select(read, frames).holdout
     for number, frame in enumerate(frames.values()):
         names, sizes = np.unique(frame["group"].to_numpy(), return_counts=True)
-        ranked = order.descending(order.order_key(names, names, seed, HOLDOUT_ORDER), names)
+        ranked = order.descending(order.order_key(names, names, seed, HOLDOUT_ORDER), lambda names=names: (names,))
         left, groups = allowed, set()
         for i in ranked.tolist():
             if sizes[i] <= left:
