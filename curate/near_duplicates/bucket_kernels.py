@@ -44,15 +44,18 @@ class Members(NamedTuple):
 
 
 @compiled
-def band_keys(slots: U16, media: U64, rows: int, keys: U32, at: I64) -> None:
-    """Put into keys[band, at[i]] a hash of row i's `rows` min-hashes of each band and of its media."""
+def band_keys(slots: U16, media: U64, rows: int, first: int, shift: int, keys: U32 | U64, at: I64) -> None:
+    """Put into keys[b, at[i]] a hash of row i's `rows` min-hashes of the band first + b and of its media.
+
+    The hash is shifted to the right by `shift` bits: by 32 for keys of 32 bits.
+    """
     for i in range(len(slots)):
         for band in range(len(keys)):
             value = media[i]
-            for slot in range(band * rows, (band + 1) * rows):
+            for slot in range((first + band) * rows, (first + band + 1) * rows):
                 value = (value ^ np.uint64(slots[i, slot])) * STEP
                 value ^= value >> HALF
-            keys[band, at[i]] = np.uint32(mix(value) >> HALF)
+            keys[band, at[i]] = mix(value) >> np.uint64(shift)
 
 
 @compiled
@@ -85,7 +88,7 @@ def with_equal_slots(members: U32, starts: I64, slots: U16, least_equal: int) ->
 def near(one: int, other: int, members: Members, sides: F64) -> bool:
     """Return whether two members of a bucket are near-duplicates; `sides` then has the similarity of each side.
 
-    Media are compared here: the 32 bits of a bucket cover them too, but prove nothing.
+    Media are compared here: the key of a bucket covers them too, but proves nothing.
     """
     if members.media[one] != members.media[other]:
         return False

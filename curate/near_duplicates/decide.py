@@ -31,24 +31,33 @@ def decide(search: Search, engine: Engine, scratch: Path) -> Dropped:
     """Return the dropped pairs, by ascending rank. `scratch` is a directory for files that workers share."""
     first = search.first_of_equals()
     distinct = first == np.arange(len(first))
-    winner, shares = _decide_distinct(search, distinct, engine, scratch)
+    suspects, lost_to, shares = _decide_distinct(search, distinct, engine, scratch)
+    winner = np.full(len(first), NONE, np.int64)
+    winner[suspects] = np.where(lost_to >= 0, suspects[lost_to], NONE)
     # a pair equal to a dropped one lost to the same winner; a pair equal to a kept one lost to that
-    winner = np.where(winner[first] >= 0, winner[first], np.where(distinct, NONE, first))
+    of_first = winner[first]
+    winner = np.where((of_first < 0) & ~distinct, first, of_first)
     ranks = np.flatnonzero((winner >= 0) & ~search.protected)
-    return Dropped(ranks=ranks, winners=winner[ranks], shares=shares[first[ranks]])
+    return Dropped(ranks=ranks, winners=winner[ranks], shares=_shares_of(first[ranks], suspects, shares))
 
 
-def _decide_distinct(search: Search, distinct: B8, engine: Engine, scratch: Path) -> tuple[I64, F64]:
-    """(the winner's rank or NONE, the shares) by rank, of pairs that no better one is equal to."""
+def _shares_of(ranks: I64, suspects: I64, shares: F64) -> F64:
+    """The shares of these ranks: 1 where a rank is no suspect, which equals its winner."""
+    found = np.ones((len(ranks), shares.shape[1]))
+    if len(suspects):
+        place = np.minimum(np.searchsorted(suspects, ranks), len(suspects) - 1)
+        known = suspects[place] == ranks
+        found[known] = shares[place[known]]
+    return found
+
+
+def _decide_distinct(search: Search, distinct: B8, engine: Engine, scratch: Path) -> tuple[I64, I64, F64]:
+    """(ranks, the winner's place among them or NONE, the shares) of the suspects no better pair is equal to."""
     suspects = search.suspects(distinct)
-    ranks = suspects.ranks
-    winner = np.full(len(distinct), NONE, np.int64)
-    shares = np.ones((len(distinct), len(search.sketch.on)))
-    if len(ranks):
-        with search.sets_of(ranks, engine, scratch) as found:
-            lost_to, shares[ranks] = _decide_suspects(search, suspects, found)
-        winner[ranks] = np.where(lost_to >= 0, ranks[lost_to], NONE)
-    return winner, shares
+    if not len(suspects.ranks):
+        return suspects.ranks, suspects.ranks, np.ones((0, len(search.sketch.on)))
+    with search.sets_of(suspects.ranks, engine, scratch) as found:
+        return suspects.ranks, *_decide_suspects(search, suspects, found)
 
 
 def _decide_suspects(search: Search, suspects: Suspects, found: Sets) -> tuple[I64, F64]:

@@ -13,7 +13,7 @@ from curate.arrays import B8, I64, U16, U32, U64
 from curate.engines.base import Engine
 from curate.near_duplicates import sketch_format
 from curate.near_duplicates.banding import Banding
-from curate.near_duplicates.buckets import among, buckets
+from curate.near_duplicates.buckets import among, buckets, joined
 from curate.near_duplicates.minhash import MinHash
 from curate.near_duplicates.shingle_sets import PairsOfFile, Sets, sets
 from curate.near_duplicates.sketch_format import SLOTS
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from curate.near_duplicates.bucket_kernels import Members
 
 NONE = -1
+
+WIDE = 50_000_000
+"""Beyond so many pairs band keys have 64 bits: of 32 bits, one in 70 would be in a bucket by chance, and more."""
+
+KEY_BYTES = 1 << 30
+"""Memory for band keys; where it does not hold all bands, sketches are read again for every few bands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +61,16 @@ class Search:
 
     def first_of_equals(self) -> I64:
         """Return for each rank the best rank that has the same shingles, as often, and the same media."""
-        frame = pl.DataFrame({"same": self._column("same"), "media": self.media()}).with_row_index("rank")
-        return frame.select(pl.col("rank").min().over("same", "media").cast(pl.Int64)).to_series().to_numpy()
+        first = np.arange(len(self.protected))
+        same = self._column("same")
+        order = np.argsort(same, kind="stable")
+        ordered = same[order]
+        equal = ordered[1:] == ordered[:-1]
+        several = order[np.append(equal, False) | np.append(False, equal)]  # of few: no table of all is made
+        del order, ordered
+        frame = pl.DataFrame({"rank": several, "same": same[several], "media": self.media()[several]})
+        first[several] = frame.select(pl.col("rank").min().over("same", "media")).to_series().to_numpy()
+        return first
 
     def media(self) -> U64:
         """Return by rank what near-duplicates must have equal beside their texts."""
@@ -73,7 +87,7 @@ class Search:
         """Return the distinct pairs that agree with another one in a band, and in slots enough."""
         from curate.near_duplicates.bucket_kernels import with_equal_slots  # numba
 
-        members, starts = buckets(self._keys(distinct))
+        members, starts = joined(buckets(keys) for keys in self._keys(distinct))
         ranks = np.flatnonzero(distinct)
         bucketed = np.zeros(len(ranks), np.bool_)
         bucketed[members] = True
@@ -84,19 +98,24 @@ class Search:
         members, starts = among(members, starts, suspected)
         return Suspects(ranks[suspected], slots[suspected], members, starts)
 
-    def _keys(self, distinct: B8) -> U32:
-        """The band keys of the distinct pairs in the order of their ranks."""
+    def _keys(self, distinct: B8) -> Iterator[U32 | U64]:
+        """The band keys of the distinct pairs in the order of their ranks, of as many bands as KEY_BYTES hold."""
         from curate.near_duplicates.bucket_kernels import band_keys  # numba
 
-        keys = np.empty((self.banding.bands, int(distinct.sum())), np.uint32)
-        numbers = np.cumsum(distinct) - 1
-        for file in self.files:
-            some = distinct[file.ranks]
-            rows = sketch_format.read(file.sketch)[file.positions[some]]
-            media = rows["media"] if self.same_media else np.zeros(len(rows), np.uint64)
-            slots, at = np.ascontiguousarray(rows["slots"]), numbers[file.ranks[some]]
-            band_keys(slots, np.ascontiguousarray(media), self.banding.rows, keys, at)
-        return keys
+        count = int(distinct.sum())
+        kind = np.dtype(np.uint64 if count > WIDE else np.uint32)
+        numbers = np.cumsum(distinct, dtype=np.uint32) - np.uint32(1)
+        many = max(1, KEY_BYTES // max(1, count * kind.itemsize))
+        for first in range(0, self.banding.bands, many):
+            keys: U32 | U64 = np.empty((min(many, self.banding.bands - first), count), kind)
+            for file in self.files:
+                some = distinct[file.ranks]
+                rows = sketch_format.read(file.sketch)[file.positions[some]]
+                media = rows["media"] if self.same_media else np.zeros(len(rows), np.uint64)
+                slots, at = np.ascontiguousarray(rows["slots"]), numbers[file.ranks[some]].astype(np.int64)
+                shift = 64 - 8 * keys.itemsize
+                band_keys(slots, np.ascontiguousarray(media), self.banding.rows, first, shift, keys, at)
+            yield keys
 
     def _slots(self, ranks: I64) -> U16:
         """The slots of these (ascending) ranks."""

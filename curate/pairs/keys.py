@@ -59,12 +59,13 @@ def load_keys(directory: Path, parts: Sequence[str], kept: B8 | None = None) -> 
     for number, part in enumerate(parts):
         for batch in _part(directory / part, number):
             size = len(batch["position"])
-            chosen = slice(None) if kept is None else kept[first : first + size]
+            if kept is not None:
+                chosen = kept[first : first + size]
+                batch = {name: values[chosen] for name, values in batch.items()}
             first += size
-            size = size if kept is None else int(np.count_nonzero(chosen))
             for name, values in batch.items():
-                arrays[name][filled : filled + size] = values[chosen]
-            filled += size
+                arrays[name][filled : filled + len(values)] = values
+            filled += len(batch["position"])
     _count_copies(arrays)
     return framed({name: (array, COLUMNS[name]) for name, array in arrays.items()})
 
@@ -76,7 +77,8 @@ def framed(columns: Mapping[str, tuple[np.ndarray[Any, Any], Any]]) -> pl.DataFr
 
 def numpy_kind(kind: Any) -> np.dtype[Any]:
     """The numpy type of a column's numbers."""
-    return pl.Series(dtype=kind).to_numpy().dtype
+    found: np.dtype[Any] = pl.Series(dtype=kind).to_numpy().dtype
+    return found
 
 
 def _series(array: np.ndarray[Any, Any], kind: Any) -> pl.Series:

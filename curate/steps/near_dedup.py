@@ -1,11 +1,12 @@
 """Pairs that nearly repeat another pair, of any source."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Literal
 
+import numpy as np
 import polars as pl
 
-from curate.arrays import integer
 from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import Banding, choose
@@ -75,20 +76,25 @@ class NearDedup:
     def search(self, ranked: pl.DataFrame, corpus: Corpus) -> Search:
         """Return the search for near-duplicates among pairs: columns rank, pool, part, position, protected."""
         files, sketches = corpus.files(), corpus.files(self.minhash)
-        by_file = ranked.sort("pool", "part", "position").group_by("pool", "part", maintain_order=True)
+        pool, part, position, rank = (ranked[name].to_numpy() for name in ("pool", "part", "position", "rank"))
+        order = np.lexsort((position, part, pool)).astype(np.uint32)
+        pool, part = pool[order], part[order]
+        limits = np.flatnonzero((pool[1:] != pool[:-1]) | (part[1:] != part[:-1])) + 1
         found = [
             RankedFile(
-                pairs=files[integer(pool)][integer(part)],
+                pairs=files[pool[first]][part[first]],
+                sketch=sketches[pool[first]][part[first]],
                 on=self.on,
-                sketch=sketches[integer(pool)][integer(part)],
-                positions=some["position"].cast(pl.Int64).to_numpy(),
-                ranks=some["rank"].cast(pl.Int64).to_numpy(),
+                positions=position[order[first:last]].astype(np.int64),
+                ranks=rank[order[first:last]].astype(np.int64),
             )
-            for (pool, part), some in by_file
+            for first, last in pairwise([0, *limits.tolist(), len(order)])
         ]
+        protected = np.zeros(len(order), np.bool_)
+        protected[rank] = ranked["protected"].to_numpy()
         return Search(
             files=found,
-            protected=ranked.sort("rank")["protected"].to_numpy(),
+            protected=protected,
             sketch=self.minhash,
             banding=self.banding,
             same_media=self.media == "same",
@@ -96,16 +102,18 @@ class NearDedup:
 
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
         """Return a decision about every pair that lost to a near-duplicate."""
-        ranked = _ranked(keys, _numbers(self.against, corpus))
-        if not ranked.height:
+        if not keys.height:
             return pl.DataFrame(schema=DECISION)
-        search = self.search(ranked, corpus)
+        ranked = _ranked(keys, _numbers(self.against, corpus))
+        del keys  # memory for what comes
+        search, index = self.search(ranked, corpus), ranked["index"]
+        del ranked
         dropped = decide(search, corpus.engine, search.files[0].sketch.parent)
         return pl.DataFrame(
             {
-                "index": ranked["index"].gather(dropped.ranks),
+                "index": index.gather(dropped.ranks),
                 "reason": ["near_duplicate"] * len(dropped.ranks),
-                "winner": ranked["index"].gather(dropped.winners),
+                "winner": index.gather(dropped.winners),
                 "score": dropped.shares.min(axis=1),
                 "evidence": [_evidence(self.on, shares) for shares in dropped.shares.tolist()],
             },
@@ -130,8 +138,12 @@ def _numbers(labels: tuple[str, ...], corpus: Corpus) -> list[int]:
     return [known.index(label) for label in labels]
 
 
-def _ranked(keys: pl.DataFrame, protected: list[int]) -> pl.DataFrame:
+def _ranked(keys: pl.DataFrame, against: list[int]) -> pl.DataFrame:
     """The pairs, the best first, with `protected` and `rank`."""
-    marked = keys.with_columns(protected=pl.col("pool").is_in(protected))
-    ranked = marked.sort("protected", "priority", "order", "index", descending=[True, False, True, False])
-    return ranked.select("index", "pool", "part", "position", "protected").with_row_index("rank")
+    protected = keys["pool"].is_in(against)
+    best_first = np.lexsort(
+        (keys["index"].to_numpy(), ~keys["order"].to_numpy(), keys["priority"].to_numpy(), ~protected.to_numpy())
+    )
+    rows = pl.Series(best_first, dtype=pl.UInt32)
+    named = [keys[name].gather(rows) for name in ("index", "pool", "part", "position")]
+    return pl.DataFrame([*named, protected.gather(rows).alias("protected")]).with_row_index("rank")

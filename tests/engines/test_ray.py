@@ -15,10 +15,13 @@ import pytest
 
 from curate.engines import open_engine
 from curate.engines.base import Tick
+from curate.engines.local import Local
 from curate.engines.ray import Ray
 from curate.errors import CurateError, EngineError, GuardError
 from curate.installation import install_command
+from curate.screening import key_files
 from tests.support import big_build
+from tests.support.conflicts import assert_same, conflicting, decided
 from tests.support.paths import ROOT
 from tests.support.worker_tasks import Named, die, fail, killed_once, read_here, slow_square
 
@@ -261,3 +264,11 @@ def test_a_task_that_is_killed_for_memory_is_one_line(tmp_path):
     assert error.startswith("a Ray worker on ")
     assert error.endswith(": was killed for lack of memory again and again, at last while running hog")
     assert rest == ""
+
+
+def test_corpus_steps_run_by_prefix_of_the_prompt_key_and_decide_as_local_ones(engine, tmp_path, monkeypatch):
+    pools = conflicting(tmp_path)
+    with Local(1) as here:
+        whole = decided(pools, here)
+    monkeypatch.setattr(key_files, "PARTITION", 50)
+    assert_same(whole, decided(pools, engine))

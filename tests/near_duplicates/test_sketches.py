@@ -162,7 +162,7 @@ def test_pairs_at_the_stated_similarity_are_compared_as_often_as_stated(size: in
     left, right = sketched_pairs(np.random.default_rng(size), size, size * shared // 9, 1500)
     keys = np.empty((2, banding.bands, 1500), np.uint32)
     for some, where in zip((left, right), keys, strict=True):
-        band_keys(some, np.zeros(1500, np.uint64), banding.rows, where, np.arange(1500))
+        band_keys(some, np.zeros(1500, np.uint64), banding.rows, 0, 32, where, np.arange(1500))
     found = (keys[0] == keys[1]).any(axis=0) & ((left == right).sum(axis=1) >= banding.least_equal)
     assert found.mean() > banding.compared(jaccard) - 0.01
     assert found.mean() > 0.94
@@ -222,8 +222,9 @@ def test_slots_are_asked_first_but_overlook_one_in_ten_thousand():
 # -------------------------------------------------------------------------------------------------- buckets
 
 
-def test_buckets_by_hand():
-    keys = np.array([[7, 5, 7, 9, 5, 7], [1, 2, 3, 4, 5, 4]], np.uint32)
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_buckets_by_hand(kind: type[np.uint32 | np.uint64]):
+    keys = np.array([[7, 5, 7, 9, 5, 7], [1, 2, 3, 4, 5, 4]], kind)
     members, starts = buckets(keys)
     assert members.tolist() == [1, 4, 0, 2, 5, 3, 5]
     assert starts.tolist() == [0, 2, 5, 7]

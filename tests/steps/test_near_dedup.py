@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curate.engines.local import Local
 from curate.errors import ConfigError
+from curate.near_duplicates import search
 from curate.near_duplicates.banding import curve_table
 from curate.order import order_key
 from curate.pairs.keys import load_keys
@@ -293,6 +294,22 @@ def test_workers_change_nothing_and_most_of_what_is_planted_is_found(tmp_path: P
     found = lost(one)
     assert all(row[:-1] == winner[:-1] for row, winner in found.items())
     assert len(found) >= 0.94 * 300
+
+
+@pytest.mark.parametrize(("wide", "key_bytes"), [(0, 1 << 30), (1 << 40, 1), (0, 1)])
+def test_wide_keys_and_few_bands_at_a_time_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wide: int, key_bytes: int
+):
+    texts = [BASE, changed(0), changed(5), changed(3, 9, 15, 21), "short", "Short", changed(0, 24)]
+    pools = [
+        pool_of(tmp_path / name, [{"chosen": text} for text in texts[at:]], at, 3)
+        for at, name in enumerate(("a", "b"))
+    ]
+    expected = lost(run(pools))
+    assert len(expected) > 6
+    monkeypatch.setattr(search, "WIDE", wide)
+    monkeypatch.setattr(search, "KEY_BYTES", key_bytes)
+    assert lost(run(pools)) == expected
 
 
 def test_near_duplicates_are_found_inside_a_hot_bucket(tmp_path: Path):

@@ -21,7 +21,7 @@ def colliding_images(home: Path, step: NearDedup, chosen: str) -> list[str]:
     images = [f"{i:032x}" for i in range(100_000)]
     media = of_media(pa.array([[{"kind": "image", "keys": [image]}] for image in images], MEDIA))
     keys = np.empty((step.banding.bands, len(images)), np.uint32)
-    band_keys(np.repeat(slots, len(images), axis=0), media, step.banding.rows, keys, np.arange(len(images)))
+    band_keys(np.repeat(slots, len(images), axis=0), media, step.banding.rows, 0, 32, keys, np.arange(len(images)))
     band = next(band for band in keys if len(np.unique(band)) < len(band))
     order = np.argsort(band, kind="stable")
     at = int(np.flatnonzero(np.diff(band[order].astype(np.int64)) == 0)[0])
