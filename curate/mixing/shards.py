@@ -196,7 +196,7 @@ class Job:
         for directory, parts in self.pools:
             state.update(json.dumps([str(directory), *parts]).encode())
         for column in self.rows.iter_columns():
-            state.update(memoryview(np.ascontiguousarray(column.to_numpy())))
+            state.update(np.ascontiguousarray(column.to_numpy()).data)
         return state.hexdigest()
 
     def scatters(self, plan: Path, limits: tuple[int, ...], digest: str) -> list[ScatterTask]:
