@@ -153,11 +153,28 @@ class RunOptions:
 
     def applied(self, study: Study) -> Study:
         """The study with these options in place of its own. Raises ConfigError."""
+        for setting in self.settings or []:
+            _check_setting(study, setting)
         return replace(
             study, probe=self.probe, seeds=self.seeds or study.seeds,
             settings=(*study.settings, *(self.settings or [])),
             budget=Budget.parse(self.budget) if self.budget else study.budget,
         )  # fmt: skip
+
+
+def _check_setting(study: Study, setting: str) -> None:
+    """Raise ConfigError for a setting that no run would read: a study gives it itself, or each arm its own."""
+    key = setting.partition("=")[0]
+    given = {
+        "mix": "--recipe",
+        "out": "--workspace",
+        "seed": "--seeds",
+        "eval_every_pairs": "nothing: runs are judged at their end",
+    }
+    if key in given:
+        raise ConfigError(f"--set {setting}", f"every run is given its own {key}", given[key])
+    if all(any(own.partition("=")[0] == key for own in arm.settings) for arm in study.arms):
+        raise ConfigError(f"--set {setting}", f"every arm sets {key} itself", "another setting")
 
 
 def ablate(

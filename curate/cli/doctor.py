@@ -56,8 +56,14 @@ def doctor(
         Path | None, typer.Option("--baseline", help=BASELINE, exists=True, dir_okay=False)
     ] = None,
     least: Annotated[
-        float, typer.Option("--least", min=0, max=1, help="The least change of a share or AUC that is worse.")
-    ] = LEAST,
+        float | None,
+        typer.Option(
+            "--least",
+            min=0,
+            max=1,
+            help=f"With --baseline: the least change of a share or AUC that is worse.  [default: {LEAST}]",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many concerns the verdict lists.")] = 1,
     write: Annotated[
         Path | None, typer.Option("--write", help="Write the JSON to this file.", dir_okay=False)
@@ -71,6 +77,8 @@ def doctor(
     The verdict comes first: what is wrong, how sure, what to do.
     Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
     """
+    if least is not None and baseline is None:
+        raise typer.BadParameter("--least is about --baseline, which is not given")
     inputs = work.inputs
     if near is not None:
         _step(near)
@@ -97,7 +105,7 @@ def doctor(
         for table in tables(found):
             show_table(table)
     if earlier is not None:
-        _compared(found, earlier, least)
+        _compared(found, earlier, LEAST if least is None else least)
 
 
 def _compared(found: Examination, earlier: Examination, least: float) -> None:

@@ -17,6 +17,7 @@ import typer
 
 from curate import engines
 from curate.engines.base import Engine
+from curate.errors import ConfigError
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # takes half a second to import: only the commands that read sources pay for it
@@ -99,6 +100,9 @@ class InputOptions:
         """What these options mean to a build."""
         from curate.inputs import Inputs
 
+        if self.manifests != MANIFESTS and not self.manifests.is_dir():
+            found = "is no directory" if self.manifests.exists() else "no such directory"
+            raise ConfigError(f"--manifests {self.manifests}", found, "a directory of manifests")
         return Inputs(workspace=Workspace(self.workspace), raw=self.raw, manifests=self.manifests)
 
 

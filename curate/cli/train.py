@@ -20,6 +20,9 @@ STARTERS = {
     "slurm": "Slurm: in an allocation, or as the last line of a batch script",
 }
 
+PLACES = {"mix": "the mix as the first argument", "out": "--out DIR"}
+"""Settings of the trainer that the command gives it, and how the user does."""
+
 
 def train(
     mix: Annotated[
@@ -130,7 +133,10 @@ def _merge(model: Path, out: Path | None, *, as_json: bool) -> None:
 
 
 def _settings(mix: Mix, run: Path, place: Workspace, settings: list[str]) -> list[str]:
-    """The user's settings, and where things are; paths quoted as YAML reads them."""
+    """The user's settings, and where things are; paths quoted as YAML reads them. Raises ConfigError for those."""
+    for setting in settings:
+        if (key := setting.partition("=")[0]) in PLACES:
+            raise ConfigError(setting, f"{key} is not a setting here", PLACES[key])
 
     def quoted(path: Path) -> str:
         return json.dumps(str(path.absolute()), ensure_ascii=False)

@@ -1,5 +1,6 @@
 """What the doctor looks at: pools by the names that people use, and which of their pairs."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,14 @@ def find(texts: Sequence[str], inputs: Inputs) -> list[Target]:
 
     Raises ConfigError for what is not there, or named twice, WorkspaceError for what a mix was made from and lost.
     """
-    found = [target for text in texts for target in _find(text, inputs)]
-    labels = [target.label for target in found]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(label, f"named {labels.count(label)} times", "every source once")
-    return [_ranked(target, rank) for rank, target in enumerate(found)]
+    named = [(text, target) for text in texts for target in _find(text, inputs)]
+    for label, count in Counter(target.label for _, target in named).items():
+        if count > 1:
+            by = ", ".join(text for text, target in named if target.label == label)
+            raise ConfigError(
+                label, f"there {count} times: in {by}", "every source once", "look at them one by one"
+            )
+    return [_ranked(target, rank) for rank, (_, target) in enumerate(named)]
 
 
 def _ranked(target: Target, rank: int) -> Target:

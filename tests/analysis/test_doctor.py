@@ -457,7 +457,7 @@ def test_recipes_and_names(project: Path):  # noqa: F811, ARG001
     assert [target.rows for target in find(["votes", "web"], inputs)] == [None, None]
     with pytest.raises(ConfigError, match=r"nosuch\.yaml: no such file; expected a file, or one of"):
         find(["nosuch.yaml"], inputs)
-    with pytest.raises(ConfigError, match="votes: named 2 times"):
+    with pytest.raises(ConfigError, match="votes: there 2 times: in votes, small"):
         find(["votes", "small"], inputs)
     shutil.rmtree("data/pairs/web")
     with pytest.raises(ConfigError, match="web is not normalized"):

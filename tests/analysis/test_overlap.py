@@ -189,7 +189,7 @@ def test_a_copy_of_an_image_is_the_same_where_asked_for(tmp_path: Path):
 def test_what_is_not_there_is_said(three: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(three)
     assert "judgebench not fetched" in fault("overlap", "a", "--against", "judgebench", "--workspace", "data")
-    assert "a: named 2 times" in fault("overlap", "a", "a", "--workspace", "data")
+    assert "a: there 2 times: in a, a" in fault("overlap", "a", "a", "--workspace", "data")
     assert "no mix and no source of that name" in fault("overlap", "d", "--workspace", "data")
 
 

@@ -161,9 +161,7 @@ def test_image_processors_as_the_hub_has_them(kind, nested, tmp_path):
 def test_an_image_processor_of_another_kind(tmp_path):
     where = copy_of("text", tmp_path)
     (where / "preprocessor_config.json").write_text('{"image_processor_type": "CLIPImageProcessor"}')
-    with pytest.raises(
-        TrainError, match="an image processor CLIPImageProcessor; expected that of a Qwen-VL, "
-    ):
+    with pytest.raises(TrainError, match="an image processor CLIPImageProcessor; expected that of a Qwen-VL, "):
         Encoder(where, max_length=100)
 
 
