@@ -15,7 +15,7 @@ from curate.errors import TrainError
 from trainer import prefix_attention
 from trainer.batch import Batch
 
-Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm", "llava_onevision", "text"]
+Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm", "llava_onevision", "gemma3", "text"]
 
 VISION_KINDS: dict[str, Kind] = {
     "qwen2_vl": "qwen2_vl",
@@ -24,16 +24,24 @@ VISION_KINDS: dict[str, Kind] = {
     "internvl": "internvl",
     "smolvlm": "smolvlm",
     "llava_onevision": "llava_onevision",
+    "gemma3": "gemma3",
 }
-TOWERS = {"internvl": "vision_tower", "smolvlm": "vision_model", "llava_onevision": "vision_tower"}
+TOWERS = {
+    "internvl": "vision_tower", "smolvlm": "vision_model", "llava_onevision": "vision_tower",
+    "gemma3": "vision_tower",
+}  # fmt: skip
 """The attribute of the module that encodes images, where it is not `visual`."""
-TEXT_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+TEXT_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
 NOT_TOWER = ("merger.", "deepstack_merger_list.")
 
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A base model and its facts. `vision` is the module that encodes images, None for text."""
+    """A base model and its facts. `vision` is the module that encodes images, None for text.
+
+    A backbone that `shares` attends by plans. The others (sliding windows; Gemma 3, where an image attends to all
+    of itself) have their own attention, and take padded batches only.
+    """
 
     module: nn.Module
     kind: Kind
@@ -41,6 +49,7 @@ class Backbone:
     image_token_id: int | None
     video_token_id: int | None
     vision: nn.Module | None
+    shares: bool = True
 
     @staticmethod
     def load(where: str | Path, dtype: torch.dtype = torch.float32, *, attn: str = "curate") -> "Backbone":
@@ -52,7 +61,10 @@ class Backbone:
         supported, or a weight is missing.
         """
         where = str(where)
-        kind = _kind(_config(where), where)
+        config = _config(where)
+        kind = _kind(config, where)
+        shares = kind != "gemma3" and prefix_attention.plannable(config.get_text_config())
+        attn = attn if shares or attn != "curate" else "sdpa"
         options = {} if attn == "curate" else {"attn_implementation": attn}
         with quiet():
             module, report = AutoModel.from_pretrained(
@@ -61,20 +73,23 @@ class Backbone:
         _complete(report, where)
         if attn == "curate":
             prefix_attention.install(module)
-        return Backbone.of(module, kind)
+        return Backbone.of(module, kind, shares=shares)
 
     @staticmethod
-    def of(module: Any, kind: Kind) -> "Backbone":
+    def of(module: Any, kind: Kind, *, shares: bool = True) -> "Backbone":
         """Describe a base model that is already built."""
         config = module.config
         text = config.get_text_config()
         vision = None if kind == "text" else getattr(module, TOWERS.get(kind, "visual"))
         image, video = (getattr(config, f"{name}_token_id", None) for name in ("image", "video"))
-        return Backbone(module, kind, text.hidden_size, image, video, vision)
+        return Backbone(module, kind, text.hidden_size, image, video, vision, shares)
 
     def hidden(self, batch: Batch) -> Tensor:
         """Compute the last hidden state of every position, [B, T, hidden]."""
-        plan = {} if batch.plan is None else {"plan": batch.plan}
+        plan: dict[str, Any] = {} if batch.plan is None else {"plan": batch.plan}
+        if self.kind == "gemma3":  # within an image it attends in both directions
+            seen: Any = batch.input_ids == self.image_token_id
+            plan["token_type_ids"] = seen.int()
         output = self.module(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
@@ -91,7 +106,7 @@ class Backbone:
 
         The layers that map its output into the language model's space are not part of the tower, and are trained
         even if it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), the projector of InternVL and
-        LLaVA-OneVision, SmolVLM's connector.
+        LLaVA-OneVision and Gemma 3, SmolVLM's connector.
         """
         if self.vision is not None:
             for name, parameter in self.vision.named_parameters():

@@ -25,12 +25,13 @@ from trainer.literals import Literals
 from trainer.media import BadMedia, Medium, Picture, Unusable, evenly, read_header
 from trainer.packing import make_tree
 from trainer.processors import load_layout, load_template, load_tokenizer
+from trainer.split_images import Squares
 from trainer.turns import Turn, TurnTexts
 
 DATE = "26 Jul 2024"
 """The date for templates that print one (Llama 3): a score must not depend on when it was computed."""
 
-MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>", "<image>")
+MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>", "<image>", "<image_soft_token>")
 """The tokens that models replace by features."""
 
 
@@ -349,7 +350,8 @@ class Encoder:
     ) -> tuple[Tensor, int]:
         """The tokens of prompt and reply, and how many there are up to the last media token."""
         pictures = question.pictures + answer.pictures
-        rendered = self.literals.encode(self._render([*question.messages, *answer.messages], tools, answer_next))
+        text = self._render([*question.messages, *answer.messages], tools, answer_next)
+        rendered = self.literals.encode(self.layout.written(text) if isinstance(self.layout, Squares) else text)
         if self.layout is None:
             return torch.tensor(rendered), 0
         places = [i for i, token in enumerate(rendered) if token in self._media_ids]

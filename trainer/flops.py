@@ -58,7 +58,7 @@ def forward_flops(batch: Batch, backbone: Backbone) -> Forward:
     text: Any = backbone.text
     width = text.config.num_attention_heads * _head_dim(text.config)
     linear = 2 * weights(text.layers) * batch.tokens
-    attention = 4 * width * text.config.num_hidden_layers * causal_pairs(batch)
+    attention = 4 * width * sum(causal_pairs(batch, window) for window in _windows(text.config))
     head = 2 * text.config.vocab_size * text.config.hidden_size * len(batch.targets.ids)
     whole = {"text_linear": linear, "text_attention": attention, "lm_head": head}
     if backbone.kind in TOWERS:
@@ -85,12 +85,22 @@ def _matrix(module: nn.Module) -> int:
     return 0
 
 
-def causal_pairs(batch: Batch) -> int:
-    """Count the (query, key) pairs of a layer's attention: c(P + A) + c(P + B) - c(P) for a shared pair."""
+def _windows(config: Any) -> list[int | None]:
+    """The sliding window of each layer, None for full attention."""
+    kinds = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    return [None if kind == "full_attention" else config.sliding_window for kind in kinds]
+
+
+def causal_pairs(batch: Batch, window: int | None = None) -> int:
+    """Count the (query, key) pairs of a layer's attention: c(P + A) + c(P + B) - c(P) for a shared pair.
+
+    With a `window` a token of a padded batch attends to so many.
+    """
     if batch.plan is not None:
         return sum(_causal(segment.queries, segment.prefix) for segment in batch.plan.segments)
     assert batch.attention_mask is not None, "a batch is packed or padded"
-    return sum(_causal(length, 0) for length in batch.attention_mask.sum(1).tolist())
+    lengths = batch.attention_mask.sum(1).tolist()
+    return sum(_causal(length, 0) - _causal(max(length - (window or length), 0), 0) for length in lengths)
 
 
 def _causal(queries: int, before: int) -> int:
@@ -112,7 +122,8 @@ def _tiles(backbone: Backbone, batch: Batch) -> dict[str, int]:
     convolution, layers = weights(vision.embeddings), weights(vision.encoder)
     attention = 4 * config.hidden_size * config.num_hidden_layers
     connector = module.connector if backbone.kind == "smolvlm" else module.multi_modal_projector
-    merged = {"internvl": "config.image_seq_length", "smolvlm": "image_seq_len"}.get(backbone.kind)
+    lengths = {"internvl": "config.image_seq_length", "gemma3": "config.mm_tokens_per_image"}
+    merged = (lengths | {"smolvlm": "image_seq_len"}).get(backbone.kind)
     length = attrgetter(merged)(module) if merged else patches
     return {
         "tower_linear": 2 * tiles * (convolution * patches + layers * tokens),

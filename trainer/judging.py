@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch.nn.functional import pad
 
+from curate.errors import TrainError
 from curate.evalsets.itemfile import Question
 from curate.evalsets.orders import Order
 from trainer.backbones import Backbone
@@ -84,6 +85,15 @@ class Writer(Protocol):
 def cache_tokens(trees: Sequence[Tree], limit: int, samples: int) -> int:
     """How many tokens of the cache trees take with `samples` texts of at most `limit` tokens after each branch."""
     return sum(tree.tokens + len(tree.ids) * samples * (tree.shared + limit) for tree in trees)
+
+
+def check_writes(backbone: Backbone, where: str) -> None:
+    """Raise TrainError for a backbone that writes no text: its windows would count the padding between texts."""
+    if not backbone.shares:
+        hint = "critic.evaluate=given, or generative.form=verdict, need no text"
+        raise TrainError(
+            where, "sliding windows, or attention both ways in images", "a backbone that writes texts", hint
+        )
 
 
 def room(max_tokens: int) -> int:

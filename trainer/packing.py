@@ -73,7 +73,10 @@ def pack(
     """Pack all trees into one row. With `share` a prefix and its media are there once, else once per branch.
 
     `dummy_image` is appended if no tree has media, as a segment that no other attends to and no score is read
-    from: all ranks must run the same modules in the same order, or ZeRO-3 hangs."""
+    from: all ranks must run the same modules in the same order, or ZeRO-3 hangs. A backbone that does not share
+    gets a padded batch instead."""
+    if not backbone.shares:
+        return pad(trees, backbone, dummy_image=dummy_image)
     real = list(trees) if share else unshared(trees)
     row = _with_media(real, dummy_image)
     segments: list[Segment] = []
@@ -184,7 +187,7 @@ def dummy_image(backbone: Backbone) -> Tree | None:
         return None
     module: Any = backbone.module
     config, vision = module.config, module.config.vision_config
-    if backbone.kind in ("smolvlm", "llava_onevision"):
+    if backbone.kind in ("smolvlm", "llava_onevision", "gemma3"):
         return _dummy_tile(backbone)
     if backbone.kind == "internvl":
         media = {"pixel_values": torch.zeros(1, vision.num_channels, *vision.image_size)}
@@ -205,6 +208,8 @@ def _dummy_tile(backbone: Backbone) -> Tree:
         ids = torch.full((module.image_seq_len,), token)
         mask = torch.ones(1, 1, edge, edge, dtype=torch.int64)
         return Tree((ids,), 0, {"pixel_values": pixels[:, None], "pixel_attention_mask": mask})
+    if backbone.kind == "gemma3":
+        return Tree((torch.full((module.config.mm_tokens_per_image,), token),), 0, {"pixel_values": pixels})
     side = edge // patch
     sizes = {"image_sizes": torch.tensor([[edge, edge]]), "batch_num_images": torch.tensor([1])}
     ids = torch.full((2 * side**2 + side,), token)  # the whole, its one tile, the ends of lines

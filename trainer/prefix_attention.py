@@ -82,8 +82,8 @@ def plan(segments: Sequence[Segment]) -> Plan:
 def install(module: nn.Module) -> str:
     """Make a transformers base model attend by plans; its vision tower gets the fastest kernel that is installed.
 
-    Returns the name of the implementation. Raises TrainError for a model with sliding windows, which plans cannot
-    express, or with attention dropout: a shared prefix would get one dropout mask where two forwards get two."""
+    Returns the name of the implementation. The model's layers must be `plannable`. Raises TrainError for attention
+    dropout: a shared prefix would get one dropout mask where two forwards get two."""
     config: Any = module.config
     text = getattr(config, "text_config", config)
     _check(text)
@@ -101,11 +101,14 @@ def install(module: nn.Module) -> str:
     return chosen
 
 
-def _check(text: Any) -> None:
+def plannable(text: Any) -> bool:
+    """Whether every layer of a language model has full attention: plans cannot express sliding windows."""
     windowed = getattr(text, "sliding_window", None)  # Mistral's way; where there are layer types, those count
-    kinds = set(getattr(text, "layer_types", None) or ["sliding_attention" if windowed else "full_attention"])
-    if kinds != {"full_attention"}:
-        raise TrainError("model", f"layers with {', '.join(sorted(kinds))}", "full attention in every layer")
+    kinds = getattr(text, "layer_types", None) or ["sliding_attention" if windowed else "full_attention"]
+    return set(kinds) == {"full_attention"}
+
+
+def _check(text: Any) -> None:
     if getattr(text, "attention_dropout", 0.0):
         raise TrainError(
             "model", f"attention_dropout {text.attention_dropout}", "0: a shared prefix is drawn once"

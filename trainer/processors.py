@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
@@ -15,7 +16,7 @@ from transformers.utils import cached_file
 
 from curate.errors import TrainError
 from trainer.media import Grids, ImageLayout, Tiles
-from trainer.split_images import AnyRes, Splits
+from trainer.split_images import AnyRes, Splits, Squares
 
 
 def load_tokenizer(model_dir: str | Path) -> Any:
@@ -85,10 +86,15 @@ def load_layout(
         processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
         special = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
         return Tiles(processor, special, whole.get("image_seq_length", 256))
+    if kind.startswith("Gemma3"):
+        processor = Gemma3ImageProcessorPil.from_pretrained(model_dir)
+        return Squares(
+            processor, number("<image_soft_token>"), whole.get("image_seq_length", 256), min_pixels, max_pixels
+        )
     if kind.startswith(("SmolVLM", "LlavaOnevision")):
         smol = kind.startswith("SmolVLM")
         return _split(model_dir, tokenizer, whole, min_pixels, max_pixels, smol=smol)
-    known = "that of a Qwen-VL, InternVL, SmolVLM or LLaVA-OneVision checkpoint"
+    known = "that of a Qwen-VL, InternVL, SmolVLM, LLaVA-OneVision or Gemma 3 checkpoint"
     raise TrainError(str(model_dir), f"an image processor {kind}", known)
 
 

@@ -31,7 +31,7 @@ from trainer.critic import Critic, CriticEncoder, saved_settings
 from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
 from trainer.generative import Judge, JudgeEncoder
-from trainer.judging import Judgement, Writer
+from trainer.judging import Judgement, Writer, check_writes
 from trainer.logs import Progress, fail, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
@@ -52,9 +52,8 @@ class _EncodedItem(NamedTuple):
     trees: tuple[Tree, ...]
     problem: str | None
 
-    @property
-    def tokens(self) -> int:
-        return sum(tree.tokens for tree in self.trees)
+    def tokens(self, *, share: bool) -> int:
+        return sum(tree.tokens if share else tree.unshared_tokens for tree in self.trees)
 
 
 @torch.no_grad()
@@ -73,7 +72,7 @@ def score_items(
     encode = encoder.item if writer is None else writer.item
     encoded = (_encode(encode, question) for question in questions)
     if writer is None:
-        batches = token_batches(encoded, lambda one: one.tokens, max_tokens)
+        batches = token_batches(encoded, lambda one: one.tokens(share=model.backbone.shares), max_tokens)
     else:
         batches = token_batches(encoded, lambda one: writer.tokens_of(one.trees), writer.room(max_tokens))
     for batch in batches:
@@ -266,6 +265,7 @@ def _readers(
         if options.given:
             given = CriticEncoder(directory, instruction=instruction, max_length=longest, **bounds)
             return given, None, {"critiques": "given"}
+        check_writes(model.backbone, name)
         critic = replace(critic, critiques=options.samples or critic.critiques)
         most = _room_for(directory, longest, critic.max_critique, "max_critique")
         asker = CriticEncoder(directory, instruction=instruction, max_length=most, **bounds)
@@ -276,6 +276,8 @@ def _readers(
         raise TrainError(name, "a judge whose verdict is read from probabilities", "a critic or a reasoned judge")
     judge = replace(judge, samples=options.samples or judge.samples)
     reasoned = judge.form == "reasoned"
+    if reasoned:
+        check_writes(model.backbone, name)
     most = _room_for(directory, longest, judge.max_text, "max_text") if reasoned else longest
     reader = JudgeEncoder(directory, prompt=prompt, reasoned=reasoned, max_length=most, **bounds)
     written = {"max_text": judge.max_text, "samples": judge.samples} if reasoned else {}

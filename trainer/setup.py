@@ -8,6 +8,7 @@ import torch
 
 from curate.errors import TrainError
 from trainer import critic, generative, hub_models, prompt_files, tiny_models
+from trainer.backbones import Backbone
 from trainer.batch import Tree
 from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig, TrainConfig
 from trainer.critic import Critic, CriticEncoder
@@ -15,7 +16,7 @@ from trainer.distributed import World, deepspeed_config, engine, partitioned_loa
 from trainer.encode import Encoder
 from trainer.flops import peak_flops
 from trainer.generative import Judge, JudgeEncoder, read_prompt
-from trainer.judging import Writer
+from trainer.judging import Writer, check_writes
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
 from trainer.readers import MixReader, PairsReader, read_files
@@ -50,8 +51,8 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None
     return Run(
         config=config, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
-        engine=deepspeed_engine, writer=make_writer(config, encoder, world), dummy=dummy_image(model.backbone),
-        peak=peak and peak * world.size,
+        engine=deepspeed_engine, writer=make_writer(config, encoder, model.backbone, world),
+        dummy=dummy_image(model.backbone), peak=peak and peak * world.size,
     )  # fmt: skip
 
 
@@ -79,14 +80,20 @@ def _kept(path: str | None, ours: str, what: str, copy: Path, world: World) -> s
     return prompt_files.read(str(copy), ours, what)
 
 
-def make_writer(config: TrainConfig, encoder: Encoder, world: World) -> Writer | None:
-    """Make what writes critiques or verdicts in evaluations; None where scores need no text, or given ones."""
+def make_writer(config: TrainConfig, encoder: Encoder, backbone: Backbone, world: World) -> Writer | None:
+    """Make what writes critiques or verdicts in evaluations; None where scores need no text, or given ones.
+
+    Raises TrainError for a backbone that writes no text.
+    """
     more: dict[str, Any] = {"ranks": world.size, "seed": config.seed}
     if isinstance(encoder, JudgeEncoder):
+        if encoder.reasoned:
+            check_writes(backbone, config.model)
         return Judge(encoder, config.generative or GenerativeConfig(), any_rank, **more)
     settings = config.critic or CriticConfig()
     if not isinstance(encoder, CriticEncoder) or settings.evaluate == "given":
         return None
+    check_writes(backbone, config.model)
     return Critic(encoder, settings, any_rank, **more)
 
 

@@ -1,6 +1,6 @@
-"""The layouts of SmolVLM and LLaVA-OneVision: an image is cut into tiles of one size, beside the whole of it.
+"""The layouts of SmolVLM and LLaVA-OneVision, which cut an image into tiles beside the whole, and of Gemma 3.
 
-Both follow upstream's processors; how many tiles and tokens there are is computed from the image's size alone.
+All follow upstream's processors; how many tiles and tokens there are is computed from the image's size alone.
 """
 
 import math
@@ -172,4 +172,43 @@ class AnyRes:
 
     def frame_label(self, number: int) -> str:  # noqa: ARG002
         """LLaVA-OneVision has no label."""
+        return ""
+
+
+class Squares:
+    """The layout of Gemma 3: every image is one square of `tokens` placeholders, with line breaks around it.
+
+    Line breaks may be one token with those of the text, so they are written before it is tokenised (`written`).
+    """
+
+    def __init__(
+        self, processor: Any, placeholder: int, tokens: int, min_pixels: int | None, max_pixels: int | None
+    ) -> None:
+        edge = int(processor.size["height"])
+        if (max_pixels or edge**2) < edge**2 or (min_pixels or edge**2) > edge**2:
+            found = f"{min_pixels or 0} to {max_pixels}"
+            raise TrainError("min_pixels, max_pixels", found, f"{edge**2} within: every image is {edge}x{edge}")
+        self.processor, self.placeholder, self.tokens = processor, placeholder, tokens
+
+    @staticmethod
+    def written(text: str) -> str:
+        """The rendered dialogue with one placeholder for each image, and what is around it."""
+        whole = "\n\n<start_of_image><image_soft_token><end_of_image>\n\n"
+        return text.replace("<start_of_image>", whole)
+
+    def facts(self) -> dict[str, Any]:
+        """The image processor's configuration, and the number of tokens of an image."""
+        return {**processor_facts(self.processor), "image_seq_length": self.tokens}
+
+    def ids(self, picture: Picture) -> list[int]:  # noqa: ARG002
+        """The same for all images."""
+        return [self.placeholder] * self.tokens
+
+    def tensors(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """pixel_values fp32 [images, 3, edge, edge]."""
+        images = [self.processor(images=[decode(one)], return_tensors="pt") for one in pictures]
+        return {"pixel_values": joined([image["pixel_values"] for image in images])}
+
+    def frame_label(self, number: int) -> str:  # noqa: ARG002
+        """Gemma 3 has no label."""
         return ""

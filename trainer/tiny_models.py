@@ -12,6 +12,7 @@ from typing import Any, get_args
 import torch
 from tokenizers import pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedConfig
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
@@ -35,6 +36,7 @@ SPLIT_SPECIALS = {
     "smolvlm": ["<|im_start|>", "<image>", "<fake_token_around_image>", "<global-img>",
                 *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5))],
     "llava_onevision": ["<|im_start|>", "<image>", "<video>"],
+    "gemma3": ["<|im_start|>", "<start_of_image>", "<image_soft_token>", "<end_of_image>"],
 }  # fmt: skip
 INTERNVL_SPECIALS = {
     "im_start_token": "<|im_start|>",
@@ -59,6 +61,7 @@ CHAT_TEMPLATE = (
 QWEN_MEDIA = ("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>")
 INTERNVL_MEDIA = ("<IMG_CONTEXT>\n", "<video>\n")
 SPLIT_MEDIA = ("<image>", "<video>")
+GEMMA_MEDIA = ("<start_of_image>", "<start_of_image>")
 
 CORPUS = (
     "You are a helpful assistant. What is shown in the picture? The image shows a red square on a white table.",
@@ -88,7 +91,10 @@ def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, laye
     model_class: Any = AutoModelForCausalLM if kind == "text" else AutoModelForImageTextToText
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model_class.from_config(config, dtype=torch.float32).save_pretrained(directory)
+        model = model_class.from_config(config, dtype=torch.float32)
+        if kind == "gemma3":  # upstream leaves it at zero, so that images would be nothing
+            torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, 0, hidden**-0.5)
+        model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     if kind != "text":
         _image_processor(kind).save_pretrained(directory)
@@ -104,6 +110,7 @@ def _processor_facts(kind: str) -> dict[str, Any]:
         "internvl": {"image_seq_length": tile // 4, "processor_class": "InternVLProcessor"},
         "smolvlm": {"image_seq_len": tile // 4, "processor_class": "SmolVLMProcessor"},
         "llava_onevision": {"num_image_tokens": tile, "processor_class": "LlavaOnevisionProcessor"},
+        "gemma3": {"image_seq_length": tile // 4, "processor_class": "Gemma3Processor"},
     }
     return found.get(kind, {})
 
@@ -138,7 +145,12 @@ def build_tokenizer(kind: str) -> Qwen2Tokenizer:
 
 
 def _chat_template(kind: str) -> str:
-    image, video = INTERNVL_MEDIA if kind == "internvl" else SPLIT_MEDIA if kind in SPLIT_SPECIALS else QWEN_MEDIA
+    own = {
+        "internvl": INTERNVL_MEDIA,
+        "gemma3": GEMMA_MEDIA,
+        **dict.fromkeys(("smolvlm", "llava_onevision"), SPLIT_MEDIA),
+    }
+    image, video = own.get(kind, QWEN_MEDIA)
     return CHAT_TEMPLATE.replace("IMAGE", image).replace("VIDEO", video)
 
 
@@ -149,6 +161,8 @@ def _image_processor(kind: str) -> Any:
         )
     if kind == "smolvlm":
         return SmolVLMImageProcessorPil(size={"longest_edge": 2 * TILE}, max_image_size={"longest_edge": TILE})
+    if kind == "gemma3":
+        return Gemma3ImageProcessorPil(size={"height": TILE, "width": TILE})
     if kind == "llava_onevision":
         return LlavaOnevisionImageProcessorPil(
             size={"height": TILE, "width": TILE}, image_grid_pinpoints=PINPOINTS
@@ -183,6 +197,10 @@ def _text_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int)
         return config | {
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]}
         }
+    if kind == "gemma3":
+        windows = ["sliding_attention", "full_attention"] * (layers // 2 + 1)
+        more = {"head_dim": HEAD_DIM, "query_pre_attn_scalar": HEAD_DIM, "sliding_window": 24}
+        return config | more | {"layer_types": windows[:layers], "tie_word_embeddings": False}
     return config | ({"model_type": {"smolvlm": "llama"}.get(kind, "qwen2")} if kind != "text" else {})
 
 
@@ -211,6 +229,9 @@ def _media_ids(kind: str, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
         return {"image_token_id": number("<IMG_CONTEXT>"), "image_seq_length": (TILE // PATCH // 2) ** 2}
     if kind == "smolvlm":
         return {"image_token_id": number("<image>"), "scale_factor": 2}
+    if kind == "gemma3":
+        ends = {"boi_token_index": number("<start_of_image>"), "eoi_token_index": number("<end_of_image>")}
+        return {"image_token_id": number("<image_soft_token>"), "mm_tokens_per_image": 4, **ends}
     if kind == "llava_onevision":
         tokens = {"image_token_id": number("<image>"), "video_token_id": number("<video>")}
         return tokens | {"image_grid_pinpoints": PINPOINTS}

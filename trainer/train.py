@@ -45,6 +45,8 @@ from trainer.step_stats import StepStats, sum_ranks
 from trainer.steps import Step, Steps
 from trainer.validation import accuracy
 
+UNSHARED = "this backbone has sliding windows or attends both ways in images: replies are not shared, but padded"
+
 
 def train(run_config: TrainConfig) -> None:
     """Train one run to its end. Raises CurateError if it cannot continue, SystemExit after a signal."""
@@ -60,6 +62,8 @@ def train(run_config: TrainConfig) -> None:
         if world.chief:
             shutil.copyfile(run.mix.directory / "lock.json", directory / "mix.lock.json")
             say(f"{f'continuing after step {state.step}' if newest else 'starting'}: {sizes(run)}")
+            if not run.model.backbone.shares:
+                say(UNSHARED)
         with Interrupts() as interrupts, Metrics(directory, state.step, active=world.chief) as metrics:
             if done(run, state) < 1:
                 loop(run, state, metrics, interrupts)
@@ -122,7 +126,7 @@ def steps_left(run: Run, state: State) -> Steps:
         rank=run.world.rank,
         world=run.world.size,
         workers=config.workers,
-        share=config.share_prefix and config.layout == "packed",
+        share=config.share_prefix and config.layout == "packed" and run.model.backbone.shares,
     )
 
 

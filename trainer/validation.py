@@ -90,18 +90,22 @@ def score_pairs(
     reward.eval()
     try:
         mine = [
-            pair for batch in _batches(pairs, max_tokens, writer) for pair in _score_batch(reward, batch, writer)
+            pair
+            for batch in _batches(pairs, max_tokens, writer, share=reward.backbone.shares)
+            for pair in _score_batch(reward, batch, writer)
         ]
     finally:
         reward.train(training)
     return sorted(chain.from_iterable(_gather(mine)), key=lambda pair: pair.pair_id)
 
 
-def _batches(pairs: Iterable[Encoded], max_tokens: int, writer: Writer | None) -> Iterable[list[Encoded]]:
+def _batches(
+    pairs: Iterable[Encoded], max_tokens: int, writer: Writer | None, *, share: bool
+) -> Iterable[list[Encoded]]:
     """Yield batches of the pairs, then empty ones until every rank is done."""
     ranked = (pair for pair in pairs if not pair.tie and pair.weight)
     if writer is None:
-        batches = token_batches(ranked, Encoded.tokens, max_tokens)
+        batches = token_batches(ranked, lambda pair: pair.tokens(share=share), max_tokens)
     else:
         batches = token_batches(ranked, lambda pair: writer.tokens_of(pair.trees), writer.room(max_tokens))
     batch = next(batches, None)

@@ -309,7 +309,7 @@ def slow_critiques(
     return texts, scores
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "gemma3"])
 def test_critiques_over_a_cache_are_those_of_whole_forward_passes(kind):
     model, encoder = critic(kind).eval(), critic_encoder(checkpoint(kind))
     questions = [of_kind(kind)[0], of_kind(kind)[-1], of_kind(kind)[1]]

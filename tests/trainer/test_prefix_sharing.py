@@ -199,26 +199,25 @@ def test_vision_windows_in_one_call_are_those_of_sdpa():
         model.module.set_attn_implementation({"text_config": TREE, "vision_config": "sdpa"})
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"attention_dropout": 0.1}, "model: attention_dropout 0.1; expected 0: a shared prefix is drawn once"),
-        (
-            {"layer_types": ["full_attention", "sliding_attention"]},
-            "model: layers with full_attention, sliding_attention; expected full attention in every layer",
-        ),
-        (
-            {"sliding_window": 4096},
-            "model: layers with sliding_attention; expected full attention in every layer",
-        ),
-    ],
-)
-def test_a_model_that_plans_do_not_fit_is_refused(change, message):
+def test_a_model_that_plans_do_not_fit_is_refused():
     module = torch.nn.Module()
-    module.config = type("Config", (), change)
+    module.config = type("Config", (), {"attention_dropout": 0.1})
     with pytest.raises(TrainError) as caught:
         prefix_attention.install(module)
-    assert str(caught.value) == message
+    assert str(caught.value) == "model: attention_dropout 0.1; expected 0: a shared prefix is drawn once"
+
+
+@pytest.mark.parametrize(
+    ("layers", "plannable"),
+    [
+        ({}, True),
+        ({"layer_types": ["full_attention"] * 2, "sliding_window": 9}, True),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, False),
+        ({"sliding_window": 4096}, False),
+    ],
+)
+def test_plans_are_for_full_attention(layers, plannable):
+    assert prefix_attention.plannable(type("Config", (), layers)) == plannable
 
 
 @CUDA

@@ -1,12 +1,15 @@
 """SmolVLM and LLaVA-OneVision: tokens by an image's size are those of upstream, and the pixels too."""
 
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
 )
@@ -18,11 +21,14 @@ from curate.errors import TrainError
 from curate.schema import Block, Message
 from tests.support.questions import png, question, turn
 from tests.support.tiny_models import checkpoint
+from tests.support.training import curve, rows, small_mix, trained
+from trainer.backbones import quiet
 from trainer.config import HeadConfig
 from trainer.encode import Encoder
 from trainer.media import BadMedia, Picture, read_header
 from trainer.model import build
-from trainer.packing import pack
+from trainer.packing import dummy_image, pack
+from trainer.score import Scorer, WriterOptions, score_items
 from trainer.split_images import AnyRes, Splits
 
 EDGES = st.integers(1, 3000)
@@ -115,6 +121,76 @@ def test_a_single_frame_is_no_group():
     with pytest.raises(BadMedia) as caught:
         own.dialogue(video, (turn("assistant", "A"),), ((png(90, 60, 1),),))
     assert caught.value.reason == "video_unsupported"
+
+
+# ------------------------------------------------------------------------------------------------------- Gemma 3
+
+
+def windowed(where: Path) -> Path:
+    """A tiny Mistral with windows of 16 tokens."""
+    shutil.copytree(checkpoint("text"), where)
+    config = AutoConfig.from_pretrained(where).to_dict()
+    names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "eos_token_id", "bos_token_id", "pad_token_id")  # fmt: skip
+    mistral = AutoConfig.for_model("mistral", **{name: config[name] for name in names}, sliding_window=16)
+    with quiet():
+        AutoModelForCausalLM.from_config(mistral, dtype=torch.float32).save_pretrained(where)
+    return where
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "mistral"])
+def test_a_backbone_that_does_not_share_runs_padded_as_upstream(kind, tmp_path):
+    where = checkpoint(kind) if kind == "gemma3" else windowed(tmp_path / "mistral")
+    model, own = build(where, HeadConfig()).eval(), Encoder(where, max_length=4096)
+    assert not model.backbone.shares
+    with quiet():
+        upstream = AutoModel.from_pretrained(where, dtype=torch.float32, attn_implementation="sdpa")
+    asked = [question("a", 30, (3, 40), ((56, 56),) * (kind == "gemma3")), question("b", 2, (5, 1))]
+    trees = [tree for one in asked for tree in own.dialogue(one.prompt, one.replies, one.media)]
+    assert all(tree.shared for tree in trees)
+    wanted = []
+    for tree in trees:
+        for ids in tree.ids:
+            typed = (
+                {"token_type_ids": (ids == model.backbone.image_token_id).int()[None]} if kind == "gemma3" else {}
+            )
+            hidden = upstream(input_ids=ids[None], use_cache=False, **tree.media, **typed).last_hidden_state
+            wanted.append(model.head(hidden[0, -1:].float()))
+    batch = pack(trees, model.backbone, dummy_image=dummy_image(model.backbone))
+    assert batch.plan is None
+    with torch.no_grad():
+        torch.testing.assert_close(model(batch), torch.cat(wanted), rtol=0, atol=1e-5)
+    scored = [score for one in score_items(model, own, asked, 10_000) for score in one.scores]
+    assert scored == pytest.approx(torch.cat(wanted).tolist(), abs=1e-5)
+
+
+def test_line_breaks_around_an_image_join_those_of_the_text():
+    own, told = encoder("gemma3"), question("x", 2, (1,), ((56, 56),))
+    (tree,) = own.dialogue(told.prompt, told.replies, told.media)
+    text = own.tokenizer.decode(tree.ids[0])
+    whole = text.replace("<image_soft_token>" * 4, "<image_soft_token>")
+    assert "user\n\n\n<start_of_image><image_soft_token><end_of_image>\n\na word" in whole
+    assert own.literals.encode(text) == tree.ids[0].tolist()
+    with pytest.raises(
+        TrainError, match="min_pixels, max_pixels: 0 to 100; expected 3136 within: every image is 56x56"
+    ):
+        encoder("gemma3", max_pixels=100)
+
+
+def test_a_backbone_that_does_not_share_trains_and_writes_nothing(tmp_path, capsys):
+    mix = small_mix(tmp_path / "mix", critiques=True)
+    more = ("model=tiny/gemma3", "max_tokens=4000", "max_pixels=null")
+    runs = {layout: trained(mix, tmp_path / layout, *more, f"layout={layout}") for layout in ("packed", "padded")}
+    assert curve(runs["packed"]) == curve(runs["padded"])
+    assert capsys.readouterr().err.count("replies are not shared, but padded") == 2
+    given = trained(mix, tmp_path / "given", *more, "paradigm=critic", "critic.evaluate=given")
+    with pytest.raises(TrainError, match="sliding windows, or attention both ways in images; expected a backbone"):
+        trained(mix, tmp_path / "critic", *more, "paradigm=critic")
+    with pytest.raises(TrainError, match="expected a backbone that writes texts"):
+        Scorer.load(given / "final", 4096)
+    assert Scorer.load(given / "final", 4096, WriterOptions(given=True)).writer is None
+    judge = trained(mix, tmp_path / "judge", *more, "paradigm=generative")
+    assert [row["orders"]["verdicts"] for row in rows(judge) if "eval" in row][-1] == 6
 
 
 def test_a_placeholder_in_a_text_is_characters():
