@@ -14,7 +14,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -158,7 +158,7 @@ class Server:
         try:
             return await self.queue.score(asked)
         except QueueFullError:
-            raise _RefusedError(429, "the queue is full", RETRY) from None
+            raise _RefusedError(503, "the queue is full", RETRY) from None  # of 4xx verl asks no second time
         except ClosedError:
             raise _RefusedError(503, "the server is stopping", RETRY) from None
 
@@ -213,12 +213,9 @@ class Server:
         dialogues = [one for one in found if not isinstance(one, str)]
         scores: list[float | None] = [None] * len(dialogues)
         if dialogues:
-            try:
-                asked = Asked(dialogues, [()] * len(dialogues))
+            asked = Asked(dialogues, [()] * len(dialogues))
+            with suppress(_RefusedError):
                 scores = [one.score for one in await self._scores(asked)]
-            except _RefusedError as error:
-                if error.status not in (413, 429):
-                    raise
         rest = iter(scores)
         given = [None if isinstance(one, str) else next(rest) for one in found]
         rewards = [self.settings.fallback if score is None else score for score in given]

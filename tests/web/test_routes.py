@@ -291,7 +291,7 @@ def test_a_full_queue(served):
         while server.server.queue.waiting < 2:
             time.sleep(0.01)
         status, answer, headers = server.post("/lf", body)
-        assert (status, headers["retry-after"], answer["error"]["message"]) == (429, "1", "the queue is full")
+        assert (status, headers["retry-after"], answer["error"]["message"]) == (503, "1", "the queue is full")
         fallback = server.post("/get_reward", {"query": [RENDERED], "prompts": [PROMPT]})
         assert fallback.body == {"rewards": [0.0], "scores": [0.0], "extra_logs": {"unscored": [1.0]}}
         busy = threading.Timer(0.5, held.go.set)
