@@ -3,11 +3,11 @@
     python benchmarks/mix.py                                 1,000,000 text pairs, 20,000 pairs with images
     python benchmarks/mix.py --pairs 20000 --images 1000     a quick look; writes no results file
 
-curate runs `curate mix` with 2 workers on pairs that `curate normalize` made: key columns, selection, global
-order, shards (zstd). The peer does what its user would write: `concatenate_datasets` of what its `map` made,
-`select` by a seeded permutation, and `to_parquet` of as many shards, in two processes (text in snappy and images
-as they are: it takes no other choice). It has no quotas, no lock, no hashes of its files, and its order depends on
-that of its input.
+curate runs `curate mix`, with a worker for each CPU, on pairs that `curate normalize` made: key columns,
+selection, global order, shards (zstd). The peer does what its user would write: `concatenate_datasets` of what
+its `map` made, `select` by a seeded permutation, and `to_parquet` of as many shards, in two processes (text in
+snappy and images as they are: it takes no other choice). It has no quotas, no lock, no hashes of its files, and
+its order depends on that of its input.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def by_curate(raw: Path, workspace: Path, names: Sequence[str]) -> measure.Cost:
     recipe.write_text(
         f"name: bench\nseed: 1\nsources:\n{sources}steps:\n  - ties: false\nshards: {{max_mb: {SHARD_MB}}}\n"
     )
-    where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--workers", str(first.WORKERS), "--json"]
+    where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--json"]
     return measure.run([sys.executable, "-m", "curate", "mix", recipe, *where])
 
 

@@ -3,9 +3,10 @@
     python benchmarks/normalize.py                  1,000,000 pairs; results/normalize.json
     python benchmarks/normalize.py --pairs 20000    a quick look; writes no results file
 
-curate reads the raw files with `curate normalize --workers 2`. The peer does what its user would write:
-`load_dataset` of each source's files, then a batched `map` with two processes that calls the same adapter and
-gives the same columns. It computes no ids, keys or row addresses, hashes no inputs and explains no skipped row.
+curate reads the raw files with `curate normalize`, with a worker for each CPU. The peer does what its user would
+write: `load_dataset` of each source's files, then a batched `map` with two processes that calls the same adapter
+and gives the same columns. It computes no ids, keys or row addresses, hashes no inputs and explains no skipped
+row.
 """
 
 import argparse
@@ -30,7 +31,7 @@ HERE = Path(__file__).resolve()
 
 def by_curate(raw: Path, workspace: Path, names: Sequence[str] = SOURCES) -> measure.Cost:
     """`curate normalize` of the sources; its output is their manifests."""
-    where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--workers", str(WORKERS), "--json"]
+    where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--json"]
     return measure.run([sys.executable, "-m", "curate", "normalize", *names, *where])
 
 

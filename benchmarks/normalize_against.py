@@ -5,9 +5,10 @@
     python benchmarks/normalize_against.py /tmp/before --raw samples    files that are there, for the content
     python benchmarks/normalize_against.py /tmp/before --raw tests/rows
 
-Each commit normalizes a source in a process of its own, with one worker, `--rounds` times; the last time counts (CPU
-seconds of `normalize_all` alone: no start, and from the second round on no imports). Contents are compared by column, pair by pair, and the lists of
-skipped rows row by row. With `--save` the table is written to results/normalize_against.json.
+Each commit normalizes a source in a process of its own, with one worker, `--rounds` times; the last counts (CPU
+seconds of `normalize_all` alone: no start, and from the second round on no imports). Contents are compared by
+column, pair by pair, and the lists of skipped rows row by row. With `--save` the table is written to
+results/normalize_against.json.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from curate import steps
 from curate.cards import mix_card
 from curate.checksums import write_record
 from curate.engines.base import Engine, Tick
+from curate.engines.local import suit
 from curate.errors import InfeasibleError, WorkspaceError
 from curate.hashing import Hashes, fingerprint
 from curate.images.store import ImageStore
@@ -31,6 +32,10 @@ from curate.workspace import Workspace
 
 PUBLISHED = "pools as published, less the holdout, before anything is read"
 COUNTED = "pools before screening, less the holdout"
+
+
+FEW_PAIRS = 20_000
+"""Fewer are screened and written sooner than processes have started."""
 
 
 class Watcher(Protocol):
@@ -97,6 +102,7 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         _show_plan(first, sizes(artefacts), COUNTED if known else PUBLISHED, watch)
         ImageStore(workspace.images).sweep()
         artefacts = work.normalize(artefacts)
+        suit(engine, little=sum(artefact.manifest["pairs"] for artefact in artefacts.values()) < FEW_PAIRS)
         screened = work.screen(first, listed, artefacts)
         for at in fresh:
             built[at] = work.publish(recipes[at], facts[at], places[at], artefacts, screened)

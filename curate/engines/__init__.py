@@ -16,15 +16,15 @@ def open_engine(
 ) -> AbstractContextManager[Engine]:
     """Return the engine of that name for work in a workspace; `workers` is how many tasks run at once.
 
-    Without `workers` as many run as there are CPUs. Raises ConfigError for an address that the engine does not
-    use, EngineError where it is not installed.
+    Without `workers` as many run as there are CPUs, and little work starts no processes. Raises ConfigError for an
+    address that the engine does not use, EngineError where it is not installed.
     """
     if name == "local":
         if address is not None:
             raise ConfigError("--address", "local processes have no address", "", "add --engine ray")
         from curate.engines.local import Local
 
-        return Local(workers or cpus())
+        return Local(workers or cpus(), adapts=workers is None)
     _require_ray()
     from curate.engines.ray import Ray
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from curate.engines.base import Listener, Tick, attempt, doing, listen_here
+from curate.engines.base import Engine, Listener, Tick, attempt, doing, listen_here
 from curate.errors import EngineError
 
 T = TypeVar("T")
@@ -27,12 +27,13 @@ _CONTEXT = multiprocessing.get_context("spawn")
 class Local:
     """`workers=1` works in this process; more start that many spawned processes on first use.
 
+    With `adapts`, none are started for work that `suit` has called little.
     Use as a context manager: leaving it ends the workers, at once if an exception is on its way. Raises
     EngineError where a worker was killed; the engine does no work after that.
     """
 
-    def __init__(self, workers: int = 1) -> None:
-        self.workers = workers
+    def __init__(self, workers: int = 1, *, adapts: bool = False) -> None:
+        self.workers, self.adapts, self.little = workers, adapts, False
         self._spawned: _Workers | None = None
 
     def __enter__(self) -> Self:
@@ -49,7 +50,10 @@ class Local:
         """Results in the order of the tasks; the first failure propagates."""
         if self.workers == 1 or len(tasks) == 1:
             return self._map_here(fn, tasks, listen)
-        return self._map_threads(fn, tasks, listen) if threads else self._map_spawned(fn, tasks, listen)
+        if threads:
+            return self._map_threads(fn, tasks, listen)
+        alone = self.adapts and self.little and self._spawned is None
+        return self._map_here(fn, tasks, listen) if alone else self._map_spawned(fn, tasks, listen)
 
     def _map_here(self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None) -> Iterator[R]:
         for task in tasks:
@@ -79,6 +83,12 @@ class Local:
         finally:
             for future in futures:
                 future.cancel()
+
+
+def suit(engine: Engine, *, little: bool) -> None:
+    """Say whether what comes is little: less than what new processes take to start and to load everything."""
+    if isinstance(engine, Local):
+        engine.little = little
 
 
 def _do_here(fn: Callable[[T], R], listen: Listener, task: T) -> R:

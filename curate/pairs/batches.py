@@ -264,32 +264,35 @@ def _digests(dialogues: Dialogues) -> U8:
 
 def _content(dialogues: Dialogues) -> Any:
     """The text that identifies each dialogue."""
-    blocks = _blocks(dialogues.kinds, dialogues.texts)
-    counts = np.diff(dialogues.blocks)
-    heads = _turn_heads(dialogues.roles, counts)
-    if (counts == 1).all():
-        turns = pc.binary_join_element_wise(heads, blocks, "")
-    else:
-        turns = pc.binary_join(pa.ListArray.from_arrays(pa.array(dialogues.blocks), blocks), "")
-        turns = pc.binary_join_element_wise(heads, turns, "")
+    turns = _turns(dialogues)
     if (np.diff(dialogues.turns) == 1).all():
         return turns
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(dialogues.turns), turns), "")
 
 
-def _blocks(kinds: Any, texts: Any) -> Any:
-    length = pc.utf8_length(texts).cast(pa.string())
-    with_text = pc.binary_join_element_wise(kinds, length, ":", texts, "", null_handling="replace")
-    if not texts.null_count:
-        return with_text
-    return pc.if_else(texts.is_valid(), with_text, pc.binary_join_element_wise(kinds, "!", ""))
+def _turns(dialogues: Dialogues) -> Any:
+    """The part of it for each turn."""
+    counts, kinds, texts = np.diff(dialogues.blocks), dialogues.kinds, dialogues.texts
+    if (counts == 1).all() and not texts.null_count and len(kind := pc.unique(kinds)) == 1:  # nearly always
+        return _block_texts(_turn_heads(dialogues.roles, f"1;{kind[0]}"), texts)
+    blocks = _block_texts(kinds, texts)
+    if texts.null_count:
+        blocks = pc.if_else(texts.is_valid(), blocks, pc.binary_join_element_wise(kinds, "!", ""))
+    content = pc.binary_join(pa.ListArray.from_arrays(pa.array(dialogues.blocks), blocks), "")
+    heads = _turn_heads(dialogues.roles, "")
+    return pc.binary_join_element_wise(heads, pa.array(counts).cast(pa.string()), ";", content, "")
 
 
-def _turn_heads(roles: Any, counts: Any) -> Any:
+def _block_texts(heads: Any, texts: Any) -> Any:
+    """Each text after its head and its length; media have none."""
+    lengths = pc.utf8_length(texts).cast(pa.string())
+    return pc.binary_join_element_wise(heads, lengths, ":", texts, "", null_handling="replace")
+
+
+def _turn_heads(roles: Any, more: str) -> Any:
     coded = roles.dictionary_encode()
-    names = pa.array([f"m{len(role)}:{role}" for role in coded.dictionary.to_pylist()], pa.string())
-    heads = pa.DictionaryArray.from_arrays(coded.indices, names).dictionary_decode()
-    return pc.binary_join_element_wise(heads, pa.array(counts).cast(pa.string()), ";", "")
+    names = pa.array([f"m{len(role)}:{role}{more}" for role in coded.dictionary.to_pylist()], pa.string())
+    return pa.DictionaryArray.from_arrays(coded.indices, names).dictionary_decode()
 
 
 def _hashed(texts: Any) -> bytes:

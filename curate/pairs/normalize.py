@@ -14,6 +14,7 @@ from typing import Any
 from curate import schema
 from curate.checksums import Stamp, made_again, record, stamp, usable, write_record
 from curate.engines.base import Engine, Listener
+from curate.engines.local import suit
 from curate.hashing import Hashes, differing, fingerprint, input_facts, listings
 from curate.hub.receipts import upstream
 from curate.images.decode import MAX_PIXELS
@@ -143,6 +144,7 @@ def normalize_all(
         waiting[at], before[at] = {}, listings(artefact.job.raw, artefact.facts["inputs"])
         tasks += [(at, task) for task in _tasks(artefact, workspace)]
     tasks.sort(key=lambda item: -item[1].bytes)
+    suit(engine, little=sum(task.work for _, task in tasks) < LITTLE_BYTES)
     counts = Counter(at for at, _ in tasks)
     receipts = engine.map(normalize_slice, [task for _, task in tasks], listen)
     for (at, task), receipt in zip(tasks, receipts, strict=True):
@@ -153,6 +155,10 @@ def normalize_all(
             finished(done[at])
     _remember_images(done, workspace)
     return done
+
+
+LITTLE_BYTES = 64 << 20
+"""Raw text that is made into pairs sooner than processes have started: some 20,000 pairs."""
 
 
 def _remember_raw(artefacts: Sequence[Artefact], workspace: Workspace) -> None:

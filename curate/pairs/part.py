@@ -94,6 +94,11 @@ class SliceTask:
         return sum(part.bytes for part in self.slices)
 
     @property
+    def work(self) -> int:
+        """About how many bytes of text are to be read: compressed text is a third of what it was."""
+        return sum(part.bytes * (3 if part.name.endswith((".gz", ".zst")) else 1) for part in self.slices)
+
+    @property
     def receipt(self) -> Path:
         """Exists once the part is finished."""
         return self.directory / f"part-{self.number:05}.json"

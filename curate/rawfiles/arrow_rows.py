@@ -25,7 +25,7 @@ from curate.rawfiles.streams import HEAD_BYTES, as_stream, head_of, unpacked
 from curate.sources.base import RowFile
 
 BATCH_ROWS = 256  # a batch may hold images, so it stays small
-COLUMN_ROWS, COLUMN_BYTES = 4096, 16 << 20
+COLUMN_ROWS, COLUMN_BYTES = 1024, 16 << 20
 """The most rows of a batch that is read by columns, and about the most bytes of one with more than BATCH_ROWS."""
 PACKED_BYTES = 4 << 30
 """The largest Parquet or Arrow file inside an archive or gzip: it is held in memory."""

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from curate.engines.base import Tick, tick
-from curate.engines.local import Local
+from curate.engines.local import Local, suit
 from curate.errors import EngineError, GuardError
 from tests.support import big_build
 from tests.support.terminal import CTRL_C, on_terminal
@@ -21,6 +21,10 @@ def square(n: int) -> int:
     time.sleep(0.02 * (5 - n))  # later tasks end first
     tick(rows=n, bytes=1)
     return n * n
+
+
+def process_id(_: int) -> int:
+    return os.getpid()
 
 
 def fail(n: int) -> int:
@@ -112,6 +116,19 @@ def give_what_does_not_travel(n: int):
 def test_a_result_that_does_not_travel_is_an_error():
     with pytest.raises((AttributeError, pickle.PicklingError)), Local(2) as engine:
         list(engine.map(give_what_does_not_travel, [1, 2]))
+
+
+def test_little_work_starts_no_processes_unless_workers_were_asked_for():
+    def pids(engine, little):
+        suit(engine, little=little)
+        return {*engine.map(process_id, [1, 2, 3])}
+
+    with Local(2, adapts=True) as engine:
+        assert pids(engine, little=True) == {os.getpid()}
+        assert os.getpid() not in pids(engine, little=False)
+        assert os.getpid() not in pids(engine, little=True), "processes that run already are used"
+    with Local(2) as engine:
+        assert os.getpid() not in pids(engine, little=True)
 
 
 def test_a_worker_killed_in_the_middle_of_a_part(tmp_path):
