@@ -109,7 +109,9 @@ def measured(name: str, raw: Path, home: Path) -> dict[str, Any]:
 
 def tables(part: Any, one: Slice, resolver: Resolver, clock: Clock) -> Iterator[tuple[Any, Any]]:
     """The pairs of a slice, as `_Part` makes them, the clock running by stage."""
-    waiting = pieces(one, part.use) if part.task.source.columns else row_pieces(one, part.use)
+    waiting = (
+        pieces(one, part.use, part.task.source.types) if part.task.source.columns else row_pieces(one, part.use)
+    )
     while True:
         with clock("read"):
             piece = next(waiting, None)

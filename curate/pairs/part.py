@@ -165,7 +165,11 @@ class _Part:
         with pq.ParquetWriter(path, PAIRS_FILE, **PARQUET) as file:
             groups = RowGroups(file, FLUSH_PAIRS)
             for part in task.slices:
-                for piece in pieces(part, self.use) if task.source.columns else row_pieces(part, self.use):
+                for piece in (
+                    pieces(part, self.use, task.source.types)
+                    if task.source.columns
+                    else row_pieces(part, self.use)
+                ):
                     before = len(self.skips)
                     groups.add(*self._piece(part, piece, resolve))
                     tick(rows=len(piece.numbers), skipped=len(self.skips) - before)

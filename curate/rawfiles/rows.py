@@ -4,7 +4,7 @@ Large files are cut into slices that workers read side by side: plain JSONL by b
 Compressed files, JSON lists, CSV and Arrow have no safe cut and are one slice each.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from curate.rawfiles.foreign import refuse_foreign
 from curate.rawfiles.json_columns import FlatColumns, line_blocks
 from curate.rawfiles.json_rows import BLANK, is_lines, is_list, json_lines, json_values, value_of
 from curate.rawfiles.streams import CHUNK, DAMAGED, as_stream, encoding_of, head_of, utf8
+from curate.rawfiles.typed_json import TypedLines
 from curate.sources.base import Row, RowFile
 
 SLICE_BYTES = 64 << 20
@@ -149,8 +150,11 @@ def rows(part: Slice, use: ColumnUse | None = None) -> Iterator[tuple[int, Row |
         yield from _numbered(part, enumerate(_values(part, use), part.first_row))
 
 
-def pieces(part: Slice, use: ColumnUse) -> Iterator[Piece]:
-    """The rows of the slice as columns where they can be read so, else one by one. Notes and raises as `rows`."""
+def pieces(part: Slice, use: ColumnUse, types: Mapping[str, Any]) -> Iterator[Piece]:
+    """The rows of the slice as columns where they can be read so, else one by one. Notes and raises as `rows`.
+
+    `types` are those of nested rows of JSON (`Source.types`).
+    """
     with _damage_named(part):
         kind, packed = kind_of(part.name)
         if kind == "parquet":
@@ -159,7 +163,8 @@ def pieces(part: Slice, use: ColumnUse) -> Iterator[Piece]:
             length = None if part.stop is None else part.stop - part.start
             with utf8(part.name, part.file, packed, part.start, length) as (head, texts):
                 if _is_json_lines(part, kind, head):
-                    yield from _line_pieces(part, texts, use)
+                    reader = TypedLines(use, types) if types else FlatColumns(use)
+                    yield from _line_pieces(part, texts, use, reader)
                 else:
                     values = json_values(part.name, as_stream(texts))
                     yield from _row_pieces(part, enumerate(_noted(values, use), part.first_row))
@@ -236,26 +241,31 @@ def _batch_rows(
     return _numbered(part, zip(numbers.tolist(), rows_of(batch, use), strict=True))
 
 
-def _line_pieces(part: Slice, texts: Iterable[bytes], use: ColumnUse) -> Iterator[Piece]:
-    flat, number = FlatColumns(use), part.first_row
+def _line_pieces(
+    part: Slice, texts: Iterable[bytes], use: ColumnUse, reader: FlatColumns | TypedLines
+) -> Iterator[Piece]:
+    number = part.first_row
     for block in line_blocks(part.name, texts):
-        columns = flat.read(block)
+        columns = reader.read(block)
         if columns is None:
             alone = part.start == 0 and number == part.first_row
-            values = flat.learned(_noted(json_lines(part.name, [block], begins=alone), use))
+            values = _noted(json_lines(part.name, [block], begins=alone), use)
+            values = reader.learned(values) if isinstance(reader, FlatColumns) else values
             yield from _row_pieces(part, enumerate(values, number))
             number += block.count(b"\n")
             continue
         numbers = np.arange(number, number + columns.num_rows)
-        yield Piece(numbers=numbers, columns=columns, rows=partial(_block_rows, part, block, numbers))
+        yield Piece(numbers=numbers, columns=columns, rows=partial(_block_rows, part, block, numbers, use))
         number += columns.num_rows
 
 
-def _block_rows(part: Slice, block: bytes, numbers: I64, wanted: B8 | None) -> Iterator[tuple[int, Row | BadRow]]:
+def _block_rows(
+    part: Slice, block: bytes, numbers: I64, use: ColumnUse, wanted: B8 | None
+) -> Iterator[tuple[int, Row | BadRow]]:
     lines: Iterable[bytes] = block.split(b"\n")[:-1]
     if wanted is not None:
         lines, numbers = compress(lines, wanted), numbers[wanted]
-    return _numbered(part, zip(numbers.tolist(), map(value_of, lines), strict=True))
+    return _numbered(part, zip(numbers.tolist(), _noted(map(value_of, lines), use), strict=True))
 
 
 def _values(part: Slice, use: ColumnUse) -> Iterator[Any]:

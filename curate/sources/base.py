@@ -94,6 +94,7 @@ class Source:
     manifest   the user's own manifest that the source was made from: there, a column that is neither read nor
                ignored and looks like media, scores, tool calls or part of a prompt stops the run.
     columns    a column function (`curate.sources.by_columns`), which gives what the adapter gives of many rows.
+    types      where rows are nested and lines of JSON: the Arrow types of the columns that `columns` takes.
     options    a frozen dataclass with defaults; the adapter then takes (row, options).
     max_skip   the share of rows that may be skipped before the run stops.
     rows       rows as published, pairs as published or derived, with the default options; None where unknown.
@@ -112,6 +113,7 @@ class Source:
     ignores: tuple[str, ...] = ()
     manifest: str = ""
     columns: Callable[..., Any] | None = None
+    types: Mapping[str, Any] = field(default_factory=dict)
     options: type[Any] | None = None
     license: str | None = None
     annotator: str | None = None

@@ -12,8 +12,13 @@ helpsteer3.py, which makes a tie an identical pair: not here), and the columns o
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number, reply, text, user
+from curate.sources.by_columns.base import Dialogues, DraftColumns, RowBatch, extras, joined_texts, kept, present
+from curate.sources.by_columns.messages import turns_of, whole_columns
 from curate.sources.messages import turns
 
 
@@ -43,6 +48,43 @@ def _critique(row: Row, column: str) -> str | None:
     return "\n\n".join(text for text in feedback if isinstance(text, str) and text.strip()) or None
 
 
+MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
+OPINION = pa.struct(
+    [("score", pa.null()), ("reasoning", pa.null()), ("feedback1", pa.string()), ("feedback2", pa.string())]
+)
+TYPES = {
+    **dict.fromkeys(("domain", "language", "response1", "response2"), pa.string()),
+    "context": pa.list_(MESSAGE),
+    "overall_preference": pa.int64(),
+    "individual_preference": pa.list_(OPINION),
+}
+
+
+def columns(batch: RowBatch) -> DraftColumns:
+    """`to_pairs` by columns, of rows whose context is a list of messages."""
+    strength, odd = batch.numbers("overall_preference")
+    first, replies = pc.less_equal(strength, 0.0), [batch.texts(f"response{number}") for number in (1, 2)]
+    fits = present(strength, *replies) & ~odd & (present(batch.texts("language")) | (not batch.has("language")))
+    fits &= pc.fill_null(pc.less_equal(pc.abs(strength), 3.0), False).to_numpy(zero_copy_only=False)
+    fits, prompt = whole_columns(turns_of(batch.column("context")), fits & present(batch.column("context")))
+    notes = [joined_texts(batch.column("individual_preference"), f"feedback{number}") for number in (1, 2)]
+    sides = {
+        side: [kept(pc.if_else(is_first, *both), fits) for both in (replies, notes)]
+        for side, is_first in (("chosen", first), ("rejected", pc.invert(first)))
+    }
+    return DraftColumns(
+        fits=fits,
+        prompt=prompt,
+        chosen=Dialogues.of_texts("assistant", sides["chosen"][0]),
+        rejected=Dialogues.of_texts("assistant", sides["rejected"][0]),
+        margin=kept(pc.abs(strength), fits),
+        chosen_critique=sides["chosen"][1],
+        rejected_critique=sides["rejected"][1],
+        category=kept(batch.texts("domain"), fits),
+        extra=extras(batch, ("language",), fits),
+    )
+
+
 SOURCE = Source(
     repo="nvidia/HelpSteer3",
     files=("preference/train.jsonl.gz",),
@@ -62,4 +104,6 @@ SOURCE = Source(
         "individual_preference",
     ),
     to_pairs=to_pairs,
+    columns=columns,
+    types=TYPES,
 )

@@ -20,8 +20,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.arrays import series
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, reply, text, user
+from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, kept, present, said
+from curate.sources.by_columns.rankings import widest
 from curate.sources.ranking import Pairing, pairings
 
 PAIRINGS: dict[str, Pairing] = {"ultra_hard": "best_vs_worst", "ultra_all": "all_unequal"}
@@ -132,6 +138,55 @@ def derived_pairs(options: Options) -> int | None:
     return ROWS if options.pairing == "ultra_hard" else None
 
 
+READ = {"response": pa.string(), "critique": pa.string(), "model": pa.string(), "overall_score": pa.float64()}
+UNREAD = ("annotations", "custom_system_prompt", "principle", "fine-grained_score")
+COMPLETION = pa.struct([*READ.items(), *((name, pa.null()) for name in UNREAD)])
+TYPES = {"source": pa.string(), "instruction": pa.string(), "completions": pa.list_(COMPLETION)}
+
+
+def columns(batch: RowBatch, options: Options) -> DraftColumns:
+    """`to_pairs` by columns, of rankings with one best and one worst reply, none of which may be misread."""
+    if (options.pairing, options.score) != ("ultra_hard", "overall_score"):
+        raise Misfit
+    question, rankings = batch.texts("instruction"), batch.column("completions")
+    if not pa.types.is_list(rankings.type):
+        raise Misfit
+    replies = RowBatch(columns=pa.RecordBatch.from_struct_array(rankings.values), file=batch.file)
+    scores, odd = replies.numbers("overall_score")
+    texts, models, critiques = (replies.texts(name) for name in ("response", "model", "critique"))
+    plain = present(scores, texts, models) & ~odd & ~present(pc.index_in(scores, pa.array([10.0])))
+    fits, ends = widest(rankings, scores, plain, present(question))
+    sides = [
+        {
+            name: column.take(at)
+            for name, column in (
+                ("text", texts),
+                ("score", scores),
+                ("model", models),
+                ("critique", said(critiques)),
+            )
+        }
+        for at in ends
+    ]
+    chosen, rejected = sides
+    return DraftColumns(
+        fits=fits,
+        prompt=Dialogues.of_texts("user", kept(question, fits)),
+        chosen=Dialogues.of_texts("assistant", chosen["text"]),
+        rejected=Dialogues.of_texts("assistant", rejected["text"]),
+        margin=pc.subtract(chosen["score"], rejected["score"]),
+        chosen_score=chosen["score"],
+        rejected_score=rejected["score"],
+        chosen_critique=chosen["critique"],
+        rejected_critique=rejected["critique"],
+        category=kept(batch.texts("source"), fits),
+        extra=[
+            {"chosen_model": better, "rejected_model": worse}
+            for better, worse in zip(*(series(side["model"]).to_list() for side in sides), strict=True)
+        ],
+    )
+
+
 SOURCE = Source(
     repo="openbmb/UltraFeedback",
     files=tuple(f"{name}.jsonl" for name in FILES),
@@ -144,4 +199,6 @@ SOURCE = Source(
     version=2,
     reads=("source", "instruction", "completions"),
     to_pairs=to_pairs,
+    columns=columns,
+    types=TYPES,
 )

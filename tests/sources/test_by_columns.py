@@ -16,6 +16,8 @@ from curate import sources
 from curate.engines.local import Local
 from curate.hashing import Hashes
 from curate.pairs.normalize import Job, locate, normalize_all
+from curate.rawfiles.column_use import ColumnUse
+from curate.rawfiles.typed_json import INSTALLED, TypedLines
 from curate.sources.by_columns.base import RowBatch
 from curate.workspace import Workspace
 from tests.support.upstream import draw
@@ -202,6 +204,73 @@ RLAIF = st.fixed_dictionaries(
 @settings(max_examples=10, deadline=None)
 def test_rlaif_v(rows):
     check("rlaif_v", {"data/train-0.parquet": parquet(rows, RLAIF_ROWS)})
+
+
+SCORES = st.sampled_from([1, 2.5, 7.0, 7.0]) | st.sampled_from([10, None, "8", -0.0, True, 1e400])
+COMPLETIONS = st.fixed_dictionaries(
+    {"response": TEXTS | st.none(), "model": st.sampled_from(["m", "n", None]), "overall_score": SCORES},
+    optional={
+        "critique": OPTIONAL, "principle": TEXTS, "new": st.just(1), "fine-grained_score": st.just(1.0),
+        "annotations": st.just({"honesty": {"Rating": "1", "deep": [[{"x": None}]]}}),
+    },
+)  # fmt: skip
+ULTRA = st.fixed_dictionaries(
+    {"instruction": OPTIONAL, "completions": st.none() | st.lists(st.none() | COMPLETIONS, max_size=4)},
+    optional={"source": OPTIONAL, "models": st.just(["a"]), "other": st.sampled_from([None, [1], {"a": 1}])},
+)
+ODD_LINES = st.sampled_from(
+    [b"", b"\n", b" \n", b"{}\n", b"[1]\n", b'{"a": 1} {"a": 1}\n', b"x\n", b' {"source": "s"}\n']
+    + [b'{"models": ' + b"[" * deep + b"]" * deep + b"}\n" for deep in (500, 1023, 1024, 5000)]
+)
+
+
+@given(st.lists(ULTRA, min_size=1, max_size=24), ODD_LINES)
+@settings(max_examples=30, deadline=None)
+def test_ultrafeedback(rows, odd):
+    data = lines(rows[:1]) + odd + lines(rows[1:])
+    check("ultrafeedback", {f"{name}.jsonl": data for name in ("evol_instruct", "false_qa", "flan", "sharegpt",
+                                                              "truthful_qa", "ultrachat")})  # fmt: skip
+
+
+OPINIONS = st.fixed_dictionaries(
+    {"feedback1": OPTIONAL | st.just(7), "feedback2": OPTIONAL}, optional={"score": st.just(1), "new": TEXTS}
+)
+HELPSTEER = st.fixed_dictionaries(
+    {
+        "context": st.lists(TURNS.map(lambda turn: {**turn, "name": None}), max_size=3)
+        | st.lists(st.fixed_dictionaries({"role": ROLES, "content": OPTIONAL}), max_size=3) | TEXTS | st.none(),
+        "response1": TEXTS, "response2": OPTIONAL,
+        "overall_preference": st.integers(-3, 3) | st.sampled_from([4, None, "1", 1.5, -0.0]),
+    },
+    optional={
+        "domain": OPTIONAL | st.just(3), "language": OPTIONAL, "other": OPTIONAL,
+        "individual_preference": st.none() | st.lists(st.none() | OPINIONS, max_size=3),
+    },
+)  # fmt: skip
+
+
+@given(st.lists(HELPSTEER, min_size=1, max_size=24), ODD_LINES)
+@settings(max_examples=60, deadline=None)
+def test_helpsteer3(rows, odd):
+    data = lines(rows[:1]) + odd + lines(rows[1:])
+    check("helpsteer3", {"preference/train.jsonl.gz": gzip.compress(data)})
+
+
+@pytest.mark.skipif(not INSTALLED, reason="msgspec is not installed: nested rows are read one by one")
+def test_regular_nested_rows_all_fit():
+    reply = {"response": "r", "critique": "c", "model": "m", "annotations": {"a": [1]}}
+    ranking = {"source": "s", "instruction": "i", "models": ["a"],
+               "completions": [{**reply, "overall_score": score} for score in (1, 2.5, 3)]}  # fmt: skip
+    opinion = {"score": 1, "reasoning": "x", "feedback1": "a", "feedback2": "b"}
+    context = [{"role": "user", "content": "q"}]
+    rated = {"context": context, "response1": "a", "response2": "b", "language": "english",
+             "overall_preference": -2, "individual_preference": [opinion, opinion]}  # fmt: skip
+    for name, row in (("ultrafeedback", ranking), ("helpsteer3", rated)):
+        source, use = sources.get(name), ColumnUse()
+        batch = TypedLines(use, source.types).read(lines([row, row]))
+        options = [source.options()] if source.options else []
+        assert source.columns(RowBatch(columns=batch, file="f"), *options).fits.tolist() == [True, True]
+        assert [*use.seen] == [*row]
 
 
 def fits(name, rows, schema=None, **context):

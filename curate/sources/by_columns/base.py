@@ -181,3 +181,24 @@ def extras(batch: RowBatch, names: Sequence[str], fits: B8) -> list[dict[str, An
 def _plain(column: Any) -> Any:
     whole = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
     return column if whole else as_texts(column)
+
+
+def said(texts: Any) -> Any:
+    """The texts; null where there is nothing but white space."""
+    blank = pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
+    return pc.if_else(pc.fill_null(blank, True), pa.scalar(None, pa.string()), texts)
+
+
+def joined_texts(lists: Any, name: str) -> Any:
+    """Of a column of lists of structs the texts of one field, those of a row parted by an empty line; else null.
+
+    Raises Misfit for a column of another type.
+    """
+    if pa.types.is_null(lists.type):
+        return pa.nulls(len(lists), pa.string())
+    if not pa.types.is_list(lists.type) or not pa.types.is_struct(lists.type.value_type):
+        raise Misfit
+    texts = said(as_texts(lists.values.flatten()[lists.type.value_type.get_field_index(name)]))
+    there = np.concatenate([[0], np.cumsum(present(texts))]).astype(np.int32)[lists.offsets.to_numpy()]
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(there), texts.drop_null()), "\n\n")
+    return pc.if_else(pa.array(np.diff(there) > 0), joined, pa.scalar(None, pa.string()))

@@ -58,6 +58,14 @@ def _role(name: str) -> str | None:
     return None if plain == "function_call" else ROLE_NAMES.get(plain)
 
 
+def whole_columns(turns: Turns, fits: B8) -> tuple[B8, Dialogues]:
+    """(which of the rows fit, their dialogues): all turns, as `turns` of each row."""
+    fits = fits & _all_plain(turns)
+    rows = np.flatnonzero(fits)
+    at, ends = _spans(turns, rows, turns.counts()[rows])
+    return fits, _dialogues(turns, at, ends.astype(np.int32))
+
+
 class Sides(NamedTuple):
     """Which rows of a batch fit, and their dialogues: fields of `DraftColumns`."""
 
@@ -97,7 +105,11 @@ def _ends_with_assistant(turns: Turns) -> B8:
 
 def _before_last(turns: Turns, rows: I64) -> tuple[I64, I64]:
     """(the turns of these rows but the last of each, offsets of the rows in them)."""
-    counts = turns.counts()[rows] - 1
+    return _spans(turns, rows, turns.counts()[rows] - 1)
+
+
+def _spans(turns: Turns, rows: I64, counts: I64) -> tuple[I64, I64]:
+    """(so many first turns of each of these rows, offsets of the rows in them)."""
     ends = np.concatenate([[0], np.cumsum(counts)])
     shift = np.repeat(turns.starts[rows] - ends[:-1], counts)
     return np.arange(ends[-1]) + shift, ends
