@@ -22,7 +22,7 @@ from curate.rawfiles.json_rows import DEEPEST, value_of
 
 INSTALLED = importlib.util.find_spec("msgspec") is not None
 GOES_DEEP = sys.hexversion >= 0x030C0000
-"""Whether msgspec may go deeper into a row than orjson does; before Python 3.12 the interpreter's limit stops it."""
+"""Whether msgspec may go deeper into a row than orjson; before Python 3.12 the interpreter's limit stops it."""
 SCALARS = {pa.string(): str, pa.float64(): float, pa.int64(): int}
 
 
