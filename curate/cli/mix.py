@@ -58,7 +58,9 @@ def plan(
     inputs = place.inputs
     hashes = inputs.hashes
     # eval sets need not be there yet: a plan reads no text
-    bandings = steps.bandings(steps.build_all(read.steps, read.where))
+    listed = steps.build_all(read.steps, read.where)
+    steps.check_eval_sets(listed, read.where)
+    bandings = steps.bandings(listed)
     known = pool_sizes(located_pairs(read, inputs, hashes))
     planned = make_plan(read, {label: size.pairs for label, size in known.items()})
     warnings = doubts(read, planned, known)

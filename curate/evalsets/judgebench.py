@@ -6,10 +6,23 @@ The replies are GPT-4o's in the split `gpt` (350 pairs, the published leaderboar
 A reward model plays a single game: the higher score is its decision. Equal scores decide nothing: they are wrong,
 and reported as ties (upstream's reward judge breaks them in its own way, which changes 3 of 350 rows for the model
 that it reports).
+
+`macro`, the plain mean of the four sources, is printed by others; the leaderboard's number is `overall`.
 """
 
 from curate.errors import SkipRow
-from curate.evalsets.base import EvalSet, Formula, Item, Options, answers, name_of, pair_trials, pooled, question
+from curate.evalsets.base import (
+    EvalSet,
+    Formula,
+    Item,
+    Options,
+    answers,
+    mean,
+    name_of,
+    pair_trials,
+    pooled,
+    question,
+)
 from curate.sources.base import Row, text
 
 SOURCES = ("mmlu-pro", "livebench-reasoning", "livebench-math", "livecodebench")
@@ -30,15 +43,22 @@ def to_item(row: Row) -> Item:
 
 
 def formulas(subsets: tuple[str, ...], _: Options) -> tuple[Formula, ...]:
-    """The share over all rows and for each source."""
+    """The share over all rows and for each source, and the macro mean of the four sources."""
     others = [subset for subset in subsets if subset not in SOURCES]
-    return (pooled("overall", subsets), *(pooled(name, [name]) for name in (*SOURCES, *others)))
+    parts = (pooled(name, [name]) for name in (*SOURCES, *others))
+    return (pooled("overall", subsets), *parts, mean("macro", SOURCES))
 
 
 EVALSET = EvalSet(
     name="judgebench",
     repo="ScalerLab/JudgeBench",
-    files=("data/{split}-*.jsonl", "{split}-*.jsonl", "data/{split}-*.parquet"),
+    files=(
+        "data/{split}-*.jsonl",
+        "{split}-*.jsonl",
+        "data/{split}-*.parquet",
+        "data/*response_model={split}-*.jsonl",
+        "*response_model={split}-*.jsonl",
+    ),
     license="mit",
     paper="arXiv:2410.12784",
     rows=350,

@@ -3,6 +3,9 @@
 The counts are upstream's: they are not the numbers of rows, since math-prm (447 rows) weighs as much as all code
 together (984). A subset without rows is left out of its section. Overall is the mean of the four sections; the
 older leaderboard added Prior Sets at half weight, which `prior_sets` brings back.
+
+Others print a section as the share of its rows: `chat: plain counts` and so on, and the mean of these four as
+`overall: plain counts`.
 """
 
 from curate.evalsets.base import (
@@ -53,17 +56,21 @@ def to_item(row: Row) -> Item:
 
 
 def formulas(subsets: tuple[str, ...], options: Options) -> tuple[Formula, ...]:
-    """The sections and their mean, the mean with Prior Sets if they are given, and every subset."""
+    """The sections and their mean, the mean with Prior Sets if they are given, the sections by plain counts and
+    their mean, and every subset."""
     sections = tuple(Formula(name=name, terms=terms, kind="present") for name, terms in SECTIONS.items())
     prior: tuple[Formula, ...] = ()
     if options.prior_sets is not None:
         given = ((PRIOR_WEIGHT, options.prior_sets),)
         terms = dict.fromkeys(SECTIONS, 1.0)
         prior = (Formula(name="overall_with_prior_sets", terms=terms, kind="weighted", given=given),)
+    plain = tuple(pooled(f"{name}: plain counts", terms) for name, terms in SECTIONS.items())
     return (
         *sections,
         mean("overall", SECTIONS),
         *prior,
+        *plain,
+        mean("overall: plain counts", [formula.name for formula in plain]),
         pooled("all_pairs", subsets),
         *(pooled(subset, [subset]) for subset in subsets),
     )

@@ -8,6 +8,8 @@ all of them; category columns and macro are comparable only within one.
 
 The official script judges by sampled verdicts and drops unparsable ones. A scalar reward always decides: an
 equal score is counted as wrong, and reported as a tie.
+
+R1-Reward's repository has the same items as `prompt`, `chosen` and `rejected`, with images of other names.
 """
 
 import re
@@ -28,7 +30,7 @@ from curate.evalsets.base import (
     texts,
     with_its_media,
 )
-from curate.sources.base import Row
+from curate.sources.base import Row, text
 from curate.sources.images import media_of
 
 SUBSETS = {
@@ -46,19 +48,30 @@ SPLITS: dict[str, dict[str, Sequence[str]]] = {
 
 def to_item(row: Row) -> Item:
     """The item of a row; replies in upstream's order. Skips: `no_pair`, `human_ranking_not_a_ranking`."""
-    replies = texts(row["response"], "response")
-    ranking = row["human_ranking"]
+    chosen_first = "chosen" in row and "response" not in row
+    replies, right = _sides(row) if chosen_first else _ranked(row)
+    name = name_of(row, "id")
+    asked = question(row, "prompt" if chosen_first else "query")
+    prompt, media = with_its_media(asked, media_of(row.get("image")))
+    prefix = re.split("[_-]", name, maxsplit=1)[0]
+    return Item(
+        id=name, prompt=prompt, replies=answers(*replies), correct=(right,),
+        category=prefix, subset=SUBSETS.get(prefix, "other"), cluster=name, media=media,
+    )  # fmt: skip
+
+
+def _sides(row: Row) -> tuple[list[str], int]:
+    """The replies of a row of R1-Reward's file, the right one first."""
+    return [text(row, "chosen"), text(row, "rejected")], 0
+
+
+def _ranked(row: Row) -> tuple[list[str], int]:
+    replies, ranking = texts(row["response"], "response"), row["human_ranking"]
     if len(replies) != 2:
         raise SkipRow("no_pair", f"{len(replies)} responses")
     if not isinstance(ranking, list | tuple) or sorted(ranking) != [0, 1]:
         raise SkipRow("human_ranking_not_a_ranking", repr(ranking)[:80])
-    name = name_of(row, "id")
-    prompt, media = with_its_media(question(row, "query"), media_of(row.get("image")))
-    prefix = re.split("[_-]", name, maxsplit=1)[0]
-    return Item(
-        id=name, prompt=prompt, replies=answers(*replies), correct=(list(ranking).index(0),),
-        category=prefix, subset=SUBSETS.get(prefix, "other"), cluster=name, media=media,
-    )  # fmt: skip
+    return replies, list(ranking).index(0)
 
 
 def formulas(_: tuple[str, ...], options: Options) -> tuple[Formula, ...]:
@@ -80,7 +93,7 @@ EVALSET = EvalSet(
     trials=pair_trials,
     formulas=formulas,
     headline=("overall", "macro"),
-    media=("images", "*.zip"),
+    media=("images", "vl_reward", "*.zip"),
     modality="image",
     splits=tuple(SPLITS),
 )

@@ -83,6 +83,13 @@ def bind(listed: Iterable[tuple[str, Step]], library: Library, where: str) -> li
     ]
 
 
+def check_eval_sets(listed: Iterable[tuple[str, Step]], where: str) -> None:
+    """Raise ConfigError, with the closest names, for an eval set that a step names and nobody knows."""
+    for name, step in listed:
+        if isinstance(step, Decontaminate):
+            step.check_names(f"{where}.steps.{name}")
+
+
 def bandings(listed: Iterable[tuple[str, Step]]) -> dict[str, Banding]:
     """How the steps that look for near-duplicates do it, by their names."""
     return {name: step.banding for name, step in listed if isinstance(step, NearDedup)}

@@ -12,9 +12,11 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from curate import steps
 from curate.build import build
+from curate.cli import app
 from curate.cli.mix import Terminal
 from curate.contamination import index as indexes
 from curate.contamination.eval_sets import EvalSetLibrary
@@ -372,6 +374,21 @@ def test_a_recipe_that_makes_no_sense(fields: dict[str, Any], message: str):
     with pytest.raises(ConfigError) as error:
         steps.build("decontaminate", fields, "$")
     assert str(error.value) == message
+
+
+def test_plan_names_an_unknown_eval_set(tmp_path: Path):
+    recipe = tmp_path / "recipe.yaml"
+    text = "name: clean\nsources: {mmpr: {rows: 10}}\nsteps: [{decontaminate: {against: [%s]}}]\n"
+    recipe.write_text(text % "rm_bank")
+    done = CliRunner().invoke(app, ["plan", str(recipe), "--workspace", str(tmp_path)])
+    assert str(done.exception) == (
+        f"{recipe}: $.steps.decontaminate.against: no eval set is called 'rm_bank'; expected a bundled eval set"
+    )
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.hint.startswith("did you mean rm_bench")
+    recipe.write_text(text % "rm_bench")
+    done = CliRunner().invoke(app, ["plan", str(recipe), "--workspace", str(tmp_path)])
+    assert done.exit_code == 0, done.output
 
 
 def test_unknown_names_and_files(tmp_path: Path):
