@@ -130,6 +130,7 @@ def test_both_splits_of_judgebench(tmp_path):
         hub.add_repo("ScalerLab/JudgeBench", {"data/gpt-0.jsonl": gpt, "data/claude-0.jsonl": b"".join(lines[:3])})
         done = curate(hub, tmp_path, "fetch", "judgebench", "--unpinned")
         assert done.returncode == 0, done.stderr
+    (tmp_path / "manifests").mkdir()
     found = {}
     for split in ("gpt", "claude"):
         path = scores(tmp_path, "judgebench", split)
