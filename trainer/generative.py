@@ -7,7 +7,7 @@ has to write is predicted. In evaluations it is asked in both orders, about ever
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice, permutations
+from itertools import chain, groupby, islice, permutations
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from trainer.encode import Encoded, Encoder, Measured, Row, TooLong, text_of
 from trainer.judging import Judgement, TextCounts, cache_tokens, filled, room
 from trainer.media import BadMedia, Picture, Unusable
 from trainer.model import RewardModel
-from trainer.packing import make_tree, pack
+from trainer.packing import make_tree, pack, token_batches
 from trainer.sampling import Sampling
 from trainer.writing import write
 
@@ -123,9 +123,9 @@ class JudgeEncoder(Encoder):
         media: Sequence[Media],
         tools: str | None = None,
     ) -> tuple[Tree, ...]:
-        """Encode every two of the replies in both orders, as `itertools.permutations` gives them.
+        """Encode every two of the replies in both orders: branches are in the order of `itertools.permutations`.
 
-        There is one tree with a branch for each, or a tree for each if they cannot share. Raises Unusable.
+        Raises Unusable.
         """
         question = _Judged(prompt, replies, media, tools)
         return self._with_pixels(*self._both(question, len(replies)))
@@ -159,8 +159,23 @@ class JudgeEncoder(Encoder):
         return Measured(pair, pictures)
 
     def _both(self, judged: "_Judged", replies: int) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
-        """Trees without media of all ordered pairs of replies, and the pictures of each."""
+        """Trees without media of all ordered pairs of replies, and the pictures of each.
+
+        Two replies share what precedes them, in one tree. Of more, pairs share that begin with the same reply.
+        """
         orders = list(permutations(range(replies), 2))
+        groups = (
+            [orders] if replies == 2 else [list(one) for _, one in groupby(orders, key=lambda order: order[0])]
+        )
+        made = [self._group(judged, group) for group in groups]
+        return tuple(chain.from_iterable(trees for trees, _ in made)), tuple(
+            chain.from_iterable(p for _, p in made)
+        )
+
+    def _group(
+        self, judged: "_Judged", orders: Sequence[tuple[int, int]]
+    ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
+        """One tree with a branch for each of these orders, or a tree for each if they cannot share."""
         branches, ends, pictures = zip(*(self._asked(judged, order) for order in orders), strict=True)
         longest = max(map(len, branches))
         if longest > self.max_length:
@@ -258,7 +273,8 @@ class Judge:
 
     A reply's score is the mean of what it is preferred by over each of the item's replies, so that the scores of
     two differ by the mean preference of both orders: the log-odds of their verdicts, or with reasoning the mean
-    vote, from -1 to 1. `ranks` processes that use a judge together run the same number of forward passes.
+    vote, from -1 to 1. `ranks` processes that use a judge together run the same number of forward passes; one
+    alone takes several for an item of many replies, of `max_tokens` each.
     """
 
     def __init__(
@@ -269,8 +285,10 @@ class Judge:
         *,
         ranks: int = 1,
         seed: int = 0,
+        max_tokens: int | None = None,
     ) -> None:
         self.limit = config.max_text
+        self._max_tokens = max_tokens
         self.sampling = Sampling(samples=config.samples, temperature=config.temperature, seed=seed)
         self._encoder, self._any_rank, self._ranks = encoder, any_rank, ranks
         self._counts = TextCounts()
@@ -300,8 +318,16 @@ class Judge:
         """Judge items whose trees are those of `item` or `pair`."""
         trees = [tree for item in items for tree in item]
         branches = [sum(len(tree.ids) for tree in item) for item in items]
-        found = iter(self._written(model, trees) if self._encoder.reasoned else self._read(model, trees))
+        verdicts_of = self._written if self._encoder.reasoned else self._read
+        found = chain.from_iterable(verdicts_of(model, part) for part in self._parts(trees))
         return [_judgement(list(islice(found, count))) for count in branches]
+
+    def _parts(self, trees: Sequence[Tree]) -> Iterator[Sequence[Tree]]:
+        """The trees that are in memory together."""
+        if self._ranks > 1 or self._max_tokens is None:
+            yield trees
+        else:
+            yield from token_batches(trees, lambda tree: self.tokens_of([tree]), self.room(self._max_tokens))
 
     def _read(self, model: RewardModel, trees: Sequence[Tree]) -> list["_Verdict"]:
         """The verdicts of branches by the next token's probabilities."""

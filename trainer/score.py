@@ -13,7 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -24,18 +24,16 @@ from curate.checksums import published
 from curate.errors import CurateError, TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.schema import Message
-from trainer import generative
 from trainer.batch import Tree
-from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig
-from trainer.critic import Critic, CriticEncoder, saved_settings
+from trainer.config import MEDIA_BOUNDS
 from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
-from trainer.generative import Judge, JudgeEncoder
-from trainer.judging import Judgement, Writer, check_writes
+from trainer.judging import Judgement, Writer
 from trainer.logs import Progress, fail, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
 from trainer.packing import pack, token_batches
+from trainer.writers import AS_SAVED, WriterOptions, readers_of
 
 
 class ItemScores(NamedTuple):
@@ -179,21 +177,6 @@ def _json_line(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterOptions:
-    """How texts are written, where not as the model's directory says: `samples` of each, by `seed`.
-
-    `given` scores after the given critiques of the items.
-    """
-
-    samples: int | None = None
-    given: bool = False
-    seed: int = 0
-
-
-AS_SAVED = WriterOptions()
-
-
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """A loaded model with its encoder; `settings` is what its scores depend on besides its files."""
@@ -215,9 +198,7 @@ class Scorer:
         bounds = {name: facts.get(name) for name in MEDIA_BOUNDS}
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
         model = RewardModel.from_pretrained(directory, dtype).to(device)
-        base: Any = model.base
-        longest = base.config.get_text_config().max_position_embeddings
-        encoder, writer, more = _readers(model, directory, facts, longest, bounds, options)
+        encoder, writer, more = readers_of(model, directory, facts, bounds, options, max_tokens)
         return cls(model, encoder, {"dtype": str(dtype), "encoder": encoder.facts(), **more}, max_tokens, writer)
 
     def score(self, dialogues: Sequence[Sequence[Message]], media: Sequence[Media] | None = None) -> list[Scored]:
@@ -247,55 +228,6 @@ class Scorer:
         say(f"{file.benchmark}: {len(file):,} items, {path}")
         if self.writer is not None and (texts := self.writer.summary()):
             say(texts)
-
-
-def _readers(
-    model: RewardModel, directory: Path, facts: dict[str, Any], longest: int, bounds: Any, options: WriterOptions
-) -> tuple[Encoder, Writer | None, dict[str, Any]]:
-    """The encoder of a model of so many positions, what writes its texts, and what these depend on."""
-    name = str(directory)
-    if options.given and model.paradigm != "critic":
-        raise TrainError(name, f"a {model.paradigm} model, which reads no critiques", "a critic")
-    if model.paradigm == "naive":
-        if options.samples is not None:
-            raise TrainError(name, "a naive model, which writes nothing", "a critic or a reasoned judge to sample")
-        return Encoder(directory, max_length=longest, **bounds), None, {}
-    if model.paradigm == "critic":
-        instruction, critic = saved_settings(directory, facts)
-        if options.given:
-            given = CriticEncoder(directory, instruction=instruction, max_length=longest, **bounds)
-            return given, None, {"critiques": "given"}
-        check_writes(model.backbone, name)
-        critic = replace(critic, critiques=options.samples or critic.critiques)
-        most = _room_for(directory, longest, critic.max_critique, "max_critique")
-        asker = CriticEncoder(directory, instruction=instruction, max_length=most, **bounds)
-        written = {"max_critique": critic.max_critique, "samples": critic.critiques}
-        return asker, Critic(asker, critic, seed=options.seed), written | _drawn(critic.critiques, critic, options)
-    prompt, judge = generative.saved_settings(directory, facts)
-    if options.samples is not None and judge.form == "verdict":
-        raise TrainError(name, "a judge whose verdict is read from probabilities", "a critic or a reasoned judge")
-    judge = replace(judge, samples=options.samples or judge.samples)
-    reasoned = judge.form == "reasoned"
-    if reasoned:
-        check_writes(model.backbone, name)
-    most = _room_for(directory, longest, judge.max_text, "max_text") if reasoned else longest
-    reader = JudgeEncoder(directory, prompt=prompt, reasoned=reasoned, max_length=most, **bounds)
-    written = {"max_text": judge.max_text, "samples": judge.samples} if reasoned else {}
-    return reader, Judge(reader, judge, seed=options.seed), written | _drawn(judge.samples, judge, options)
-
-
-def _drawn(samples: int, config: CriticConfig | GenerativeConfig, options: WriterOptions) -> dict[str, Any]:
-    """What several samples depend on."""
-    return {"temperature": config.temperature, "seed": options.seed} if samples > 1 else {}
-
-
-def _room_for(directory: Path, longest: int, limit: int, name: str) -> int:
-    """How many positions a text of at most `limit` tokens leaves. Raises TrainError without any."""
-    if longest <= limit:
-        what = "a critique" if name == "max_critique" else "a verdict"
-        hint = f"lower {name} in reward_config.json"
-        raise TrainError(str(directory), f"{longest} positions", f"more than the {limit} of {what}", hint)
-    return longest - limit
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -233,6 +233,8 @@ def test_a_probe_refuses_arms_that_it_cannot_tell_apart():
     )  # fmt: skip
     assert error.value.hint == "head_lr is the rate of a probe"
     probe.check(spec.load(ROOT / "recipes" / "ablations" / "heads.yaml"))
+    with pytest.raises(ConfigError, match="--probe: arm critic sets paradigm; expected settings of head"):
+        probe.check(spec.load(ROOT / "recipes" / "ablations" / "paradigms.yaml"))
 
 
 def test_nothing_to_compare_on(tmp_path):

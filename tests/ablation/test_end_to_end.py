@@ -118,3 +118,21 @@ def test_a_setting_that_is_none_is_told_before_anything_is_trained(project):
         "head_lr, schedule, warmup, weight_decay, clip, seed, bf16, zero, gradient_checkpointing, "
         "eval_every_pairs, eval_sets, save_every_pairs, save_every_minutes, keep_checkpoints",
     ]
+
+
+@pytest.mark.slow
+def test_the_paradigms_are_compared_on_the_quickstart(tmp_path):
+    """Table 1 of the paper: every arm trains, writes and is scored, in two minutes of one core."""
+    words = "ablate paradigms --recipe quickstart --preset tiny_cpu --seeds 1 --workspace data --json"
+    command = [sys.executable, "-m", "curate", *words.split()]
+    environment = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    costs = report["costs"]
+    assert {arm: costs[arm]["pairs"] for arm in ("naive", "critic", "verdict-untrained", "verdict")} == {
+        "naive": 837, "critic": 837, "verdict-untrained": 0, "verdict": 837,
+    }  # fmt: skip
+    assert 0 < costs["reasoned"]["pairs"] < 837, "pairs without critiques have no reasoning"
+    spent = os.times()
+    assert spent.children_user + spent.children_system < 600

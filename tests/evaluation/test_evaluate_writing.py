@@ -16,13 +16,14 @@ from tests.evaluation.test_score_model import judgebench
 from tests.support.critiques import critic_encoder
 from tests.support.judges import judge_encoder
 from tests.support.paths import ROWS
-from tests.support.questions import of_kind
+from tests.support.questions import of_kind, saved
 from tests.support.tiny_models import checkpoint
 from trainer import generative, score
 from trainer.config import CriticConfig, GenerativeConfig, HeadConfig
 from trainer.critic import Critic, settings_to_save
 from trainer.model import build
-from trainer.score import Scorer, WriterOptions, score_items
+from trainer.score import Scorer, score_items
+from trainer.writers import WriterOptions
 
 EVAL_ROWS = ROWS / "evalsets"
 NAME = "vl_rewardbench"
@@ -133,6 +134,23 @@ def test_a_judge_is_evaluated_like_any_model(tmp_path):
         assert first == pytest.approx(-second, abs=1e-6), item.id
     again = run("--compare", model, found["scores"], *more)
     assert [one["p"] for one in json.loads(again.stdout)["compare"] if one["headline"]] == [1.0]
+
+
+def test_a_judge_is_a_member_of_an_ensemble(tmp_path):
+    """The mean of a judge and a naive model, by their own score files."""
+    judgebench(tmp_path / "raw", 6)
+    more = ("-e", "judgebench", "--raw", tmp_path / "raw", "--workspace", tmp_path / "data", "--json")
+    members = judge_directory(tmp_path / "judge"), saved("text")
+    alone = [json.loads(run("--model", one, *more).stdout)["results"][0]["scores"] for one in members]
+    done = run("--ensemble", "mean", *more, *members)
+    assert done.exit_code == 0, done.output
+    keyed = items.load(evalsets.get("judgebench"), tmp_path / "raw/judgebench").items
+    whole = json.loads(done.stdout)["results"][0]["scores"]
+    first, second, joint = (
+        score_file.read(Path(path), {"judgebench": keyed}).scores["judgebench"] for path in (*alone, whole)
+    )
+    for one, other, mean in zip(first, second, joint, strict=True):
+        assert mean == pytest.approx([(a + b) / 2 for a, b in zip(one, other, strict=True)])
 
 
 def test_samples_have_scores_of_their_own(tmp_path):

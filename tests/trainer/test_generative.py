@@ -27,10 +27,12 @@ from trainer.media import Unusable
 from trainer.merge import merge_model
 from trainer.model import RewardModel, build, read_facts
 from trainer.packing import dummy_image, pack, pad, unshared
+from trainer.probe import probe
 from trainer.readers import MixReader
-from trainer.score import Scorer, WriterOptions, score_items
+from trainer.score import Scorer, score_items
 from trainer.steps import Steps
 from trainer.validation import score_pairs
+from trainer.writers import WriterOptions
 
 KINDS = get_args(Kind)
 REASONED = ("generative.form=reasoned", "generative.max_text=6")
@@ -222,7 +224,8 @@ def test_a_verdict_is_that_of_the_whole_language_model(kind):
     asked = [of_kind(kind)[0], of_kind(kind)[-1], of_kind(kind)[1]]
     with torch.no_grad():
         for budget in (1, 100_000):
-            found = list(score_items(model, encoder, asked, budget, Judge(encoder, GenerativeConfig())))
+            writer = Judge(encoder, GenerativeConfig(), max_tokens=budget)
+            found = list(score_items(model, encoder, asked, budget, writer))
             for one, item in zip(found, asked, strict=True):
                 orders = list(permutations(range(len(item.replies)), 2))
                 preferred = {}
@@ -400,6 +403,12 @@ def test_a_judge_with_lora_survives_saving_and_merging(tmp_path):
     merge_model(where, tmp_path / "merged")
     torch.testing.assert_close(RewardModel.from_pretrained(tmp_path / "merged")(batch), model(batch))
     assert Scorer.load(tmp_path / "merged", 4096).encoder.prompt == encoder.prompt
+
+
+def test_a_probe_trains_reward_heads_only(tmp_path):
+    where = ("mix=a", f"out={tmp_path}", "paradigm=generative")
+    with pytest.raises(TrainError, match="paradigm generative; expected naive: a probe trains reward heads"):
+        probe([config.resolve("tiny_cpu", where)], tmp_path, [])
 
 
 def test_options_that_a_model_has_not_are_refused(tmp_path):

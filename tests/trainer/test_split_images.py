@@ -28,8 +28,9 @@ from trainer.encode import Encoder
 from trainer.media import BadMedia, Picture, read_header
 from trainer.model import build
 from trainer.packing import dummy_image, pack
-from trainer.score import Scorer, WriterOptions, score_items
+from trainer.score import Scorer, score_items
 from trainer.split_images import AnyRes, Splits
+from trainer.writers import WriterOptions
 
 EDGES = st.integers(1, 3000)
 
