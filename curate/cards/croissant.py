@@ -43,7 +43,11 @@ def croissant(lock: Mapping[str, Any], columns: pa.Schema) -> dict[str, Any]:
         "description": lock["recipe"]["about"] or f"{lock['rows']} preference pairs, mixed by curate",
         "identifier": lock["fingerprint"],
         "license": blend["license"] if blend["license"] != "other" else ids,
-        "isBasedOn": [f"https://huggingface.co/datasets/{origin['repo']}" for origin in lock["origins"].values()],
+        "isBasedOn": [
+            f"https://huggingface.co/datasets/{origin['repo']}"
+            for origin in lock["origins"].values()
+            if "/" in origin["repo"]
+        ],
         "distribution": [node for split, found in files.items() if found for node in _files(split, found)],
         "recordSet": [_records(split, columns) for split, found in files.items() if found],
     }

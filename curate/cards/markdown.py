@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from curate.tables import Table, value_text
-from curate.text.inert import Markdown, markdown_text
+from curate.text.inert import Markdown, link, markdown_text
 
 
 def markdown(table: Table) -> str:
@@ -34,3 +34,11 @@ def cell(value: Any) -> str:
 def percent(share: float) -> str:
     """One decimal: 11.8 %."""
     return f"{100 * share:.1f} %"
+
+
+HUB = "https://huggingface.co/datasets/"
+
+
+def hub_page(repo: str) -> Markdown:
+    """A link to a dataset on the Hub; of own data whose manifest names no repository, its name alone."""
+    return link(repo, HUB, repo) if "/" in repo else Markdown(markdown_text(repo))

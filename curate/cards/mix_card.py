@@ -17,8 +17,9 @@ from curate import lock_tables
 from curate.cards.croissant import croissant
 from curate.cards.figures import plot
 from curate.cards.front_matter import columns, front_matter, splits
-from curate.cards.markdown import cell, markdown, percent
+from curate.cards.markdown import cell, hub_page, markdown, percent
 from curate.cards.recipe_text import recipe_text
+from curate.cards.reproduce import reproduce
 from curate.errors import WorkspaceError
 from curate.licenses import NO_ADVICE, known_id, terms
 from curate.mixing import shard_schema
@@ -30,7 +31,7 @@ from curate.steps.image_duplicates import ImageDuplicates
 from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.near_dedup import NearDedup
 from curate.tables import Table
-from curate.text.inert import code, fenced, json_text, link, markdown_text, terminal_text
+from curate.text.inert import code, fenced, json_text, markdown_text, terminal_text
 from curate.workspace import atomic
 
 Lock = Mapping[str, Any]
@@ -89,7 +90,7 @@ def card(lock: Lock) -> str:
         licenses(lock),
         *(_facts(title, lock[name]) for name, title in RESULTS.items() if lock.get(name)),
         _lengths(lock),
-        _reproduce(lock),
+        reproduce(lock),
         "## Known limits\n\n" + "\n".join(f"- {limit}" for limit in _limits(lock)),
     ]
     return terminal_text(f"---\n{head}---\n\n" + "\n\n".join(sections) + "\n")
@@ -147,7 +148,7 @@ def _contents(lock: Lock) -> str:
         origin, figures = lock["origins"][label], lock["summary"]["sources"][label]
         kinds = ", ".join(name for name, n in figures["modality"].items() if n) or None
         share = percent(facts["mixed"] / lock["rows"]) if lock["rows"] else None
-        page = link(origin["repo"], "https://huggingface.co/datasets/", origin["repo"])
+        page = hub_page(origin["repo"])
         rows.append((label, page, facts["mixed"], share, facts["held_out"], kinds, origin["annotator"]))
     names = ("source", "dataset", "pairs", "share", "held out", "modality", "judged by")
     table = Table("", names, rows, ("all", "", lock["rows"], "", lock["held_out"], "", ""))
@@ -320,27 +321,6 @@ def _lengths(lock: Lock) -> str:
 
 def _folded(title: str, table: Table) -> str:
     return f"<details><summary>{title}, in numbers</summary>\n\n{markdown(table)}\n\n</details>"
-
-
-def _reproduce(lock: Lock) -> str:
-    name, short = lock["name"], lock["fingerprint"][:8]
-    return f"""## Reproduce
-
-Save the recipe above as `{name}.yaml`. From the same files of the sources `curate` {lock["curate"]} makes the same
-shards, byte for byte:
-
-```sh
-curate fetch {name}.yaml
-curate mix {name}.yaml
-curate verify {name}@{short}
-```
-
-{markdown(_files(lock))}"""
-
-
-def _files(lock: Lock) -> Table:
-    rows = [(code(file["name"]), file["rows"], file["bytes"], code(file["xxh3"])) for file in lock["files"]]
-    return Table("", ("file", "pairs", "bytes", "xxh3-128"), rows)
 
 
 def _limits(lock: Lock) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curate.bundled import own_or_bundled
-from curate.cards.markdown import markdown
+from curate.cards.markdown import HUB, hub_page, markdown
 from curate.licenses import known_id, terms
 from curate.sources.base import Source
 from curate.tables import Table
@@ -20,7 +20,7 @@ def head(name: str, source: Source) -> str:
     """Title, facts and options of a source, as its adapter declares them."""
     grants = terms(source.license)
     facts = {
-        "dataset": link(source.repo, "https://huggingface.co/datasets/", source.repo),
+        "dataset": hub_page(source.repo),
         "paper": _paper(source.paper),
         "modality": source.modality,
         "languages": ", ".join(source.languages),
@@ -42,11 +42,10 @@ def citation(name: str, source: Source) -> str:
     """The dataset as BibTeX; authors are left to the paper that it names."""
     eprint = source.paper.removeprefix("arXiv:")
     paper = f"  eprint = {{{eprint}}},\n  archivePrefix = {{arXiv}},\n" if eprint else ""
-    url = f"https://huggingface.co/datasets/{source.repo}"
-    entry = (
-        f"@misc{{{name},\n  title = {{{{{source.repo}}}}},\n{paper}  howpublished = {{Hugging Face Hub}},\n"
-        f"  url = {{{url}}},\n}}"
+    hub = (
+        f"  howpublished = {{Hugging Face Hub}},\n  url = {{{HUB}{source.repo}}},\n" if "/" in source.repo else ""
     )
+    entry = f"@misc{{{name},\n  title = {{{{{source.repo}}}}},\n{paper}{hub}}}"
     return f"## Citation\n\n{fenced(entry, 'bibtex')}\n"
 
 

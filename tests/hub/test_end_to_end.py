@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -125,6 +127,34 @@ def test_from_the_hub_to_the_hub(tmp_path, expected):
         for step in STEPS[1:]:
             curate(hub, tmp_path, *step)
         assert [seen for seen in hub.requests if seen.endpoint in ("get", "put", "commit")] == []
+
+
+def test_a_published_mix_is_made_again_from_its_card_after_upstream_has_moved_on(tmp_path):
+    maker, reader = tmp_path / "maker", tmp_path / "reader"
+    maker.mkdir()
+    reader.mkdir()
+    (maker / "blend.yaml").write_text(RECIPE)
+    with Hub(tmp_path / "hub") as hub:
+        plant(hub)
+        for step in STEPS:
+            curate(hub, maker, *step)
+        files = hub.files(REPO)
+        card = files["README.md"].decode()
+        for name in NAMES:
+            gone = dict.fromkeys(hub.files(sources.get(name).repo))
+            hub.commit(sources.get(name).repo, {**gone, "moved.txt": b"rows are elsewhere now"})
+        (reader / "blend.yaml").write_text(re.findall(r"```yaml\n(.*?)```", card, re.DOTALL)[0])
+        commands = re.search(r"## Reproduce.*?```sh\n(.*?)```", card, re.DOTALL)
+        for line in commands[1].splitlines():
+            program, *words = shlex.split(line)
+            assert program == "curate"
+            curate(hub, reader, *words)
+        [made] = (reader / "data/mixes/blend").iterdir()
+        assert made.name == json.loads(files["lock.json"])["fingerprint"][:16]
+        shards = [*made.glob("shard-*.parquet"), *made.glob("holdout-*.parquet")]
+        assert len(shards) > 2
+        published = {Path(path).name: data for path, data in files.items()}
+        assert all(path.read_bytes() == published[path.name] for path in shards)
 
 
 def draw(seed: int, *words: object) -> int:
