@@ -2,9 +2,9 @@
 
     python benchmarks/serve_load.py --clients 64 --minutes 10 --out benchmarks/results/serve_load.json
 
-The model is a tiny one of random weights (or --model DIR). Reported: requests/s against the dialogues/s of scoring the
-same dialogues in this process, answers that were wrong or lost, latencies, and the server's memory after the first
-tenth of the time and at the end. `--words` sets the length of replies.
+The model is a tiny one of random weights (or --model DIR). Reported: requests/s against the dialogues/s of scoring
+the same dialogues in this process, answers that were wrong or lost, latencies, and the server's memory after the
+first tenth of the time and at the end. `--words` sets the length of replies.
 """
 
 import argparse

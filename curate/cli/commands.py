@@ -68,6 +68,7 @@ COMMANDS = {
     ),
     "train": ("train", "Train a reward model on a finished mix."),
     "serve": ("serve", "Serve the scores of a reward model or an ensemble over HTTP."),
+    "publish-model": ("publish_model", "Put an exported reward model onto the Hub, with its card."),
     "export": ("export", "Write a reward model as vLLM or transformers load it, with a card."),
     "engines": (
         "engines",
@@ -85,7 +86,7 @@ GROUPS = {
     "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
     "Look": ("show", "why", "doctor", "overlap", "report", "card", "diff"),
     "Train and use": ("train", "ablate", "evaluate", "serve", "export"),
-    "Share and keep": ("publish", "verify", "gc", "engines"),
+    "Share and keep": ("publish", "publish-model", "verify", "gc", "engines"),
 }
 """The groups of `curate --help`."""
 
@@ -134,7 +135,7 @@ def load(name: str) -> TyperCommand:
     """The command itself: the function of its name in its module."""
     from curate.cli import options  # engines and all: `curate --help` does without
 
-    function = getattr(import_module(f"curate.cli.{COMMANDS[name][0]}"), name)
+    function = getattr(import_module(f"curate.cli.{COMMANDS[name][0]}"), name.replace("-", "_"))
     table = typer.Typer()
     table.command(name, cls=Command, context_settings=HELP)(options.expanded(function))
     found = typer.main.get_group(table).commands[name]

@@ -20,7 +20,7 @@ from functools import partial
 from importlib import import_module
 from logging import ERROR
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies
 
@@ -81,12 +81,16 @@ else:  # then the client obeys the environment alone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A dataset repository at one commit; `card` is the front matter of its README."""
+    """A repository at one commit; `card` is the front matter of its README."""
 
     commit: str
     files: tuple[File, ...]
     gated: Gated
     card: dict[str, Any]
+
+
+RepoKind = Literal["dataset", "model", "space"]
+PAGES_OF: dict[RepoKind, str] = {"dataset": "datasets/", "model": "", "space": "spaces/"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +101,27 @@ class Body:
     chunks: Iterator[bytes]
 
 
-def page(repo: str) -> str:
-    """The address of the dataset's page, without user and password."""
+def page(repo: str, kind: RepoKind = "dataset") -> str:
+    """The address of the repository's page, without user and password."""
     parts = urlsplit(constants.ENDPOINT)
     host = parts.hostname or ""
     port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}/datasets/{repo}"  # no user or password
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}/{PAGES_OF[kind]}{repo}"
 
 
-def resolve(repo: str, revision: str, policy: RetryPolicy) -> Snapshot:
+def resolve(repo: str, revision: str, policy: RetryPolicy, kind: RepoKind = "dataset") -> Snapshot:
     """The repository at a branch, tag or commit. Raises HubError."""
     where, call = f"{repo}@{revision}", f"revision/{quote(revision, safe='')}"
-    info = retried(policy, where, lambda: answers.info(repo, _answer(repo, revision, _api(repo, call))[0]))
+    info = retried(policy, where, lambda: answers.info(repo, _answer(repo, revision, _api(repo, call, kind))[0]))
     if COMMIT.fullmatch(revision) and info.commit != revision:
         raise answers.not_the_hubs(where, "the same commit")
-    files = _tree(repo, info.commit, policy)
+    files = _tree(repo, info.commit, policy, kind)
     return Snapshot(commit=info.commit, files=tuple(files), gated=info.gated, card=info.card)
 
 
-def _tree(repo: str, commit: str, policy: RetryPolicy) -> Iterator[File]:
+def _tree(repo: str, commit: str, policy: RetryPolicy, kind: RepoKind) -> Iterator[File]:
     """All files at a commit, page by page: a page that fails does not restart the listing."""
-    page, pages, paths = _api(repo, f"tree/{commit}?recursive=true&expand=false"), set[str](), set[str]()
+    page, pages, paths = _api(repo, f"tree/{commit}?recursive=true&expand=false", kind), set[str](), set[str]()
     where = f"{repo}@{commit[:10]}"
     while page:
         if page in pages or len(pages) == PAGES:
@@ -132,7 +136,7 @@ def _tree(repo: str, commit: str, policy: RetryPolicy) -> Iterator[File]:
             yield file
 
 
-def _api(repo: str, call: str, kind: str = "dataset") -> str:
+def _api(repo: str, call: str, kind: RepoKind = "dataset") -> str:
     try:
         validate_repo_id(repo)
     except HFValidationError:
@@ -299,12 +303,12 @@ def account(repo: str) -> str:
     return answers.role(repo, _answer(repo, "main", f"{constants.ENDPOINT}/api/whoami-v2")[0])
 
 
-def branches(repo: str) -> dict[str, str]:
-    """Branch -> commit of a dataset repository. Raises TransientError, HubError."""
-    return answers.branches(repo, _answer(repo, "main", _api(repo, "refs"))[0])
+def branches(repo: str, kind: RepoKind = "dataset") -> dict[str, str]:
+    """Branch -> commit of a repository. Raises TransientError, HubError."""
+    return answers.branches(repo, _answer(repo, "main", _api(repo, "refs", kind))[0])
 
 
-def visibility(repo: str, kind: str = "dataset") -> bool | None:
+def visibility(repo: str, kind: RepoKind = "dataset") -> bool | None:
     """Whether a repository of that kind is private; None if there is none. Raises TransientError, HubError."""
     with translated(repo):
         response = get_session().get(_api(repo, "", kind), headers=_headers())

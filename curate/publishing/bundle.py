@@ -91,7 +91,7 @@ def items(mix: Mix, texts: Mapping[str, str], known: Iterable[Hashed], say: Call
         more = f", and {len(faults) - 3:,} more" if len(faults) > 3 else ""
         hint = f"curate verify {mix.title} names each; delete the directory and run curate mix to build it again"
         raise WorkspaceError(str(mix.directory), f"{'; '.join(faults[:3])}{more}", "the files of its lock", hint)
-    return [*files, *(_text(name, text) for name, text in texts.items())]
+    return [*files, *(text_item(name, text.encode()) for name, text in texts.items())]
 
 
 def hashed(mix: Mix, sent: Iterable[Item]) -> list[dict[str, Any]]:
@@ -157,8 +157,8 @@ def _item(directory: Path, found: Hashed) -> Item:
     )
 
 
-def _text(name: str, text: str) -> Item:
-    data = text.encode()
+def text_item(name: str, data: bytes) -> Item:
+    """A small file that is sent with the commit."""
     return Item(
         path=name,
         size=len(data),

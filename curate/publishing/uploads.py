@@ -1,4 +1,4 @@
-"""Upload files to a dataset repository on the Hub, through a staging branch that no reader uses.
+"""Upload files to a repository on the Hub, through a staging branch that no reader uses.
 
 The branch is listed again before every commit and after every failed one. So a commit whose answer was lost is
 found and not repeated, and a killed run continues.
@@ -12,12 +12,13 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, get_args
 
 import orjson
 
 from curate.errors import HubError
 from curate.hub import client
+from curate.hub.client import RepoKind
 from curate.hub.manifests import COMMIT, File
 from curate.hub.retry import Attempts, RetryPolicy, TransientError, retried
 from curate.hub.transfer import Digest
@@ -97,12 +98,13 @@ class _Sent(io.BufferedReader):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repo:
-    """One dataset repository; `say` receives one line for each file that is sent, `show` the bytes."""
+    """One repository; `say` receives one line for each file that is sent, `show` the bytes."""
 
     name: str
     policy: RetryPolicy
     say: Callable[[str], None]
     show: Display | None = None
+    kind: RepoKind = "dataset"
 
     def sign_in(self) -> None:
         """Raise HubError if there is no token, or one that may only read."""
@@ -113,29 +115,29 @@ class Repo:
             raise HubError(self.name, "your token may only read", "a token that may write to it", login)
 
     def state(self) -> State | None:
-        """The repository; None if there is none. Raises HubError, also if a model or space has the name."""
-        private = self._call(lambda: client.visibility(self.name))
+        """The repository; None if there is none. Raises HubError, also if one of another kind has the name."""
+        private = self._call(lambda: client.visibility(self.name, self.kind))
         if private is not None:
             return State(private=private, branches=self.branches())
-        for kind in ("model", "space"):
+        for kind in (one for one in get_args(RepoKind) if one != self.kind):
             if self._call(partial(client.visibility, self.name, kind)) is not None:
-                hint = "choose another name for the mix"
-                raise HubError(self.name, f"is a {kind}", "a dataset repository, or none", hint)
+                hint = f"choose another name for the {'mix' if self.kind == 'dataset' else self.kind}"
+                raise HubError(self.name, f"is a {kind}", f"a {self.kind} repository, or none", hint)
         return None
 
     def create(self, *, private: bool) -> None:
         """Make the repository."""
         self._call(
-            lambda: client.api().create_repo(self.name, repo_type="dataset", private=private, exist_ok=True)
+            lambda: client.api().create_repo(self.name, repo_type=self.kind, private=private, exist_ok=True)
         )
 
     def branches(self) -> dict[str, str]:
         """Branch -> commit."""
-        return self._call(lambda: client.branches(self.name))
+        return self._call(lambda: client.branches(self.name, self.kind))
 
     def tree(self, commit: str) -> Tree:
         """Every file at a commit."""
-        return {file.path: file for file in client.resolve(self.name, commit, self.policy).files}
+        return {file.path: file for file in client.resolve(self.name, commit, self.policy, self.kind).files}
 
     def document(self, commit: str, file: File) -> object:
         """A JSON file at a commit, its bytes verified; None if it is not JSON, or too large to be a lock."""
@@ -159,13 +161,13 @@ class Repo:
         """The head of a branch, which is created from the commit `start` if it does not exist."""
 
         def found() -> str:
-            there = client.branches(self.name)
+            there = client.branches(self.name, self.kind)
             if name not in there:
                 with client.writing(self.name, name):
                     client.api().create_branch(
-                        self.name, branch=name, revision=start, repo_type="dataset", exist_ok=True
+                        self.name, branch=name, revision=start, repo_type=self.kind, exist_ok=True
                     )
-                there = client.branches(self.name)
+                there = client.branches(self.name, self.kind)
             if name not in there:
                 raise TransientError(f"the branch {name} was made and is not listed")
             return there[name]
@@ -176,10 +178,10 @@ class Repo:
         """Delete a branch if it exists."""
 
         def dropped() -> None:
-            if branch in client.branches(self.name):
+            if branch in client.branches(self.name, self.kind):
                 with client.writing(self.name, branch):
-                    client.api().delete_branch(self.name, branch=branch, repo_type="dataset")
-                if branch in client.branches(self.name):
+                    client.api().delete_branch(self.name, branch=branch, repo_type=self.kind)
+                if branch in client.branches(self.name, self.kind):
                     raise TransientError(f"the branch {branch} was deleted and is listed")
 
         retried(self.policy, f"{self.name}@{branch}", dropped)
@@ -217,7 +219,7 @@ class Repo:
             made = client.api().create_commit(
                 self.name,
                 [*additions, *(client.Delete(path, is_folder=False) for path in gone)],
-                repo_type="dataset",
+                repo_type=self.kind,
                 revision=branch,
                 parent_commit=head,
                 commit_message=message,
@@ -280,7 +282,7 @@ class Repo:
                 if isinstance(addition.path_or_fileobj, _Sent):  # an attempt that failed stopped anywhere in it
                     addition.path_or_fileobj.seek(0)
             client.api().preupload_lfs_files(
-                self.name, additions, repo_type="dataset", revision=branch, num_threads=SENDERS, free_memory=False
+                self.name, additions, repo_type=self.kind, revision=branch, num_threads=SENDERS, free_memory=False
             )
 
         self._call(upload, first)
