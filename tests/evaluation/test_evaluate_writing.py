@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from curate import evalsets
@@ -19,9 +20,12 @@ from tests.support.paths import ROWS
 from tests.support.questions import of_kind, saved
 from tests.support.tiny_models import checkpoint
 from trainer import generative, score
+from trainer.batch import Tree
 from trainer.config import CriticConfig, GenerativeConfig, HeadConfig
 from trainer.critic import Critic, settings_to_save
 from trainer.model import build
+from trainer.packing import pack
+from trainer.sampling import Sampling
 from trainer.score import Scorer, score_items
 from trainer.writers import WriterOptions
 
@@ -208,8 +212,25 @@ def test_given_critiques_are_scored(tmp_path):
     assert [line["score"] for line in lines[:2]] != pytest.approx(written, abs=1e-4)
 
 
+@torch.no_grad()
+def slow_score(model, encoder, ids, sampling) -> float:
+    """The mean score after the critiques of a branch, each drawn token by token by whole forward passes."""
+    scores = []
+    for key in sampling.keys([ids]):
+        whole = ids
+        for step in range(4):
+            hidden = model.backbone.hidden(pack([Tree((whole,), 0, {})], model.backbone))[0, -1:]
+            (token,) = sampling.choose(model.lm_head(hidden), [key], step)
+            if token in (encoder.end[0], encoder.tokenizer.eos_token_id):
+                break
+            whole = torch.cat([whole, torch.tensor([token])])
+        whole = torch.cat([whole, torch.tensor(encoder.end)])
+        scores.append(float(model(pack([Tree((whole,), 0, {})], model.backbone))))
+    return sum(scores) / len(scores)
+
+
 def test_several_critiques_are_averaged(tmp_path):
-    """The mean over five is that of five single draws, and does not depend on what is scored beside it."""
+    """The mean is that of single draws, and does not depend on what is scored beside it."""
     model = Scorer.load(critic_directory(tmp_path / "critic"), 4096).model
     encoder, asked = critic_encoder(checkpoint("text")), of_kind("text")[:3]
 
@@ -218,9 +239,10 @@ def test_several_critiques_are_averaged(tmp_path):
         return [one.scores for one in score_items(model, encoder, questions, 4096, writer)]
 
     together = scored(5, asked)
+    (tree,) = encoder.dialogue(asked[0].prompt, asked[0].replies, asked[0].media)
+    sampling = Sampling(samples=5)
+    assert together[0] == pytest.approx([slow_score(model, encoder, ids, sampling) for ids in tree.ids], abs=1e-5)
     for one, question in zip(together, asked, strict=True):
         assert scored(5, [question])[0] == pytest.approx(one, abs=1e-5)
     assert scored(5, asked, seed=1)[0] != pytest.approx(together[0], abs=1e-6)
-    more = scored(10, asked[:1])[0]
-    assert more != pytest.approx(together[0], abs=1e-6)
     assert scored(1, asked[:1], seed=1) == scored(1, asked[:1]), "one critique is the most probable one"

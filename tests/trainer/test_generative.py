@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import signal
-from itertools import permutations
+from itertools import islice, permutations
 from typing import get_args
 
 import pytest
@@ -342,6 +342,24 @@ def test_a_rule_about_two_replies_is_learned_by_a_judge_alone(circle, tmp_path):
     last = [row for row in metrics_rows(judged) if "loss" in row][-1]
     assert (last["accuracy"], last["sources"]["test"]["accuracy"]) == (1.0, 1.0)
     assert read_facts(judged / "final")["encoder"]["prompt"] == BRIEF
+
+
+@pytest.mark.parametrize("form", ["verdict", "reasoned"])
+def test_the_margin_of_a_step_is_the_log_odds_of_the_right_digit(circle, tmp_path, form):
+    more = ("model=tiny/text", "paradigm=generative", f"generative.form={form}", "generative.max_text=4", "lr=0")
+    run = trained(circle, tmp_path / "run", *more, "max_steps=1", "batch_pairs=16", "max_tokens=9000")
+    model, encoder = RewardModel.from_pretrained(run / "final"), judge_encoder(run / "model", form)
+    margins = []
+    for one in islice(MixReader(circle).rows(), 16):
+        (tree,) = encoder.pair(one).trees
+        at = len(tree.ids[0]) - 1 - len(encoder.after)
+        right = int(tree.ids[0][at])
+        with torch.no_grad():
+            logits = model.lm_head.weight @ model.backbone.hidden(pad([tree], model.backbone))[0, at - 1]
+        margins.append(float(logits[right] - logits[sum(encoder.digits) - right]))
+    step = next(row for row in metrics_rows(run) if "loss" in row)
+    assert step["margin"] == pytest.approx(sum(margins) / 16, abs=1e-5)
+    assert step["accuracy"] == sum(margin > 0 for margin in margins) / 16
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # DeepSpeed calls what torch deprecates
