@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from trainer.prefix_attention import Plan
+from trainer.prefix_attention import Move, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Targets:
     ids: Tensor
     branch: Tensor
 
-    def to(self, device: torch.device | str) -> "Targets":
-        """Copy the tensors to a device."""
-        return Targets(self.before.to(device), self.ids.to(device), self.branch.to(device))
+    def moved(self, move: Move) -> "Targets":
+        """The same with each tensor moved."""
+        return Targets(move(self.before), move(self.ids), move(self.branch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,28 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Copy the batch's tensors to a device."""
+        return self.moved(lambda tensor: tensor.to(device))
+
+    def moved(self, move: Move) -> "Batch":
+        """The same with each tensor moved."""
         return replace(
             self,
-            input_ids=self.input_ids.to(device),
-            position_ids=self.position_ids.to(device),
-            attention_mask=None if self.attention_mask is None else self.attention_mask.to(device),
-            plan=None if self.plan is None else self.plan.to(device),
-            pool=self.pool.to(device),
-            targets=self.targets.to(device),
-            media={name: tensor.to(device) for name, tensor in self.media.items()},
+            input_ids=move(self.input_ids),
+            position_ids=move(self.position_ids),
+            attention_mask=None if self.attention_mask is None else move(self.attention_mask),
+            plan=None if self.plan is None else self.plan.moved(move),
+            pool=move(self.pool),
+            targets=self.targets.moved(move),
+            media={name: move(tensor) for name, tensor in self.media.items()},
         )
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors of the batch."""
+        found: list[Tensor] = []
+
+        def note(tensor: Tensor) -> Tensor:
+            found.append(tensor)
+            return tensor
+
+        self.moved(note)
+        return found

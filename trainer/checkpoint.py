@@ -38,6 +38,7 @@ class State:
     step: int = 0
     pairs: int = 0  # trained on
     consumed: int = 0  # position in the mix, over all epochs
+    window: list[int] = field(default_factory=lambda: [0, 0])  # where steps continue: a position, and steps after it
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)  # source: reason: pairs
     tokens: int = 0
     flops: int = 0

@@ -181,6 +181,7 @@ class TrainConfig:
 
     # optimisation
     batch_pairs: int = 128  # pairs of one optimizer step, over all ranks
+    balance_steps: int = 1  # steps whose pairs are sorted by length together; 16 keep 64 ranks evenly busy
     epochs: float = 1.0
     max_pairs: int | None = None
     max_steps: int | None = None  # 0: a judge as it is, without training
@@ -205,7 +206,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("max_length", "max_tokens", "batch_pairs", "keep_checkpoints"):
+        for name in ("max_length", "max_tokens", "batch_pairs", "balance_steps", "keep_checkpoints"):
             _within(name, getattr(self, name), 1)
         for name in ("max_pairs", "eval_every_pairs", "save_every_pairs", *MEDIA_BOUNDS):
             _within(name, getattr(self, name), 1)

@@ -27,6 +27,10 @@ Kernel = Callable[[Tensor, Tensor, Tensor, "Lengths", float | None, bool], Tenso
 """Attention of q [Tq, H, D] over k, v [Tk, Hkv, D] in segments, causal aligned at the last key: [Tq, H, D]."""
 
 
+Move = Callable[[Tensor], Tensor]
+"""Copies a tensor to a device."""
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """`queries` consecutive tokens of the row; its keys are the first `prefix` tokens of `owner`, then its own."""
@@ -57,10 +61,10 @@ class Plan:
     lengths: Lengths
     gather: Tensor | None
 
-    def to(self, device: torch.device | str) -> "Plan":
-        """Copy the plan's tensors to a device."""
-        lengths = replace(self.lengths, cu_q=self.lengths.cu_q.to(device), cu_k=self.lengths.cu_k.to(device))
-        return replace(self, lengths=lengths, gather=None if self.gather is None else self.gather.to(device))
+    def moved(self, move: Move) -> "Plan":
+        """The same with each tensor moved."""
+        lengths = replace(self.lengths, cu_q=move(self.lengths.cu_q), cu_k=move(self.lengths.cu_k))
+        return replace(self, lengths=lengths, gather=None if self.gather is None else move(self.gather))
 
 
 def plan(segments: Sequence[Segment]) -> Plan:

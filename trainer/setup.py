@@ -20,6 +20,7 @@ from trainer.judging import Writer, check_writes
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
 from trainer.readers import MixReader, PairsReader, read_files
+from trainer.transfer import Transfer
 from trainer.validation import any_rank
 
 
@@ -36,6 +37,7 @@ class Run:
     model: RewardModel
     engine: Any
     writer: Writer | None  # writes the texts that evaluations score by; None if they need none
+    transfer: Transfer  # takes batches to the device
     dummy: Tree | None  # an image for micro-batches without one: all ranks must run the same modules
     peak: float | None  # FLOPs per second of all devices; None if unknown
 
@@ -51,6 +53,7 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None
     return Run(
         config=config, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
+        transfer=Transfer(world.device, next(model.base.parameters()).dtype),
         engine=deepspeed_engine, writer=make_writer(config, encoder, model.backbone, world),
         dummy=dummy_image(model.backbone), peak=peak and peak * world.size,
     )  # fmt: skip

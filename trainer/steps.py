@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from typing import TypeVar
 
+import xxhash
+
 from curate.errors import TrainError
 from trainer.encode import Encoded, Encoder, Measured, Row
 from trainer.media import Unusable
 from trainer.packing import pack_sizes
 from trainer.readers import MixReader
+from trainer.transfer import OnItsWay
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,20 +31,26 @@ Dropped = tuple[str, str]
 """(source, reason) of a pair that cannot be used."""
 
 
+class MicroBatch(list[Encoded]):
+    """The pairs of a micro-batch; `batch` is what the steps' `lay_out` made of them, None without one."""
+
+    batch: OnItsWay | None = None
+
+
 class MicroBatches:
     """A rank's micro-batches of one step, decoded shortly before they are needed.
 
     They can be iterated once, and only before the next step is fetched. Raises RuntimeError otherwise.
     """
 
-    def __init__(self, number: int, batches: Iterator[list[Encoded]]) -> None:
+    def __init__(self, number: int, batches: Iterator[MicroBatch]) -> None:
         self._number, self._batches = number, batches
         self._consumed = False
 
     def __len__(self) -> int:
         return self._number
 
-    def __iter__(self) -> Iterator[list[Encoded]]:
+    def __iter__(self) -> Iterator[MicroBatch]:
         if self._consumed:
             raise RuntimeError("the micro-batches of a step can be iterated once, before the next step is fetched")
         self._consumed = True
@@ -59,7 +68,8 @@ class Step:
 
     micro     this rank's micro-batches; every rank has the same number of them
     pairs     the number of pairs in the step, over all ranks
-    consumed  the mix position after this step: a run that continues from it makes the same steps
+    consumed  the mix position after this step; within a window in proportion to its steps
+    resume    (start, passed) of steps that continue after this one
     dropped   pairs that were skipped while the step was filled, by source and reason; the same on every rank
     lost      pairs of this rank that stay in the step with weight 0, because their pixels could not be decoded
               though header and hash were right; complete once `micro` was iterated
@@ -68,6 +78,7 @@ class Step:
     micro: MicroBatches
     pairs: int
     consumed: int
+    resume: tuple[int, int]
     dropped: Counter[Dropped]
     lost: Counter[Dropped]
 
@@ -79,6 +90,7 @@ class _StepPlan:
     mine: list[list[Measured]]
     pairs: int
     consumed: int
+    resume: tuple[int, int]
     dropped: Counter[Dropped]
 
 
@@ -95,8 +107,12 @@ class Steps:
     `max_tokens` tokens each and are about equally large; an empty one gets a filler of weight 0. `share` is
     true if prefixes will be shared, which changes how many tokens a pair takes.
 
-    With `workers` threads, pairs are measured one step ahead and micro-batches decoded a few ahead, in the same
-    order. Raises TrainError if no pair at all can be used.
+    With a `window` of several steps, the pairs of so many steps are sorted by their tokens, and a step takes
+    neighbours: on many ranks, which have a pair or two each, all have about as much to do. The steps of a window
+    are in an order drawn from their numbers; `passed` counts those that are not made again.
+
+    With `workers` threads, pairs are measured one step ahead and micro-batches decoded, and laid out with
+    `lay_out`, a few ahead, in the same order. Raises TrainError if no pair at all can be used.
     """
 
     reader: MixReader
@@ -109,6 +125,9 @@ class Steps:
     world: int = 1
     workers: int = 0
     share: bool = True
+    window: int = 1
+    passed: int = 0
+    lay_out: Callable[[Sequence[Encoded]], OnItsWay] | None = None
 
     def __iter__(self) -> Iterator[Step]:
         pool = ThreadPoolExecutor(self.workers, "encode") if self.workers else None
@@ -125,7 +144,10 @@ class Steps:
             plan, lost = plans.popleft(), Counter[Dropped]()
             number = len(plan.mine)
             micro = MicroBatches(number, _count_lost(chain([first], islice(decoded, number - 1)), lost))
-            yield Step(micro=micro, pairs=plan.pairs, consumed=plan.consumed, dropped=plan.dropped, lost=lost)
+            yield Step(
+                micro=micro, pairs=plan.pairs, consumed=plan.consumed, resume=plan.resume, dropped=plan.dropped,
+                lost=lost,
+            )  # fmt: skip
             micro.skip()
 
     def _micros(self, pool: ThreadPoolExecutor | None, plans: deque[_StepPlan]) -> Iterator[list[Measured]]:
@@ -135,30 +157,47 @@ class Steps:
             yield from plan.mine
 
     def _plans(self, measured: Iterable[Measured | Dropped]) -> Iterator[_StepPlan]:
-        """Yield a plan once the next step's first pair is known: what is dropped before that pair counts here."""
+        """Yield plans once the pair after their window is known: what is dropped before that pair counts here."""
         taken: list[Measured] = []
         dropped = Counter[Dropped]()
-        yielded = False
+        yielded, start, passed = False, self.start, self.passed
         for position, item in enumerate(measured, self.start):
             if not isinstance(item, Measured):
                 dropped[item] += 1
                 continue
-            if len(taken) == self.pairs:
-                yield self._plan(taken, position, dropped)
-                yielded, taken, dropped = True, [], Counter()
+            if len(taken) == self.pairs * self.window:
+                yield from islice(self._window(taken, start, position, dropped), passed, None)
+                yielded, taken, dropped, start, passed = True, [], Counter(), position, 0
             taken.append(item)
         if taken:
-            yield self._plan(taken, self.stop, dropped)
+            yield from islice(self._window(taken, start, self.stop, dropped), passed, None)
         elif not yielded and self.start < self.stop:
             reasons = ", ".join(f"{source} {reason} {n:,}" for (source, reason), n in dropped.most_common(5))
             found = f"no pair can be used: {reasons}" if dropped else "no pairs"
             raise TrainError(str(self.reader.directory), found, "pairs to train on")
 
-    def _plan(self, taken: list[Measured], consumed: int, dropped: Counter[Dropped]) -> _StepPlan:
+    def _window(
+        self, taken: list[Measured], start: int, stop: int, dropped: Counter[Dropped]
+    ) -> Iterator[_StepPlan]:
+        """Yield the plans of the steps that share the pairs of the mix from position `start` to `stop`."""
+        tokens = [measured.pair.tokens(share=self.share) for measured in taken]
+        parts = neighbours(tokens, self.pairs, start)
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            yield self._plan(
+                [taken[i] for i in part],
+                consumed=start + (stop - start) * number // len(parts),
+                resume=(stop, 0) if last else (start, number),
+                dropped=dropped if number == 1 else Counter(),
+            )
+
+    def _plan(
+        self, taken: list[Measured], consumed: int, resume: tuple[int, int], dropped: Counter[Dropped]
+    ) -> _StepPlan:
         tokens = [measured.pair.tokens(share=self.share) for measured in taken]
         mine = deal(tokens, self.max_tokens, self.world)[self.rank]
         filled = [[taken[i] for i in micro] or [Measured(self.encoder.filler(), ((),))] for micro in mine]
-        return _StepPlan(mine=filled, pairs=len(taken), consumed=consumed, dropped=dropped)
+        return _StepPlan(mine=filled, pairs=len(taken), consumed=consumed, resume=resume, dropped=dropped)
 
     def _rows(self) -> Iterator[Row]:
         """The rows of the mix from `start` to `stop`, beginning anew after the last."""
@@ -179,20 +218,22 @@ class Steps:
         fits = measured.pair.tokens(share=self.share) <= self.max_tokens
         return measured if fits else (row.source, "over_max_tokens")
 
-    def _decode(self, micro: list[Measured]) -> tuple[list[Encoded], list[Dropped]]:
-        decoded, lost = [], []
+    def _decode(self, micro: list[Measured]) -> tuple[MicroBatch, list[Dropped]]:
+        decoded, lost = MicroBatch(), []
         for measured in micro:
             try:
                 decoded.append(self.encoder.decode(measured))
             except Unusable as unusable:
                 lost.append((measured.pair.source, unusable.reason))
                 decoded.append(self.encoder.filler())
+        if self.lay_out is not None:
+            decoded.batch = self.lay_out(decoded)
         return decoded, lost
 
 
 def _count_lost(
-    decoded: Iterable[tuple[list[Encoded], list[Dropped]]], lost: Counter[Dropped]
-) -> Iterator[list[Encoded]]:
+    decoded: Iterable[tuple[MicroBatch, list[Dropped]]], lost: Counter[Dropped]
+) -> Iterator[MicroBatch]:
     for micro, failed in decoded:
         lost.update(failed)
         yield micro
@@ -210,6 +251,17 @@ def _ahead(pool: ThreadPoolExecutor | None, work: Callable[[T], R], items: Itera
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
+
+
+def neighbours(tokens: Sequence[int], pairs: int, seed: int) -> list[list[int]]:
+    """Divide a window's pairs into steps of `pairs` with about as many tokens each; the last may be smaller.
+
+    A step is ascending positions in `tokens`. The order of the steps is drawn from `seed` and their numbers.
+    """
+    ranked = sorted(range(len(tokens)), key=lambda i: (-tokens[i], i))
+    parts = [sorted(ranked[i : i + pairs]) for i in range(0, len(ranked), pairs)]
+    order = sorted(range(len(parts)), key=lambda i: xxhash.xxh3_64_intdigest(f"{seed}:{i}".encode()))
+    return [parts[i] for i in order]
 
 
 def deal(tokens: Sequence[int], budget: int, ranks: int) -> list[list[list[int]]]:

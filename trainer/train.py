@@ -121,12 +121,15 @@ def steps_left(run: Run, state: State) -> Steps:
         encoder=run.encoder,
         pairs=config.batch_pairs,
         max_tokens=config.max_tokens,
-        start=state.consumed,
+        start=state.window[0],
+        passed=state.window[1],
+        window=config.balance_steps,
         stop=end(config, len(run.mix)),
         rank=run.world.rank,
         world=run.world.size,
         workers=config.workers,
         share=config.share_prefix and config.layout == "packed" and run.model.backbone.shares,
+        lay_out=lambda micro: run.transfer.send(lay_out(run, micro)),
     )
 
 
@@ -139,7 +142,8 @@ def accumulate(run: Run, step: Step) -> StepStats:
     """Compute the gradients of the mean loss over all pairs of the step, whatever the micro-batches and ranks."""
     stats, results = StepStats(lost=step.lost), []
     for number, micro in enumerate(step.micro, 1):
-        batch = lay_out(run, micro).to(run.world.device)
+        assert micro.batch is not None, "the threads that encode lay out"
+        batch = micro.batch.arrived()
         found = outcome(run, batch, micro)
         backward(run.engine, found.losses.sum() * run.world.size / step.pairs, last=number == len(step.micro))
         results.append((micro, found._replace(losses=found.losses.detach())))
@@ -176,6 +180,7 @@ def check_finite(name: str, value: float, run: Run, state: State, bad_pairs: Seq
 def advance(state: State, step: Step, total: StepStats) -> None:
     """Count the step's pairs, and those that were dropped on the way."""
     state.step, state.pairs, state.consumed = state.step + 1, state.pairs + total.pairs, step.consumed
+    state.window = [*step.resume]
     state.tokens, state.flops = state.tokens + total.tokens, state.flops + total.flops
     for (source, reason), number in (step.dropped + total.lost).items():
         reasons = state.dropped.setdefault(source, {})

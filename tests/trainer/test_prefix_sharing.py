@@ -183,7 +183,7 @@ def test_the_installed_kernel_takes_what_a_plan_gives_and_has_a_backward():
     """By shapes alone, so that a changed signature is seen where there is no GPU."""
     kernel, tensors = prefix_attention.varlen_kernel(), drawn("meta", torch.bfloat16)
     assert kernel is not None
-    output = by_lengths(kernel, *tensors, PLAN.to("meta"), 0.25)
+    output = by_lengths(kernel, *tensors, PLAN.moved(lambda tensor: tensor.to("meta")), 0.25)
     assert output.shape == (1, 23, 4, 16)
     gradients = torch.autograd.grad(output.sum(), tensors)
     assert [each.shape for each in gradients] == [each.shape for each in tensors]

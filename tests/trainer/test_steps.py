@@ -27,10 +27,12 @@ from tests.support.trainer_shards import (
     shot,
     text_mix,
 )  # fmt: skip
+from trainer.backbones import Backbone
 from trainer.encode import Encoder
-from trainer.packing import pack_sizes
+from trainer.packing import pack, pack_sizes
 from trainer.readers import MixReader
 from trainer.steps import Steps, deal
+from trainer.transfer import Transfer
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,41 @@ def test_workers_change_nothing(fleet):
                 for batch in (first, second)
             ]
             assert all(torch.equal(a, b) for a, b in zip(*pixels, strict=True))
+
+
+def test_the_threads_that_decode_lay_out(fleet):
+    """Pack, cast and copy happen in them, not in the thread that computes; what arrives is what `pack` makes."""
+    model = Backbone.load(checkpoint("qwen2_5_vl"))
+    transfer, threads = Transfer(torch.device("cpu"), torch.bfloat16), set()
+
+    def lay_out(pairs):
+        threads.add(threading.current_thread().name)
+        return transfer.send(pack([tree for pair in pairs for tree in pair.trees], model))
+
+    seen = 0
+    for step in batches(fleet, "qwen2_5_vl", max_tokens=300, workers=2, lay_out=lay_out):
+        for micro in step.micro:
+            batch, expected = micro.batch.arrived(), pack([tree for pair in micro for tree in pair.trees], model)
+            assert torch.equal(batch.input_ids, expected.input_ids)
+            assert torch.equal(batch.pool, expected.pool)
+            assert batch.media.keys() == expected.media.keys()
+            for name, tensor in batch.media.items():
+                whole = expected.media[name]
+                assert torch.equal(tensor, whole.bfloat16() if whole.is_floating_point() else whole)
+                seen += whole.is_floating_point()
+    assert seen > 2
+    assert all(name.startswith("encode") for name in threads)
+
+
+def test_pixels_are_rounded_as_the_model_would(fleet):
+    """In bf16 the scores of a batch are the same to the bit, whether pixels are cast before or by the model."""
+    model = Backbone.load(checkpoint("qwen2_5_vl"), torch.bfloat16)
+    transfer = Transfer(torch.device("cpu"), torch.bfloat16)
+    [micro] = next(iter(batches(fleet, "qwen2_5_vl", max_tokens=4000, stop=16, pairs=16))).micro
+    plain = pack([tree for pair in micro for tree in pair.trees], model)
+    assert plain.media["pixel_values"].dtype is torch.float32
+    with torch.no_grad():
+        assert torch.equal(model.hidden(plain), model.hidden(transfer.send(plain).arrived()))
 
 
 def test_micro_batches_that_are_left_are_passed_over(fleet):
