@@ -38,7 +38,9 @@ class State:
     step: int = 0
     pairs: int = 0  # trained on
     consumed: int = 0  # position in the mix, over all epochs
-    window: list[int] = field(default_factory=lambda: [0, 0])  # where steps continue: a position, and steps after it
+    window: list[int] = field(
+        default_factory=lambda: [0, 0]
+    )  # where steps continue: a position, and steps after it
     dropped: dict[str, dict[str, int]] = field(default_factory=dict)  # source: reason: pairs
     tokens: int = 0
     flops: int = 0
@@ -134,7 +136,7 @@ def load(engine: Any, path: Path, world: World) -> State:
         raise TrainError(
             str(path), f"damaged ({str(error).splitlines()[0][:120]})", "a checkpoint", hint
         ) from None
-    return State(**facts)
+    return State(**{"window": [facts["consumed"], 0], **facts})  # before there were windows
 
 
 def save_model(model: RewardModel, stage: int, target: Path, world: World, encoder: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Which pairs each step has: exact, in order, on any number of ranks."""
 
+import itertools
 import threading
 from collections import Counter
 from itertools import chain
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,7 +33,7 @@ from trainer.backbones import Backbone
 from trainer.encode import Encoder
 from trainer.packing import pack, pack_sizes
 from trainer.readers import MixReader
-from trainer.steps import Steps, deal
+from trainer.steps import Steps, deal, neighbours
 from trainer.transfer import Transfer
 
 
@@ -134,6 +136,59 @@ def test_a_run_goes_on_at_the_exact_pair(fleet, workers):
         again = batches(fleet, max_length=80, stop=100, start=consumed, workers=workers)
         assert [as_data(step) for step in again] == whole[number:]
     assert whole[-1][2] == 100
+
+
+def windowed(directory, **fields):
+    return batches(directory, pairs=4, max_length=80, window=3, stop=30, max_tokens=200, **fields)
+
+
+def test_the_steps_of_a_window_share_its_pairs_by_length(texts):
+    """25 pairs: two windows of three steps, and the last pair."""
+    shown = [([pair for micro in step.micro for pair in micro], step.consumed, step.resume) for step in
+             batches(texts, pairs=4, window=3)]  # fmt: skip
+    for first in (0, 3):
+        window = [pairs for pairs, *_ in shown[first : first + 3]]
+        names = sorted(pair.pair_id for pairs in window for pair in pairs)
+        assert names == sorted(ids(texts)[4 * first : 4 * first + 12]), "the same pairs as in three plain steps"
+        tokens = sorted(sorted(pair.tokens() for pair in pairs) for pairs in window)
+        assert all(one[-1] <= two[0] for one, two in itertools.pairwise(tokens)), "neighbours by length"
+    assert [resume for *_, resume in shown] == [(0, 1), (0, 2), (12, 0), (12, 1), (12, 2), (24, 0), (25, 0)]
+    assert [consumed for _, consumed, _ in shown] == [4, 8, 12, 16, 20, 24, 25]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_window_goes_on_at_its_step_and_is_the_same_for_any_ranks(texts, workers):
+    whole = [(taken(step), step.resume) for step in windowed(texts, workers=workers)]
+    for number, (_, (start, passed)) in enumerate(whole, 1):
+        again = windowed(texts, start=start, passed=passed, workers=workers)
+        assert [(taken(step), step.resume) for step in again] == whole[number:]
+    ranks = [[taken(step) for step in windowed(texts, rank=rank, world=2)] for rank in (0, 1)]
+    assert [sorted(one + two) for one, two in zip(*ranks, strict=True)] == [pairs for pairs, _ in whole]
+
+
+def test_64_ranks_are_evenly_busy():
+    """Simulated: 128 pairs a step of prompt, two replies and mostly an image; mean over most tokens of a round."""
+    draw = np.random.default_rng(0)
+    prompts, replies = draw.lognormal(4.5, 1.0, 128 * 32), draw.lognormal(5.3, 0.7, (128 * 32, 2)).sum(1)
+    images = np.where(draw.random(128 * 32) < 0.7, draw.integers(200, 640, 128 * 32), 0)
+    tokens = np.clip(prompts + replies + images, 20, 8000).astype(int).tolist()
+
+    def balance(ranks: int, window: int) -> float:
+        """Tokens that are computed, of those that could be in the time that the slowest ranks take."""
+        done = time = 0
+        for start in range(0, len(tokens), 128 * window):
+            part = tokens[start : start + 128 * window]
+            for step in neighbours(part, 128, start):
+                sizes = [part[i] for i in step]
+                dealt = deal(sizes, 8192, ranks)
+                for turn in zip(*dealt, strict=True):
+                    loads = [sum(sizes[i] for i in micro) for micro in turn]
+                    done, time = done + sum(loads), time + max(loads) * ranks
+        return done / time
+
+    assert balance(64, 16) >= 0.95
+    assert balance(64, 1) < 0.8, "what a window is for"
+    assert balance(8, 1) >= 0.98
 
 
 def test_epochs_go_round_in_the_same_order(texts):

@@ -199,6 +199,17 @@ def test_a_signal_writes_a_checkpoint_and_the_run_continues_to_the_same_curve(
     assert capsys.readouterr().err.startswith(f"already trained: {tmp_path}; 5 steps, 40 pairs, 0 dropped, ")
 
 
+def test_a_window_of_steps_continues_to_the_same_curve(mix, tmp_path, monkeypatch):
+    window = ("balance_steps=3", "save_every_pairs=8")
+    whole = trained(mix, tmp_path / "whole", *window)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        At(patch, 1, lambda: signal.raise_signal(signal.SIGINT))
+        trained(mix, tmp_path / "run", *window)
+    assert rows(trained(mix, tmp_path / "run", *window)) == rows(whole)
+    assert [row["consumed"] for row in rows(whole) if "loss" in row] == [8, 16, 24, 32, 40]
+    assert curve(whole) != curve(trained(mix, tmp_path / "plain", "save_every_pairs=8"))
+
+
 def test_checkpoints_by_the_clock(run, mix, tmp_path):
     made = trained(mix, tmp_path, "head.dropout=0.1", "save_every_minutes=1e-6", "keep_checkpoints=9")
     assert [path.name for path in sorted((made / "checkpoints").glob("step-*"))] == [
