@@ -98,7 +98,9 @@ def text_config(size: str) -> Qwen2Config:
     return Qwen2Config(**SIZES[size]["text"], pad_token_id=0, max_position_embeddings=32768)
 
 
-def reward_model(data: Data, size: str, device: str, checkpointed: bool) -> RewardModel:
+def reward_model(
+    data: Data, size: str, device: str, checkpointed: bool, *, selective: bool = False
+) -> RewardModel:
     """A reward model with random weights: fp32 on a CPU, bf16 on CUDA, its vision tower frozen."""
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": SIZES[size]["mrope"]}
     config = text_config(size)
@@ -116,7 +118,7 @@ def reward_model(data: Data, size: str, device: str, checkpointed: bool) -> Rewa
     for parameter in backbone.tower():
         parameter.requires_grad_(False)
     if checkpointed:
-        model.checkpoint_activations()
+        model.checkpoint_activations(selective=selective)
     return model.train()
 
 

@@ -196,7 +196,8 @@ class TrainConfig:
     # machine
     bf16: bool | None = None  # None: on CUDA
     zero: Literal[0, 1, 2, 3] = 1
-    gradient_checkpointing: bool = True
+    gradient_checkpointing: bool | Literal["selective"] = True  # selective: keep products, recompute all else
+    compile: bool = False  # MLPs and norms of the language model, by torch.compile; not with selective
 
     # evaluation and checkpoints, both also at the end
     eval_every_pairs: int | None = None
@@ -206,6 +207,21 @@ class TrainConfig:
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        if self.compile and self.zero == 3:
+            raise ValueError("compile: found true with zero 3; expected zero 0, 1 or 2, where modules are whole")
+        if self.compile and self.gradient_checkpointing == "selective":
+            raise ValueError("compile: found true with gradient_checkpointing selective; expected one of them")
+        for name in ("critic", "generative"):
+            if getattr(self, name) is not None and self.paradigm != name:
+                raise ValueError(f"{name}: found settings with paradigm {self.paradigm}; expected paradigm {name}")
+        if self.paradigm == "generative":
+            self._check_headless()
+        if "holdout" in self.eval_sets:
+            raise ValueError("eval_sets: the name holdout means the mix's own held-out pairs")
+
+    def _check_numbers(self) -> None:
+        """Raise ValueError for numbers out of bounds."""
         for name in ("max_length", "max_tokens", "batch_pairs", "balance_steps", "keep_checkpoints"):
             _within(name, getattr(self, name), 1)
         for name in ("max_pairs", "eval_every_pairs", "save_every_pairs", *MEDIA_BOUNDS):
@@ -219,13 +235,6 @@ class TrainConfig:
         _within("warmup", self.warmup, 0, 1)
         if self.min_pixels is not None and self.max_pixels is not None:
             _within("min_pixels", self.min_pixels, 1, self.max_pixels)
-        for name in ("critic", "generative"):
-            if getattr(self, name) is not None and self.paradigm != name:
-                raise ValueError(f"{name}: found settings with paradigm {self.paradigm}; expected paradigm {name}")
-        if self.paradigm == "generative":
-            self._check_headless()
-        if "holdout" in self.eval_sets:
-            raise ValueError("eval_sets: the name holdout means the mix's own held-out pairs")
 
     def _check_headless(self) -> None:
         """Raise ValueError for settings of the reward head and its loss, which a judge has not."""

@@ -57,6 +57,7 @@ def start() -> World:
 
     Raises TrainError if there are more processes on this machine than GPUs.
     """
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # batches differ in size
     cuda = torch.cuda.is_available()
     name_accelerator()
     started = slurm.variables(os.environ)

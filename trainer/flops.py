@@ -16,8 +16,9 @@ from torch import nn
 from trainer.backbones import TOWERS, Backbone
 from trainer.batch import Batch
 
-PEAKS = {"B200": 2250e12, "H200": 989e12, "H100": 989e12, "H800": 989e12, "A100": 312e12, "A800": 312e12,
-         "L40S": 362e12, "RTX 4090": 165e12}  # fmt: skip
+PEAKS = {"H100 PCIe": 756e12, "H100 NVL": 835e12, "H200 NVL": 835e12, "B200": 2250e12, "H200": 989e12,
+         "H100": 989e12, "H800": 989e12, "A100": 312e12, "A800": 312e12, "L40S": 362e12,
+         "RTX 4090": 165e12}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from trainer.batch import Batch
 from trainer.config import HeadConfig, LoraConfig, Paradigm
 from trainer.hub_models import PROCESSOR_FILES
 from trainer.lm_head import LmHead, branch_means
+from trainer.recompute import checkpoint_options
 
 HEAD_FILE, CONFIG_FILE = "head.safetensors", "reward_config.json"
 NOT_LINEAR = "score.weight"
@@ -140,15 +141,15 @@ class RewardModel(nn.Module):
         """How the model judges replies."""
         return "generative" if self.head is None else "naive" if self.lm_head is None else "critic"
 
-    def checkpoint_activations(self) -> None:
-        """Recompute each layer in the backward pass instead of keeping its activations.
+    def checkpoint_activations(self, *, selective: bool = False) -> None:
+        """Recompute each layer in the backward pass, or with `selective` all of it but its products.
 
         transformers makes the inputs of every embedding require gradients, which only its reentrant kind needs: a
         frozen vision tower would be recomputed and back-propagated.
         """
         base: Any = self.base
         enable = getattr(base, "activation_checkpointing_enable", None) or base.gradient_checkpointing_enable
-        enable({"use_reentrant": False})
+        enable(checkpoint_options(selective=selective))
         base.disable_input_require_grads()
 
     def merge_lora(self) -> "RewardModel":

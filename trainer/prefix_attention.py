@@ -94,7 +94,7 @@ def install(module: nn.Module) -> str:
     for name, function in ((TREE, tree_attention), (VARLEN, varlen_attention), (VISION, vision_attention)):
         AttentionInterface.register(name, function)
         AttentionMaskInterface.register(name, _mask)
-    fast = torch.cuda.is_available() and varlen_kernel() is not None
+    fast = torch.cuda.is_available() and varlen_kernel() is not None and fits_kernel(text)
     chosen = VARLEN if fast else TREE
     module_any: Any = module
     if text is config:
@@ -103,6 +103,13 @@ def install(module: nn.Module) -> str:
         vision = VISION if fast and config.model_type.startswith("qwen") else "sdpa"
         module_any.set_attn_implementation({"text_config": chosen, "vision_config": vision})
     return chosen
+
+
+def fits_kernel(text: Any) -> bool:
+    """Whether the variable-length kernel takes a model's heads on this GPU: 8 to 256 wide, capability 8.0."""
+    heads = getattr(text, "num_attention_heads", 1)
+    width = getattr(text, "head_dim", None) or getattr(text, "hidden_size", 0) // heads
+    return 0 < width <= 256 and width % 8 == 0 and torch.cuda.get_device_capability() >= (8, 0)
 
 
 def plannable(text: Any) -> bool:

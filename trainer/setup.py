@@ -20,6 +20,7 @@ from trainer.judging import Writer, check_writes
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
 from trainer.readers import MixReader, PairsReader, read_files
+from trainer.recompute import compile_layers
 from trainer.transfer import Transfer
 from trainer.validation import any_rank
 
@@ -109,9 +110,18 @@ def writer_settings(config: TrainConfig, encoder: Encoder) -> dict[str, Any]:
     return {}
 
 
+def use_bf16(asked: bool | None, device: torch.device) -> bool:
+    """Whether to train in bf16: as asked, else where the GPU can. Raises TrainError where it cannot."""
+    able = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if asked and not able:
+        found = f"{torch.cuda.get_device_name(device)} does not compute in bf16"
+        raise TrainError("bf16", found, "a GPU of compute capability 8.0 or later", "bf16=false trains in fp32")
+    return able and device.type == "cuda" if asked is None else asked
+
+
 def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardModel, Any]:
     """Build the model from a checkpoint and put it into its engine."""
-    bf16 = world.device.type == "cuda" if config.bf16 is None else config.bf16
+    bf16 = use_bf16(config.bf16, world.device)
     filled = deepspeed_config(config, bf16=bf16)
     dtype = torch.bfloat16 if bf16 else torch.float32
     with partitioned_load(filled):
@@ -125,7 +135,10 @@ def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardMo
             seed=config.seed,
         )
     if config.gradient_checkpointing:
-        model.checkpoint_activations()
+        model.checkpoint_activations(selective=config.gradient_checkpointing == "selective")
+    if config.compile:
+        text: Any = getattr(model.base, "language_model", model.base)
+        compile_layers(text)
     return model, engine(model, model.head, config, filled)
 
 

@@ -57,6 +57,9 @@ def test_overrides_reach_into_the_preset_and_are_read_as_yaml():
         ("epochs=.inf", "config: $: epochs: found inf; expected a finite number of at least 1e-09", ""),
         ("min_pixels=0", "config: $: min_pixels: found 0; expected at least 1", ""),
         ("min_pixels=20000", "config: $: min_pixels: found 20000; expected 1 to 12544", ""),
+        ("max_frames=0", "config: $: max_frames: found 0; expected at least 1", ""),
+        ("save_every_minutes=0", "config: $: save_every_minutes: found 0.0; expected at least 1e-09", ""),
+        ("balance_steps=0", "config: $: balance_steps: found 0; expected at least 1", ""),
         ("head.width=0", "config: $.head: width: found 0; expected at least 1", ""),
         ("head.init_std=-1.0", "config: $.head: init_std: found -1.0; expected at least 0", ""),
         ("lora.rank=0", "config: $.lora: rank: found 0; expected at least 1", ""),
@@ -154,3 +157,19 @@ def test_every_step_rank_and_seed_draws_its_own_numbers():
     seeds = [draw(*place) for place in places]
     assert len(set(seeds)) == len(places)
     assert all(0 <= seed < 2**63 for seed in seeds)  # what torch.manual_seed takes
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["compile=true", "zero=3"],
+         "compile: found true with zero 3; expected zero 0, 1 or 2, where modules are whole"),
+        (["compile=true", "gradient_checkpointing=selective"],
+         "compile: found true with gradient_checkpointing selective; expected one of them"),
+        (["gradient_checkpointing=some"], "found text 'some'; expected true or false or"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together(given, message):
+    with pytest.raises(ConfigError) as error:
+        config.resolve("tiny_cpu", ["mix=m", "out=o", *given])
+    assert message in str(error.value)

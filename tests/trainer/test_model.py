@@ -12,12 +12,16 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from curate.errors import TrainError
+from tests.support.shared_prefix import make
 from tests.support.tiny_models import checkpoint
 from trainer.backbones import Backbone, Kind, quiet
 from trainer.batch import Tree
 from trainer.config import HeadConfig, LoraConfig
 from trainer.model import RewardHead, RewardModel, build, read_facts
 from trainer.packing import dummy_image, pack, pad
+from trainer.prefix_attention import fits_kernel
+from trainer.recompute import compile_layers
+from trainer.setup import use_bf16
 
 KINDS = get_args(Kind)
 VISION = [kind for kind in KINDS if kind != "text"]
@@ -396,3 +400,55 @@ def test_transformers_does_not_draw_a_head_for_a_saved_model(tmp_path):
     with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"), quiet():
         AutoModelForSequenceClassification.from_pretrained(tmp_path, num_labels=1)
     assert RewardModel.from_pretrained(tmp_path).head is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)  # of torch's compiler
+@pytest.mark.parametrize("kind", ["text", "qwen2_5_vl"])
+def test_compiled_layers_give_the_same_gradients(kind):
+    """Of two lengths, with and without checkpointing."""
+    plain = build(checkpoint(kind), HeadConfig())
+    for checkpointed in (False, True):
+        compiled = build(checkpoint(kind), HeadConfig())
+        assert compile_layers(getattr(compiled.base, "language_model", compiled.base)) == 3 * 2
+        if checkpointed:
+            compiled.checkpoint_activations()
+        for prompt in (9, 31):
+            batch = pack([make(kind, 1, prompt=prompt)], plain.backbone)
+            grads = []
+            for model in (plain, compiled):
+                model.zero_grad()
+                model(batch).sum().backward()
+                grads.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+            assert grads[0].keys() == {name.replace("._orig_mod", "") for name in grads[1]}
+            for name, expected in grads[0].items():
+                torch.testing.assert_close(grads[1][name], expected, rtol=1e-4, atol=1e-5)
+        assert compiled.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_a_gpu_without_bf16(monkeypatch):
+    cpu = torch.device("cpu")
+    assert (use_bf16(None, cpu), use_bf16(True, cpu), use_bf16(False, cpu)) == (False, True, False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla V100")
+    gpu = torch.device("cuda")
+    assert (use_bf16(None, gpu), use_bf16(False, gpu)) == (False, False), "fp32, since it would be emulated"
+    with pytest.raises(TrainError, match="bf16: Tesla V100 does not compute in bf16") as error:
+        use_bf16(True, gpu)
+    assert error.value.hint == "bf16=false trains in fp32"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
+    assert (use_bf16(None, gpu), use_bf16(True, gpu)) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("heads", "capability", "fits"),
+    [
+        ({"hidden_size": 3584, "num_attention_heads": 28}, (9, 0), True), ({"head_dim": 264}, (9, 0), False),
+        ({"head_dim": 20}, (9, 0), False), ({"head_dim": 128}, (7, 5), False), ({"head_dim": 256}, (8, 0), True),
+    ],
+)  # fmt: skip
+def test_what_the_variable_length_kernel_takes(monkeypatch, heads, capability, fits):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert fits_kernel(type("Config", (), heads)) is fits

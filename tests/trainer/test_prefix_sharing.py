@@ -222,7 +222,7 @@ def test_plans_are_for_full_attention(layers, plannable):
 
 @CUDA
 def test_the_cuda_kernel_does_what_the_reference_says():
-    made, tensors = PLAN.to("cuda"), drawn("cuda", torch.bfloat16)
+    made, tensors = PLAN.moved(lambda tensor: tensor.cuda()), drawn("cuda", torch.bfloat16)
     kernel = prefix_attention.varlen_kernel()
     assert kernel is not None
     found = by_lengths(kernel, *tensors, made, 0.25).float()
