@@ -34,7 +34,8 @@ def by_curate(raw: Path, workspace: Path, names: Sequence[str]) -> measure.Cost:
     recipe = workspace / "bench.yaml"
     sources = "".join(f"  {name}: all\n" for name in names)
     recipe.write_text(
-        f"name: bench\nseed: 1\nsources:\n{sources}steps:\n  - ties: false\nshards: {{max_mb: {SHARD_MB}}}\n"
+        f"name: bench\nseed: 1\nsources:\n{sources}steps:\n  - ties: false\n"
+        f"shards: {{max_mb: {SHARD_MB}, content: blocks}}\n"
     )
     where: list[str | Path] = ["--raw", raw, "--workspace", workspace, "--json"]
     return measure.run([sys.executable, "-m", "curate", "mix", recipe, *where])

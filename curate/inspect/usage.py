@@ -141,7 +141,7 @@ class _Usage:
             yield self.entry(caches, "cache", "made again when it is needed", f"{name}, caches")
 
     def images(self) -> Iterator[Entry]:
-        """Packs by whether a pair shows one of their images, and the grids."""
+        """Packs by whether a pair shows one of their images, the grids of images and the verdicts about them."""
         folder = self.workspace.images / "packs"
         used = self._used_packs()
         for name, state, why in (("used", "kept", "images of pairs"), ("unused", "unused", "images of no pair")):
@@ -150,9 +150,9 @@ class _Usage:
             if packs:
                 kept: State = "kept" if state == "kept" else "unused"
                 yield self.entry(paths, kept, why, f"images/packs, {len(packs)} {name}")
-        grids = self.workspace.images / "grids"
-        if grids.is_dir():
-            yield self.entry([grids], "cache", "made again when it is needed")
+        for made in (self.workspace.images / name for name in ("grids", "verdicts")):
+            if made.is_dir():
+                yield self.entry([made], "cache", "made again when it is needed")
 
     def _used_packs(self) -> set[str]:
         """The packs that hold an image of kept pairs, or of a mix that refers to its images."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from curate import sources
 from curate.engines.local import Local
+from curate.errors import GuardError
 from curate.hashing import Hashes
 from curate.pairs.normalize import Job, locate, normalize_all
 from curate.rawfiles.column_use import ColumnUse
@@ -310,3 +311,13 @@ def test_pairs_of_odd_rows_are_in_the_order_of_the_rows():
     assert [(row["row"], row["reason"]) for row in found[1][0]] == [
         ("data/train-0.parquet:3", "messages_not_a_list")
     ]
+
+
+def test_a_file_whose_first_rows_all_give_nothing_is_not_read_to_its_end(tmp_path):
+    rows = [{"chosen": None, "rejected": None}] * 5000
+    (tmp_path / "raw" / "data").mkdir(parents=True)
+    (tmp_path / "raw" / "data" / "train-0.parquet").write_bytes(parquet(rows, MESSAGE_ROWS))
+    space = Workspace(tmp_path / "data")
+    job = Job(name="olmo2_mix", source=sources.get("olmo2_mix"), raw=tmp_path / "raw")
+    with pytest.raises(GuardError, match="1,024 of 1,024 rows"):
+        normalize_all([locate(job, space, Hashes(space.cache))], space, Local())
