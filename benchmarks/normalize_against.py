@@ -49,9 +49,14 @@ print(json.dumps({"cpu": took, "directory": str(made.directory), "manifest": mad
 """
 
 
+def _path(code: Path) -> str:
+    """Where modules are looked for: first in the checkout, then where this process looks too."""
+    return os.pathsep.join([str(code), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 def run(code: Path, name: str, raw: Path, home: Path, rounds: int = 2) -> dict[str, Any]:
     """What one commit makes of a source, and the CPU seconds that it takes."""
-    environment = {**os.environ, "PYTHONPATH": str(code), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": _path(code), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", CHILD, name, str(raw), str(home), str(rounds)]
     done = subprocess.run(command, env=environment, cwd=code, capture_output=True, text=True)
     if done.returncode:
