@@ -9,18 +9,18 @@ import typer
 
 from curate import evalsets
 from curate.cli.evaluate_ensemble import EnsembleOptions, evaluated, scorers_of
+from curate.cli.evaluate_sides import Side, read_side, without_missing
 from curate.cli.evaluate_writing import WritingOptions
 from curate.cli.options import InputOptions, JsonOption
 from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet, Options
 from curate.evalsets.orders import OrderCounts
-from curate.evaluation import ensemble_scores, item_files, items, metrics, score_file, verdicts
+from curate.evaluation import ensemble_scores, item_files, items, metrics, verdict_file, verdicts
 from curate.evaluation.ensemble_scores import Questions
 from curate.evaluation.ensembles import is_ensemble
 from curate.evaluation.items import EvalSetFolders, LoadedEvalSet
 from curate.evaluation.metrics import Delta, Line
-from curate.evaluation.verdicts import Judged, Rule
 from curate.workspace import Workspace
 
 COLUMNS = (
@@ -28,27 +28,17 @@ COLUMNS = (
     "unscored, a reason, for an item without scores."
 )
 SPLIT = "VL-RewardBench: official, r1_reward or unified_reward categories. JudgeBench: gpt or claude replies."
-NAMED = 3  # items without a score that are named one by one
-
-
-class Side(NamedTuple):
-    """One of those that are evaluated; by eval set its score file, scores, and why items have none, by key."""
-
-    given: Path
-    files: Mapping[str, Path]
-    scores: dict[str, list[list[float]]]
-    unscored: dict[str, dict[str, str]]
-    judged: dict[str, Mapping[int, Judged]]
 
 
 class Result(NamedTuple):
-    """The measures of one side on one eval set; the items in `unscored` count as wrong."""
+    """The measures of one side on one eval set; items in `unscored` count as wrong, those in `missing` as none."""
 
     loaded: LoadedEvalSet
     given: Path
     scores: Path
     lines: list[Line]
     unscored: dict[str, str]
+    missing: list[str]
     orders: OrderCounts | None
 
 
@@ -62,6 +52,9 @@ def evaluate(
         typer.Option("--model", metavar="DIR", help="A reward model or an ensemble.yaml; it is scored first."),
     ] = None,
     scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help=COLUMNS)] = None,
+    verdicts_file: Annotated[
+        Path | None, typer.Option("--verdicts", metavar="FILE", help=verdict_file.COLUMNS)
+    ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
         typer.Option("--compare", metavar="A B", help="Two of them, models or score files, to test B against A."),
@@ -78,6 +71,9 @@ def evaluate(
     allow_unscored: Annotated[
         bool,
         typer.Option("--allow-unscored", help="Count items without a score (too long, image refused) as wrong."),
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out items of which a file has nothing, and say so.")
     ] = False,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
@@ -117,7 +113,9 @@ def evaluate(
     for option, path in (("--template", template), ("--per-item", per_item)):
         if path is not None:
             item_files.check_suffix(option, path)
-    sides = () if template is not None else _sides(model, scores, compare, ensemble=parts.given)
+    given = {"--model": model, "--scores": scores, "--verdicts": verdicts_file}
+    sides = () if template is not None else _sides(given, compare, ensemble=parts.given)
+    _check_missing(sides, allow_missing=allow_missing)
     texts.check([side for side in sides if side.is_dir()])
     sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
     splits = _splits(sets, split or [])
@@ -126,15 +124,21 @@ def evaluate(
     loaded = [_loaded(one, splits.get(one.name), prior_sets, folders) for one in sets]
     if template is not None:
         pairs = parts.held_out(place, scorers_of(place, max_tokens))
-        _write_template(template, loaded, pairs, alone=not (model or scores or compare or per_item))
+        _write_template(template, loaded, pairs, alone=not (any(given.values()) or compare or per_item))
         return
     whole = evaluated(parts, loaded, place, max_tokens) if parts.given else None
     files = {
         side: ensemble_scores.score_files(side, loaded, place, max_tokens=max_tokens, writing=texts.writing)
         for side in sides
     } or ({parts.save or Path("ensemble"): whole.files} if whole else {})
-    read = [_read(side, files[side], loaded, texts.rule, allow_unscored=allow_unscored) for side in files]
-    results, deltas = _compared(loaded, read)
+    read = [
+        read_side(
+            side, files[side], loaded, texts.rule, allow_unscored=allow_unscored, allow_missing=allow_missing
+        )
+        for side in files
+    ]
+    loaded, read, left_out = without_missing(loaded, read)
+    results, deltas = _compared(loaded, read, left_out)
     if per_item is not None:
         every = (item_files.per_item(one, [side.scores[one.evalset.name] for side in read]) for one in loaded)
         item_files.write(per_item, itertools.chain.from_iterable(every))
@@ -153,19 +157,32 @@ def evaluate(
 
 
 def _sides(
-    model: Path | None, scores: Path | None, compare: tuple[Path, Path] | None, *, ensemble: bool
+    given: Mapping[str, Path | None], compare: tuple[Path, Path] | None, *, ensemble: bool
 ) -> tuple[Path, ...]:
     """What is evaluated, besides an ensemble: directories are models, files are scores or an ensemble's."""
-    options = (("--model", model), ("--scores", scores), ("--compare", compare), ("--ensemble", ensemble))
-    given = [name for name, value in options if value]
-    if len(given) != 1:
-        found = " and ".join(given) + " given" if given else "no scores"
-        raise ConfigError("evaluate", found, "one of --model DIR, --scores FILE, --compare A B, --ensemble")
-    if model is not None and not (model.is_dir() or is_ensemble(model)):
-        raise ConfigError("--model", f"{model} is no directory", "a reward model's", "--scores takes a file")
-    if scores is not None and scores.is_dir():
-        raise ConfigError("--scores", f"{scores} is a directory", "a file", "--model takes a reward model")
-    return compare or tuple(side for side in (model, scores) if side is not None)
+    options = [*given.items(), ("--compare", compare), ("--ensemble", ensemble)]
+    named = [name for name, value in options if value]
+    if len(named) != 1:
+        found = " and ".join(named) + " given" if named else "no scores"
+        expected = "one of --model DIR, --scores FILE, --verdicts FILE, --compare A B, --ensemble"
+        raise ConfigError("evaluate", found, expected)
+    for name, path in given.items():
+        if path is None:
+            continue
+        if name == "--model" and not (path.is_dir() or is_ensemble(path)):
+            raise ConfigError(name, f"{path} is no directory", "a reward model's", "--scores takes a file")
+        if name != "--model" and path.is_dir():
+            raise ConfigError(name, f"{path} is a directory", "a file", "--model takes a reward model")
+        if name == "--verdicts" and not verdict_file.is_verdicts(path):
+            expected = verdict_file.COLUMNS
+            raise ConfigError(name, f"{path.name} has no column of verdicts", expected, "--scores takes scores")
+    return compare or tuple(path for path in given.values() if path is not None)
+
+
+def _check_missing(sides: Sequence[Path], *, allow_missing: bool) -> None:
+    """Raise ConfigError where items may be missing and no file is read that could lack them."""
+    if allow_missing and all(side.is_dir() or is_ensemble(side) for side in sides):
+        raise ConfigError("--allow-missing", "given without a file of scores", "--scores, --verdicts or --compare")
 
 
 def _splits(sets: list[EvalSet], given: list[str]) -> dict[str, str]:
@@ -222,7 +239,9 @@ def _loaded(
     return loaded
 
 
-def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[list[Result], list[Delta]]:
+def _compared(
+    loaded: Sequence[LoadedEvalSet], sides: Sequence[Side], left_out: Mapping[str, list[str]]
+) -> tuple[list[Result], list[Delta]]:
     results: list[Result] = []
     deltas: list[Delta] = []
     draws = metrics.draws_for(sum(len(one.evalset.headline) for one in loaded))
@@ -231,43 +250,19 @@ def _compared(loaded: Sequence[LoadedEvalSet], sides: Sequence[Side]) -> tuple[l
         for side in sides:
             lines = metrics.evaluate(evalset, one.items, side.scores[name], one.options)
             orders = verdicts.counts(one.items, side.judged[name])
-            results.append(Result(one, side.given, side.files[name], lines, side.unscored[name], orders))
+            lacking = side.unscored[name], left_out[name]
+            results.append(Result(one, side.given, side.files[name], lines, *lacking, orders))
         if len(sides) == 2:
             first, second = (side.scores[name] for side in sides)
             deltas += metrics.compare(evalset, one.items, first, second, one.options, draws=draws)
     return results, metrics.corrected(deltas)
 
 
-def _read(
-    given: Path, files: Mapping[str, Path], loaded: Sequence[LoadedEvalSet], rule: Rule, *, allow_unscored: bool
-) -> Side:
-    side = Side(given, files, {}, {}, {})
-    for path in dict.fromkeys(files.values()):
-        wanted = {one.evalset.name: one.items for one in loaded if files[one.evalset.name] == path}
-        scored = score_file.read(path, wanted, allow_unscored=allow_unscored)
-        for name, count in scored.other.items():
-            say(f"{path.name}: {count:,} scores of {name} not used")
-        for name, reasons in scored.unscored.items():
-            side.scores[name], side.judged[name] = scored.scores[name], scored.judged[name]
-            if rule == "r1_reward":
-                read = wanted[name], scored.judged[name], scored.scores[name]
-                side.scores[name] = verdicts.published_scores(name, *read)
-            side.unscored[name] = {wanted[name].keys[at]: why for at, why in reasons.items()}
-            _name_unscored(path, name, side.unscored[name], len(wanted[name].items))
-    return side
-
-
-def _name_unscored(path: Path, name: str, unscored: Mapping[str, str], items: int) -> None:
-    if unscored:
-        first = "; ".join(f"{key}: {why}" for key, why in list(unscored.items())[:NAMED])
-        more = "; ..." if len(unscored) > NAMED else ""
-        say(f"{path.name}: {name}: {len(unscored):,} of {items:,} items unscored, counted as wrong: {first}{more}")
-
-
 def _title(result: Result) -> str:
-    evalset = result.loaded.evalset
+    evalset, count = result.loaded.evalset, len(result.loaded.items.items)
     split = f", {evalset.split_of(result.loaded.options)} split" if len(evalset.splits) > 1 else ""
-    return f"{evalset.name}{split}: {result.given if result.given.is_dir() else result.given.name}"
+    of = f", {count:,} of {count + len(result.missing):,} items" if result.missing else ""
+    return f"{evalset.name}{split}: {result.given if result.given.is_dir() else result.given.name}{of}"
 
 
 def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]:
@@ -279,6 +274,8 @@ def _plain(results: Sequence[Result], deltas: Sequence[Delta]) -> dict[str, Any]
                 "model": str(one.given) if one.given.is_dir() or is_ensemble(one.given) else None,
                 "scores": str(one.scores),
                 "unscored": one.unscored,
+                "items": len(one.loaded.items.items),
+                "missing": one.missing,
                 "measures": [metrics.line_values(line) for line in one.lines],
                 **({} if one.orders is None else {"orders": one.orders.row()}),
             }

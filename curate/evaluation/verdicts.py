@@ -1,7 +1,7 @@
 """What a judge said of every two replies of items, in both orders: counted, or as scores by a published rule.
 
 The scorer writes it into the column `judged` of its score file: for the reply that was shown first a list of
-{"second": position, "verdicts": [1, 2 or null, ...], "published": [1 or 2, ...], "texts": [...]}.
+{"second": position, "verdicts": [1, 2, 0 for a tie or null, ...], "published": [1 or 2, ...], "texts": [...]}.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,19 +42,20 @@ def read_cell(value: Any, first: int, replies: int, where: str) -> dict[tuple[in
         if not isinstance(second, int) or not 0 <= second < replies or second == first or (first, second) in out:
             raise RawError(where, f"judged {str(one)[:80]!r}", "one entry for each other candidate")
         said = Said(tuple(one.get("verdicts") or ()), tuple(one.get("published") or ()))
-        if not {*said.verdicts} <= {1, 2, None} or not {*said.published} <= {1, 2}:
-            raise RawError(where, f"judged {str(one)[:80]!r}", "verdicts that are 1, 2 or null")
+        if not {*said.verdicts} <= {0, 1, 2, None} or not {*said.published} <= {1, 2}:
+            raise RawError(where, f"judged {str(one)[:80]!r}", "verdicts that are 1, 2, 0 for a tie, or null")
         out[first, second] = said
     return out
 
 
 def counts(items: KeyedItems, judged: Mapping[int, Judged]) -> OrderCounts | None:
     """Count the pairs of a right and a wrong reply; None if nothing was judged."""
+    nothing = Said((), ())
     found = [
-        (said[right, wrong].verdicts, said[wrong, right].verdicts)
+        (said.get((right, wrong), nothing).verdicts, said.get((wrong, right), nothing).verdicts)
         for at, said in judged.items()
         for right, wrong in _sides(items.items[at])
-        if (right, wrong) in said and (wrong, right) in said
+        if (right, wrong) in said or (wrong, right) in said
     ]
     return count_orders(found) if found else None
 
@@ -96,13 +97,13 @@ def orders_tables(named: Iterable[tuple[str, OrderCounts]]) -> list[Table]:
         for title, found in named
     ]  # fmt: skip
     columns = (
-        "eval set", "pairs", "right reply first %", "second %", "consistent %", "ties %", "first preferred by",
-        "verdicts", "unread",
+        "eval set", "pairs", "right %", "right without ties %", "ties %", "right reply first %", "second %",
+        "consistent %", "first preferred by", "verdicts", "unread",
     )  # fmt: skip
     return [Table("Verdicts in both orders", columns, rows)] if rows else []
 
 
-SHARES = ("right_first", "right_second", "consistent", "ties")
+SHARES = ("accuracy", "accuracy_without_ties", "ties", "right_first", "right_second", "consistent")
 
 
 def _bias(bias: float | None) -> str | None:

@@ -17,11 +17,21 @@ def test_counts_of_both_orders():
     ]
     found = count_orders(pairs)
     assert found == OrderCounts(
-        pairs=5, right_first=2, right_second=2, consistent=2, ties=2, verdicts=10, first=4, unread=3
+        pairs=5,
+        both=5,
+        right=2,
+        right_first=2,
+        right_second=2,
+        consistent=2,
+        ties=2,
+        verdicts=10,
+        first=4,
+        unread=3,
     )
     assert found.bias == 4 / 7 - 0.5
     assert found.row() == {
-        "pairs": 5, "right_first": 0.4, "right_second": 0.4, "consistent": 0.4, "ties": 0.4,
+        "pairs": 5, "accuracy": 0.4, "accuracy_without_ties": 2 / 3,
+        "right_first": 0.4, "right_second": 0.4, "consistent": 0.4, "ties": 0.4,
         "position_bias": 4 / 7 - 0.5, "verdicts": 10, "unread": 3,
     }  # fmt: skip
 
@@ -30,6 +40,17 @@ def test_a_majority_decides_each_order():
     found = count_orders([((1, 1, 2), (2, 2, 1)), ((1, 2, None), (1, 1, 2))])
     assert (found.right_first, found.right_second, found.consistent, found.ties) == (1, 1, 1, 0)
     assert (found.verdicts, found.first, found.unread) == (12, 6, 1)
+
+
+def test_verdicts_may_be_ties_and_in_one_order_alone():
+    pairs = [((1,), ()), ((), (1,)), ((0,), (0,)), ((0,), (2,)), ((1, 0, 2), ())]
+    found = count_orders(pairs)
+    assert (found.pairs, found.both, found.right, found.ties, found.tied) == (5, 2, 2, 2, 4)
+    assert (found.right_first, found.right_second, found.consistent) == (0, 1, 0)
+    assert found.row()["accuracy"] == 0.4
+    assert found.row()["accuracy_without_ties"] == 2 / 3
+    assert found.row()["right_second"] == 0.5
+    assert found.bias == 3 / 5 - 0.5
 
 
 def test_no_pairs():

@@ -468,12 +468,13 @@ ONE = ("--scores", "a.jsonl")
         ),
         (
             ["-e", "judgebench"],
-            "evaluate: no scores; expected one of --model DIR, --scores FILE, --compare A B, --ensemble",
+            "evaluate: no scores; expected one of --model DIR, --scores FILE, --verdicts FILE, --compare A B, "
+            "--ensemble",
         ),
         (
             ["-e", "judgebench", *ONE, "--model", "runs/best"],
-            "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --compare A B, "
-            "--ensemble",
+            "evaluate: --model and --scores given; expected one of --model DIR, --scores FILE, --verdicts FILE, "
+            "--compare A B, --ensemble",
         ),
         (
             ["-e", "judgebench", "--model", "a.jsonl"],

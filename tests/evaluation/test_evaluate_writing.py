@@ -61,12 +61,15 @@ def test_verdicts_in_both_orders_are_counted(tmp_path):
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)["results"]
     assert found["orders"] == {
-        "pairs": 7, "right_first": 4 / 7, "right_second": 4 / 7, "consistent": 4 / 7, "ties": 3 / 7,
+        "pairs": 7, "accuracy": 3 / 7, "accuracy_without_ties": 0.75,
+        "right_first": 4 / 7, "right_second": 4 / 7, "consistent": 4 / 7, "ties": 3 / 7,
         "position_bias": 0.0, "verdicts": 14, "unread": 2,
     }  # fmt: skip
     shown = run("-e", NAME, "--scores", path, "--raw", EVAL_ROWS)
     line = next(line for line in shown.output.splitlines() if "a.jsonl" in line and "57.14" in line)
-    assert re.findall(r"[+\d.]+", line)[-8:] == ["7", "57.14", "57.14", "57.14", "42.86", "+0.00", "14", "2"]
+    assert re.findall(r"[+\d.]+", line)[-10:] == [
+        "7", "42.86", "75.00", "42.86", "57.14", "57.14", "57.14", "+0.00", "14", "2",
+    ]  # fmt: skip
 
 
 def test_the_published_rule_shows_the_right_reply_first(tmp_path):

@@ -338,7 +338,8 @@ def test_a_rule_about_two_replies_is_learned_by_a_judge_alone(circle, tmp_path):
     assert found[0]["accuracy"] < 0.75
     assert found[1]["accuracy"] == 1.0
     orders = {"pairs": 40, "right_first": 1, "right_second": 1, "consistent": 1, "ties": 0, "position_bias": 0}
-    assert found[1]["orders"] == orders | {"verdicts": 80, "unread": 0}
+    more = {"accuracy": 1, "accuracy_without_ties": 1, "verdicts": 80, "unread": 0}
+    assert found[1]["orders"] == orders | more
     last = [row for row in metrics_rows(judged) if "loss" in row][-1]
     assert (last["accuracy"], last["sources"]["test"]["accuracy"]) == (1.0, 1.0)
     assert read_facts(judged / "final")["encoder"]["prompt"] == BRIEF
