@@ -25,7 +25,10 @@ from curate.schema import PAIR
 TAKEN = [field for field in PAIR if field.name != "row"]
 SCATTER = pa.schema([*TAKEN, REFERENCE.field("repeat"), pa.field("rank", pa.uint32(), False)])
 
-CODEC = pa.ipc.IpcWriteOptions(compression="lz4")
+PLAIN = pa.ipc.IpcWriteOptions(compression=None)
+"""Scatter files are not compressed: LZ4 saves two fifths of their bytes and costs a third more CPU in the whole
+shuffle (33 us a pair of 3.3 kB, 43 with LZ4, 47 with zstd), and plain pieces are mapped where they are."""
+
 BATCH_ROWS = 4096
 
 
@@ -71,7 +74,7 @@ def scatter(task: ScatterTask) -> None:
     # not synced: a receipt counts only while the file has its checksum
     with (
         published(task.target, synced=False) as temporary,
-        pa.ipc.new_file(str(temporary), SCATTER, options=CODEC) as writer,
+        pa.ipc.new_file(str(temporary), SCATTER, options=PLAIN) as writer,
     ):
         for bucket in range(len(limits) - 1):
             own = zip(held, edges, strict=True)

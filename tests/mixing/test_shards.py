@@ -268,15 +268,6 @@ def test_a_killed_run_continues_from_its_receipts(world, tmp_path, monkeypatch):
     assert contents(out) == contents(tmp_path / "whole")
 
 
-def test_what_shards_are_gathered_from_is_compressed(world, tmp_path):
-    said = "many words " * 10_000
-    world.a = write_pairs(tmp_path / "a", [{"source": "a", "prompt": f"{i} {said}"} for i in range(20)])
-    with pytest.raises(KilledError):
-        world.write(tmp_path / "out", engine=Dying(1), sources={"a": "all"}, holdout=None)
-    [scattered] = (tmp_path / "out").glob(".scatter/shard/scatter-*.arrow")
-    assert scattered.stat().st_size < len(said) < 20 * len(said)
-
-
 def test_a_scatter_file_has_one_piece_for_each_bucket_by_rank(world, tmp_path, monkeypatch):
     small_buckets(monkeypatch)
     monkeypatch.setattr(scatter, "BATCH_ROWS", 4)
