@@ -33,6 +33,11 @@ from curate.workspace import Workspace
 PUBLISHED = "pools as published, less the holdout, before anything is read"
 COUNTED = "pools before screening, less the holdout"
 
+WHOLE = (
+    "shards: all are written: they are cut by size, so one pair more than in an earlier mix moves all later cuts"
+)
+"""Why a recipe that changed a little, in a threshold say, takes no shards over from its earlier mix."""
+
 
 FEW_PAIRS = 20_000
 """Fewer are screened and written sooner than processes have started."""
@@ -168,6 +173,8 @@ class _Work:
         check_rest(recipe, pairs, pairs - sum(count.held_out for count in chosen.counts))
         self.watch.plan(chosen.plan, "pools as kept")
         self.watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")
+        if any(path.parent != directory for path in directory.parent.glob("*/lock.json")):
+            self.watch.say(WHOLE)
         write_decisions(screened, directory / "decisions")
         pools = [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]
         images = ImageStore(self.inputs.workspace.images)

@@ -382,3 +382,10 @@ def test_ctrl_c_says_that_work_is_kept(project):
     assert process.returncode == 130, talk
     assert talk.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
     assert hashes(lock(project, "--wait"))
+
+
+def test_a_changed_recipe_says_why_all_its_shards_are_written(project):
+    assert "all are written" not in run(project).stderr
+    (project / "two.yaml").write_text(RECIPE.replace("exact_duplicates]", "exact_duplicates, prompt_echo]"))
+    said = run(project).stderr
+    assert "so one pair more than in an earlier mix moves all later cuts" in " ".join(said.split())

@@ -37,7 +37,9 @@ def _sorted(band: U32 | U64) -> tuple[B8, Callable[[B8], U32]]:
         order = np.argsort(band, kind="stable").astype(np.uint32)
         key = band[order]
         return key[1:] == key[:-1], lambda some: order[some]
-    packed = (band.astype(np.uint64) << HALF) | np.arange(len(band), dtype=np.uint64)
+    packed = band.astype(np.uint64)
+    packed <<= HALF
+    packed += np.arange(len(band), dtype=np.uint32)
     packed.sort()
     key = (packed >> HALF).astype(np.uint32)
     return key[1:] == key[:-1], lambda some: packed[some].astype(np.uint32)

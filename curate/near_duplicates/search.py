@@ -27,7 +27,7 @@ NONE = -1
 WIDE = 50_000_000
 """Beyond so many pairs band keys have 64 bits: of 32 bits, one in 70 would be in a bucket by chance, and more."""
 
-KEY_BYTES = 1 << 30
+KEY_BYTES = 1 << 28
 """Memory for band keys; where it does not hold all bands, sketches are read again for every few bands."""
 
 
