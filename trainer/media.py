@@ -58,7 +58,7 @@ class BadMedia(Unusable):
     Reasons: `not_an_image`, `image_damaged`, `image_too_large`, `image_refused` (by the backbone's processor, for
     instance for sides of more than 200:1), `image_unsupported` and `video_unsupported` (a text backbone),
     `media_mismatch` (blocks without media or media without blocks), `placeholder_in_text` (a text that contains
-    `<|image_pad|>`).
+    `<|image_pad|>`, with a tokenizer that does not count it among its special tokens).
     """
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from curate.errors import ConfigError
+from curate.errors import ConfigError, TrainError
 from curate.web.settings import Settings
 from tests.support.questions import QUESTIONS, png, saved, turn
 from tests.support.serving import Held, running
@@ -270,6 +270,18 @@ def test_who_may_ask(served):
     with running(served) as server:
         assert server.post("/lf", body, Host="rebound.example").status == 403
         assert server.get("/v1/models", Host="localhost:1").status == 200
+
+
+def test_what_a_client_is_told(server, served):
+    dialogue = [[*turn("user", "a"), *turn("assistant", "b")]]
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(TrainError, match=f"{nowhere}: no answer .*expected curate serve"):
+        Remote(nowhere).score(dialogue)
+    with running(served, token="a-token-of-sixteen") as guarded, pytest.raises(TrainError, match="401: no token"):
+        Remote(guarded.url).score(dialogue)
+    with pytest.raises(TrainError, match="404"):
+        Remote(f"{server.url}/elsewhere").score(dialogue)
 
 
 def test_settings_that_others_could_reach():
