@@ -6,9 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 import xxhash
+from typer.testing import CliRunner
 
 from curate.build import build
 from curate.checksums import checksum_of
+from curate.cli import app
 from curate.cli.mix import Terminal
 from curate.engines.local import Local
 from curate.images.store import ImageStore
@@ -94,3 +96,15 @@ def test_verdicts_are_kept_and_made_again_where_they_are_damaged(tmp_path):
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert broken(keys, store, Local()).equals(found)
     assert path.read_bytes() == whole
+
+
+def test_the_command_line_asks_for_strict_images(mixed):
+    mixed("ties")
+    where = ["--raw", "raw", "--workspace", "data", "--manifests", "manifests", "--json"]
+    for command in (["normalize", "mine"], ["mix", "r.yaml"]):
+        lenient, strict = (
+            json.loads(CliRunner().invoke(app, [*command, *where, *more]).stdout)
+            for more in ([], ["--strict-images"])
+        )
+        skipped = [one["funnel"]["mine"] if command[0] == "mix" else one[0] for one in (lenient, strict)]
+        assert [one["skipped"] for one in skipped] == [{}, {"image_damaged": 1}]
