@@ -45,9 +45,10 @@ class Report:
         return plain | {"means": means, "costs": costs, "unscored": dict(self.unscored)}
 
     def columns(self) -> list[tuple[str, str]]:
-        """(eval set, measure) of the table's columns, in the order of the paper's Table 4; held-out pairs last."""
+        """(eval set, measure) of the table's columns: those of the paper's Table 4, others, held-out pairs."""
         by_name = {eval_set.name: eval_set for eval_set in self.eval_sets}
-        ordered = [name for name in ORDER if name in by_name]
+        others = sorted({*by_name} - {*ORDER, HOLDOUT})
+        ordered = [*(name for name in ORDER if name in by_name), *others]
         pairs = [(name, measure) for name in ordered for measure in by_name[name].compared(())]
         return [*pairs, *([(HOLDOUT, "all")] if HOLDOUT in by_name else [])]
 

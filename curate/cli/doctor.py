@@ -157,7 +157,7 @@ def overlap(
 ) -> None:
     """Compare sources with each other and with eval sets: equal pairs, near-duplicates, images."""
     inputs = work.inputs
-    names = evalsets.names() if against == ["all"] else against or []
+    names = evalsets.core() if against == ["all"] else against or []
     near = _step(jaccard)
     with work.open_engine() as engine, progress("overlap", 0) as listen:
         compared = find(targets, inputs)

@@ -89,7 +89,7 @@ def _pin(
 
 
 def _all() -> list[str]:
-    return [*sources.names(), *evalsets.names()]
+    return [*sources.names(), *evalsets.core()]
 
 
 def _row(manifest: "Manifest") -> tuple[object, ...]:
@@ -187,7 +187,7 @@ def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
 
     Raises ConfigError for a name that is neither.
     """
-    known, recipes = [*_all(), *sources.own(manifests)], bundled.named("recipe")
+    known, recipes = [*sources.names(), *evalsets.names(), *sources.own(manifests)], bundled.named("recipe")
     found: list[str] = []
     for name in names:
         if name in known:

@@ -7,12 +7,17 @@ from curate.config import did_you_mean
 from curate.errors import ConfigError
 from curate.evalsets.base import EvalSet
 
-SHARED = {"base", "itemfile", "measures", "orders"}  # modules that are no eval set
+SHARED = {"base", "itemfile", "measures", "orders", "rmb"}  # modules that are no eval set
 
 
 def names() -> list[str]:
     """The names of the bundled eval sets, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in SHARED)
+
+
+def core() -> list[str]:
+    """The eval sets that `all` stands for, sorted; every other one is named."""
+    return [name for name in names() if get(name).core]
 
 
 def get(name: str, where: str = "--eval-set") -> EvalSet:

@@ -103,6 +103,7 @@ class EvalSet:
               splits that are files of their own
     rows      items as published, of the first split
     rows_of   items as published of the other data splits
+    core      whether `all` stands for it too, as for the seven that recipes are published against
     media     glob patterns of the archives and directories with media
     to_item   the item of a row; raises SkipRow for a row that is none
     trials    (items, scores) -> trials
@@ -124,6 +125,7 @@ class EvalSet:
     modality: Literal["text", "image", "video"] = "text"
     splits: tuple[str, ...] = ("official",)
     rows_of: Mapping[str, int] = field(default_factory=dict)
+    core: bool = True
 
     def split_of(self, options: Options) -> str:
         """The split that the options name; the first where they name none, or one of another eval set."""

@@ -64,7 +64,7 @@ def examined(mix: Mix, inputs: Inputs, engine: Engine, listen: Listener | None =
 
 
 def _evalsets(against: Sequence[str] | str) -> list[str]:
-    return evalsets.names() if against == "all" else list(against)
+    return evalsets.core() if against == "all" else list(against)
 
 
 def sections(known: Examined | None) -> list[Section]:

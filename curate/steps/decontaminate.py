@@ -65,7 +65,7 @@ class Decontaminate(Actions):
 
     def bind(self, library: Library, where: str) -> "Bound":
         """The step with what it compares with. Raises ConfigError for what is not there, all of it at once."""
-        names = evalsets.names() if self.against == "all" else self.against
+        names = evalsets.core() if self.against == "all" else self.against
         sets: list[ProtectedSet] = [library.eval_set(name, f"{where}.against") for name in names]
         missing = [one for one in sets if not _is_there(one, library)]
         if missing:

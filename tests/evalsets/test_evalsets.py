@@ -66,8 +66,10 @@ def test_facts(name):
 
 def test_rows_as_published():
     assert {name: evalsets.get(name).rows for name in evalsets.names()} == {
-        "judgebench": 350, "mm_rlhf_rewardbench": 170, "multimodal_rewardbench": 4711, "rewardbench": 2985,
-        "rewardbench2": 1865, "rm_bench": 1327, "vl_rewardbench": 1250,
+        "judgebench": 350, "mm_rlhf_rewardbench": 170, "multimodal_rewardbench": 4711, "ppe_preference": 16038,
+        "rewardbench": 2985,
+        "rewardbench2": 1865, "rm_bench": 1327, "rmb_best_of_n": 3786, "rmb_pairwise": 17848,
+        "vl_rewardbench": 1250,
     }  # fmt: skip
 
 

@@ -475,8 +475,8 @@ MEAN = ("--ensemble", "mean")
         ([*MEAN, "A", "B", "--save", "e.json"], "--save: e.json; expected a file that ends in .yaml"),
         (
             [*MEAN, "A", "B", "--scores", "A"],
-            "evaluate: --scores and --ensemble given; expected one of --model DIR, --scores FILE, --compare "
-            "A B, --ensemble",
+            "evaluate: --scores and --ensemble given; expected one of --model DIR, --scores FILE, "
+            "--verdicts FILE, --compare A B, --ensemble",
         ),
         (["--route", "sound=A"], "--route: found 'sound=A'; expected KIND=MEMBER, KIND one of text, image, video"),
         (["--route", "text=A", "B"], "--route: found 'B'; expected KIND=MEMBER, KIND one of text, image, video"),

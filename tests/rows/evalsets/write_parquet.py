@@ -25,9 +25,22 @@ def best_of(name, subset, prompt, chosen, rejected):
     }  # fmt: skip
 
 
+def vote(number, prompt, first, second, winner):
+    """One row of PPE's preferences."""
+    return {
+        "question_id": f"q{number}", "model_a": "m", "model_b": "n", "winner": winner, "language": "English",
+        "prompt": prompt, "response_1": first, "response_2": second, "is_code": False,
+    }  # fmt: skip
+
+
 WRONG = ["wrong 1", "wrong 2", "wrong 3"]
 DOMAINS = ("Factuality", "Precise IF", "Math", "Safety", "Focus")
 ROWS = {
+    "ppe_preference/data/test-00000-of-00001.parquet": [
+        vote(1, "Name a river.", "The Elbe.", "A river.", "model_a"),
+        vote(2, "Name a lake.", "Water.", "Lake Constance.", "model_b"),
+        vote(3, "Name a hill.", "The Brocken.", "Up there.", "model_a"),
+    ],
     "rewardbench/data/filtered-00000-of-00001.parquet": [
         pair(1, "alpacaeval-easy", "Say hi.", "Hi!", "No."),
         pair(2, "alpacaeval-easy", "Say bye.", "Bye!", "No."),
