@@ -49,7 +49,10 @@ def benchmark(root: Path, pairs: int, text: int, peers: Path | None, rounds: int
     """Every system in turn, `rounds` times: the least CPU and wall of each, the most memory."""
     made, out = root / "pairs", root / "out"
     measure.run([sys.executable, HERE / "shuffle_pairs.py", made, str(pairs), str(text)])  # the parent stays small
-    commands: dict[str, list[str | Path]] = {"curate": [sys.executable, __file__, "ours", made, out, "2"]}
+    commands: dict[str, list[str | Path]] = {
+        name: [sys.executable, __file__, "ours", made, out, workers]
+        for name, workers in {"curate": "2", "curate, one worker": "1"}.items()
+    }
     if peers is not None:
         commands |= {
             name: [peers, HERE / "shuffle_peers.py", name, made, out, memory] for name in ("polars", "duckdb")
