@@ -4,6 +4,7 @@ A tokenizer would read such a text as the end of a turn, a role or an image. So 
 broken by MARK before the template is applied; what is still whole in the rendered text is the template's own.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,6 +16,9 @@ from trainer.media import Unusable
 
 MARK = "\ufdd0"
 """A code point that Unicode keeps out of texts; a message that contains it is refused."""
+
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # batches of one need no threads of its own
 
 
 class Literals:
@@ -82,7 +86,9 @@ class Literals:
 
     @staticmethod
     def _ids(backend: Tokenizer, text: str) -> list[int]:
-        ids: list[int] = backend.encode(text, add_special_tokens=False).ids
+        """A batch of one: `encode` would hold the interpreter lock, and no other thread could decode meanwhile."""
+        [found] = backend.encode_batch_fast([text], add_special_tokens=False)
+        ids: list[int] = found.ids
         return ids
 
     @cached_property

@@ -1,11 +1,13 @@
 """Special tokens in texts are characters: no reply ends its turn, begins another one or shows an image."""
 
 import json
+import threading
+import time
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from curate.schema import Block, Message, tool_call
 from tests.support.encoders import copy_of, encoder, shot
@@ -122,3 +124,16 @@ def test_a_template_without_special_tokens_refuses_its_headers(tmp_path):
 
 def test_it_changes_what_models_are_told_apart_by():
     assert Encoder(checkpoint("text"), max_length=9).facts()["special_tokens_in_texts"] == "characters"
+
+
+def test_other_threads_run_while_a_text_is_encoded():
+    """A text that takes a second or so: with the interpreter lock held, this thread would tick once or twice."""
+    own = Literals(AutoTokenizer.from_pretrained(checkpoint("text")))
+    text = "The better reply is right, short and polite. " * 40_000
+    thread = threading.Thread(target=own.encode, args=(text,))
+    thread.start()
+    ticks = 0
+    while thread.is_alive():
+        time.sleep(0.001)
+        ticks += 1
+    assert ticks > 20
