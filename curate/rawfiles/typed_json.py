@@ -1,11 +1,9 @@
 """JSON lines of nested rows as Arrow columns: only what a source reads is made, in the types that it names.
 
-A line that is not of these types is read by itself, with all its columns; so is every line where msgspec is
-not installed. It decodes into given types four times as fast as into dicts, and takes no line that is not JSON.
+A line that is not of these types is read by itself, with all its columns. msgspec decodes into given types four
+times as fast as into dicts, and takes no line that is not JSON.
 """
 
-import importlib
-import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -13,6 +11,7 @@ from operator import attrgetter
 from types import GenericAlias
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -20,7 +19,6 @@ from curate.arrays import B8, I64, U8
 from curate.rawfiles.column_use import ColumnUse
 from curate.rawfiles.json_rows import DEEPEST, value_of
 
-INSTALLED = importlib.util.find_spec("msgspec") is not None
 GOES_DEEP = sys.hexversion >= 0x030C0000
 """Whether msgspec may go deeper into a row than orjson; before Python 3.12 the interpreter's limit stops it."""
 SCALARS = {pa.string(): str, pa.float64(): float, pa.int64(): int}
@@ -37,7 +35,7 @@ class TypedLines:
 
     def read(self, block: bytes) -> Any:
         """The lines as a record batch, all null where one is not of the types; None where one begins no object."""
-        if not INSTALLED or not block.endswith(b"\n"):
+        if not block.endswith(b"\n"):
             return None
         data = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(data == ord("\n"))
@@ -64,7 +62,7 @@ class TypedLines:
     def _make(self, names: tuple[str, ...]) -> None:
         """A decoder of rows with these columns, and no others."""
         struct = _struct("Row", names, self._types)
-        self._names, self._decode = names, importlib.import_module("msgspec").json.Decoder(struct).decode
+        self._names, self._decode = names, msgspec.json.Decoder(struct).decode
         self._empty = struct()
 
     def _row(self, line: memoryview) -> Any:
@@ -87,7 +85,6 @@ def _field(names: Sequence[str], name: str) -> str:
 
 def _struct(title: str, names: Sequence[str], types: Mapping[str, Any]) -> Any:
     """A type of objects with these names; those without a type, or of type null, are skipped as they are."""
-    msgspec = importlib.import_module("msgspec")
     fields = [
         (_field(names, name), msgspec.Raw, msgspec.UNSET)
         if pa.types.is_null(kind := types.get(name, pa.null()))

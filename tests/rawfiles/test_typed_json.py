@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from curate.rawfiles.column_use import ColumnUse
-from curate.rawfiles.typed_json import INSTALLED, TypedLines, nested_deep
+from curate.rawfiles.typed_json import TypedLines, nested_deep
 
 TYPES = {"a": pa.string(), "list": pa.list_(pa.struct([("x", pa.float64()), ("skip", pa.null())]))}
 
@@ -17,7 +17,6 @@ def test_which_lines_may_be_too_deep():
     assert nested_deep(data, ends).tolist() == [False, True, False]
 
 
-@pytest.mark.skipif(not INSTALLED, reason="msgspec is not installed: nested rows are read one by one")
 def test_lines_of_the_types_become_columns_and_others_nulls():
     use = ColumnUse()
     reader = TypedLines(use, TYPES)

@@ -18,7 +18,7 @@ from curate.errors import GuardError
 from curate.hashing import Hashes
 from curate.pairs.normalize import Job, locate, normalize_all
 from curate.rawfiles.column_use import ColumnUse
-from curate.rawfiles.typed_json import INSTALLED, TypedLines
+from curate.rawfiles.typed_json import TypedLines
 from curate.sources.by_columns.base import RowBatch
 from curate.workspace import Workspace
 from tests.support.upstream import draw
@@ -257,7 +257,6 @@ def test_helpsteer3(rows, odd):
     check("helpsteer3", {"preference/train.jsonl.gz": gzip.compress(data)})
 
 
-@pytest.mark.skipif(not INSTALLED, reason="msgspec is not installed: nested rows are read one by one")
 def test_regular_nested_rows_all_fit():
     reply = {"response": "r", "critique": "c", "model": "m", "annotations": {"a": [1]}}
     ranking = {"source": "s", "instruction": "i", "models": ["a"],
