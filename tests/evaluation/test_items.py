@@ -64,6 +64,7 @@ def folders_of(home: Path, raw: Path | None) -> EvalSetFolders:
 
 def evaluated(home: Path, raw: Path | None) -> int:
     """How many items `curate evaluate` reads: so many of them have no score in an empty file."""
+    (home / "manifests").mkdir(exist_ok=True)
     (home / "none.jsonl").write_text("")
     places = ["--workspace", home / "data", "--manifests", home / "manifests", *(["--raw", raw] if raw else [])]
     arguments = ["evaluate", "--eval-set", NAME, "--scores", home / "none.jsonl", *places]
