@@ -117,7 +117,7 @@ def evaluate(
     sides = () if template is not None else _sides(given, compare, ensemble=parts.given)
     _check_missing(sides, allow_missing=allow_missing)
     texts.check([side for side in sides if side.is_dir()])
-    sets = [evalsets.get(name) for name in dict.fromkeys(eval_set)]
+    sets = [evalsets.get(name, manifests=places.manifests) for name in dict.fromkeys(eval_set)]
     splits = _splits(sets, split or [])
     _check_prior(sets, prior_sets, compared=compare is not None or parts.given)
     place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
@@ -234,7 +234,7 @@ def _loaded(
     count, published = len(loaded.items.items), evalset.published(str(options.split))
     for reason, rows in loaded.skipped.most_common():
         say(f"{evalset.name}: {rows:,} rows skipped: {reason}")
-    if count != published:
+    if published and count != published:
         say(f"{evalset.name}: {count:,} items, {published:,} published: not the whole eval set")
     return loaded
 

@@ -187,7 +187,10 @@ def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
 
     Raises ConfigError for a name that is neither.
     """
-    known, recipes = [*sources.names(), *evalsets.names(), *sources.own(manifests)], bundled.named("recipe")
+    known, recipes = (
+        [*sources.names(), *evalsets.names(), *sources.own(manifests), *evalsets.own(manifests)],
+        bundled.named("recipe"),
+    )
     found: list[str] = []
     for name in names:
         if name in known:

@@ -59,7 +59,7 @@ def plan(
     hashes = inputs.hashes
     # eval sets need not be there yet: a plan reads no text
     listed = steps.build_all(read.steps, read.where)
-    steps.check_eval_sets(listed, read.where)
+    steps.check_eval_sets(listed, read.where, inputs.manifests)
     bandings = steps.bandings(listed)
     known = pool_sizes(located_pairs(read, inputs, hashes))
     planned = make_plan(read, {label: size.pairs for label, size in known.items()})

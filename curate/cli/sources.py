@@ -1,6 +1,7 @@
 """curate sources, curate normalize."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ def sources(
 ) -> None:
     """List the sources: the bundled ones and your own manifests."""
     if of_evalsets:
-        _evalsets(as_json=as_json)
+        _evalsets(manifests, as_json=as_json)
         return
     facts = []
     for name in sorted({*curate.sources.names(), *curate.sources.own(manifests)}):
@@ -37,13 +38,15 @@ def sources(
     show_table(tables.Table("sources", columns, [tuple(fact[c] for c in columns) for fact in facts]))
 
 
-def _evalsets(*, as_json: bool) -> None:
-    found = [evalsets.get(name) for name in evalsets.names()]
+def _evalsets(manifests: Path | None, *, as_json: bool) -> None:
+    found = [evalsets.get(name, manifests=manifests) for name in [*evalsets.names(), *evalsets.own(manifests)]]
     if as_json:
         data([_evalset_facts(one) for one in found])
         return
     columns = ("eval set", "repo", "modality", "license", "splits", "items")
-    rows = [(one.name, one.repo, one.modality, one.license, ", ".join(one.splits), one.rows) for one in found]
+    rows = [
+        (one.name, one.repo, one.modality, one.license, ", ".join(one.splits), one.rows or None) for one in found
+    ]
     show_table(tables.Table("eval sets", columns, rows))
 
 
@@ -54,7 +57,7 @@ def _evalset_facts(one: EvalSet) -> dict[str, Any]:
         "modality": one.modality,
         "license": one.license,
         "paper": one.paper,
-        "items": {split: one.published(split) for split in one.splits},
+        "items": {split: one.published(split) or None for split in one.splits},
     }
 
 

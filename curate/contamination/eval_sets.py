@@ -8,7 +8,7 @@ from typing import Any
 from curate import evalsets
 from curate.contamination.protected import ProtectedItem
 from curate.errors import SkipRow
-from curate.evalsets.base import Item, Options
+from curate.evalsets.base import EvalSet, Item, Options
 from curate.evaluation.items import EvalSetFolders, files_of, has_rows, media_bytes, media_finder, read_items
 from curate.hashing import Hashes, Upstream, input_facts
 from curate.hub.receipts import upstream
@@ -23,18 +23,26 @@ VERSION = 1
 class ProtectedEvalSet:
     """The items of an eval set, of all its data splits, in the raw directory `folder`.
 
-    `cache` is the directory for indexes of archives; `upstream` is what the Hub has of fetched files.
+    `cache` is the directory for indexes of archives; `upstream` is what the Hub has of fetched files,
+    `manifests` the directory of the user's own.
     """
 
     name: str
     folder: Path
     cache: Path
     upstream: Upstream | None = None
+    manifests: Path | None = None
+
+    @property
+    def _evalset(self) -> EvalSet:
+        return evalsets.get(self.name, manifests=self.manifests)
 
     def facts(self, hashes: Hashes) -> Any:
         """Its files with their hashes. Raises RawError, with a hint how to get them, where there are none."""
-        files = files_of(evalsets.get(self.name), self.folder, self._splits())
+        evalset = self._evalset
+        files = files_of(evalset, self.folder, self._splits())
         return {
+            **({} if evalset.version is None else {"manifest": evalset.version}),
             "version": VERSION,
             "name": self.name,
             "inputs": input_facts(self.folder, files, hashes, self.upstream),
@@ -42,7 +50,7 @@ class ProtectedEvalSet:
 
     def items(self) -> Iterator[ProtectedItem]:
         """Every item of every split, with those of its images that are there."""
-        evalset = evalsets.get(self.name)
+        evalset = self._evalset
         finder = media_finder(evalset, self.folder, self.cache)
         for options in self._splits():
             for _, item in read_items(evalset, self.folder, options):
@@ -61,7 +69,7 @@ class ProtectedEvalSet:
 
     def _splits(self) -> list[Options]:
         """The first data split, and those others whose files are there."""
-        evalset = evalsets.get(self.name)
+        evalset = self._evalset
         first, *others = (Options(split=name) for name in evalset.layouts)
         return [first, *(options for options in others if has_rows(evalset, self.folder, options))]
 
@@ -93,7 +101,8 @@ class EvalSetLibrary:
 
     def eval_set(self, name: str, where: str) -> ProtectedEvalSet:
         """The eval set of that name. Raises ConfigError for an unknown one, and what `folders.locate` raises."""
-        evalsets.get(name, where)
+        manifests = self.folders.manifests
+        evalsets.get(name, where, manifests)
         folder = self.folders.locate(name)
         there = upstream(self.folders.workspace, name, folder)
-        return ProtectedEvalSet(name=name, folder=folder, cache=self.cache, upstream=there)
+        return ProtectedEvalSet(name=name, folder=folder, cache=self.cache, upstream=there, manifests=manifests)

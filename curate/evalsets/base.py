@@ -101,8 +101,10 @@ class EvalSet:
               same eval set is shipped as Parquet by some and as JSON by others. `{split}` is a data split's name
     splits    what `Options.split` may name, the first by default: ways to sort the items into categories, or data
               splits that are files of their own
-    rows      items as published, of the first split
+    rows      items as published, of the first split; 0 where that is unknown
     rows_of   items as published of the other data splits
+    every_file  whether all patterns of `files` give files, and each must
+    version   of a manifest that describes the eval set: it changes with what the manifest makes of a row
     core      whether `all` stands for it too, as for the seven that recipes are published against
     media     glob patterns of the archives and directories with media
     to_item   the item of a row; raises SkipRow for a row that is none
@@ -126,6 +128,8 @@ class EvalSet:
     splits: tuple[str, ...] = ("official",)
     rows_of: Mapping[str, int] = field(default_factory=dict)
     core: bool = True
+    every_file: bool = False
+    version: int | None = None
 
     def split_of(self, options: Options) -> str:
         """The split that the options name; the first where they name none, or one of another eval set."""

@@ -137,10 +137,12 @@ def row_files(evalset: EvalSet, folder: Path, options: Options) -> list[RowFile]
     if not folder.is_dir():
         raise RawError(str(folder), "no such directory", f"the raw files of {evalset.name}", hint)
     patterns = evalset.layout(evalset.split_of(options))
-    for pattern in patterns:
-        paths = sorted(path for path in folder.glob(pattern) if path.is_file())
-        if paths:
-            return [RowFile(path=path) for path in paths]
+    found = [{path for path in folder.glob(pattern) if path.is_file()} for pattern in patterns]
+    if evalset.every_file:
+        found = [set().union(*found)] if all(found) else []
+    paths = next(filter(None, found), None)
+    if paths:
+        return [RowFile(path=path) for path in sorted(paths)]
     raise RawError(str(folder), f"no file matches {' or '.join(patterns)}", "", hint)
 
 

@@ -106,13 +106,14 @@ class Manifest:
 
 def subject(name: str, directory: Path) -> Source | EvalSet:
     """The source or eval set of that name. Raises ConfigError with the closest names."""
-    if name in evalsets.names():
-        return evalsets.get(name)
+    own = evalsets.own(directory)
+    if name in evalsets.names() or name in own:
+        return evalsets.get(name, manifests=directory)
     known = [*sources.names(), *sources.own(directory)]
     if name in known:
         return sources.get(name, directory)
     listed = "curate sources lists them, also with --evalsets"
-    hint = config.did_you_mean(name, [*known, *evalsets.names()], listed, most=3)
+    hint = config.did_you_mean(name, [*known, *evalsets.names(), *own], listed, most=3)
     raise ConfigError("source", f"no source or eval set is called {name!r}", "a bundled one or a manifest", hint)
 
 
@@ -120,7 +121,7 @@ def blank(name: str, about: Source | EvalSet) -> Manifest:
     """The manifest of a source or eval set before it is pinned."""
     if isinstance(about, EvalSet):
         files = tuple(pattern for layouts in about.layouts.values() for pattern in layouts)
-        rows: int | None = about.rows + sum(about.rows_of.values())
+        rows: int | None = (about.rows + sum(about.rows_of.values())) or None
     else:
         files, rows = about.files or CHOICES.get(name, ()), about.rows
     return Manifest(
@@ -136,6 +137,8 @@ def path_of(name: str, directory: Path) -> Path:
     """The path of the manifest of a source or eval set."""
     if name in evalsets.names():
         return directory / EVALSETS / f"{name}.yaml"
+    if name in evalsets.own(directory):
+        return directory / EVALSETS / f"{name}.pin.yaml"
     own = name in sources.own(directory)
     return directory / (f"{name}.pin.yaml" if own else f"{name}.yaml")
 

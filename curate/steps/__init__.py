@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from curate import config
@@ -83,11 +84,11 @@ def bind(listed: Iterable[tuple[str, Step]], library: Library, where: str) -> li
     ]
 
 
-def check_eval_sets(listed: Iterable[tuple[str, Step]], where: str) -> None:
+def check_eval_sets(listed: Iterable[tuple[str, Step]], where: str, manifests: Path | None) -> None:
     """Raise ConfigError, with the closest names, for an eval set that a step names and nobody knows."""
     for name, step in listed:
         if isinstance(step, Decontaminate):
-            step.check_names(f"{where}.steps.{name}")
+            step.check_names(f"{where}.steps.{name}", manifests)
 
 
 def bandings(listed: Iterable[tuple[str, Step]]) -> dict[str, Banding]:

@@ -58,10 +58,10 @@ class Decontaminate(Actions):
         if not FLOOR <= self.share <= 1:
             raise ValueError(f"share is {self.share}; it is {FLOOR} to 1")
 
-    def check_names(self, where: str) -> None:
+    def check_names(self, where: str, manifests: Path | None) -> None:
         """Raise ConfigError, with the closest names, for an unknown eval set in `against`; no file is read."""
         for name in () if self.against == "all" else self.against:
-            evalsets.get(name, f"{where}.against")
+            evalsets.get(name, f"{where}.against", manifests)
 
     def bind(self, library: Library, where: str) -> "Bound":
         """The step with what it compares with. Raises ConfigError for what is not there, all of it at once."""

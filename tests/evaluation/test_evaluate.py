@@ -464,7 +464,7 @@ ONE = ("--scores", "a.jsonl")
         ),
         (
             ["-e", "judgbench", *ONE],
-            "--eval-set: no eval set is called 'judgbench'; expected a bundled eval set",
+            "--eval-set: no eval set is called 'judgbench'; expected a bundled eval set or a manifest",
         ),
         (
             ["-e", "judgebench"],

@@ -382,7 +382,8 @@ def test_plan_names_an_unknown_eval_set(tmp_path: Path):
     recipe.write_text(text % "rm_bank")
     done = CliRunner().invoke(app, ["plan", str(recipe), "--workspace", str(tmp_path)])
     assert str(done.exception) == (
-        f"{recipe}: $.steps.decontaminate.against: no eval set is called 'rm_bank'; expected a bundled eval set"
+        f"{recipe}: $.steps.decontaminate.against: no eval set is called 'rm_bank'; expected "
+        "a bundled eval set or a manifest"
     )
     assert isinstance(done.exception, ConfigError)
     assert done.exception.hint.startswith("did you mean rm_bench")
