@@ -13,6 +13,7 @@ from curate.hub import manifests
 from curate.hub.receipts import fetched, upstream
 from curate.rawfiles import rows as raw_rows
 from curate.rawfiles.media_finder import MediaFinder, MediaSpec
+from curate.rawfiles.row_files import matching
 from curate.sources.base import MediaSource, Row, RowFile
 from curate.workspace import Workspace
 
@@ -161,8 +162,12 @@ def files_of(evalset: EvalSet, folder: Path, splits: Iterable[Options]) -> list[
 
 
 def media_finder(evalset: EvalSet, folder: Path, cache: Path) -> MediaFinder:
-    """Opens the media of an eval set; `cache` keeps indexes of archives. Raises RawError for a damaged archive."""
-    return MediaSpec(raw=folder, patterns=evalset.media, match="path", cache=cache).open()
+    """Opens the media of an eval set; `cache` keeps indexes of archives. Raises RawError for a damaged archive.
+
+    Its patterns are those of several layouts, so one that matches nothing is worth a word only where none does.
+    """
+    there = tuple(pattern for pattern in evalset.media if matching(folder, pattern))
+    return MediaSpec(raw=folder, patterns=there or evalset.media, match="path", cache=cache).open()
 
 
 def media_bytes(one: MediaSource, finder: MediaFinder) -> bytes | tuple[bytes, ...]:
