@@ -35,10 +35,11 @@ def pin(name: str, directory: Path, revision: str | None, workers: int, policy: 
 
 
 def blank(name: str, directory: Path) -> Manifest:
-    """The unpinned manifest of a source. Raises ConfigError for an own source without a repository."""
+    """The unpinned manifest of a source or eval set. Raises ConfigError for a user's own without a repository."""
     facts = manifests.blank(name, manifests.subject(name, directory))
     if "/" not in facts.repo:
-        raise ConfigError(f"{directory / name}.yaml: $.repo", "not given", "owner/name of a dataset on the Hub")
+        path = evalsets.own(directory).get(name, directory / f"{name}.yaml")
+        raise ConfigError(f"{path}: $.repo", "not given", "owner/name of a dataset on the Hub")
     return facts
 
 

@@ -14,7 +14,7 @@ from curate.evalsets.base import Options
 from curate.evaluation import items
 from curate.evaluation.items import EvalSetFolders
 from curate.hashing import Hashes
-from curate.hub import manifests
+from curate.hub import manifests, pinning
 from curate.sources.base import Row
 from curate.workspace import Workspace
 
@@ -121,6 +121,9 @@ def test_it_is_listed_and_pinned_under_a_name_of_its_own(home):
     assert manifests.path_of("mine", home / "manifests").name == "mine.pin.yaml"
     assert manifests.read("mine", home / "manifests").patterns.files == ("a/*.jsonl", "b/*.jsonl")
     assert "mine" not in evalsets.core()
+    with pytest.raises(ConfigError) as error:
+        pinning.blank("mine", home / "manifests")
+    assert error.value.where == f"{home}/manifests/evalsets/mine.yaml: $.repo"
 
 
 def test_a_bundled_name_is_taken(home):
