@@ -44,13 +44,14 @@ class TypedLines:
             return None
         if not self._use.seen and isinstance(first := value_of(block[: ends[0]]), dict):
             self._use.row(first)
+        if not (read := [name for name in self._use.seen if name in self._types]):
+            return None  # a batch without columns would have no rows
         if self._names != (names := tuple(self._use.seen)):
             self._make(names)
         view = memoryview(block)
         deep = nested_deep(data, ends) if GOES_DEEP else np.zeros(len(ends), np.bool_)
         spans = zip(starts.tolist(), ends.tolist(), deep.tolist(), strict=True)
         rows = [self._empty if odd else self._row(view[start:end]) for start, end, odd in spans]
-        read = [name for name in names if name in self._types]
         try:
             columns = [
                 _array(list(map(attrgetter(_field(names, name)), rows)), self._types[name]) for name in read

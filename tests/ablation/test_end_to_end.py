@@ -64,6 +64,7 @@ def test_the_plan_runs_nothing(project):
     assert not (project / "data" / "mixes").exists()
 
 
+@pytest.mark.slow
 def test_a_probe_finds_what_was_planted(project):
     """Eight heads an arm on the features of a backbone with random weights: enough to read words."""
     report, talk = ablate(project, "--probe", "--seeds", "8")

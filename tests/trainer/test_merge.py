@@ -55,6 +55,7 @@ def test_a_merged_model_gives_the_scores_of_its_adapter(kind, tmp_path):
     assert not list((tmp_path / "merged").glob("adapter*"))
 
 
+@pytest.mark.slow
 def test_the_command_merges_and_the_scorer_reads_the_result(tmp_path):
     adapter = with_adapter("text", tmp_path / "run/final")
     done = curate("train", "--merge", "run/final", "--json", cwd=tmp_path)
