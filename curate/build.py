@@ -228,7 +228,7 @@ def _damaged(directory: Path, lock: Mapping[str, Any], hashes: Hashes) -> list[s
 
 
 def _show_plan(recipe: Recipe, pools: Mapping[str, int | None], basis: str, watch: Watcher) -> None:
-    if not any(pools.values()):
+    if all(size is None for size in pools.values()):
         return  # a plan of nothing but unknown sizes says nothing
     try:
         watch.plan(plan(recipe, pools), basis)

@@ -109,9 +109,15 @@ def is_corpus_step(step: Step) -> TypeGuard[CorpusStep]:
 def identity(part: Any) -> dict[str, Any]:
     """Return all that a step's decisions or a scorer's scores depend on, as JSON values: version, fields, scorer.
 
-    Fields that hold a place are left out; the scorer identifies what is there by content.
+    Fields that hold a place are left out; the scorer identifies what is there by content. So are fields `added`
+    to a step that was there before, while they have their default: what it decides is what it decided.
     """
-    kept = [field.name for field in dataclasses.fields(part) if "place" not in field.metadata]
-    values = {"version": part.version, **{name: getattr(part, name) for name in kept}}
+    fields = [(field, getattr(part, field.name)) for field in dataclasses.fields(part)]
+    kept = {
+        field.name: value
+        for field, value in fields
+        if "place" not in field.metadata and not ("added" in field.metadata and value == field.default)
+    }
+    values = {"version": part.version, **kept}
     scorer = part.scorer() if is_row_step(part) else None
     return values if scorer is None else {**values, "scorer": identity(scorer)}

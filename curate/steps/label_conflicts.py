@@ -1,7 +1,7 @@
 """Pairs that contradict other pairs, of any source: A is better than B, and B, by way of none or more, than A."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import ClassVar, Literal, NamedTuple
 
@@ -54,7 +54,7 @@ class LabelConflicts:
     version: ClassVar[int] = 2
     policy: Policy = "keep_priority"
     cycles: bool = True
-    near: float | None = None
+    near: float | None = field(default=None, metadata={"added": True})
 
     def __post_init__(self) -> None:
         _ = self._near

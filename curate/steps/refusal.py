@@ -7,83 +7,76 @@ import polars as pl
 
 from curate.steps.base import Scorer, drop_if
 
-PREFACE = (
-    r"(?:(?:unfortunately|however|well|hello|hi|oh|okay|ok|wow|look|honestly|no|nope)[,.!]? ?"
+WORD = r"(?:however|well|hello|hi|oh|okay|ok|wow|look|honestly|no|nope|but)[,.!]? ?"
+APOLOGY = (
+    r"(?:unfortunately,? ?"
     r"|(?:i am|i'm) (?:(?:very|really|so|deeply|truly|afraid) )*(?:sorry|afraid)(?: but| that)?[,.:;!—-]* ?"
     r"|(?:my )?(?:sorry|apologies)[,.:;!—-]* ?"
     r"|i (?:sincerely |do )?apologi[sz]e(?: but| that)?[,.:;!—-]* ?"
     r"|as an? (?:ai|artificial intelligence|large|language|responsible)[a-z ,-]{0,60}?,? ?"
-    r"|thank you for [a-z ,']{0,60}[,.!]? ?"
-    r"|but,? ?)"
+    r"|thank you for [a-z ,']{0,60}[,.!]? ?)"
 )
-"""What may come before the refusal itself."""
-
-ADVERB = r"(?: just| simply| really| definitely| absolutely| certainly)?"
+PREFACE = f"(?:{WORD}|{APOLOGY})"
+"""What may come before the refusal itself; after an APOLOGY it need not say what is declined."""
 
 CANNOT = (
-    rf"(?: am|'m| are|'re)?{ADVERB} ?"
-    r"(?:can't|cannot|can not|(?:couldn't|could not) (?:possibly|ever|in good)|won't|will not"
-    r"|(?:must|have to|would have to) (?:decline|refuse)|decline|refuse to"
-    r"|(?:do not|don't) feel comfortable|not comfortable|unable to|not able to|not allowed to"
-    r"|not programmed (?:to|for)|not designed (?:to|for)"
-    r"|not going to (?:answer|help|assist|tell you|give you|advise|provide|do that))\b"
+    r"(?: am|'m| are|'re)?(?: just| simply| really| definitely| absolutely| certainly)? ?"
+    r"(?:(?:can't|cannot|can not|won't|will not)(?: and will not)?(?: be able to)?"
+    r"|(?:couldn't|could not) (?:possibly|ever|in good)|(?:must|have to|going to have to) (?:decline|refuse)"
+    r"|decline|refuse|would rather not|'d rather not|(?:do not|don't) feel comfortable|not comfortable|unable to"
+    r"|not able to|not allowed to|not willing to|not programmed (?:to|for)|not designed (?:to|for)"
+    r"|not going to(?: answer| help| assist| tell you| give you| advise| provide| do that)?)\b"
 )
 
 ANSWER = (
     r"(?: to)?(?: in good conscience)?(?: directly)? ?"
-    r"(?:answer(?:ing)?|comply|fulfil|fulfill|engage|participate|assist|help(?:ing)?(?: you| with)"
-    r"|do (?:that|this|so)|support(?:ing)?|provid(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)|writ(?:e|ing)"
-    r"|giv(?:e|ing) (?:you|(?:any |that )?advice|instructions|any)|tell(?:ing)? you|advis(?:e|ing)"
-    r"|recommend(?:ing)?|offer|share|sharing|discuss(?:ing)?|continue|complete|respond|promote|condone|encourage"
-    r"|facilitate)"
+    r"(?:answer(?:ing)?|comply|fulfil|fulfill|engage|participate|assist|aid (?:you|in|with)|help"
+    r"(?:ing)?(?: you| with)"
+    r"|do (?:that|this|so)\b|support(?:ing)?|provid(?:e|ing)|creat(?:e|ing)|generat(?:e|ing)|writ(?:e|ing)"
+    r"|giv(?:e|ing) (?:you|(?:any |that )?advice|instructions|any)|tell(?:ing)? you|advis(?:e|ing)|discuss(?:ing)?"
+    r"|(?:offer|share|sharing) (?:that|this|it|any|such|advice|details|instructions|information|personal|medical"
+    r"|legal|financial)|complete (?:that|this|the|your) (?:request|task|prompt)|with (?:that|this|it|your)"
+    r"|continue|respond|promote|condone|encourage|facilitate)"
 )
 """What is declined, where there is no apology."""
 
 OURS = r"(?: directly)? ?(?:answer|comply|assist|help you|help with|provide (?:you|that|this|any|instructions))"
 """What `we` decline: "we cannot create energy from nothing" is physics."""
 
-REFUSE = (
-    r"i (?:must|have to|would have to) (?:decline|refuse)|i refuse to (?:answer|help|assist|do|tell|give|provide)"
+ALONE = (
+    r"i(?: must|'m going to have to| have to| would have to) (?:decline|refuse)\s*(?:[.,!;]|$)"
+    r"|sorry,? (?:but )?no[.!]"
 )
+"""What says no without saying to what."""
 
 OUT_OF_BOUNDS = (
-    r"(?:that's|that is|this is|it's|it is)(?: just| simply)? (?:not something (?:that )?i(?:'m| am| can)"
-    r"|out of bounds|(?:outside|out|beyond)(?: of)? my (?:expertise|scope|bounds|ability|abilities)"
-    r"|against my (?:rules|guidelines|programming|policy|policies|principles)"
-    r"|not (?:the (?:type|kind|sort) of \w+ i(?:'m| am| can)))"
-    r"|(?:this|that|it) isn't (?:something (?:that )?i(?:'m| am| can)|the (?:type|kind|sort) of \w+ i(?:'m"
-    r"| am| can))"
+    r"(?:(?:that's|that is|this is|it's|it is)(?: just| simply)? not|(?:this|that|it) isn't)"
+    r" (?:something|the (?:type|kind|sort) of \w+) (?:that )?i(?:'m| am| can)(?: able to| allowed to| prepared to"
+    r"| willing to| going to)? ?(?:help|assist|share|discuss|provide|offer|answer|talk about|tell|engage|support"
+    r"|comfortable)"
+    r"|(?:that's|that is|this is|it's|it is) (?:out of bounds|none of my business"
+    r"|(?:outside|out|beyond)(?: of)? my (?:expertise|scope|bounds|ability|abilities)"
+    r"|against my (?:rules|guidelines|programming|policy|policies|principles))\b"
+    r"|it (?:would not|wouldn't) be (?:appropriate|ethical|right) (?:for me )?to (?:answer|help"
+    r"|assist|provide|share)"
 )
 """What is declined for what it is."""
 
-AFTER_A_CLAUSE = (
-    r"[^.!?\n]*(?:, | [—-] ?|; )(?:and |but |so |that )?(?:i (?:can't|cannot|won't|will not)(?: really)?"
-    r"|i(?:'m| am) not (?:comfortable|able to|allowed to|going to|willing to))"
-    r"(?: be able to)? ?(?:speak to (?:that|what)|respond\b|answer(?:ing)?\b|help you\b|help with (?:that"
-    r"|this)|assist (?:you|with)"
-    r"|give (?:you )?(?:any )?advice|tell you\b|recommend(?:ing)?\b|support your)"
+REQUEST = (
+    r" ?(?:(?:help(?:ing)?|assist(?:ing)?)(?: you)?(?: with (?:this|that|it|your \w+))?"
+    r"|answer(?:ing)?(?: (?:this|that|it|such|your|any)(?: \w+){0,2})?|do (?:this|that|it) for you"
+    r"|giv(?:e|ing) (?:you )?(?:any )?advice|tell(?:ing)? you(?: (?:that|why)| (?:what|which|where"
+    r"|how to)\b[^.!?\n]*)?"
+    r"|recommending(?: \w+){1,3}|support(?:ing)? your \w+|respond)\s*(?:[.,!;:—-]|$)"
 )
-"""Where a clause comes first: "That's fine, but I won't give advice"."""
+"""What is declined beyond the beginning: nothing follows in the clause that would make it something else."""
 
-AFTER_A_SENTENCE = (
-    r"[^.!?\n]*[.!] (?:but )?(?:[^.!?:\n]*: )?(?:i (?:can't|cannot|won't|will not)"
-    r"|i(?:'m| am) not (?:able to|allowed to|going to|willing to))"
-    r" (?:help you|help with (?:that|this)|assist (?:you|with)|answer (?:that|this|your)|tell you (?:how"
-    r"|which|what|where)"
-    r"|provide (?:you|that|this|any|instructions)|do that for you)\b"
+LATER = (
+    rf"[^\n]*(?:[,;:.!?] {{1,2}}|[ ][—-] ?)(?:and |but |so |that )?(?:(?:i'm |i am )?(?:very |really "
+    rf"|so )?sorry,? (?:but )?)?"
+    rf"(?:i{CANNOT}|i don't think (?:that )?i should){REQUEST}"
 )
-"""Where a short sentence comes first: "You're welcome. But I will not tell you which"."""
-
-APOLOGY_LATER = (
-    r"[^\n]*[.!?] {1,2}(?:i'm |i am )(?:very |really |so )?(?:sorry|afraid),? (?:but )?i(?:'m not able to"
-    r"|'m unable to"
-    r"| can't| cannot| won't| will not) (?:help|answer|assist|tell you|provide|do that|do this)\b"
-)
-"""Where reasons come first, and then an apology."""
-
-SHOULD_NOT = (
-    r"(?:[^.!?\n]*,? (?:and|but|so) )?i don't think (?:that )?i should (?:help|answer|assist|tell you|provide)\b"
-)
+"""Where reasons come first: "That's fine, but I won't give advice". "Sure. I can't help you choose" is none."""
 
 OPENING = "(?is)^[^a-z]{0,8}"
 
@@ -117,28 +110,52 @@ READ = 240
 """The characters of a reply in which a refusal must be; they also bound the work of the expressions above."""
 
 HINTS = [
-    *("can't", "can’t", "cannot", "can not", "n't possibly", "could not", "couldn", "won't", "won’t", "will not"),
-    *("refuse", "decline", "comfortable", "unable", "not able", "not allowed", "programmed", "designed"),
-    *(
-        "not going",
-        "not willing",
-        "not something",
-        "isn't",
-        "isn’t",
-        "not the ",
-        "of bounds",
-        " my ",
-        "i should",
-        "sorry",
-    ),
+    "can't",
+    "can’t",
+    "cannot",
+    "can not",
+    "could not",
+    "couldn",
+    "won't",
+    "won’t",
+    "will not",
+    "refuse",
+    "decline",
+    "comfortable",
+    "unable",
+    "not able",
+    "not allowed",
+    "not willing",
+    "not programmed",
+    "not designed",
+    "not going",
+    "rather not",
+    "not something",
+    "isn't",
+    "isn’t",
+    "not the ",
+    "of bounds",
+    "my ",
+    "i should",
+    "be appropriate",
+    "be ethical",
+    "be right",
+    "sorry",
+    "none of",
 ]
 """A refusal has one of these: looking for them is cheap."""
 
 REFUSAL = _pattern(
-    f"(?:{PREFACE}+i{CANNOT}|{PREFACE}*(?:i{CANNOT}{ANSWER}|we{CANNOT}{OURS}|{REFUSE}|{OUT_OF_BOUNDS}"
-    f"|{AFTER_A_CLAUSE}|{AFTER_A_SENTENCE}|{APOLOGY_LATER}|{SHOULD_NOT})|sorry,? (?:but )?no[.,!])"
+    f"(?:(?:{WORD})*{APOLOGY}{PREFACE}*(?:i|we){CANNOT}"
+    f"|{PREFACE}*(?:i{CANNOT}{ANSWER}|we{CANNOT}{OURS}"
+    f"|i don't think (?:that )?i should{ANSWER}|{OUT_OF_BOUNDS})|{ALONE})"
 )
 ANSWERS = _pattern(f"(?:{PREFACE}*(?:i|we){CANNOT}(?:{HARMLESS}|{YET})|as an?{LISTED}(?:i|we){CANNOT})")
+REFUSAL_LATER = _pattern(LATER)
+AGREES = _pattern(
+    rf"(?:(?:sure|yes|yeah|yep|of course|certainly|absolutely|great|happy|gladly)\b"
+    rf"|[^\n]*\bi{CANNOT}(?:{HARMLESS}|{YET}))"
+)
 
 
 def refuses(text: pl.Expr) -> pl.Expr:
@@ -147,16 +164,17 @@ def refuses(text: pl.Expr) -> pl.Expr:
     opening = (
         pl.when(opening.str.contains_any(HINTS, ascii_case_insensitive=True)).then(opening).otherwise(pl.lit(""))
     )
-    return opening.str.contains(REFUSAL) & ~text.str.contains(ANSWERS)
+    begins = opening.str.contains(REFUSAL) & ~text.str.contains(ANSWERS)
+    return begins | (opening.str.contains(REFUSAL_LATER) & ~opening.str.contains(AGREES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Reasons `refusal_chosen` and, where `rejected` is true, `refusal_rejected`.
 
-    A refusal is "I cannot help with that" at the beginning of the reply, with or without an apology, clause or
-    short sentence before it, or "I must refuse", "that's out of bounds". On 200 replies of real sets, read only
-    after the expressions had been written it found 15 of 26 and nothing else (20 of 26 since).
+    A refusal is "I cannot help with that" at the beginning of the reply, or after reasons where nothing follows in
+    its clause, or "I must refuse", "that's out of bounds". On 200 replies of real sets, read only after the
+    first expressions had been written, it found 15 of 26 and nothing else (20 of 26 since).
     An apology alone is none ("I'm sorry to hear that"), nor is "I couldn't quite hear you" or an answer that comes
     after all ("I cannot write code. However, here is an example"). Straight and curly apostrophes count alike.
     """

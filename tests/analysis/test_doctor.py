@@ -497,7 +497,7 @@ def test_the_report_on_real_rows(tmp_path: Path):
         assert ruler["auc"]["value"] == pytest.approx(auc)
     assert hits(found["faults"]) == {
         "empty_reply/empty": 4, "empty_reply/placeholder": 3, "prompt_echo/echo_chosen": 1,
-        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 68, "turn_structure/roles_do_not_alternate": 4,
+        "prompt_echo/echo_rejected": 1, "refusal/refusal_chosen": 71, "turn_structure/roles_do_not_alternate": 4,
         "truncation/1024_chars": 228, "truncation/2048_chars": 25,
     }  # fmt: skip
     assert round(found["rulers"]["longer"]["wins"]["value"], 3) == 0.445

@@ -19,7 +19,7 @@ from curate.inspect.targets import Target
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
 from curate.screening.screen import Screened, screen, sketched
-from curate.steps import build
+from curate.steps import build, identity
 from curate.steps.near_dedup import NearDedup
 from curate.steps.near_keys import either_order_sketches, near_keys
 from curate.workspace import Workspace
@@ -82,6 +82,15 @@ def test_a_pair_whose_replies_are_nearly_equal_is_no_conflict_with_itself(tmp_pa
     rows = [{"chosen": GOOD, "rejected": worded(GOOD, 29)}, {"chosen": GOOD + " x", "rejected": worded(GOOD, 29)}]
     pools = [pool_of(tmp_path / f"s{i}", [row], i) for i, row in enumerate(rows)]
     assert dropped(run(pools, near=0.7)) == [{}, {}]
+
+
+def test_a_step_without_near_is_the_step_that_it_was():
+    assert identity(build("label_conflicts", None, "$")) == {
+        "version": 2,
+        "policy": "keep_priority",
+        "cycles": True,
+    }
+    assert identity(build("label_conflicts", {"near": 0.8}, "$"))["near"] == 0.8
 
 
 def test_what_cannot_be_is_refused():
