@@ -16,7 +16,7 @@ win."""
 REMEDIES = {
     REPEATED: "the steps exact_duplicates and near_dedup keep one of them",
     CONTRADICTED: "the step label_conflicts decides which label stays",
-    OVERUSED: "cap pairs of one prompt in the recipe, or drop copies with image_duplicates",
+    OVERUSED: "no step drops them: read some with curate show, and lower the quota of the source",
     "ties/tie": "the step ties drops them",
     "truncation": "train with a larger max_length, or drop them with the step truncation",
 }

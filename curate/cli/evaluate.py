@@ -8,7 +8,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from curate import evalsets
-from curate.cli.evaluate_ensemble import EnsembleOptions, evaluated, scorers_of
+from curate.cli.evaluate_ensemble import EnsembleOptions, Evaluated, evaluated, scorers_of
+from curate.cli.evaluate_files import FileOptions
 from curate.cli.evaluate_sides import Side, read_side, without_missing
 from curate.cli.evaluate_writing import WritingOptions
 from curate.cli.options import InputOptions, JsonOption
@@ -68,37 +69,13 @@ def evaluate(
             "--prior-sets", min=0, max=100, help="RewardBench: Prior Sets in percent, for the older overall."
         ),
     ] = None,
-    allow_unscored: Annotated[
-        bool,
-        typer.Option("--allow-unscored", help="Count items without a score (too long, image refused) as wrong."),
-    ] = False,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Leave out items of which a file has nothing, and say so.")
-    ] = False,
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
     ] = 8192,
-    template: Annotated[
-        Path | None,
-        typer.Option(
-            "--template",
-            metavar="FILE",
-            dir_okay=False,
-            help="Only write a score file (.jsonl, .csv) without scores: a line for each reply.",
-        ),
-    ] = None,
-    per_item: Annotated[
-        Path | None,
-        typer.Option(
-            "--per-item",
-            metavar="FILE",
-            dir_okay=False,
-            help="Write for each item (.jsonl, .csv) what it earns; with --compare, who earns more.",
-        ),
-    ] = None,
     *,
     parts: EnsembleOptions,
     texts: WritingOptions,
+    files: FileOptions,
     places: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -109,42 +86,42 @@ def evaluate(
     --ensemble METHOD A B ..., the metrics of the members and of the whole, the whole against its best member, and
     without each member.
     """
-    parts.check(template=template is not None)
-    for option, path in (("--template", template), ("--per-item", per_item)):
-        if path is not None:
-            item_files.check_suffix(option, path)
+    parts.check(template=files.template is not None)
+    files.check()
     given = {"--model": model, "--scores": scores, "--verdicts": verdicts_file}
-    sides = () if template is not None else _sides(given, compare, ensemble=parts.given)
-    _check_missing(sides, allow_missing=allow_missing)
+    sides = () if files.template is not None else _sides(given, compare, ensemble=parts.given)
+    _check_missing(sides, allow_missing=files.allow_missing)
     texts.check([side for side in sides if side.is_dir()])
     sets = [evalsets.get(name, manifests=places.manifests) for name in dict.fromkeys(eval_set)]
     splits = _splits(sets, split or [])
     _check_prior(sets, prior_sets, compared=compare is not None or parts.given)
     place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
     loaded = [_loaded(one, splits.get(one.name), prior_sets, folders) for one in sets]
-    if template is not None:
+    if files.template is not None:
         pairs = parts.held_out(place, scorers_of(place, max_tokens))
-        _write_template(template, loaded, pairs, alone=not (any(given.values()) or compare or per_item))
+        alone = not (any(given.values()) or compare or files.per_item)
+        _write_template(files.template, loaded, pairs, alone=alone)
         return
     whole = evaluated(parts, loaded, place, max_tokens) if parts.given else None
-    files = {
+    scored = {
         side: ensemble_scores.score_files(side, loaded, place, max_tokens=max_tokens, writing=texts.writing)
         for side in sides
     } or ({parts.save or Path("ensemble"): whole.files} if whole else {})
-    read = [
-        read_side(
-            side, files[side], loaded, texts.rule, allow_unscored=allow_unscored, allow_missing=allow_missing
-        )
-        for side in files
-    ]
+    allowed = {"allow_unscored": files.allow_unscored, "allow_missing": files.allow_missing}
+    read = [read_side(side, scored[side], loaded, texts.rule, **allowed) for side in scored]
     loaded, read, left_out = without_missing(loaded, read)
     results, deltas = _compared(loaded, read, left_out)
-    if per_item is not None:
+    if files.per_item is not None:
         every = (item_files.per_item(one, [side.scores[one.evalset.name] for side in read]) for one in loaded)
-        item_files.write(per_item, itertools.chain.from_iterable(every))
+        item_files.write(files.per_item, itertools.chain.from_iterable(every))
     if as_json:
         data(_plain(results, deltas) | (whole.plain() if whole else {}))
         return
+    _show(results, deltas, whole)
+
+
+def _show(results: Sequence[Result], deltas: Sequence[Delta], whole: Evaluated | None) -> None:
+    """Print the tables: of an ensemble those of its members before, and their comparison after."""
     if whole:
         whole.show_members()
     for result in results:
