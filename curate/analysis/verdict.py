@@ -110,7 +110,7 @@ def _shortcuts(found: Examination) -> Iterator[Concern]:
                 f"{label}: {_reply(name, more=wins['value'] > 0.5)} is preferred in {share:.0%} of the pairs "
                 f"where they differ in it ({differs:.0%} of all); a reward model could learn this",
                 f"{_sure(wins)}; {intervals:,} intervals are compared here, one in 20 misses by chance",
-                f"ask whether it helps: curate ablate --dataset {label}; and watch eval sets that control for it",
+                f"ask whether it helps: curate ablate --recipe RECIPE --preset PRESET --dataset {label}",
             )
 
 
