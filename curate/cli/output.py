@@ -93,7 +93,7 @@ def _plain(value: Any) -> str:
     if value is None:
         return ""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return terminal_line(text).replace("\t", " ")
+    return terminal_line(text)  # a tab in it is shown as a sign
 
 
 @contextmanager

@@ -110,3 +110,9 @@ def test_no_bundled_recipe_of_the_blend_rests_on_an_unknown_pool() -> None:
     for name in ("basereward", "basereward_clean", "text_only"):
         read = load(ROOT / "recipes" / f"{name}.yaml")
         assert {entry.quota.kind for entry in read.entries} == {"all"}, name
+
+
+def test_raw_files_that_a_recipe_names_have_no_published_size(tmp_path: Path) -> None:
+    job = Job(name="rlaif_v", source=sources.get("rlaif_v"), raw=tmp_path)
+    assert pool_sizes({"a": job})["a"].basis == "published"
+    assert pool_sizes({"a": dataclasses.replace(job, of_recipe=True)}) == {"a": UNKNOWN}

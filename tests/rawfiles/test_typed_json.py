@@ -17,6 +17,11 @@ def test_which_lines_may_be_too_deep():
     assert nested_deep(data, ends).tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize("block", [b"{}\n{}\n", b'{"other": 1}\n'])
+def test_lines_without_a_column_that_is_read_are_left_to_the_row_reader(block: bytes):
+    assert TypedLines(ColumnUse(), TYPES).read(block) is None
+
+
 def test_lines_of_the_types_become_columns_and_others_nulls():
     use = ColumnUse()
     reader = TypedLines(use, TYPES)

@@ -84,6 +84,23 @@ def test_a_pair_whose_replies_are_nearly_equal_is_no_conflict_with_itself(tmp_pa
     assert dropped(run(pools, near=0.7)) == [{}, {}]
 
 
+def test_the_nearer_of_two_orders_counts(tmp_path: Path):
+    """Replies so alike that both orders are near: the second pair prefers what the first rejects."""
+    rows = [
+        {"chosen": GOOD, "rejected": worded(GOOD, 29)},
+        {"chosen": worded(GOOD, 29) + " x", "rejected": GOOD},
+    ]
+    pools = [pool_of(tmp_path / f"s{i}", [row], i) for i, row in enumerate(rows)]
+    assert dropped(run(pools, near=0.7)) == [{}, {"label_conflicts/reversed": 1}]
+
+
+def test_a_copy_of_a_reversed_pair_is_led_by_the_same_pair(tmp_path: Path):
+    rows = [(GOOD, BAD), (BAD + ".", GOOD + "."), (BAD + "!", GOOD)]
+    assert led_by(tmp_path, [{"chosen": one, "rejected": other} for one, other in rows]) == [
+        (GOOD, BAD), (BAD, GOOD), (BAD, GOOD)
+    ]  # fmt: skip
+
+
 def test_a_step_without_near_is_the_step_that_it_was():
     assert identity(build("label_conflicts", None, "$")) == {
         "version": 2,
@@ -110,6 +127,25 @@ def test_overlap_and_agreement_see_either_order(tmp_path: Path):
     assert (found.counts["exact"], found.counts["near"]) == ([[0, 0], [0, 0]], [[0, 5], [5, 0]])
     [row] = agreement(labels).select("left", "right", "shared", "agreeing", "opposed").rows()
     assert row == ("one", "two", 5, 0, 5)
+
+
+def led_by(home: Path, rows: Rows, near: NearDedup | None = None) -> list[tuple[str, str]]:
+    """For each pair, each of a source of its own, the replies that its keys mean then: (chosen, rejected)."""
+    near = near or NearDedup()
+    pools = [pool_of(home / f"s{i}", [row], i) for i, row in enumerate(rows)]
+    keys = pl.concat(
+        [
+            load_keys(pool.directory, pool.parts).with_columns(
+                pool=pl.lit(i, pl.UInt16), priority=pl.lit(i, pl.UInt16), order=pl.lit(0, pl.UInt64)
+            )
+            for i, pool in enumerate(pools)
+        ]
+    ).with_row_index("index")
+    with Local(1) as engine:
+        found = near_keys(keys, near, sketched(pools, either_order_sketches(near), 0, engine)).sort("index")
+    known = dict(zip(keys["chosen_key"], (row["chosen"] for row in rows), strict=True))
+    known |= dict(zip(keys["rejected_key"], (row["rejected"] for row in rows), strict=True))
+    return [(known[one], known[other]) for one, other in found.select("chosen_key", "rejected_key").rows()]
 
 
 TEXTS = [" ".join(f"{name}{i}" for i in range(12)) for name in "ab"]
@@ -157,22 +193,7 @@ def test_leaders_are_those_of_comparing_all_with_all(tmp_path_factory: pytest.Te
             for place in places:
                 words[place] = f"new{place}"
         rows.append((" ".join(one), " ".join(other)))
-    home = tmp_path_factory.mktemp("near")
-    pools = [
-        pool_of(home / f"s{i}", [{"chosen": one, "rejected": other}], i) for i, (one, other) in enumerate(rows)
-    ]
-    keys = pl.concat(
-        [
-            load_keys(pool.directory, pool.parts).with_columns(
-                pool=pl.lit(i, pl.UInt16), priority=pl.lit(i, pl.UInt16), order=pl.lit(0, pl.UInt64)
-            )
-            for i, pool in enumerate(pools)
-        ]
-    ).with_row_index("index")
+    texts = [{"chosen": one, "rejected": other} for one, other in rows]
     near = NearDedup(jaccard=0.55, recall=0.9999, shingle=2)
-    with Local(1) as engine:
-        found = near_keys(keys, near, sketched(pools, either_order_sketches(near), 0, engine)).sort("index")
-    known = dict(zip(keys["chosen_key"], (one for one, _ in rows), strict=True))
-    known |= dict(zip(keys["rejected_key"], (other for _, other in rows), strict=True))
-    pairs = [(known[one], known[other]) for one, other in found.select("chosen_key", "rejected_key").rows()]
+    pairs = led_by(tmp_path_factory.mktemp("near"), texts, near)
     assert pairs == by_definition(rows, 0.55)
