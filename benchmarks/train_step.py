@@ -12,9 +12,9 @@ trl      TRL's RewardTrainer on the text model's twin, its own loop timed from o
          gradient checkpointing off; `trl default` has it on, as TRL comes
 
 A step is layout, forward, loss, backward, clipping and AdamW. Arms take turns within a round, in another order
-each round; a ratio is of one round, their median is reported. On a CPU all but the wall seconds are from
-CPU time. The vision tower is frozen, as by default. What is possible is the ratio of FLOPs by trainer/flops.py;
-`saving` is the part of the time sharing can save that it does save.
+each round; the median of the rounds' ratios is reported. On a CPU all but the wall seconds are CPU time. The
+vision tower is frozen, as by default. What is possible is the ratio of FLOPs by trainer/flops.py; `saving` is the
+part saved.
 """
 
 import argparse

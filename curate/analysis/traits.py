@@ -109,8 +109,8 @@ def _traits(batch: Any) -> pl.DataFrame:
         ):
             values |= {f"{side}_{name}": counted[:, i] for i, name in enumerate(names)}
         values[f"{side}_words_of_prompt"] = layout_kernels.words_of_prompt(buffers["prompt"], buffers[side])
-        said = series(texts[side]).alias("text").to_frame()
-        flags = said.select(refusal=refuses(pl.col("text")), as_an_ai=pl.col("text").str.contains(AS_AN_AI))
+        replies = series(texts[side]).alias("text").to_frame()
+        flags = replies.select(refusal=refuses(pl.col("text")), as_an_ai=pl.col("text").str.contains(AS_AN_AI))
         values |= {f"{side}_{name}": flags[name] for name in FLAGS}
     return pl.DataFrame({name: pl.Series(name, values[name]).cast(kind) for name, kind in TRAITS.items()})
 

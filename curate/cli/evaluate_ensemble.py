@@ -194,9 +194,9 @@ def evaluated(
     pairs = options.held_out(workspace, scorers)
     if pairs is not None:
         ensemble, fits = ensemble_scores.fitted(ensemble, ensemble.method, pairs, scorers)
-    asked = [scorers.of(one) for one in loaded]
-    joint = ensemble_scores.join(ensemble, asked, scorers)
-    files = ensemble_scores.publish(ensemble, asked, joint, scorers)
+    questions = [scorers.of(one) for one in loaded]
+    joint = ensemble_scores.join(ensemble, questions, scorers)
+    files = ensemble_scores.publish(ensemble, questions, joint, scorers)
     if options.save is not None:
         ensembles.write(options.save, ensemble)
     return Evaluated(ensemble, fits, files, ensemble_report.compare(ensemble, loaded, joint))

@@ -48,5 +48,5 @@ class WritingOptions:
 
     @property
     def writing(self) -> Writing:
-        """What the scorer is told."""
+        """What the scorer gets."""
         return Writing(self.samples, self.given_critiques)

@@ -63,13 +63,13 @@ class Scorers:
         return Questions(name=held_out.HOLDOUT, items=held_out.load(files), file=file)
 
     def member(
-        self, path: Path, asked: Iterable[Questions], wanted: Mapping[str, Sequence[int]]
+        self, path: Path, questions: Iterable[Questions], wanted: Mapping[str, Sequence[int]]
     ) -> dict[str, ItemScores]:
         """A member's scores of the wanted positions of each of the questions, by name; a model is run for them.
 
         Raises RawError for a score file that lacks some, and what the scorer raises.
         """
-        those = {one.name: one for one in asked if wanted.get(one.name)}
+        those = {one.name: one for one in questions if wanted.get(one.name)}
         if not path.is_dir():
             items = {name: one.items for name, one in those.items()}
             needed = {name: frozenset(wanted[name]) for name in those}
@@ -127,14 +127,14 @@ class Joint:
         return whole
 
 
-def join(ensemble: Ensemble, asked: Sequence[Questions], scorers: Scorers) -> dict[str, Joint]:
+def join(ensemble: Ensemble, questions: Sequence[Questions], scorers: Scorers) -> dict[str, Joint]:
     """Let each member score the items of its routes. Raises ConfigError for a kind of items without a route."""
-    routes = {one.name: [ensemble.route(ensembles.kind_of(item)) for item in one.items.items] for one in asked}
+    routes = {one.name: [ensemble.route(ensembles.kind_of(item)) for item in one.items.items] for one in questions}
     members = {}
     for path in ensemble.paths:
         own = {name for name, route in ensemble.each.items() if path in [one.path for one in route]}
         wanted = {name: [at for at, route in enumerate(of) if route in own] for name, of in routes.items()}
-        members[path] = scorers.member(path, asked, wanted)
+        members[path] = scorers.member(path, questions, wanted)
     nothing = ItemScores({}, {})
     return {
         name: Joint(routes=of, members={path: found.get(name, nothing) for path, found in members.items()})
@@ -154,17 +154,17 @@ def score_files(
     if not ensembles.is_ensemble(given):
         return {one.evalset.name: given for one in evalsets}
     scorers = Scorers(workspace=workspace, hashes=Hashes(workspace.cache), max_tokens=max_tokens)
-    ensemble, asked = ensembles.read(given), [scorers.of(one) for one in evalsets]
-    return publish(ensemble, asked, join(ensemble, asked, scorers), scorers)
+    ensemble, questions = ensembles.read(given), [scorers.of(one) for one in evalsets]
+    return publish(ensemble, questions, join(ensemble, questions, scorers), scorers)
 
 
 def publish(
-    ensemble: Ensemble, asked: Sequence[Questions], joint: Mapping[str, Joint], scorers: Scorers
+    ensemble: Ensemble, questions: Sequence[Questions], joint: Mapping[str, Joint], scorers: Scorers
 ) -> Mapping[str, Path]:
     """Write the ensemble's score file of each of the questions."""
     folder = scorers.workspace.scores / scorers.identity(ensemble)
     files = {}
-    for one in asked:
+    for one in questions:
         path = folder / f"{one.name}-{fingerprint(list(one.items.keys))}.jsonl"
         with published(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
             stream.writelines(_lines(one, joint[one.name].scores(ensemble)))
@@ -172,9 +172,9 @@ def publish(
     return files
 
 
-def _lines(asked: Questions, found: ItemScores) -> Iterable[str]:
-    for at, key in enumerate(asked.items.keys):
-        about = {"benchmark": asked.name, "item": key}
+def _lines(questions: Questions, found: ItemScores) -> Iterable[str]:
+    for at, key in enumerate(questions.items.keys):
+        about = {"benchmark": questions.name, "item": key}
         rows: list[dict[str, object]] = [
             {**about, "candidate": i, "score": score} for i, score in enumerate(found.scores.get(at, ()))
         ]

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from curate.errors import RawError
 from curate.evalsets.base import Item
 from curate.evaluation.items import KeyedItems
-from curate.evaluation.verdicts import Judged, Said, read_cell
+from curate.evaluation.verdicts import Judged, PairVerdicts, read_cell
 from curate.rawfiles import rows
 from curate.sources.base import Row, RowFile
 
@@ -97,7 +97,7 @@ class _Sheet:
         self.items, self.needed = items, needed
         self.cells: list[list[float | None]] = [[None] * len(item.replies) for item in items.items]
         self.unscored: dict[int, str] = {}
-        self.judged: dict[int, dict[tuple[int, int], Said]] = {}
+        self.judged: dict[int, dict[tuple[int, int], PairVerdicts]] = {}
         self._places = Places(items)
 
     @property
@@ -120,8 +120,8 @@ class _Sheet:
         if line[candidate] is not None:
             raise RawError(where, f"a second score for candidate {candidate} of {key}", "one")
         line[candidate] = _score(row, where)
-        if said := read_cell(row.get("judged"), candidate, len(line), where):
-            self.judged.setdefault(at, {}).update(said)
+        if judgments := read_cell(row.get("judged"), candidate, len(line), where):
+            self.judged.setdefault(at, {}).update(judgments)
 
     @property
     def missing(self) -> list[int]:

@@ -77,7 +77,7 @@ class Writing(NamedTuple):
 
     @property
     def arguments(self) -> list[str]:
-        """What the scorer is told."""
+        """What the scorer gets."""
         samples = [] if self.samples is None else ["--samples", str(self.samples)]
         return [*samples, *(["--given-critiques"] if self.given else [])]
 

@@ -26,7 +26,7 @@ from curate.evalsets.base import Item
 from curate.evalsets.orders import vote
 from curate.evaluation.items import KeyedItems
 from curate.evaluation.score_file import Places, Scored, absent, cell, lines_of, no_line, number
-from curate.evaluation.verdicts import Judged, Said
+from curate.evaluation.verdicts import Judged, PairVerdicts
 from curate.sources.base import Row
 from curate.sources.generic.verdicts import KNOWN, VoteTable
 
@@ -42,7 +42,7 @@ INSIDE = ("decision", "judgement", "judgment", "verdict")
 WORDS = VoteTable(table=tuple({**KNOWN, "1": "a", "2": "b", "first": "a", "second": "b"}.items()))
 MEANS = {"a": 1, "b": 2, "tie": 0}
 
-Said1 = tuple[int, int, int | None]
+OneVerdict = tuple[int, int, int | None]
 """Which replies were shown first and second, and the verdict."""
 
 
@@ -98,16 +98,20 @@ class _Sheet:
 
     def __init__(self, items: KeyedItems) -> None:
         self._items, self._places = items, Places(items)
-        self._said: dict[int, dict[tuple[int, int], list[int | None]]] = {}
+        self._verdicts_by_order: dict[int, dict[tuple[int, int], list[int | None]]] = {}
         self._scores: dict[int, list[float]] = {}
 
     @property
     def empty(self) -> bool:
-        return not self._said and not self._scores
+        return not self._verdicts_by_order and not self._scores
 
     @property
     def missing(self) -> list[int]:
-        return [at for at in range(len(self._items.items)) if at not in self._said and at not in self._scores]
+        return [
+            at
+            for at in range(len(self._items.items))
+            if at not in self._verdicts_by_order and at not in self._scores
+        ]
 
     def take(self, row: Row, where: str) -> None:
         at = self._places.of(_named(row), where)
@@ -118,12 +122,12 @@ class _Sheet:
             return
         if at in self._scores:
             raise RawError(where, f"a verdict on {self._items.keys[at]}, which has scores", "one of them")
-        orders = self._said.setdefault(at, defaultdict(list))
+        orders = self._verdicts_by_order.setdefault(at, defaultdict(list))
         for first, second, verdict in _verdicts(row, item, where):
             orders[first, second].append(verdict)
 
     def _score(self, at: int, item: Item, sides: Sequence[Any], where: str) -> None:
-        if at in self._scores or at in self._said:
+        if at in self._scores or at in self._verdicts_by_order:
             raise RawError(where, f"a second line of {self._items.keys[at]}", "one")
         scores = [0.0] * len(item.replies)
         for positions, values, side in zip((item.correct, item.wrong), sides, SIDES, strict=True):
@@ -139,18 +143,18 @@ class _Sheet:
 
     def _votes(self, at: int, item: Item) -> list[float]:
         """Each reply's votes less those against it, both orders counting alike; [] without any."""
-        if at not in self._said:
+        if at not in self._verdicts_by_order:
             return []
         out = [0.0] * len(item.replies)
-        for (first, second), verdicts in self._said[at].items():
+        for (first, second), verdicts in self._verdicts_by_order[at].items():
             out[first] += vote(verdicts)
             out[second] -= vote(verdicts)
         return out
 
     def judged(self) -> dict[int, Judged]:
         return {
-            at: {order: Said(tuple(verdicts), ()) for order, verdicts in orders.items()}
-            for at, orders in self._said.items()
+            at: {order: PairVerdicts(tuple(verdicts), ()) for order, verdicts in orders.items()}
+            for at, orders in self._verdicts_by_order.items()
         }
 
 
@@ -164,7 +168,7 @@ def _named(row: Row) -> Row:
     return out
 
 
-def _verdicts(row: Row, item: Item, where: str) -> Iterator[Said1]:
+def _verdicts(row: Row, item: Item, where: str) -> Iterator[OneVerdict]:
     if not absent(row.get("judgments")):
         both = row["judgments"]
         if not isinstance(both, list) or not 1 <= len(both) <= 2:

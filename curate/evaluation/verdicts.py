@@ -18,18 +18,18 @@ Rule = Literal["strict", "r1_reward"]
 """How texts are read: by their form, or as R1-Reward's code does, for which every text says 1 or 2."""
 
 
-class Said(NamedTuple):
+class PairVerdicts(NamedTuple):
     """The verdicts on two replies in one order, by the strict rule and by R1-Reward's."""
 
     verdicts: Verdicts
     published: Verdicts
 
 
-Judged = Mapping[tuple[int, int], Said]
+Judged = Mapping[tuple[int, int], PairVerdicts]
 """By (first, second), the positions of two replies of an item."""
 
 
-def read_cell(value: Any, first: int, replies: int, where: str) -> dict[tuple[int, int], Said]:
+def read_cell(value: Any, first: int, replies: int, where: str) -> dict[tuple[int, int], PairVerdicts]:
     """Read the column `judged` of the line of one reply; what is no list is another program's column.
 
     Raises RawError for a list that is not what the scorer writes.
@@ -41,21 +41,21 @@ def read_cell(value: Any, first: int, replies: int, where: str) -> dict[tuple[in
         second = one.get("second") if isinstance(one, dict) else None
         if not isinstance(second, int) or not 0 <= second < replies or second == first or (first, second) in out:
             raise RawError(where, f"judged {str(one)[:80]!r}", "one entry for each other candidate")
-        said = Said(tuple(one.get("verdicts") or ()), tuple(one.get("published") or ()))
-        if not {*said.verdicts} <= {0, 1, 2, None} or not {*said.published} <= {1, 2}:
+        judgments = PairVerdicts(tuple(one.get("verdicts") or ()), tuple(one.get("published") or ()))
+        if not {*judgments.verdicts} <= {0, 1, 2, None} or not {*judgments.published} <= {1, 2}:
             raise RawError(where, f"judged {str(one)[:80]!r}", "verdicts that are 1, 2, 0 for a tie, or null")
-        out[first, second] = said
+        out[first, second] = judgments
     return out
 
 
 def counts(items: KeyedItems, judged: Mapping[int, Judged]) -> OrderCounts | None:
     """Count the pairs of a right and a wrong reply; None if nothing was judged."""
-    nothing = Said((), ())
+    nothing = PairVerdicts((), ())
     found = [
-        (said.get((right, wrong), nothing).verdicts, said.get((wrong, right), nothing).verdicts)
-        for at, said in judged.items()
+        (judgments.get((right, wrong), nothing).verdicts, judgments.get((wrong, right), nothing).verdicts)
+        for at, judgments in judged.items()
         for right, wrong in _sides(items.items[at])
-        if (right, wrong) in said or (wrong, right) in said
+        if (right, wrong) in judgments or (wrong, right) in judgments
     ]
     return count_orders(found) if found else None
 
@@ -75,13 +75,13 @@ def published_scores(
     if not judged:
         raise ConfigError("--rule", f"no verdicts on {name}", "a generative model, or its score file")
     out = [list(line) for line in scores]
-    for at, said in judged.items():
+    for at, judgments in judged.items():
         item = items.items[at]
         if len(item.replies) != 2 or len(item.correct) != 1:
             found = f"{name} has items of {len(item.replies)} replies"
             raise ConfigError("--rule", f"r1_reward, and {found}", "eval sets of pairs", "leave --rule out")
         [(right, wrong)] = _sides(item)
-        published = said[right, wrong].published
+        published = judgments[right, wrong].published
         won = 2 * published.count(1) > len(published)
         out[at] = [float((position == right) == won) for position in range(2)]
     return out

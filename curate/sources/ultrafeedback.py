@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from curate.arrays import series
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, reply, text, user
-from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, kept, present, said
+from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, kept, not_blank, present
 from curate.sources.by_columns.rankings import widest
 from curate.sources.ranking import Pairing, pairings
 
@@ -163,7 +163,7 @@ def columns(batch: RowBatch, options: Options) -> DraftColumns:
                 ("text", texts),
                 ("score", scores),
                 ("model", models),
-                ("critique", said(critiques)),
+                ("critique", not_blank(critiques)),
             )
         }
         for at in ends

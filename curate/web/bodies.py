@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from curate.schema import Block, Message, from_fields
 from curate.web.model import Media, Model
-from curate.web.scoring_queue import Asked
+from curate.web.scoring_queue import ScoringTask
 
 
 class BadRequestError(Exception):
@@ -18,7 +18,7 @@ class BadRequestError(Exception):
 class Questions(NamedTuple):
     """What /score asks: dialogues, and how many replies each question has."""
 
-    asked: Asked
+    task: ScoringTask
     replies: tuple[int, ...]
 
 
@@ -46,9 +46,9 @@ class Reader:
                 turns = [self.model.reply(reply)] if isinstance(reply, str) else self._messages(at, reply, more)
                 dialogues.append([*prompt, *turns])
                 media.append([*shown, *more])
-        return Questions(Asked(dialogues, media), tuple(counts))
+        return Questions(ScoringTask(dialogues, media), tuple(counts))
 
-    def inputs(self, body: Any) -> Asked:
+    def inputs(self, body: Any) -> ScoringTask:
         """vLLM's `input` (a rendered text, token ids, or a list of either) or `messages` of one dialogue."""
         for name in ("truncate_prompt_tokens", "dimensions"):
             if body.get(name) is not None:
@@ -60,12 +60,12 @@ class Reader:
             messages = self._messages("messages", body["messages"], media)
             if not messages or messages[-1].role != "assistant":
                 raise BadRequestError("messages: the last one is the assistant's, which is scored")
-            return Asked([messages], [media])
+            return ScoringTask([messages], [media])
         given = _field("body", body, "input")
         alone = isinstance(given, str) or (isinstance(given, list) and given and isinstance(given[0], int))
         return self.rendered("input", [given] if alone else given)
 
-    def rendered(self, where: str, texts: Any) -> Asked:
+    def rendered(self, where: str, texts: Any) -> ScoringTask:
         """Rendered dialogues, as texts or token ids."""
         dialogues = []
         for at, text in _numbered(where, texts):
@@ -73,7 +73,7 @@ class Reader:
             if isinstance(found, str):
                 raise BadRequestError(f"{at}: {found}")
             dialogues.append(found)
-        return Asked(dialogues, [()] * len(dialogues))
+        return ScoringTask(dialogues, [()] * len(dialogues))
 
     def query(self, query: Any, prompt: Any) -> Sequence[Message] | str:
         """OpenRLHF's `query` with its prompt: what follows the prompt is the reply. A text says why it is none."""
@@ -86,7 +86,7 @@ class Reader:
         turns = self.model.prompt(prompt)
         return turns if isinstance(turns, str) else [*turns, self.model.reply(query.removeprefix(prompt))]
 
-    def sample(self, body: Any) -> Asked:
+    def sample(self, body: Any) -> ScoringTask:
         """SLIME's `{prompt, response}`; the prompt is a rendered text or messages."""
         prompt = _field("body", body, "prompt")
         if isinstance(prompt, list) and prompt and _is_empty_reply(prompt[-1]):
@@ -95,7 +95,7 @@ class Reader:
         response = _field("body", body, "response")
         if not isinstance(response, str):
             raise BadRequestError("response: not a text")
-        return Asked([[*turns, self.model.reply(response)]], [shown])
+        return ScoringTask([[*turns, self.model.reply(response)]], [shown])
 
     def _text(self, where: str, given: Any) -> str:
         if isinstance(given, str):

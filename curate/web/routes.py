@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from curate.web.bodies import BadRequestError, Reader
 from curate.web.model import Model, Scored
-from curate.web.scoring_queue import Asked, ClosedError, ModelError, QueueFullError, ScoringQueue
+from curate.web.scoring_queue import ClosedError, ModelError, QueueFullError, ScoringQueue, ScoringTask
 from curate.web.settings import Settings
 
 RETRY = {"Retry-After": "1"}
@@ -152,20 +152,20 @@ class Server:
     def _reader(self) -> Reader:
         return Reader(self.model, self.settings.images, self.settings.multi_turn)
 
-    async def _scores(self, asked: Asked) -> Sequence[Scored]:
-        if len(asked.dialogues) > self.settings.queue:
-            raise _RefusedError(413, f"{len(asked.dialogues)} dialogues, the queue takes {self.settings.queue}")
+    async def _scores(self, task: ScoringTask) -> Sequence[Scored]:
+        if len(task.dialogues) > self.settings.queue:
+            raise _RefusedError(413, f"{len(task.dialogues)} dialogues, the queue takes {self.settings.queue}")
         try:
-            return await self.queue.score(asked)
+            return await self.queue.score(task)
         except QueueFullError:
             raise _RefusedError(503, "the queue is full", RETRY) from None  # of 4xx verl asks no second time
         except ClosedError:
             raise _RefusedError(503, "the server is stopping", RETRY) from None
 
-    async def _all(self, asked: Asked) -> list[float]:
+    async def _all(self, task: ScoringTask) -> list[float]:
         """The scores of all dialogues; one without a score is a bad request."""
         out = []
-        for number, one in enumerate(await self._scores(asked)):
+        for number, one in enumerate(await self._scores(task)):
             if one.score is None:
                 raise BadRequestError(f"dialogue {number} cannot be scored: {one.problem}")
             out.append(one.score)
@@ -175,7 +175,7 @@ class Server:
 
     async def _score(self, body: Any) -> Any:
         questions = self._reader().questions(body)
-        found = iter(await self._scores(questions.asked))
+        found = iter(await self._scores(questions.task))
         groups = [[next(found) for _ in range(count)] for count in questions.replies]
         scores = [[one.score for one in group] for group in groups]
         problems = [[one.problem for one in group] for group in groups]
@@ -213,9 +213,9 @@ class Server:
         dialogues = [one for one in found if not isinstance(one, str)]
         scores: list[float | None] = [None] * len(dialogues)
         if dialogues:
-            asked = Asked(dialogues, [()] * len(dialogues))
+            task = ScoringTask(dialogues, [()] * len(dialogues))
             with suppress(_RefusedError):
-                scores = [one.score for one in await self._scores(asked)]
+                scores = [one.score for one in await self._scores(task)]
         rest = iter(scores)
         given = [None if isinstance(one, str) else next(rest) for one in found]
         rewards = [self.settings.fallback if score is None else score for score in given]
@@ -252,10 +252,10 @@ class Server:
 
 
 def _activated(scores: Sequence[float], body: Any) -> list[float]:
-    asked = body.get("use_activation")
-    if asked is not None and not isinstance(asked, bool):
+    wanted = body.get("use_activation")
+    if wanted is not None and not isinstance(wanted, bool):
         raise BadRequestError("use_activation: expected true or false")
-    return [_sigmoid(score) for score in scores] if asked else list(scores)
+    return [_sigmoid(score) for score in scores] if wanted else list(scores)
 
 
 def _sigmoid(score: float) -> float:

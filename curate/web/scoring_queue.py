@@ -29,7 +29,7 @@ class ModelError(Exception):
         self.detail = detail
 
 
-class Asked(NamedTuple):
+class ScoringTask(NamedTuple):
     """The dialogues of one request, each with its media."""
 
     dialogues: Sequence[Sequence[Message]]
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class _Waiting:
-    asked: Asked
+    task: ScoringTask
     answer: "asyncio.Future[Sequence[Scored]]"
     loop: asyncio.AbstractEventLoop
 
@@ -75,15 +75,15 @@ class ScoringQueue:
         self._queue.put(None)
         self._thread.join()
 
-    async def score(self, asked: Asked) -> Sequence[Scored]:
+    async def score(self, task: ScoringTask) -> Sequence[Scored]:
         """Score a request. Raises QueueFullError, ClosedError or ModelError."""
         if self.closed:
             raise ClosedError
-        count = len(asked.dialogues)
+        count = len(task.dialogues)
         if self.waiting + count > self._limit:
             raise QueueFullError
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(asked, loop.create_future(), loop)
+        waiting = _Waiting(task, loop.create_future(), loop)
         self.waiting += count
         self._queue.put(waiting)
         try:
@@ -104,7 +104,7 @@ class ScoringQueue:
 
     def _collect(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
         """What waits now, up to the batch; and whether nothing follows any more."""
-        batch, size = [first], len(first.asked.dialogues)
+        batch, size = [first], len(first.task.dialogues)
         while size < self._batch:
             try:
                 following = self._queue.get_nowait()
@@ -113,17 +113,17 @@ class ScoringQueue:
             if following is None:
                 return batch, True
             batch.append(following)
-            size += len(following.asked.dialogues)
+            size += len(following.task.dialogues)
         return batch, False
 
     def _score(self, batch: Sequence[_Waiting]) -> None:
         """Score requests together; if that fails, each alone, so that only those fail that the model fails at."""
         self.counts.batches += 1
         try:
-            dialogues = [one for waiting in batch for one in waiting.asked.dialogues]
-            media = [one for waiting in batch for one in waiting.asked.media]
+            dialogues = [one for waiting in batch for one in waiting.task.dialogues]
+            media = [one for waiting in batch for one in waiting.task.media]
             found = iter(self._model.score(dialogues, media))
-            answers = [[next(found) for _ in waiting.asked.dialogues] for waiting in batch]
+            answers = [[next(found) for _ in waiting.task.dialogues] for waiting in batch]
         except Exception as error:  # noqa: BLE001 - whatever it is, the next request is answered
             if len(batch) > 1:
                 for waiting in batch:

@@ -90,7 +90,7 @@ def test_a_rule_needs_verdicts_on_pairs(tmp_path):
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception) == f"--rule: no verdicts on {NAME}; expected a generative model, or its score file"
     four = items.load(evalsets.get("rewardbench2"), EVAL_ROWS / "rewardbench2").items
-    said = {0: {(0, 1): verdicts.Said((1,), (1,))}}
+    said = {0: {(0, 1): verdicts.PairVerdicts((1,), (1,))}}
     with pytest.raises(
         ConfigError, match="r1_reward, and rewardbench2 has items of 4 replies; expected eval sets"
     ):

@@ -183,7 +183,7 @@ def _plain(column: Any) -> Any:
     return column if whole else as_texts(column)
 
 
-def said(texts: Any) -> Any:
+def not_blank(texts: Any) -> Any:
     """The texts; null where there is nothing but white space."""
     blank = pc.or_(pc.equal(texts, ""), pc.utf8_is_space(texts))
     return pc.if_else(pc.fill_null(blank, True), pa.scalar(None, pa.string()), texts)
@@ -198,7 +198,7 @@ def joined_texts(lists: Any, name: str) -> Any:
         return pa.nulls(len(lists), pa.string())
     if not pa.types.is_list(lists.type) or not pa.types.is_struct(lists.type.value_type):
         raise Misfit
-    texts = said(as_texts(lists.values.flatten()[lists.type.value_type.get_field_index(name)]))
+    texts = not_blank(as_texts(lists.values.flatten()[lists.type.value_type.get_field_index(name)]))
     there = np.concatenate([[0], np.cumsum(present(texts))]).astype(np.int32)[lists.offsets.to_numpy()]
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(there), texts.drop_null()), "\n\n")
     return pc.if_else(pa.array(np.diff(there) > 0), joined, pa.scalar(None, pa.string()))

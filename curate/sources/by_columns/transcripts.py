@@ -25,10 +25,10 @@ def transcripts(texts: Any) -> Turns:
     edges = np.empty(2 * len(places) + 1, np.int32)  # of marks and what follows each, by turns
     edges[0:-1:2], edges[1::2], edges[-1] = places, places + lengths, offsets[-1]
     pieces = pa.StringArray.from_buffers(2 * len(places), pa.py_buffer(edges), texts.buffers()[2])
-    said = pc.utf8_trim_whitespace(pieces.take(pa.array(np.arange(1, 2 * len(places), 2))))
+    texts = pc.utf8_trim_whitespace(pieces.take(pa.array(np.arange(1, 2 * len(places), 2))))
     starts = np.searchsorted(places, offsets)
     roles = pa.DictionaryArray.from_arrays(speakers.astype(np.int8), pa.array(ROLES)).dictionary_decode()
-    return Turns(starts, roles, said, np.ones(len(places), np.bool_))
+    return Turns(starts, roles, texts, np.ones(len(places), np.bool_))
 
 
 def _marks(data: U8, offsets: I64) -> tuple[I64, I64]:
