@@ -8,8 +8,7 @@
 shared   this trainer: a pair is a tree, trees are packed into one row
 packed   the same, every reply whole, with its prompt and image again
 padded   the same, a reply a row: the plain two forwards (without any padding: all replies are equally long)
-trl      TRL's RewardTrainer on the text model's twin, timed in its own loop; checkpointing off, on in `trl
-default`
+trl      TRL's RewardTrainer on the text model's twin, in its own loop, checkpointing off; on in `trl default`
 
 A step is layout, forward, loss, backward, clipping and AdamW. Arms take turns within a round, in another order
 each round; the median of the rounds' ratios is reported. On a CPU all but the wall seconds are CPU time. The

@@ -89,14 +89,13 @@ def train(
     start it by torchrun, deepspeed or Slurm.
     """
     if merge is not None:
-        if mix or preset or prepare:
+        if mix or preset or prepare or nproc > 1 or nodes > 1:
             raise typer.BadParameter("--merge goes with --out only: it trains nothing")
         _merge(merge, out, as_json=as_json)
         return
     if nodes > 1 and not prepare:
         machines = f"{nodes} machines, and this command starts processes on one"
-        hint = "curate train ... --prepare"
-        raise ConfigError("--nodes", machines, "--prepare, which prints the lines that start it on each", hint)
+        raise ConfigError("--nodes", machines, "--prepare as well, which prints the lines that start it on each")
     if mix is None:
         raise typer.BadParameter("name the mix to train on, or a LoRA model with --merge")
     place = Workspace(workspace)
@@ -105,23 +104,30 @@ def train(
     run = (out or place.root / "runs" / f"{found.lock['name']}-{Path(preset or 'run').stem}").absolute()
     trainer_process.check_installed()
     trainer_process.prepare(preset, _settings(found, run, place, settings or []))
-    command = trainer_process.command(run, nproc)
-    if prepare and nodes > 1:
-        lines = trainer_process.commands(run, nodes, nproc)
-        if as_json:
-            data(lines)
-        for name, line in () if as_json else lines.items():
-            show_text(f"# {STARTERS[name]}")
-            show_text(line)
-        return
     if prepare:
-        show_text(shlex.join(command))
+        _show_commands(run, nodes, nproc, as_json=as_json)
         return
+    command = trainer_process.command(run, nproc)
     say(f"training on {found.title} into {run}")
     say(f"running: {shlex.join(command)}")
     trainer_process.run(command, say)
     if as_json:
         data(read_json(run / "result.json"))
+
+
+def _show_commands(run: Path, nodes: int, nproc: int, *, as_json: bool) -> None:
+    """Print the command that trains, or for several machines a line for each way to start it; as JSON by its
+    name."""
+    lines = trainer_process.commands(run, nodes, nproc) if nodes > 1 else {}
+    command = shlex.join(trainer_process.command(run, nproc))
+    if as_json:
+        data(lines or {"command": command})
+        return
+    for name, line in lines.items():
+        show_text(f"# {STARTERS[name]}")
+        show_text(line)
+    if not lines:
+        show_text(command)
 
 
 def _merge(model: Path, out: Path | None, *, as_json: bool) -> None:

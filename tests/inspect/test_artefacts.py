@@ -89,6 +89,14 @@ def test_an_arm_answers_to_its_own_name_and_never_to_the_recipes(two):
         assert f"/{trained}\n" in Path(f"run-{trained}/config.yaml").read_text()
 
 
+@pytest.mark.usefixtures("project")
+def test_a_prepared_run_is_json_on_demand():
+    train = ("train", "small", "--prepare", "--preset", "tiny_cpu", "--out", "run")
+    alone = json.loads(run(*train, "--json").text)
+    assert alone == {"command": run(*train).text.strip()}
+    assert list(json.loads(run(*train, "--json", "--nodes", "2").text)) == ["torchrun", "deepspeed", "slurm"]
+
+
 @pytest.mark.parametrize("text", ["null", "[]", "{}", "1"])
 def test_a_lock_that_is_none_is_one_line_in_every_command_and_mix_mends_it(text):
     lock = mix_directory() / "lock.json"

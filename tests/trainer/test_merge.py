@@ -108,6 +108,7 @@ def test_what_cannot_be_merged_is_one_line(tmp_path):
     [
         (["mix", "--merge", "final"], "--merge goes with --out only"),
         (["--merge", "final", "--prepare"], "--merge goes with --out only"),
+        (["--merge", "final", "--nproc", "2"], "--merge goes with --out only"),
         ([], "name the mix to train on, or a LoRA model with --merge"),
     ],
 )
