@@ -28,6 +28,7 @@ COLUMNS = (
     "JSONL, CSV or Parquet with columns benchmark, item (a key) or row (from 1), candidate (from 0), score; or "
     "unscored, a reason, for an item without scores."
 )
+MAX_TOKENS = 8192
 SPLIT = "VL-RewardBench: official, r1_reward or unified_reward categories. JudgeBench: gpt or claude replies."
 
 
@@ -70,8 +71,13 @@ def evaluate(
         ),
     ] = None,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Tokens that a model reads at a time; changes no score.")
-    ] = 8192,
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            help=f"Tokens that a model reads at a time; changes no score.  [default: {MAX_TOKENS}]",
+        ),
+    ] = None,
     *,
     parts: EnsembleOptions,
     texts: WritingOptions,
@@ -91,20 +97,24 @@ def evaluate(
     given = {"--model": model, "--scores": scores, "--verdicts": verdicts_file}
     sides = () if files.template is not None else _sides(given, compare, ensemble=parts.given)
     _check_missing(sides, allow_missing=files.allow_missing)
-    texts.check([side for side in sides if side.is_dir()])
+    models = [side for side in sides if side.is_dir()]
+    texts.check(models)
+    if max_tokens is not None and not (models or parts.given or any(is_ensemble(side) for side in sides)):
+        raise typer.BadParameter("--max-tokens is about a model, and none is scored")
+    tokens = max_tokens or MAX_TOKENS
     sets = [evalsets.get(name, manifests=places.manifests) for name in dict.fromkeys(eval_set)]
     splits = _splits(sets, split or [])
     _check_prior(sets, prior_sets, compared=compare is not None or parts.given)
     place, folders = Workspace(places.workspace), places.inputs.eval_set_folders()
     loaded = [_loaded(one, splits.get(one.name), prior_sets, folders) for one in sets]
     if files.template is not None:
-        pairs = parts.held_out(place, scorers_of(place, max_tokens))
+        pairs = parts.held_out(place, scorers_of(place, tokens))
         alone = not (any(given.values()) or compare or files.per_item)
         _write_template(files.template, loaded, pairs, alone=alone)
         return
-    whole = evaluated(parts, loaded, place, max_tokens) if parts.given else None
+    whole = evaluated(parts, loaded, place, tokens) if parts.given else None
     scored = {
-        side: ensemble_scores.score_files(side, loaded, place, max_tokens=max_tokens, writing=texts.writing)
+        side: ensemble_scores.score_files(side, loaded, place, max_tokens=tokens, writing=texts.writing)
         for side in sides
     } or ({parts.save or Path("ensemble"): whole.files} if whole else {})
     allowed = {"allow_unscored": files.allow_unscored, "allow_missing": files.allow_missing}

@@ -1,5 +1,7 @@
 """Options that nothing would read are refused, and the line says what does what was meant."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.finished_work import fault, made, project, run  # noqa: F401 - fixtures
@@ -42,6 +44,12 @@ def test_least_without_a_baseline_is_refused():
     assert "--least is about --baseline, which is not given" in " ".join(
         run("doctor", "small", "--least", "0.1", code=2).talk
     )
+
+
+def test_tokens_of_no_model_are_refused():
+    Path("scores.jsonl").write_text("")
+    done = run("evaluate", "-e", "judgebench", "--scores", "scores.jsonl", "--max-tokens", "9", code=2)
+    assert "--max-tokens is about a model, and none is scored" in " ".join(done.talk)
 
 
 def test_a_baseline_of_other_sources_is_no_comparison():
