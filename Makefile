@@ -42,7 +42,7 @@ trainer: $(BIN)/torch-of-lock  ## what curate train needs, torch among it
 	$(LOCKED) --requirement $(VENV)/trainer.txt
 
 test: $(BIN)/pytest  ## the default test suite
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal  # more than cores: tests also wait, for hosts that stall and processes that end
 
 newest:  ## the test suite with the newest release of everything, upper bounds left out, in a place of its own
 	$(PYTHON) -m venv --clear $(VENV)-newest
@@ -51,7 +51,7 @@ newest:  ## the test suite with the newest release of everything, upper bounds l
 	$(VENV)-newest/bin/pip install --quiet '$(NEWEST_TORCH)' --requirement $(VENV)-newest/requirements.txt
 	$(VENV)-newest/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(VENV)-newest/bin/pip list
-	$(VENV)-newest/bin/pytest -n 2 --dist worksteal
+	$(VENV)-newest/bin/pytest -n 3 --dist worksteal  # more than cores: tests also wait, for hosts that stall and processes that end
 
 lock: $(BIN)/curate  ## the newest releases within pyproject's bounds, with hashes, into lock.txt and lock-pip.txt
 	$(LOCKED) uv

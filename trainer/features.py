@@ -33,6 +33,7 @@ from trainer.media import Unusable
 from trainer.model import RewardModel, build
 from trainer.packing import pack, token_batches
 from trainer.readers import MixReader
+from trainer.setup import use_bf16
 
 VERSION = 1
 PART_PAIRS = 2048
@@ -49,7 +50,8 @@ class FeatureCache:
         self._encoder = Encoder(
             self._source, max_length=config.max_length, **{name: getattr(config, name) for name in MEDIA_BOUNDS}
         )
-        self._cuda = torch.cuda.is_available()
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._dtype = torch.bfloat16 if use_bf16(config.bf16, self._device) else torch.float32
         facts = {
             "version": VERSION, "model": config.model, "weights": _weights(self._source),
             "encoder": self._encoder.facts(), "dtype": str(self._dtype),
@@ -59,15 +61,11 @@ class FeatureCache:
             write_json(self.folder / "facts.json", facts)
 
     @property
-    def _dtype(self) -> torch.dtype:
-        return torch.bfloat16 if self._cuda else torch.float32
-
-    @property
     def model(self) -> RewardModel:
         """The frozen backbone; its head is not used."""
         if self._model is None:
             self._model = build(self._source, self._config.head, dtype=self._dtype).eval()
-            self._model.to("cuda" if self._cuda else "cpu")
+            self._model.to(self._device)
         return self._model
 
     def add_pairs(self, mix: MixReader) -> None:

@@ -116,13 +116,13 @@ def holdout(mix: Path, images: Path, folder: Path) -> EvalItems | None:
 def check_fetched(names: Sequence[str], folders: EvalSetFolders) -> None:
     """Raise ConfigError for an unknown eval set and for one without files; no item is read."""
     for name in names:
-        evalset, folder = evalsets.get(name), folders.locate(name)
+        evalset, folder = evalsets.get(name, manifests=folders.manifests), folders.locate(name)
         if not items.has_rows(evalset, folder, Options()):
             raise ConfigError("--eval-set", f"no files of {name} in {folder}", "", f"curate fetch {name}")
 
 
 def eval_sets(names: Sequence[str], folders: EvalSetFolders) -> list[EvalItems]:
-    """The eval sets of these names; without names, all whose files are in `folders`.
+    """The eval sets of these names; without names, all whose files are in `folders`, the user's own among them.
 
     Raises ConfigError for an unknown name or a named one without files, RawError for damaged files, and what
     `EvalSetFolders.locate` raises.
@@ -130,8 +130,8 @@ def eval_sets(names: Sequence[str], folders: EvalSetFolders) -> list[EvalItems]:
     check_fetched(names, folders)
     hashes = Hashes(folders.workspace.cache)
     out = []
-    for name in dict.fromkeys(names or evalsets.names()):
-        evalset, options = evalsets.get(name), Options()
+    for name in dict.fromkeys(names or [*evalsets.names(), *evalsets.own(folders.manifests)]):
+        evalset, options = evalsets.get(name, manifests=folders.manifests), Options()
         folder = folders.locate(name)
         if not items.has_rows(evalset, folder, options):
             continue

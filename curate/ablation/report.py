@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from curate import evalsets
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect
 from curate.ablation.eval_items import EvalItems, title
@@ -79,9 +78,10 @@ class Report:
     def modalities(self) -> dict[str, list[tuple[str, str]]]:
         """The columns that a mean is over, by its heading."""
         kinds: dict[str, list[tuple[str, str]]] = {"multimodal mean": [], "text mean": []}
+        modality_of = {eval_set.name: eval_set.evalset.modality for eval_set in self.eval_sets}
         for eval_set, measure in self.columns():
             if eval_set != HOLDOUT:
-                modality = evalsets.get(eval_set).modality
+                modality = modality_of[eval_set]
                 kinds["text mean" if modality == "text" else "multimodal mean"].append((eval_set, measure))
         return {heading: columns for heading, columns in kinds.items() if len(columns) > 1}
 

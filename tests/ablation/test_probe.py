@@ -85,6 +85,16 @@ def test_other_pixels_are_other_features(cache):
     assert FeatureCache(asked(model=checkpoint), cache.folder.parent).folder == cache.folder
 
 
+def test_features_are_computed_in_the_precision_of_the_run(cache, mix):
+    checkpoint, root = str(tiny_models.checkpoint("text")), cache.folder.parent
+    assert FeatureCache(asked(model=checkpoint, bf16=False), root).folder == cache.folder, "no GPU: fp32 as unset"
+    short = FeatureCache(asked(model=checkpoint, bf16=True), root)
+    short.add_pairs(mix)
+    exact, rounded = cache.pairs().chosen, short.pairs().chosen
+    assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+
+
 def test_no_more_than_a_batch_is_decoded_at_a_time(tmp_path, monkeypatch, capsys):
     """A batch of 150 tokens holds two or three pairs, and 13 of 40 have an image: of 28 tensors few are alive."""
     alive, most = weakref.WeakSet(), 0
