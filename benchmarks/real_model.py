@@ -2,9 +2,9 @@
 
     python benchmarks/real_model.py --model DIR --pairs harmless-base_test.jsonl.gz --work DIR
 
-Heads on frozen features, LoRA and full fine-tuning, a judge before and after training, and ensembles, all judged on
-500 held-out pairs that no run has seen. benchmarks/smollm2.py makes the model. About two hours of CPU; a stopped run
-continues. Every trained arm gets `--steps` of 32 pairs.
+Heads on frozen features, LoRA and full fine-tuning, a judge before and after training, and ensembles, all judged
+on 500 held-out pairs that no run has seen. benchmarks/smollm2.py makes the model. About two hours of CPU; a
+stopped run continues. Every trained arm gets `--steps` of 32 pairs.
 """
 
 import argparse

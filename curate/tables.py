@@ -12,6 +12,11 @@ class Table(NamedTuple):
     footer: tuple[Any, ...] = ()
 
 
+def count(number: int, what: str) -> str:
+    """`1 file`, `2,000 files`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def value_text(value: Any, null: str = "–") -> str:
     """A value as text for a table: floats with three decimals, whole numbers with thousands separators."""
     if value is None:

@@ -148,7 +148,13 @@ def main(arguments: Sequence[str]) -> None:
     for path in options.runs:
         one = config.read(path)
         if not (Path(one.out) / "result.json").exists():
-            key = one.model, one.revision, one.bf16, one.max_length, *(getattr(one, name) for name in config.MEDIA_BOUNDS)
+            key = (
+                one.model,
+                one.revision,
+                one.bf16,
+                one.max_length,
+                *(getattr(one, name) for name in config.MEDIA_BOUNDS),
+            )
             by_backbone.setdefault(key, []).append(one)
     for runs in by_backbone.values():
         probe(runs, options.features, options.items)

@@ -17,8 +17,8 @@ from curate.cli.output import PLAIN_EVERY, data, messages, say, show_table
 from curate.config import did_you_mean
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
-from curate.inspect.text import count
 from curate.licenses import with_condition
+from curate.tables import count
 from curate.text.inert import terminal_line
 from curate.workspace import Workspace
 

@@ -20,6 +20,7 @@ from curate.hub.pinning import blank, observe, with_rows
 from curate.hub.receipts import Receipt, receipt, there
 from curate.hub.retry import RetryPolicy, Unreachable
 from curate.hub.transfer import Download, ProgressListener, transfer
+from curate.tables import count
 from curate.workspace import Workspace
 
 
@@ -67,6 +68,8 @@ def fetch_all(
     orders = [order for order in tried if order is not None]
     _check_space(orders, workspace)
     for order in orders:
+        if request.max_rows is not None:
+            show.say(_limited(order, request.max_rows))
         try:
             done[order.manifest.source] = _fetch_source(order, request, workspace, policy, show)
         except Unreachable:
@@ -109,6 +112,24 @@ def _order(request: FetchRequest, workspace: Workspace, policy: RetryPolicy, nam
     missing = [file for file in files if not there(folder / file.path, file)]
     downloads = tuple(_download(manifest, file, workspace, before) for file in missing)
     return SourceDownloads(manifest=manifest, pinned=pinned, files=files, downloads=downloads)
+
+
+def _limited(order: SourceDownloads, rows: int) -> str:
+    """What --max-rows leaves of a source, and the files that it cannot choose among."""
+    whole, left = (sum(file.bytes for file in files) for files in (order.manifest.files, order.files))
+    patterns = order.manifest.patterns
+    media = [file for file in order.files if not manifests.is_row_file(file.path, patterns)]
+    unknown = [file for file in order.files if file.rows is None and file not in media]
+    because = [
+        f"{count(len(some), what)} ({sum(file.bytes for file in some):,} bytes), {why}"
+        for some, what, why in (
+            (unknown, "row file", "whose number of rows is not known"),
+            (media, "media file", "since which of them rows name is not known before"),
+        )
+        if some
+    ]
+    all_of = f"; all of {' and '.join(because)}" if because else ""
+    return f"{order.manifest.source}: --max-rows {rows} needs {left:,} of {whole:,} bytes{all_of}"
 
 
 def _download(manifest: Manifest, file: File, workspace: Workspace, before: Receipt | None) -> Download:

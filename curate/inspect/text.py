@@ -22,11 +22,6 @@ def beginning(pair: dict[str, Any]) -> str:
     return f"{shorten(question(pair), 36)} -> {shorten(text_of(pair['chosen']), 28)}"
 
 
-def count(number: int, what: str) -> str:
-    """`1 file`, `2,000 files`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def shorten(text: str, most: int) -> str:
     """The text in one line of at most `most` characters."""
     line = terminal_text(" ".join(text.split()))

@@ -13,10 +13,10 @@ from curate.hashing import Hashes, differing
 from curate.hub.receipts import receipt
 from curate.images.packs import Packs
 from curate.inspect.artefacts import Mix, mix_at, pairs_at
-from curate.inspect.text import count
 from curate.lock_file import recorded
 from curate.pairs import intact
 from curate.pairs.normalize import raw_folders
+from curate.tables import count
 from curate.workspace import Workspace
 
 FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features", "publish")

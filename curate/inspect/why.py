@@ -7,8 +7,9 @@ from typing import Any
 from curate import sources
 from curate.errors import ConfigError
 from curate.inspect.artefacts import Location, Mix, Pairs, arm_mixes, artefacts, find_pair, mixes, pairs_at
-from curate.inspect.text import beginning, count
+from curate.inspect.text import beginning
 from curate.pairs.files import column, places, rows_at
+from curate.tables import count
 from curate.text.inert import terminal_text
 from curate.workspace import Workspace
 

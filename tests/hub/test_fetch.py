@@ -484,6 +484,11 @@ def test_max_rows_brings_the_fewest_files_and_more_later(hub, tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted(shards_in(tmp_path, commit)) == ["data/train-1.parquet", "data/train-4.parquet"]
     assert lines(done)[-1].endswith(", not all files)")
+    [size, whole] = [
+        sum(map(len, some))
+        for some in ([SHARDS["data/train-1.parquet"], SHARDS["data/train-4.parquet"]], SHARDS.values())
+    ]
+    assert lines(done)[0] == f"tulu3_if: --max-rows 450 needs {size:,} of {whole:,} bytes"
     assert not fetched(Workspace(tmp_path / "data"), "tulu3_if").complete
     hub.requests.clear()
     recipe = tmp_path / "blend.yaml"
@@ -493,6 +498,16 @@ def test_max_rows_brings_the_fewest_files_and_more_later(hub, tmp_path):
     assert len(hub.seen("get")) == 2, "the two that are there stay"
     assert shards_in(tmp_path, commit) == SHARDS
     assert fetched(Workspace(tmp_path / "data"), "tulu3_if").complete
+
+
+def test_what_max_rows_cannot_choose_among_is_said_before_it_is_fetched(hub, tmp_path):
+    plant(hub, tmp_path)
+    done = curate(hub, tmp_path, "fetch", "helpsteer3", "--max-rows", "5")
+    assert lines(done)[:2] == [
+        "helpsteer3: --max-rows 5 needs 400,000 of 400,000 bytes; all of 1 row file (400,000 bytes), whose number "
+        "of rows is not known",
+        "helpsteer3: 1 file, 400,000 bytes to fetch",
+    ]
 
 
 def test_a_source_that_fails_does_not_keep_the_others_from_coming(hub, tmp_path):
