@@ -16,6 +16,7 @@ from curate.ablation.plan import commands, plan_table, planned_rows
 from curate.ablation.report import Report, accuracy_table, brief_table, cost_table, suggestion_table
 from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
+from curate.cli import completion
 from curate.cli.mix import Terminal
 from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, say, show_table, show_text
@@ -48,7 +49,10 @@ class ArmOptions:
     recipe: Annotated[
         str | None,
         typer.Option(
-            "--recipe", metavar="RECIPE", help="The recipe whose datasets are compared: its name or file."
+            "--recipe",
+            metavar="RECIPE",
+            help="The recipe whose datasets are compared: its name or file.",
+            autocompletion=completion.recipes,
         ),
     ] = None
     dataset: Annotated[
@@ -58,6 +62,7 @@ class ArmOptions:
             "-d",
             metavar="NAME",
             help="An entry or source of the recipe, or a source to add; repeat for more.",
+            autocompletion=completion.sources,
         ),
     ] = None
     every: Annotated[bool, typer.Option("--all", help="Every entry of the recipe.")] = False
@@ -147,6 +152,7 @@ class RunOptions:
             "-e",
             metavar="NAME",
             help="An eval set; repeat for more.  [default: all that were fetched]",
+            autocompletion=completion.eval_sets,
         ),
     ] = None
     nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes of each run, one per GPU.")] = 1
@@ -181,6 +187,7 @@ def ablate(
     file: Annotated[
         str | None,
         typer.Argument(
+            autocompletion=completion.ablations,
             metavar="ABLATION",
             help="An ablation: its name, such as heads (curate recipes --ablations lists them), or its file.",
         ),

@@ -8,6 +8,7 @@ import typer
 from curate import sources
 from curate.cards import mix_card
 from curate.cards.source_card import source_card
+from curate.cli import completion
 from curate.cli.options import MANIFESTS, WORKSPACE, ManifestsOption, WorkspaceOption
 from curate.cli.output import show_text
 from curate.inspect.artefacts import find_mix
@@ -17,7 +18,11 @@ from curate.workspace import Workspace
 def card(
     target: Annotated[
         str,
-        typer.Argument(help="A mix (name, name@fingerprint or its directory) or a source.", show_default=False),
+        typer.Argument(
+            help="A mix (name, name@fingerprint or its directory) or a source.",
+            show_default=False,
+            autocompletion=completion.any_of(completion.mixes, completion.sources),
+        ),
     ],
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,

@@ -11,6 +11,7 @@ from curate.analysis.doctor import ALL, Examination, Settings, examine
 from curate.analysis.overlap import KINDS, compare_targets, heat_map, overlap_table
 from curate.analysis.tables import tables
 from curate.analysis.verdict import concerns, verdict
+from curate.cli import completion
 from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table, show_text
 from curate.errors import ConfigError
@@ -21,6 +22,7 @@ from curate.workspace import read_json, write_json
 TargetsArgument = Annotated[
     list[str],
     typer.Argument(
+        autocompletion=completion.any_of(completion.mixes, completion.recipes, completion.sources),
         metavar="TARGET...",
         help="Sources, a mix, a recipe (its file, or its name if no mix has it) whose sources are normalized, or "
         "a file or folder of rows.",

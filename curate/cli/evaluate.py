@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from curate import evalsets
+from curate.cli import completion
 from curate.cli.evaluate_ensemble import EnsembleOptions, Evaluated, evaluated, scorers_of
 from curate.cli.evaluate_files import FileOptions
 from curate.cli.evaluate_sides import Side, read_side, without_missing
@@ -47,7 +48,14 @@ class Result(NamedTuple):
 def evaluate(
     eval_set: Annotated[
         list[str],
-        typer.Option("--eval-set", "-e", metavar="NAME", help="An eval set; repeat for more.", show_default=False),
+        typer.Option(
+            "--eval-set",
+            "-e",
+            metavar="NAME",
+            help="An eval set; repeat for more.",
+            show_default=False,
+            autocompletion=completion.eval_sets,
+        ),
     ],
     model: Annotated[
         Path | None,

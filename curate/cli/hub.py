@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from curate import bundled, evalsets, recipe, sources, tables
+from curate.cli import completion
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
 from curate.cli.output import PLAIN_EVERY, data, messages, say, show_table
 from curate.config import did_you_mean
@@ -33,7 +34,11 @@ LISTED = 100  # in a pipe, files are not listed one by one if there are more
 def pin(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE...", help="Sources and eval sets to pin.  [default: all]"),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Sources and eval sets to pin.  [default: all]",
+            autocompletion=completion.any_of(completion.sources, completion.eval_sets),
+        ),
     ] = None,
     revision: Annotated[
         str | None,
@@ -141,7 +146,11 @@ def _check(names: list[str], directory: Path, workers: int, policy: RetryPolicy,
 def fetch(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE|RECIPE...", help="Sources, eval sets, or recipes (their names or files)."),
+        typer.Argument(
+            metavar="SOURCE|RECIPE...",
+            help="Sources, eval sets, or recipes (their names or files).",
+            autocompletion=completion.any_of(completion.sources, completion.eval_sets, completion.recipes),
+        ),
     ],
     max_rows: Annotated[
         int | None,

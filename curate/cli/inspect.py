@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from curate.cli import completion
 from curate.cli.options import (
     A_MIX,
     MANIFESTS,
@@ -59,7 +60,9 @@ def why(
 
 
 def verify(
-    mix: Annotated[str | None, typer.Argument(help=A_MIX + "  [default: everything]")] = None,
+    mix: Annotated[
+        str | None, typer.Argument(help=A_MIX + "  [default: everything]", autocompletion=completion.mixes)
+    ] = None,
     workspace: WorkspaceOption = WORKSPACE,
     raw: RawOption = None,
     as_json: JsonOption = False,
@@ -93,7 +96,11 @@ def diff(
 
 def show(
     target: Annotated[
-        str, typer.Argument(help="A mix or a source: name, name@fingerprint or its directory; or a file of rows.")
+        str,
+        typer.Argument(
+            help="A mix or a source: name, name@fingerprint or its directory; or a file of rows.",
+            autocompletion=completion.any_of(completion.mixes, completion.sources),
+        ),
     ],
     reason: Annotated[
         str | None, typer.Argument(help="With --dropped: STEP or STEP/REASON; with --skipped: a reason.")

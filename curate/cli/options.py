@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from curate import engines
+from curate.cli import completion
 from curate.engines.base import Engine
 from curate.errors import ConfigError
 from curate.workspace import Workspace
@@ -82,9 +83,14 @@ StrictImagesOption = Annotated[
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RecipeArgument = Annotated[
-    str, typer.Argument(help="A recipe: its name (curate recipes lists them) or its file.", show_default=False)
+    str,
+    typer.Argument(
+        help="A recipe: its name (curate recipes lists them) or its file.",
+        show_default=False,
+        autocompletion=completion.recipes,
+    ),
 ]
-MixArgument = Annotated[str, typer.Argument(help=A_MIX, show_default=False)]
+MixArgument = Annotated[str, typer.Argument(help=A_MIX, show_default=False, autocompletion=completion.mixes)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from curate.checksums import published
 from curate.cli.options import MixArgument, WorkOptions
 from curate.cli.output import progress, say, show_text
 from curate.html_report.analysis_sections import examined
@@ -17,7 +18,12 @@ def report(
     mix: MixArgument,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file.  [default: NAME-report.html]", dir_okay=False),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file.  [default: report.html in the mix's directory]",
+            dir_okay=False,
+        ),
     ] = None,
     pairs: Annotated[
         int, typer.Option("--pairs", min=0, help="Sampled pairs of the mix; half as many dropped ones.")
@@ -43,8 +49,8 @@ def report(
         ):
             known = examined(found, inputs, engine, listen)
     text = page(found, inputs.workspace, known, pairs=pairs, seed=seed)
-    path = out or Path(f"{found.lock['name']}-report.html")
-    with atomic(path) as temporary:
+    path = out or found.directory / "report.html"
+    with published(path) if out is None else atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     show_text(str(path))
     say(f"{len(text.encode()) / 1e6:.1f} MB; open it in a browser")

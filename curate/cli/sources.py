@@ -8,6 +8,7 @@ import typer
 
 import curate.sources
 from curate import evalsets, tables
+from curate.cli import completion
 from curate.cli.options import MANIFESTS, CheckOption, JsonOption, ManifestsOption, StrictImagesOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
@@ -78,7 +79,10 @@ def _facts(name: str, manifests: Any) -> dict[str, Any]:
 
 
 def normalize(
-    names: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Sources to normalize.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Sources to normalize.", autocompletion=completion.sources),
+    ],
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the source, as name=value."),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from curate import trainer_process
+from curate.cli import completion
 from curate.cli.options import A_MIX, WORKSPACE, JsonOption, WorkspaceOption
 from curate.cli.output import data, say, show_text
 from curate.errors import ConfigError
@@ -28,6 +29,7 @@ def train(
     mix: Annotated[
         str | None,
         typer.Argument(
+            autocompletion=completion.any_of(completion.mixes, completion.recipes),
             metavar="MIX|RECIPE",
             help=A_MIX,
             show_default=False,

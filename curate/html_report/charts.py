@@ -21,8 +21,11 @@ class Band(NamedTuple):
     tall: float
 
 
-def flow(title: str, sources: Mapping[str, Mapping[str, int]]) -> str:
-    """The flow of each source's pairs (left) to their ends (right); a ribbon is as high as its number of pairs."""
+def flow(title: str, sources: Mapping[str, Mapping[str, int]], notes: Mapping[str, str] | None = None) -> str:
+    """The flow of each source's pairs (left) to their ends (right); a ribbon is as high as its number of pairs.
+
+    `notes` stand behind the numbers of some ends.
+    """
     sources = {label: ends for label, ends in sources.items() if sum(ends.values())}
     ends = _ends(sources)
     scale = TALL / (sum(ends.values()) or 1)
@@ -35,7 +38,7 @@ def flow(title: str, sources: Mapping[str, Mapping[str, int]]) -> str:
         body.append(beside(FROM - 8, _middle(band), label, f"  {sum(sources[label].values()):,}"))
     for label, band in right.items():
         body += [box(TO - NODE, band.top, NODE, max(band.tall, 1), COLOURS.get(label, REJECTED))]
-        body.append(text(TO + 8, _middle(band), f"{label}  {ends[label]:,}"))
+        body.append(text(TO + 8, _middle(band), f"{label}  {ends[label]:,}{(notes or {}).get(label, '')}"))
     return svg(title, bottom + 16, body)
 
 

@@ -47,13 +47,17 @@ def _funnel(lock: Lock) -> Section:
     reasons = reasons_table(funnel)
     rows = [(label, what, reason.replace("/", " / "), count) for label, what, reason, count in reasons.rows]
     why = [table(Table("What was lost, and why", reasons.columns, rows))] if rows else []
+    repeated = sum(account["mixed"] - account["selected"] for account in funnel.values())
+    repeats = {"in the mix": f", {lock['rows']:,} with repeats"} if repeated else {}
     body = [
         paragraph(
             "Rows are the publisher's, pairs are ours. Nothing is lost without a reason: rows = skipped + those "
             "that gave pairs; pairs = dropped + kept; kept = held out + unused + those in the mix. Mixed counts "
             "repeats."
         ),
-        figure(flow("Where the pairs went", {label: _ends(account) for label, account in funnel.items()})),
+        figure(
+            flow("Where the pairs went", {label: _ends(account) for label, account in funnel.items()}, repeats)
+        ),
         table(funnel_table(funnel)._replace(title="Rows and pairs by source")),
         *why,
     ]

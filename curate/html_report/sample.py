@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from xxhash import xxh3_64_intdigest
 
 from curate.inspect.artefacts import Mix, Pairs, pools
 from curate.inspect.show import SEED, Item, Place
@@ -22,10 +23,11 @@ COPIES = 2
 
 
 def mixed(mix: Mix, most: int, seed: int) -> list[Item]:
-    """Pairs of the mix, {pair, at}, source by source; no pair twice, however often it is repeated."""
+    """Pairs of the mix, {pair, at}, shuffled over sources; no pair twice, however often it is repeated."""
     places = draw(mix.files("shard"), ("source",), most, seed, unrepeated=True)
     rows = _rows(places)
-    return [{"pair": rows[place], "at": _at(place)} for place in places]
+    shuffled = sorted(places, key=lambda place: xxh3_64_intdigest(rows[place]["pair_id"].encode(), SEED + seed))
+    return [{"pair": rows[place], "at": _at(place)} for place in shuffled]
 
 
 def dropped(mix: Mix, most: int, seed: int, workspace: Workspace) -> list[Item]:

@@ -240,7 +240,7 @@ def test_cards_pages_drawings_and_facts_hold_nothing_alive(root, monkeypatch):
         assert elements(rendered(text)) == []
         assert rendered(text).count("<h1>") == 1
     assert yaml.safe_load(cards[0].split("---\n")[1])["license_name"]
-    page = (root / "hostile-report.html").read_text()
+    page = (folder / "report.html").read_text()
     assert not acting(page)
     assert elements(page) == []
     for path in [*folder.rglob("*.svg"), *folder.rglob("*.json"), *root.glob("data/pairs/*/*/*.json")]:
