@@ -27,13 +27,13 @@ from curate.workspace import atomic, write_json
 from trainer import hub_models, tiny_models
 from trainer.batch import Tree
 from trainer.config import MEDIA_BOUNDS, TrainConfig
+from trainer.distributed import use_bf16
 from trainer.encode import Encoded, Encoder, Row
 from trainer.logs import Progress, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, build
 from trainer.packing import pack, token_batches
 from trainer.readers import MixReader
-from trainer.setup import use_bf16
 
 VERSION = 1
 PART_PAIRS = 2048

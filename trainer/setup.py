@@ -12,7 +12,7 @@ from trainer.backbones import Backbone
 from trainer.batch import Tree
 from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig, TrainConfig
 from trainer.critic import Critic, CriticEncoder
-from trainer.distributed import World, deepspeed_config, engine, partitioned_load
+from trainer.distributed import World, deepspeed_config, engine, partitioned_load, use_bf16
 from trainer.encode import Encoder
 from trainer.flops import peak_flops
 from trainer.generative import Judge, JudgeEncoder, read_prompt
@@ -108,15 +108,6 @@ def writer_settings(config: TrainConfig, encoder: Encoder) -> dict[str, Any]:
     if isinstance(encoder, JudgeEncoder):
         return generative.settings_to_save(encoder.prompt, config.generative or GenerativeConfig())
     return {}
-
-
-def use_bf16(asked: bool | None, device: torch.device) -> bool:
-    """Whether to train in bf16: as asked, else where the GPU can. Raises TrainError where it cannot."""
-    able = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if asked and not able:
-        found = f"{torch.cuda.get_device_name(device)} does not compute in bf16"
-        raise TrainError("bf16", found, "a GPU of compute capability 8.0 or later", "bf16=false trains in fp32")
-    return able and device.type == "cuda" if asked is None else asked
 
 
 def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardModel, Any]:

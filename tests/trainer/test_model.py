@@ -17,11 +17,11 @@ from tests.support.tiny_models import checkpoint
 from trainer.backbones import Backbone, Kind, quiet
 from trainer.batch import Tree
 from trainer.config import HeadConfig, LoraConfig
+from trainer.distributed import use_bf16
 from trainer.model import RewardHead, RewardModel, build, read_facts
 from trainer.packing import dummy_image, pack, pad
 from trainer.prefix_attention import fits_kernel
 from trainer.recompute import compile_layers
-from trainer.setup import use_bf16
 
 KINDS = get_args(Kind)
 VISION = [kind for kind in KINDS if kind != "text"]
