@@ -52,12 +52,14 @@ def count_rows(path: Path) -> int:
         return rows
 
 
-def batches(path: Path, columns: Sequence[str], most_bytes: int, most_rows: int) -> Iterator[Any]:
-    """Record batches of a pairs file: at most `most_rows` rows, and about `most_bytes` by the widest row group.
+def batches(
+    path: Path, columns: Sequence[str], most_bytes: int, most_rows: int, kind: Kind = "a pairs file"
+) -> Iterator[Any]:
+    """Record batches of a file: at most `most_rows` rows, and about `most_bytes` by the widest row group.
 
     Raises WorkspaceError as `opened`.
     """
-    with opened(path) as file:
+    with opened(path, kind) as file:
         groups = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
         widest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1)
         rows = max(1, min(most_rows, int(most_bytes / max(widest, 1))))

@@ -46,6 +46,11 @@ class Workspace:
         """Score files of reward models on eval sets, a folder for each model."""
         return self.root / "scores"
 
+    @property
+    def exports(self) -> Path:
+        """Mixes as trainers load them, where no other directory was named."""
+        return self.root / "exports"
+
     def mix(self, recipe: str, fingerprint: str) -> Path:
         """One build of a recipe; finished once its lock.json exists."""
         return self.root / "mixes" / recipe / fingerprint

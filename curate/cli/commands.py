@@ -69,7 +69,10 @@ COMMANDS = {
     "train": ("train", "Train a reward model on a finished mix."),
     "serve": ("serve", "Serve the scores of a reward model or an ensemble over HTTP."),
     "publish-model": ("publish_model", "Put an exported reward model onto the Hub, with its card."),
-    "export": ("export", "Write a reward model as vLLM or transformers load it, with a card."),
+    "export": (
+        "export",
+        "Write a reward model as vLLM or transformers load it, or a mix as a trainer's own loader takes it.",
+    ),
     "engines": (
         "engines",
         "List the engines, and whether they can be used here; with --address, how large that cluster is.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from curate import parquet
+from curate import export_receipt, parquet
 from curate.checksums import checksum_of
 from curate.errors import WorkspaceError
 from curate.images.packs import Packs
@@ -106,6 +106,10 @@ class _Usage:
         for name in ("runs", "scores", "features", "publish"):
             for directory in _folders(self.root / name):
                 yield self.entry([directory], "kept", f"the {name} themselves")
+        for directory in _folders(self.workspace.exports):
+            finished = (directory / export_receipt.NAME).exists()
+            why = "an export" if finished else "unfinished"
+            yield self.entry([directory], "kept" if finished else "unused", why)
         if self.workspace.cache.is_dir():
             yield self.entry([self.workspace.cache], "cache", "made again when it is needed")
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curate import export_receipt
 from curate.checksums import SUFFIX, checksum_of, hash_file
 from curate.contamination.index import PICTURES
 from curate.errors import ConfigError, CurateError, WorkspaceError
@@ -19,14 +20,14 @@ from curate.pairs.normalize import raw_folders
 from curate.tables import count
 from curate.workspace import Workspace
 
-FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features", "publish")
+FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features", "publish", "exports")
 """What `verify` without a mix looks at, beside raw files."""
 
 KINDS = {
     "fetched": "fetched file", "raw": "raw file", "parts": "part", "skips": "list of skipped rows",
     "shards": "shard",
     "decisions": "decisions file", "reviews": "review sheet", "cards": "file of cards", "packs": "pack of images",
-    "checksums": "file with a checksum",
+    "exported": "exported file", "checksums": "file with a checksum",
 }  # fmt: skip
 PLURALS = {"skips": "lists of skipped rows", "cards": "files of cards", "packs": "packs of images",
            "checksums": "files with a checksum"}  # fmt: skip
@@ -83,6 +84,8 @@ def verify_files(
     run.packs(workspace.images)
     for index in sorted((workspace.cache / "contamination").glob("*")):
         run.packs(index / PICTURES)
+    for directory in sorted(path for path in workspace.exports.glob("*") if path.is_dir()):
+        run.export(directory)
     run.rest()
     return run.finished()
 
@@ -239,6 +242,25 @@ class _Run:
                 fault = "" if any(line.startswith(f"{index}:") for line in self.report.differing) else str(error)
             if fault:
                 self.differs(fault)
+
+    def export(self, directory: Path) -> None:
+        """An export of a mix, against its receipt."""
+        there = {path for path in directory.rglob("*") if path.is_file()}
+        try:
+            facts = export_receipt.read(directory)
+        except WorkspaceError as error:
+            self.differs(str(error))
+            self.covered |= there
+            return
+        if facts is None:
+            self.report.unchecked.append(f"{directory}: unfinished, it has no receipt")
+        else:
+            self.say(f"reading {directory.name}")
+            self.checksum(directory / export_receipt.NAME)
+            self.report.counts["exported"] += len(facts["files"])
+            for line in export_receipt.differing(directory, facts):
+                self.differs(line)
+        self.covered |= there
 
     def files(self, directory: Path, known: Mapping[str, Mapping[str, Any]], patterns: Iterable[str]) -> None:
         """Recorded files (name: {xxh3}) against those there; one without a record differs too."""

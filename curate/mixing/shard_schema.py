@@ -1,7 +1,7 @@
 """What a shard looks like: its Arrow columns, the features that `datasets` reads, and how Parquet packs each."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -60,10 +60,15 @@ def columns(*, embed: bool, messages: pa.DataType = MESSAGES) -> pa.Schema:
     """
     plain = [pa.field(one.name, messages, nullable=False) if one.name in SIDES else one for one in REFERENCE]
     plain += [pa.field("tools", pa.string())] if messages in (FIELDS, TEXT_FIELDS) else []
-    if not embed:
-        return pa.schema(plain)
-    features = {field.name: _feature(field.type) for field in (*plain, IMAGES)}
-    return pa.schema([*plain, IMAGES], {"huggingface": json.dumps({"info": {"features": features}})})
+    return with_features([*plain, IMAGES]) if embed else pa.schema(plain)
+
+
+def with_features(fields: Sequence[pa.Field]) -> pa.Schema:
+    """The schema of these fields; with IMAGES among them, the metadata say to `datasets` that they are images."""
+    if IMAGES not in fields:
+        return pa.schema(fields)
+    features = {field.name: _feature(field.type) for field in fields}
+    return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})
 
 
 FEW_VALUES = (
@@ -83,12 +88,15 @@ def _leaves(kind: pa.DataType, path: str) -> Iterator[str]:
         yield path
 
 
-def _feature(kind: pa.DataType) -> dict[str, Any]:
-    """The Hugging Face feature of an Arrow type, as plain values."""
+def _feature(kind: pa.DataType) -> Any:
+    """The Hugging Face feature of an Arrow type, as plain values.
+
+    A list is `[feature]`, which every version of `datasets` reads; its own `List` is unknown to those before 4.
+    """
     if kind == IMAGES.type.value_type:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
-        return {"feature": _feature(kind.value_type), "_type": "List"}
+        return [_feature(kind.value_type)]
     if pa.types.is_struct(kind):
         return {kind.field(i).name: _feature(kind.field(i).type) for i in range(kind.num_fields)}
     return {"dtype": {"double": "float64"}.get(str(kind), str(kind)), "_type": "Value"}

@@ -35,7 +35,7 @@ from curate.mixing.shard_schema import CODECS, FEW_VALUES, columns, message_type
 from curate.recipe import ShardSettings
 from curate.workspace import atomic
 
-VERSION = 2
+VERSION = 3
 """Part of every fingerprint: goes up when equal selections give other bytes."""
 
 BUCKET_TEXT = 256_000_000  # bytes of text that a task of either pass holds at once, in mixes below PIECE

@@ -1,0 +1,65 @@
+"""Writes the files of an export as JSON Lines and Parquet; each appears whole or not at all."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curate.engines.base import tick
+from curate.workspace import atomic
+
+GROUP_BYTES = 32_000_000
+GROUP_ROWS = 1000
+LINES = 500
+
+
+def write_lines(path: Path, records: Iterable[Any]) -> Path:
+    """Write each record as a line of JSON."""
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        for some in runs(records, LINES):
+            file.write(b"\n".join([*map(orjson.dumps, some), b""]))
+            tick(rows=len(some))
+    return path
+
+
+def write_table(path: Path, schema: pa.Schema, records: Iterable[Mapping[str, Any]]) -> Path:
+    """Write the records as a Parquet file of the schema; row groups have a bounded size."""
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for some in runs(records, GROUP_ROWS, GROUP_BYTES):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema), row_group_size=len(some))
+            tick(rows=len(some))
+    return path
+
+
+def runs(records: Iterable[Any], rows: int, most: int = 1 << 62) -> Iterator[list[Any]]:
+    """The records in lists of so many; a list ends earlier where its images have `most` bytes."""
+    some: list[Any] = []
+    size = 0
+    for record in records:
+        some.append(record)
+        size += sum(len(image["bytes"]) for image in record["images"]) if _has_images(record) else 0
+        if len(some) == rows or size >= most:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _has_images(record: Any) -> bool:
+    return isinstance(record, Mapping) and bool(record.get("images")) and isinstance(record["images"][0], Mapping)
+
+
+SUFFIXES = (
+    (b"\xff\xd8\xff", "jpg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"BM", "bmp"),
+    (b"II*\0", "tif"), (b"MM\0*", "tif"),
+)  # fmt: skip
+
+
+def suffix(data: bytes) -> str:
+    """The usual ending of the name of such an image."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    return next((name for magic, name in SUFFIXES if data.startswith(magic)), "img")

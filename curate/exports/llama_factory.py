@@ -1,0 +1,80 @@
+"""LLaMA-Factory: ShareGPT conversations with a ranking, as JSON Lines, or as Parquet where pairs have images.
+
+An image stands as `<image>` in the text of its turn; their number must be that of `images`, in prompt and reply
+together, so a reply has none. It skips what does not alternate: here that has a reason instead.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from curate.exports import base
+from curate.exports.base import Format, Place, Written
+from curate.exports.files import write_lines, write_table
+from curate.exports.pair import Pair, Turn
+from curate.mixing import shard_schema
+from curate.text.inert import json_text
+
+SPEAKERS = {"system": "system", "user": "human", "assistant": "gpt"}
+TURN = pa.struct([("from", pa.string()), ("value", pa.string())])
+
+
+class LlamaFactory(Format):
+    """Reward models and DPO, text or images."""
+
+    name, about = "llama-factory", "LLaMA-Factory: rankings for stage rm and dpo, with dataset_info.json"
+    options = frozenset({"videos"})
+
+    def rules(self) -> Sequence[base.Rule]:
+        """What its converter skips, and what its template would count wrongly."""
+        return (
+            base.media_in_prompt, base.no_tools, base.no_reasoning, base.known_roles, base.in_turns,
+            base.one_reply, base.no_tags,
+        )  # fmt: skip
+
+    def record(self, pair: Pair) -> dict[str, Any]:
+        """The row of a pair."""
+        row: dict[str, Any] = {
+            "pair_id": pair.id,
+            "conversations": [_turn(turn) for turn in pair.prompt],
+            "chosen": _turn(pair.chosen[0]),
+            "rejected": _turn(pair.rejected[0]),
+        }
+        if self.mix.media:
+            row["images"] = [{"bytes": image.data, "path": image.key} for image in pair.images]
+        return row
+
+    def write(self, pairs: Iterator[Pair], place: Place) -> Written:
+        """One file."""
+        records = map(self.record, pairs)
+        if not self.mix.media:
+            return Written(files=[write_lines(place.file(".jsonl"), records)])
+        fields = [pa.field("pair_id", pa.string()), pa.field("conversations", pa.list_(TURN))]
+        fields += [pa.field("chosen", TURN), pa.field("rejected", TURN), shard_schema.IMAGES]
+        return Written(files=[write_table(place.file(".parquet"), shard_schema.with_features(fields), records)])
+
+    def finish(self, splits: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+        """`dataset_info.json`, and `train.yaml` with the options about data."""
+        columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected"}
+        columns |= {"images": "images"} if self.mix.media else {}
+        names = {split: self.mix.name if split == "train" else f"{self.mix.name}_{split}" for split in splits}
+        facts = {
+            names[split]: {"file_name": split, "formatting": "sharegpt", "ranking": True, "columns": columns}
+            for split in splits
+        }
+        lines = [
+            "# in this directory: llamafactory-cli train train.yaml",
+            "stage: rm",
+            "model_name_or_path: MODEL",
+            "template: TEMPLATE",
+            "dataset_dir: .",
+            f"dataset: {names['train']}",
+            *([f"eval_dataset: {names['validation']}"] if "validation" in names else []),
+            "output_dir: run",
+        ]
+        return {"dataset_info.json": json_text(facts) + "\n", "train.yaml": "\n".join(lines) + "\n"}
+
+
+def _turn(turn: Turn) -> dict[str, str]:
+    return {"from": SPEAKERS[turn.role], "value": turn.tagged}
