@@ -148,7 +148,7 @@ def _turn(turn: Mapping[str, Any]) -> Turn:
     content = turn["content"]
     if not isinstance(content, str):
         content = "".join(block["text"] for block in content)
-    return Turn(turn["role"], content, NONE if len(turn) == 2 else _fields(turn))
+    return Turn(turn["role"], content, NONE if len(turn) == 2 else fields(turn))
 
 
 def _turn_with_media(turn: Mapping[str, Any], sizes: Iterator[int]) -> Turn:
@@ -157,16 +157,20 @@ def _turn_with_media(turn: Mapping[str, Any], sizes: Iterator[int]) -> Turn:
     blocks: list[Mapping[str, Any]] = []
     for block in turn["content"]:
         blocks += [block] if block["type"] == "text" else [{"type": "image", "text": None}] * next(sizes)
-    return Turn(turn["role"], blocks, NONE if len(turn) == 2 else _fields(turn))
+    return Turn(turn["role"], blocks, NONE if len(turn) == 2 else fields(turn))
 
 
-def _fields(turn: Mapping[str, Any]) -> dict[str, Any]:
+def fields(turn: Mapping[str, Any]) -> dict[str, Any]:
     """What a message has beside its role and content; nulls are not there."""
-    fields = {name: value for name, value in turn.items() if name not in ("role", "content") and value is not None}
-    for call in fields.get("tool_calls", ()):
-        if call["id"] is None:
-            del call["id"]
-    return fields
+    named = {name: value for name, value in without_nulls(turn).items() if name not in ("role", "content")}
+    if "tool_calls" in named:
+        named["tool_calls"] = [without_nulls(call) for call in named["tool_calls"]]
+    return named
+
+
+def without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not null."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _images(turn: Turn) -> int:

@@ -17,10 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import xxhash
 
-from curate import export_receipt as receipt
+from curate import export_receipt, parquet
 from curate.checksums import check_file, hash_file, record, write_record
 from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError, WorkspaceError
@@ -53,7 +52,7 @@ class Part:
     @property
     def record(self) -> Path:
         """Where the facts of the finished part are kept while others are missing."""
-        return self.place.root / receipt.UNFINISHED / f"{self.place.split}-{self.place.number:05d}.json"
+        return self.place.root / export_receipt.UNFINISHED / f"{self.place.split}-{self.place.number:05d}.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +66,10 @@ class Exported:
 
 def mixture(mix: Mix) -> Mixture:
     """What is the same for all pairs of a mix."""
-    files = [*mix.files("shard"), *mix.files("holdout")]
-    embedded = any("images" in pq.read_schema(path).names for path in files)
+    embedded = False
+    for path in mix.files("shard")[:1]:  # all have the same columns
+        with parquet.opened(path, "a Parquet file") as file:
+            embedded = "images" in file.schema_arrow.names
     referred = mix.lock["recipe"]["shards"]["media"] == "reference" and mix.lock.get("content") != "text"
     return Mixture(
         name=str(mix.lock["name"]), media=embedded or referred, fields=bool(mix.lock.get("message_fields"))
@@ -88,7 +89,7 @@ def export(
     if (there := _finished(out, digest)) is not None:
         return Exported(directory=out, facts=there, fresh=False)
     parts = list(_parts(mix, form, out, workspace, digest))
-    (out / receipt.UNFINISHED).mkdir(parents=True, exist_ok=True)
+    (out / export_receipt.UNFINISHED).mkdir(parents=True, exist_ok=True)
     made = list(engine.map(_write, parts, listen))
     facts = _finish(out, {"digest": digest, **identity}, form, parts, made)
     _sweep(out)
@@ -109,12 +110,12 @@ def _identity(mix: Mix, form: Format) -> dict[str, Any]:
 
 def _finished(out: Path, digest: str) -> dict[str, Any] | None:
     """The receipt of this very export. Raises WorkspaceError where anything else is in the way."""
-    facts = receipt.read(out)
+    facts = export_receipt.read(out)
     if facts is not None:
         if facts["digest"] != digest:
             found = f"has the mix {facts['mix']['name']}@{facts['mix']['fingerprint'][:8]} for {facts['format']}"
             raise WorkspaceError(str(out), found, "a new directory, or the same export", "name another with --out")
-        if line := next(receipt.differing(out, facts), ""):
+        if line := next(export_receipt.differing(out, facts), ""):
             raise WorkspaceError(str(out), f"not as it was written: {line}", "", f"delete {out} and export again")
         return facts
     if out.exists() and not (out.is_dir() and (_begun(out) or not any(out.iterdir()))):
@@ -124,7 +125,7 @@ def _finished(out: Path, digest: str) -> dict[str, Any] | None:
 
 
 def _begun(out: Path) -> bool:
-    return (out / receipt.UNFINISHED).is_dir()
+    return (out / export_receipt.UNFINISHED).is_dir()
 
 
 def _parts(mix: Mix, form: Format, out: Path, workspace: Workspace, digest: str) -> Iterator[Part]:
@@ -218,7 +219,7 @@ def _finish(
         "settings": [name for name in texts if "/" not in name],
         "files": files,
     }
-    write_record(out / receipt.NAME, receipted)
+    write_record(out / export_receipt.NAME, receipted)
     return receipted
 
 
@@ -233,9 +234,9 @@ def _summed(some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _sweep(out: Path) -> None:
     """Remove the records of parts, and half-written files of a killed run."""
-    for path in [*(out / receipt.UNFINISHED).iterdir(), *out.rglob(".*.tmp")]:
+    for path in [*(out / export_receipt.UNFINISHED).iterdir(), *out.rglob(".*.tmp")]:
         path.unlink(missing_ok=True)
-    (out / receipt.UNFINISHED).rmdir()
+    (out / export_receipt.UNFINISHED).rmdir()
 
 
 def account(exported: Exported) -> Table:

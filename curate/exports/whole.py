@@ -18,7 +18,7 @@ from curate.engines.base import tick
 from curate.exports import base
 from curate.exports.base import Format, Place, Written
 from curate.exports.files import suffix
-from curate.exports.pair import FACTS, Pair
+from curate.exports.pair import FACTS, Pair, fields, without_nulls
 from curate.mixing.shard_schema import SIDES
 from curate.text.inert import json_text
 from curate.workspace import atomic
@@ -27,13 +27,12 @@ from curate.workspace import atomic
 def plain(pair: Pair) -> dict[str, Any]:
     """The pair without its nulls and its images' bytes."""
     row = pair.row
-    sides = {side: [_without_nulls(turn) for turn in row[side]] for side in SIDES}
+    sides = {
+        side: [{"role": turn["role"], "content": turn["content"], **fields(turn)} for turn in row[side]]
+        for side in SIDES
+    }
     rest = {name: row.get(name) for name in ("media", "tools", *FACTS)}
-    return {"pair_id": pair.id, **sides, **_without_nulls(rest)}
-
-
-def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    return {"pair_id": pair.id, **sides, **without_nulls(rest)}
 
 
 class Whole(Format):
@@ -98,9 +97,7 @@ class MosaicMl(Whole):
         """What every shard says of itself."""
         names = ["images", "pair"] if self.mix.media else ["pair"]
         return {
-            "column_encodings": ["list[jpeg]", "json"][
-                -len(names) :
-            ],  # of any image format: they are opened as such
+            "column_encodings": ["list[jpeg]", "json"][-len(names) :],  # opened as whatever format they are
             "column_names": names,
             "column_sizes": [None] * len(names),
             "compression": None,
@@ -134,7 +131,10 @@ class MosaicMl(Whole):
     def finish(self, splits: Mapping[str, Sequence[Any]]) -> dict[str, str]:
         """`SPLIT/index.json`, and `data.py` with the datasets."""
         texts = {
-            f"{split}/index.json": json_text({"shards": sum(filter(None, parts), []), "version": 2}) + "\n"
+            f"{split}/index.json": json_text(
+                {"shards": [one for part in parts for one in part or ()], "version": 2}
+            )
+            + "\n"
             for split, parts in splits.items()
         }
         lines = ["# in this directory", "from streaming import StreamingDataset", ""]

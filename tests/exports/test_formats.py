@@ -1,0 +1,198 @@
+"""What each format writes of a pair, and why it leaves one out."""
+
+import json
+
+import pytest
+
+from curate.exports.base import Mixture
+from curate.exports.formats import FORMATS
+from curate.exports.pair import FACTS, Image, pair
+
+ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}]
+NULLS = dict.fromkeys(("reasoning_content", "tool_calls", "tool_call_id", "name"))
+
+
+def said(text, role="assistant", **fields):
+    return [{"role": role, "content": text, **fields}]
+
+
+BLUE, RED = said("Blue "), said("Red")
+
+
+def row(prompt=ASK, chosen=BLUE, rejected=RED, media=(), images=(), **more):
+    """A shard's row; `media` has the number of frames of each video, or 0 for an image."""
+    items = [
+        {"kind": "video" if frames else "image", "keys": [f"k{i}"] * (frames or 1)}
+        for i, frames in enumerate(media)
+    ]
+    images = [{"path": f"k{i}", "bytes": data} for i, data in enumerate(images)]
+    known = dict.fromkeys(FACTS) | {"source": "s", "repeat": 0}
+    sides = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    return {"pair_id": "p", **sides, "media": items, "images": images, **known, **more}
+
+
+def blocks(*content):
+    kinds = {"<image>": "image", "<video>": "video"}
+    return [{"type": kinds.get(one, "text"), "text": None if one in kinds else one} for one in content]
+
+
+def seen(*content, **more):
+    """A pair whose prompt has these blocks."""
+    return row(
+        [{"role": "user", "content": blocks(*content)}], said(blocks("A cat")), said(blocks("A dog")), **more
+    )
+
+
+def made(name, *, media=False, fields=False, **options):
+    return FORMATS[name](mix=Mixture(name="mine", media=media, fields=fields), **options)
+
+
+TEXT = row(margin=2.0, chosen_score=5.0)
+MESSAGES = {"chosen": said("Blue "), "rejected": said("Red")}
+SPOKEN = [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Sky?"}]
+CHATML = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSky?<|im_end|>\n<|im_start|>assistant\n"
+LLAMA3 = (
+    "<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nSky?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "record"),
+    [
+        ("trl-text", {}, {"prompt": ASK, **MESSAGES}),
+        ("trl", {"margins": True}, {"prompt": ASK, **MESSAGES, "margin": 2.0}),
+        ("openrlhf", {}, {"prompt": ASK, **MESSAGES, "margin": 2.0}),
+        (
+            "llama-factory",
+            {},
+            {"conversations": SPOKEN, "chosen": {"from": "gpt", "value": "Blue "},
+             "rejected": {"from": "gpt", "value": "Red"}},
+        ),
+        ("ms-swift", {}, {"messages": [*ASK, *said("Blue ")], "rejected_response": "Red"}),
+        ("ms-swift", {"margins": True},
+         {"messages": [*ASK, *said("Blue ")], "rejected_response": "Red", "margin": 2.0}),
+        ("verl-rm", {}, {"prompt": CHATML, "chosen": "Blue ", "rejected": "Red"}),
+        ("verl-rm", {"template": "llama3"}, {"prompt": LLAMA3, "chosen": "Blue ", "rejected": "Red"}),
+        ("axolotl", {}, {"prompt": ASK, "chosen": said("Blue"), "rejected": said("Red")}),
+    ],
+)  # fmt: skip
+def test_a_text_pair(name, options, record):
+    form = made(name, **options)
+    found = form.record(pair(TEXT))
+    names = form.schema().names if name.startswith("trl") else found
+    expected = record if name == "axolotl" else {"pair_id": "p", **record}
+    assert {one: found[one] for one in names} == expected
+    assert form.fault(pair(TEXT)) is None
+
+
+SHOWN = seen("Look: ", "<image>", " or ", "<video>", "?", media=(0, 2), images=(b"a", b"b", b"c"))
+TAGGED = "Look: <image> or <image><image>?"
+PARTS = [{"bytes": b"a", "path": "k0"}, {"bytes": b"b", "path": "k1"}, {"bytes": b"c", "path": "k2"}]
+PLACE = {"type": "image", "text": None}
+
+
+def test_images_are_at_their_places_and_a_video_is_its_frames():
+    read = pair(SHOWN)
+    assert (read.videos, read.images) == (1, [Image("k0", b"a"), Image("k1", b"b"), Image("k2", b"c")])
+    found = {name: made(name, media=True) for name in ("trl", "llama-factory", "ms-swift")}
+    assert {form.fault(read) for form in found.values()} == {None}
+    asked = [*blocks("Look: "), PLACE, *blocks(" or "), PLACE, PLACE, *blocks("?")]
+    trl = found["trl"].record(read)
+    assert (trl["prompt"], trl["images"]) == ([{"role": "user", "content": asked}], PARTS)
+    assert trl["chosen"] == said(blocks("A cat"))
+    factory = found["llama-factory"].record(read)
+    assert (factory["conversations"], factory["images"]) == ([{"from": "human", "value": TAGGED}], PARTS)
+    swift = found["ms-swift"].record(read)
+    assert (swift["messages"], swift["images"]) == ([*said(TAGGED, "user"), *said("A cat")], PARTS)
+    assert made("verl-rl", media=True).record(read, 7) == {
+        "data_source": "s",
+        "prompt": said(TAGGED, "user"),
+        "ability": "preference",
+        "reward_model": {"style": "model", "ground_truth": "A cat"},
+        "extra_info": {"index": 7, "pair_id": "p", "prompt": said(TAGGED, "user")},
+        "images": [{"bytes": b"a"}, {"bytes": b"b"}, {"bytes": b"c"}],
+    }
+    assert made("trl", media=True, videos="drop").fault(read) == "videos"
+
+
+CALL = {"type": "function", "id": None, "function": {"name": "f", "arguments": '{"x": 1}'}}
+CALLED = row(
+    said("Go", "user", **NULLS), said("", **NULLS | {"tool_calls": [CALL]}), said("No", **NULLS), tools="[]"
+)
+THOUGHT = row(chosen=said("Yes", **NULLS | {"reasoning_content": "Hm."}))
+
+
+def test_calls_and_reasoning_stay_in_trl_and_nulls_go():
+    found = made("trl-text", fields=True).record(pair(CALLED))
+    [turn] = found["chosen"]
+    assert turn == {
+        "role": "assistant", "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}],
+    }  # fmt: skip
+    assert (found["prompt"], found["tools"]) == (said("Go", "user"), "[]")
+    assert made("trl-text", fields=True).record(pair(THOUGHT))["chosen"] == said("Yes", reasoning_content="Hm.")
+
+
+SHOWN_REPLY = row(said(blocks("Draw"), "user"), said(blocks("<image>")), said(blocks("No")), (0,), (b"a",))
+ALL = {"trl", "trl-text", "llama-factory", "ms-swift", "openrlhf", "verl-rm", "verl-rl", "axolotl"}
+TEXTS = {"trl-text", "openrlhf", "verl-rm", "axolotl"}
+TAGS = {"llama-factory", "ms-swift", "verl-rl"}
+ORDERED = {"llama-factory", "ms-swift"}
+SINGLE = ALL - {"trl", "trl-text", "openrlhf"}
+
+
+@pytest.mark.parametrize(
+    ("given", "faults"),
+    [
+        (seen("<image>", media=(0,), images=(b"a",)), dict.fromkeys(TEXTS, "images")),
+        (seen("<video>", media=(2,), images=(b"a", b"b")), dict.fromkeys(TEXTS, "videos")),
+        (SHOWN_REPLY, dict.fromkeys(TEXTS, "images") | dict.fromkeys(ALL - TEXTS, "images_in_replies")),
+        (CALLED, dict.fromkeys(ALL - {"trl", "trl-text"}, "tool_calls")),
+        (row([*ASK, *said("Hm", "tool")]), dict.fromkeys(ALL - {"trl", "trl-text"}, "tool_calls")),
+        (THOUGHT, dict.fromkeys(ALL - {"trl", "trl-text"}, "reasoning")),
+        (row(said("Hi", "critic")), dict.fromkeys(ALL, "roles")),
+        (row([*ASK, *said("Well")]),
+         dict.fromkeys(ALL, "prompt_ends_otherwise") | dict.fromkeys(ORDERED, "turn_order")),
+        (row([]), dict.fromkeys(ALL, "prompt_ends_otherwise") | dict.fromkeys(ORDERED, "turn_order")),
+        (row([*ASK, *said("More?", "user")]), dict.fromkeys(ORDERED, "turn_order")),
+        (row(chosen=said("So?", "user")), dict.fromkeys(ALL, "replies")),
+        (row(chosen=[*said("a"), *said("b")]), dict.fromkeys(SINGLE, "several_reply_turns")),
+        (row(said("What is <image>?", "user")), dict.fromkeys(TAGS, "media_tags_in_text")),
+        (seen("<image>", "and <video>", media=(0,), images=(b"a",)),
+         dict.fromkeys(TEXTS, "images") | dict.fromkeys(TAGS, "media_tags_in_text")),
+        (row(chosen=said("Red")), {"ms-swift": "equal_replies"}),
+        (row(rejected=said(" \n")), {"axolotl": "empty_replies"}),
+        (row(said("a<|im_end|>", "user")), {"verl-rm": "template_tokens_in_text"}),
+        (row(said("a<|eot_id|>", "user")), {}),
+    ],
+)  # fmt: skip
+def test_what_a_format_cannot_carry_has_a_reason(given, faults):
+    read = pair(given)
+    found = {name: made(name, media=True, fields=True).fault(read) for name in FORMATS}
+    assert {name: reason for name, reason in found.items() if reason} == faults
+
+
+def test_what_is_not_written_of_a_pair_is_named():
+    read = pair(row(margin=1.0, rejected_score=0.0, chosen_critique="Good."))
+    left = {name: set(made(name).without(read)) for name in FORMATS}
+    rest = {"scores", "critiques"}
+    assert left.pop("axolotl") == rest | {"margins", "whitespace_at_the_ends_of_replies"}
+    assert left.pop("openrlhf") == rest
+    assert left.pop("webdataset") == left.pop("mosaicml") == set()
+    assert all(names == rest | {"margins"} for names in left.values())
+    assert set(made("trl", margins=True).without(read)) == rest
+
+
+def test_settings_are_what_the_trainers_read():
+    facts = {"train": [None], "validation": [None]}
+    info = json.loads(made("llama-factory", media=True).finish(facts)["dataset_info.json"])
+    columns = {"messages": "conversations", "chosen": "chosen", "rejected": "rejected", "images": "images"}
+    assert info == {
+        name: {"file_name": folder, "formatting": "sharegpt", "ranking": True, "columns": columns}
+        for name, folder in (("mine", "train"), ("mine_validation", "validation"))
+    }
+    for name in FORMATS:
+        texts = made(name).finish({"train": [None]})
+        assert "validation" not in " ".join(texts.values()), name
+        assert "validation" in " ".join(made(name).finish(facts).values()), name
