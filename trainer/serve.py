@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import ConfigError, CurateError
+from curate.errors import CurateError
 from curate.schema import Block, Message
 from curate.web.run import serve
-from curate.web.settings import Settings
+from curate.web.settings import Settings, read_token
 from trainer.dialogues import RENDERED, Media, Scored
 from trainer.encode import Encoder
 from trainer.logs import fail, say
@@ -20,8 +20,6 @@ from trainer.media import Unusable
 from trainer.score import Scorer
 from trainer.scorers import EnsembleScorer, encoders, load
 from trainer.turns import without_end
-
-TOKEN = "CURATE_SERVE_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +67,6 @@ def loaded(model: Path, max_tokens: int, max_length: int | None = None) -> Serve
     return ServedModel(str(model), scorer, own[0])
 
 
-def _token(path: Path | None) -> str | None:
-    if path is None:
-        return os.environ.get(TOKEN) or None
-    try:
-        return path.read_text(encoding="utf-8").strip() or None
-    except OSError as error:
-        raise ConfigError(str(path), str(error.strerror), "a file with the token") from None
-
-
 def main(arguments: Sequence[str]) -> None:
     """Serve one model."""
     parser = argparse.ArgumentParser(prog="python -m trainer.serve", description=(__doc__ or "").split("\n")[0])
@@ -94,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--multi-turn", action="store_true")
     given = parser.parse_args(arguments)
     settings = Settings(
-        host=given.host, port=given.port, token=_token(given.token_file), queue=given.queue,
+        host=given.host, port=given.port, token=read_token(given.token_file), queue=given.queue,
         body_bytes=given.max_body << 20, images=given.max_images, fallback=given.fallback,
         multi_turn=given.multi_turn,
     )  # fmt: skip

@@ -60,7 +60,7 @@ def rulers(pairs: pl.DataFrame, clusters: Clusters) -> Rulers:
     """
     counted: Counted = {}
     for name in RULERS if pairs.height else ():
-        chosen, rejected, known = _values(name, pairs)
+        chosen, rejected, known = ruler_values(name, pairs)
         if known is None or known.any():
             of = np.ones(len(chosen)) if known is None else known
             counted[f"differs/{name}"] = ((chosen != rejected) * of, of)
@@ -84,8 +84,19 @@ def mean_rulers(sources: Sequence[Rulers]) -> Rulers:
     }
 
 
-def _values(name: str, pairs: pl.DataFrame) -> tuple[I64, I64, Any]:
-    """(of the chosen, of the rejected, for which pairs it is known or None for all)."""
+def ruler_columns(name: str) -> list[str]:
+    """The columns of traits that a ruler is made of."""
+    if name == "first":
+        return ["chosen_first"]
+    return [f"{side}_{trait}" for side in ("chosen", "rejected") for trait in _traits_of(name)]
+
+
+def _traits_of(name: str) -> tuple[str, ...]:
+    return MARKDOWN if name == "markdown" else (TRAITS.get(name, name),)
+
+
+def ruler_values(name: str, pairs: pl.DataFrame) -> tuple[I64, I64, Any]:
+    """A ruler of each pair's traits: (of the chosen, of the rejected, for which pairs known or None for all)."""
     if name == "first":
         first = pairs["chosen_first"]
         known = first.is_not_null().to_numpy()
@@ -96,8 +107,7 @@ def _values(name: str, pairs: pl.DataFrame) -> tuple[I64, I64, Any]:
 
 
 def _side(name: str, side: str, pairs: pl.DataFrame) -> I64:
-    names = MARKDOWN if name == "markdown" else (TRAITS.get(name, name),)
-    summed = pairs.select(pl.sum_horizontal(pl.col(f"{side}_{x}").cast(pl.Int64) for x in names))
+    summed = pairs.select(pl.sum_horizontal(pl.col(f"{side}_{x}").cast(pl.Int64) for x in _traits_of(name)))
     values: I64 = np.minimum(summed.to_series().to_numpy(), MOST)
     return values
 

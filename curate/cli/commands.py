@@ -61,6 +61,10 @@ COMMANDS = {
         "report",
         "Write a mix as one HTML file that opens offline: contents, rulers, overlap, leaks, pairs to read.",
     ),
+    "browse": (
+        "browse",
+        "Look at pairs in a browser: filter, search, compare, label; nothing but the label file is ever written.",
+    ),
     "publish": ("publish", "Put a finished mix onto the Hub, with its card, recipe and lock."),
     "evaluate": (
         "evaluate",
@@ -87,7 +91,7 @@ COMMANDS = {
 GROUPS = {
     "Begin": ("init", "sources", "recipes"),
     "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
-    "Look": ("show", "why", "doctor", "overlap", "report", "card", "diff"),
+    "Look": ("show", "browse", "why", "doctor", "overlap", "report", "card", "diff"),
     "Train and use": ("train", "ablate", "evaluate", "serve", "export"),
     "Share and keep": ("publish", "publish-model", "verify", "gc", "engines"),
 }

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from curate.html_report.markup import words
 from curate.images.decode import BadImage, preview
@@ -20,11 +21,20 @@ PICTURES = 3
 """The most pictures of a pair that are shown: images, and of a video its first frames."""
 
 TAGS = {"added": "ins", "removed": "del", "note": "i"}
+ALIKE = {"added": "mark", "removed": "mark", "note": "i"}
 BESIDE = ("chosen", "rejected")
 
 
+class Figures(Protocol):
+    """Draws the media of a pair."""
+
+    def of(self, pair: Item) -> str:
+        """The pair's media as HTML; empty for a pair without any."""
+        ...
+
+
 class Pictures:
-    """Thumbnails from the image store."""
+    """Thumbnails from the image store, inside the page."""
 
     def __init__(self, store: Packs, labels: Mapping[str, str]) -> None:
         self._store, self._labels = store, labels
@@ -54,15 +64,15 @@ class Pictures:
         )
 
 
-def cards(items: Sequence[Item], pictures: Pictures, labels: Mapping[str, str], prefix: str) -> str:
+def cards(items: Sequence[Item], pictures: Figures, labels: Mapping[str, str], prefix: str) -> str:
     """One article for each pair; `prefix` makes their ids unique on the page."""
     return "\n".join(_card(item, pictures, labels, f"{prefix}-{number}") for number, item in enumerate(items))
 
 
-def _card(item: Item, pictures: Pictures, labels: Mapping[str, str], name: str) -> str:
+def _card(item: Item, pictures: Figures, labels: Mapping[str, str], name: str) -> str:
     pair, lost = item["pair"], item.get("dropped")
     why = f"{lost['step']}/{lost['reason']}" if lost else ""
-    body = _beside_winner(item, pictures) if item.get("won") else _page(item, pictures, labels)
+    body = beside_winner(item, pictures) if item.get("won") else _page(item, pictures, labels)
     reason = f'<span class="why">{words(why)}</span>' if why else ""
     source = words(pair["source"])
     return (
@@ -71,7 +81,7 @@ def _card(item: Item, pictures: Pictures, labels: Mapping[str, str], name: str) 
     )
 
 
-def _page(item: Item, pictures: Pictures, labels: Mapping[str, str]) -> str:
+def _page(item: Item, pictures: Figures, labels: Mapping[str, str]) -> str:
     """The pair as `curate show` prints it."""
     lines = list(render.page(item, labels))[1:]
     facts = [line.spans[0].text for line in lines if line.kind == "fact" and line.spans]
@@ -80,12 +90,13 @@ def _page(item: Item, pictures: Pictures, labels: Mapping[str, str]) -> str:
     turns = len(item["pair"]["prompt"])
     sides = [f'<div class="side">{block}</div>' for block in blocks[turns:]]
     return "\n".join(
-        [_facts(facts + _evidence(item)), pictures.of(item["pair"]), *blocks[:turns],
+        [facts_list(facts + _evidence(item)), pictures.of(item["pair"]), *blocks[:turns],
          f'<div class="sides">{"".join(sides)}</div>']
     )  # fmt: skip
 
 
-def _facts(facts: Sequence[str]) -> str:
+def facts_list(facts: Sequence[str]) -> str:
+    """Facts about a pair, one after the other."""
     return f'<ul class="facts">{"".join(f"<li>{words(fact)}</li>" for fact in facts)}</ul>'
 
 
@@ -97,19 +108,22 @@ def _evidence(item: Item) -> list[str]:
 def _block(head: str, spans: Sequence[Span], level: int = 4) -> str:
     """A turn or a reply."""
     kind = f" {head}" if head in BESIDE else ""
-    return f'<h{level} class="role{kind}">{words(head)}</h{level}><p class="text" dir="auto">{_spans(spans)}</p>'
+    return (
+        f'<h{level} class="role{kind}">{words(head)}</h{level}><p class="text" dir="auto">{spans_html(spans)}</p>'
+    )
 
 
-def _spans(spans: Sequence[Span]) -> str:
-    """Texts whose control characters are visible already, with what differs marked."""
+def spans_html(spans: Sequence[Span], *, alike: bool = False) -> str:
+    """Texts whose control characters are visible already, with what differs marked, on both sides `alike`."""
+    tags = ALIKE if alike else TAGS
     parts = (
-        f"<{tag}>{words(span.text)}</{tag}>" if (tag := TAGS.get(span.kind)) else words(span.text)
+        f"<{tag}>{words(span.text)}</{tag}>" if (tag := tags.get(span.kind)) else words(span.text)
         for span in spans
     )
     return "".join(parts) or '<i class="none">nothing</i>'
 
 
-def _beside_winner(item: Item, pictures: Pictures) -> str:
+def beside_winner(item: Item, pictures: Figures) -> str:
     """The dropped pair at the left, its winner at the right, with their differences."""
     pair, won, lost = item["pair"], item["won"], item["dropped"]
     score = "" if lost["score"] is None else f", score {lost['score']:.4g}"
@@ -127,7 +141,7 @@ def _beside_winner(item: Item, pictures: Pictures) -> str:
         f"{'' if same else pictures.of(one)}{blocks}</div>"
         for blocks, name, one in sides
     ]
-    return "\n".join([_facts(facts), common, f'<div class="sides">{"".join(columns)}</div>'])
+    return "\n".join([facts_list(facts), common, f'<div class="sides">{"".join(columns)}</div>'])
 
 
 def _marked(pair: Item, won: Item) -> tuple[str, str]:

@@ -41,7 +41,7 @@ def page(
     most = sys.maxsize if full or raw else LONG
     media = _media(pair, labels)
     yield _head(f"pair {pair['pair_id']}")
-    for fact in _facts(item):
+    for fact in facts(item):
         yield Line("fact", plain(terminal_line(fact)))
     for turn in pair["prompt"]:
         yield _head(turn["role"])
@@ -61,7 +61,8 @@ def _head(text: str) -> Line:
     return Line("head", plain(text))
 
 
-def _facts(item: Mapping[str, Any]) -> Iterator[str]:
+def facts(item: Mapping[str, Any]) -> Iterator[str]:
+    """Where a pair is from, its numbers, and why it was dropped: a line each."""
     pair = item["pair"]
     provenance = {"license": pair["license"], "annotator": pair["annotator"], "revision": pair["revision"]}
     origin = ", ".join(filter(None, [pair["source"], pair.get("row")]))
@@ -89,16 +90,16 @@ def _media(pair: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[str]:
 def _content(turn: Mapping[str, Any], media: Iterator[str], raw: bool) -> str:
     """The blocks of a turn, one below the other."""
     blocks = [
-        next(media, f"[{x['type']} missing]") if x["text"] is None else _labelled(x) for x in turn["content"]
+        next(media, f"[{x['type']} missing]") if x["text"] is None else labelled(str(x["text"]), x["type"])
+        for x in turn["content"]
     ]
     text = "\n".join(blocks)
     return text if raw else terminal_text(text)
 
 
-def _labelled(block: Mapping[str, Any]) -> str:
+def labelled(text: str, kind: str) -> str:
     """The text of a block, after its kind where it is no plain text: `[tool_call] {...}`."""
-    text = str(block["text"])
-    return text if block["type"] == "text" else f"[{block['type']}] {text}"
+    return text if kind == "text" else f"[{kind}] {text}"
 
 
 def _reply(turns: Sequence[Mapping[str, Any]], media: Iterator[str], raw: bool) -> str:

@@ -26,6 +26,10 @@ def places(path: Path, name: str, value: str, *, prefix: bool = False) -> list[i
     return found
 
 
+BATCH = 256
+"""Rows of a row group that are decoded at a time, up to the last that is wanted: few are, and rows are wide."""
+
+
 def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Rows in the order of the positions: the columns named, or all but image bytes. Reads few row groups.
 
@@ -39,14 +43,24 @@ def rows_at(path: Path, positions: Sequence[int], names: Sequence[str] = ()) -> 
         start = 0
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows
-            inside = [x for x in positions if start <= x < end]
+            inside = sorted({x for x in positions if start <= x < end})
             if inside:
-                rows = (
-                    file.read_row_group(group, columns=list(names)).take([x - start for x in inside]).to_pylist()
-                )
-                found |= dict(zip(inside, rows, strict=True))
+                found |= dict(zip(inside, _rows(file, group, [x - start for x in inside], names), strict=True))
             start = end
     return [_with_blocks(found[x]) for x in positions]
+
+
+def _rows(file: Any, group: int, wanted: Sequence[int], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a row group at these ascending places."""
+    rows: list[dict[str, Any]] = []
+    start = 0
+    for batch in file.iter_batches(BATCH, row_groups=[group], columns=list(names)):
+        inside = [x - start for x in wanted if start <= x < start + batch.num_rows]
+        rows += batch.take(pa.array(inside, pa.int64())).to_pylist() if inside else []
+        start += batch.num_rows
+        if len(rows) == len(wanted):
+            break
+    return rows
 
 
 def _with_blocks(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ Scores are raw; `use_activation: true` asks for their sigmoid.
 """
 
 import asyncio
-import hmac
 import math
 import time
 from collections import Counter
@@ -23,13 +22,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from curate.web import access
 from curate.web.bodies import BadRequestError, Reader
 from curate.web.model import Model, Scored
 from curate.web.scoring_queue import ClosedError, ModelError, QueueFullError, ScoringQueue, ScoringTask
 from curate.web.settings import Settings
 
 RETRY = {"Retry-After": "1"}
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 class _RefusedError(Exception):
@@ -103,17 +102,10 @@ class Server:
         return handle
 
     def _check(self, request: Request) -> None:
-        """Refuse who may not ask: without the token; or, where there is none, under another host's name."""
-        token = self.settings.token
-        if token is None:
-            host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
-            if host not in (*LOCAL, self.settings.host):
-                raise _RefusedError(403, "this server answers to its own address only")
-            return
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        given = given or request.query_params.get("token", "")
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            raise _RefusedError(401, "no token, or another one", {"WWW-Authenticate": "Bearer"})
+        """Refuse who may not ask."""
+        found = access.refusal(request, self.settings)
+        if found is not None:
+            raise _RefusedError(*found)
 
     async def _body(self, request: Request) -> Any:
         """The JSON of a body within the limits; a web page of another origin cannot send its type unasked."""

@@ -1,18 +1,27 @@
-"""Runs the server until it is told to stop; requests that were taken are answered first."""
+"""Runs servers until they are told to stop; requests that were taken are answered first."""
 
 import logging
 import socket
+from typing import Any
 
 import uvicorn
 
 from curate.errors import WorkspaceError
 from curate.web.model import Model
 from curate.web.routes import Server
-from curate.web.settings import Settings
+from curate.web.settings import Listening, Settings
 
 
 def serve(model: Model, settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises WorkspaceError if the port is taken."""
+    """Serve the scores of a model until SIGTERM or Ctrl-C. Raises WorkspaceError if the port is taken."""
+    listen(Server(model, settings).app(), settings, f"serving {model.name} at", 4 * settings.queue)
+
+
+def listen(app: Any, settings: Listening, line: str, at_once: int) -> None:
+    """Run an application until SIGTERM or Ctrl-C, and log `line` with its address; so many requests at once.
+
+    Raises WorkspaceError if the port is taken.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -21,13 +30,12 @@ def serve(model: Model, settings: Settings) -> None:
         except OSError as error:
             where = f"{settings.host}:{settings.port}"
             raise WorkspaceError(where, f"cannot listen ({error.strerror})", "", "--port names another") from None
-        app = Server(model, settings).app()
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=settings.stop_seconds, limit_concurrency=4 * settings.queue,
+            timeout_graceful_shutdown=settings.stop_seconds, limit_concurrency=at_once,
         )  # fmt: skip
         port = listening.getsockname()[1]
-        _Announced(config, f"serving {model.name} at http://{settings.host}:{port}").run([listening])
+        _Announced(config, f"{line} http://{settings.host}:{port}").run([listening])
 
 
 class _Announced(uvicorn.Server):

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from curate.errors import ConfigError, CurateError, WorkspaceError
+from curate.web.settings import TOKEN
 from tests.support.questions import saved
 from trainer import serve
 
@@ -84,7 +85,7 @@ def test_a_kill_loses_the_connection_and_nothing_hangs(tmp_path):
 
 
 def test_a_token_from_the_environment(monkeypatch):
-    monkeypatch.setenv(serve.TOKEN, "short")
+    monkeypatch.setenv(TOKEN, "short")
     with pytest.raises(ConfigError, match="token: 5 characters"):
         serve.main([str(MODEL)])
 

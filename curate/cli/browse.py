@@ -1,0 +1,82 @@
+"""curate browse."""
+
+import getpass
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from curate.cli.options import InputOptions
+from curate.cli.output import say
+from curate.errors import ConfigError
+from curate.installation import install_command
+
+SERVER = ("starlette", "uvicorn", "markdown_it")
+
+
+def browse(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MIX|SOURCE|ABLATION",
+            help="What to look at: a mix or a source as for curate show, or a study.  [default: the last mix]",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FILE", help="Labels are appended to it.  [default: WORKSPACE/labels.jsonl]"
+        ),
+    ] = None,
+    who: Annotated[
+        str | None, typer.Option("--who", metavar="NAME", help="Who labels.  [default: the user's name]")
+    ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--scores", metavar="FILE", help="A score file of eval sets, besides those of the workspace."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than loopback need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8001,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            metavar="FILE",
+            help="Visitors must open the page once with ?token= and the token in FILE (or CURATE_SERVE_TOKEN).",
+        ),
+    ] = None,
+    *,
+    where: InputOptions,
+) -> None:
+    """Look at pairs in a browser: filter, search, compare, label; nothing but the label file is ever written.
+
+    A page on this machine (Ctrl-C ends it): pairs side by side with the words that differ, images, what became of
+    each pair and why, items of eval sets with what two models scored.
+    Labels are used by the step `labels` of a recipe.
+    """
+    missing = [name for name in SERVER if importlib.util.find_spec(name) is None]
+    if missing:
+        hint = install_command("web")
+        raise ConfigError("browse", f"{', '.join(missing)} not installed", "the server's libraries", hint)
+    from curate.evaluation.items import EvalSetFolders
+    from curate.web.browse.evals import EvalSets
+    from curate.web.browse.labelling import LabelBook
+    from curate.web.browse.routes import Browser, Choices
+    from curate.web.browse.site import Site, targets
+    from curate.web.run import listen
+    from curate.web.settings import Listening, read_token
+
+    settings = Listening(host=host, port=port, token=read_token(token_file), stop_seconds=2)
+    inputs = where.inputs
+    place = inputs.workspace
+    site = Site(targets(target, place), place, LabelBook(labels or place.root / "labels.jsonl"))
+    evals = EvalSets(EvalSetFolders(workspace=place, raw=inputs.raw, manifests=inputs.manifests), scores or ())
+    choices = Choices(who=who or getpass.getuser(), manifests=inputs.manifests)
+    say(f"{site.title}: {site.loaded():,} pairs; labels go to {site.book.path}")
+    listen(Browser(site, evals, settings, choices).app(), settings, "look at", 64)
