@@ -4,12 +4,12 @@ import numpy as np
 
 from curate.arrays import F64, I32, I64, U8, U64
 from curate.compiled import compiled
-from curate.text.word_kernels import mix, words_into
+from curate.text.normal_form import SEPARATOR, SPACE
+from curate.text.word_kernels import mix, unit_at, words_into
 
 SIDE_SHIFT = np.uint64(62)
 CONTENT = np.uint64((1 << 62) - 1)
 BASE = np.uint64(0xD1342543DE82EF95)
-SPACE = 0x20
 
 
 @compiled
@@ -27,18 +27,20 @@ def _words(data: U8, offsets: I32, first: int, last: int, hashes: U64, begins: I
 def _whole(
     data: U8, offsets: I32, first: int, last: int, count: int, hashes: U64, begins: I64, ends: I64
 ) -> np.uint64:
-    """A hash of all words of these blocks and of the bytes between them that are not white space."""
+    """A hash of all words of these blocks and of the signs between them, each in its normal form."""
     value, word = np.uint64(0), 0
     for block in range(first, last):
-        at, end = int(offsets[block]), int(offsets[block + 1])
+        at, end, sub = int(offsets[block]), int(offsets[block + 1]), 0
         while at < end:
-            if word < count and at == begins[word]:
-                value = mix(value ^ hashes[word])
-                at, word = int(ends[word]), word + 1
-            else:
-                if data[at] > SPACE:
-                    value = mix(value ^ np.uint64(data[at]))
-                at += 1
+            if word < count and sub == 0 and at == begins[word]:
+                while word < count and begins[word] == at:  # of one sign there may be several
+                    value, last_end, word = mix(value ^ hashes[word]), int(ends[word]), word + 1
+                at = last_end
+                continue
+            kind, sign, _, size, units = unit_at(data, at, sub, end)
+            if kind == SEPARATOR and sign > SPACE:
+                value = mix(value ^ np.uint64(sign))
+            at, sub = (at, sub + 1) if sub + 1 < units else (at + size, 0)
     return value
 
 

@@ -5,7 +5,8 @@ the two highest bits of a shingle, so that a pair with its replies swapped has o
 turns and blocks of a side.
 
 A side with fewer words than a shingle has exactly one: all of its words and all signs between them that are not
-white space, in order. Short texts are therefore alike only where they are equal but for case and white space.
+white space, in order. Short texts are therefore alike only where their normal forms are equal but for white space
+(see `curate.text.normal_form`).
 """
 
 import numpy as np

@@ -2,6 +2,7 @@
 
 What made it fast: 64 bytes are classified at once (the compiler vectorises it), words are the runs in that bit
 mask, and a word of ASCII is hashed eight bytes at a time, small letters being its bytes with the bit 0x20 set.
+Other words are read unit by unit (see `curate.text.normal_form`), and twice where their normal form is ASCII.
 """
 
 from typing import Any
@@ -13,9 +14,28 @@ from numba.extending import intrinsic
 
 from curate.arrays import I64, U8, U64
 from curate.compiled import compiled, inlined
-from curate.text.words import FOLDED_TO, folded
+from curate.text.normal_form import (
+    CLASS_BITS,
+    IDEOGRAPH,
+    IGNORED,
+    LETTER,
+    LOOKS_FROM,
+    LOOKS_TO,
+    MARK,
+    PAGE_BITS,
+    SEPARATOR,
+    SEVERAL,
+    normal_form,
+)
 
-FOLDED = folded()
+INDEX, PAGES, EXPANDED, LOOKS = normal_form()
+
+LEADING, VOWEL, TRAILING, SYLLABLE = 0x1100, 0x1161, 0x11A7, 0xAC00
+LEADINGS, VOWELS, TRAILINGS = 19, 21, 28
+"""Korean letters that are composed to a syllable, and how many there are of each (Unicode, chapter 3.12)."""
+
+UNKNOWN, LATIN, OTHER = -1, 1, 0
+"""What is known of a text: whether its letters that look like Latin ones are meant to be Latin."""
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 FINAL = np.uint64(0xD6E8FEB86659FD93)
@@ -49,26 +69,55 @@ def code_point(data: U8, at: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def _kind(point: int) -> int:
-    """The folded code point of a word character, 0 for a separator, -1 for a sign that is a word."""
-    if point < FOLDED_TO:
-        return int(FOLDED[point])
-    if (
-        0x2000 <= point <= 0x206F  # dashes, quotes, ellipses
-        or 0x20A0 <= point <= 0x2BFF  # currency, arrows, mathematics, boxes, dingbats
-        or 0x3000 <= point <= 0x303F
-        or 0xFE00 <= point <= 0xFE6F
-        or 0xFF00 <= point <= 0xFF0F
-        or 0xFF1A <= point <= 0xFF20
-        or 0xFF3B <= point <= 0xFF40
-        or 0xFF5B <= point <= 0xFF65
-        or point == 0xFEFF
-        or 0x1F000 <= point <= 0x1FAFF  # emoji
-    ):
-        return 0
-    if 0x2E80 <= point <= 0xA4CF or 0xAC00 <= point <= 0xD7AF or 0xF900 <= point <= 0xFAFF or point >= 0x20000:
-        return -1
-    return point
+def unit_at(data: U8, at: int, sub: int, end: int) -> tuple[int, int, int, int, int]:
+    """(class, code point, what it looks like, bytes, units) of unit `sub` of the sign that begins at `at`.
+
+    What it looks like is the code point itself, or a Latin letter. Bytes and units are those of the sign.
+    """
+    if data[at] < 128:
+        point = int(data[at])
+        if _is_word(data[at]):
+            return LETTER, point | 0x20, point | 0x20, 1, 1
+        return SEPARATOR, point, point, 1, 1
+    raw, size = code_point(data, at, end)
+    entry = int(PAGES[INDEX[raw >> PAGE_BITS], raw & ((1 << PAGE_BITS) - 1)])
+    kind, value, units = entry & ((1 << CLASS_BITS) - 1), entry >> CLASS_BITS, 1
+    if kind == SEVERAL:
+        units, found = int(EXPANDED[value]), value + 1 + 2 * sub
+        kind, value = int(EXPANDED[found]) & ((1 << CLASS_BITS) - 1), int(EXPANDED[found]) >> CLASS_BITS
+        looks = int(EXPANDED[found + 1])
+    else:
+        value += raw
+        looks = int(LOOKS[raw - LOOKS_FROM]) if LOOKS_FROM <= raw < LOOKS_TO else 0
+    return kind, value, looks if looks else value, size, units
+
+
+@compiled
+def _composed(data: U8, at: int, value: int, end: int) -> tuple[int, int]:
+    """(syllable, bytes) of the Korean letters from `at` on that compose one with `value`, which precedes them.
+
+    The value itself and 0 where they compose none.
+    """
+    size = 0
+    if value < SYLLABLE:
+        _, vowel, __, size, units = unit_at(data, at, 0, end)
+        if units > 1 or not VOWEL <= vowel < VOWEL + VOWELS:
+            return value, 0
+        value = SYLLABLE + ((value - LEADING) * VOWELS + vowel - VOWEL) * TRAILINGS
+    if at + size < end and data[at + size] >= 128:
+        _, trailing, __, more, units = unit_at(data, at + size, 0, end)
+        if units == 1 and TRAILING < trailing < TRAILING + TRAILINGS:
+            return value + trailing - TRAILING, size + more
+    return value, size
+
+
+@inlined
+def _may_compose(value: int) -> bool:
+    """Whether it is a Korean letter that begins a syllable, or a syllable without a last consonant."""
+    return bool(
+        LEADING <= value < LEADING + LEADINGS
+        or (SYLLABLE <= value < SYLLABLE + LEADINGS * VOWELS * TRAILINGS and (value - SYLLABLE) % TRAILINGS == 0)
+    )
 
 
 def _count_trailing_zeros(_: Any, value: Any) -> Any:
@@ -147,32 +196,142 @@ def _short_hash(data: U8, begin: int, size: int) -> tuple[np.uint64, np.uint64]:
 
 
 @compiled
-def _next(data: U8, at: int, end: int) -> tuple[np.uint64, int, int]:
-    """(hash, begin, end) of the first word of data[at:end], sign by sign; begin is `end` where there is none."""
-    begin, wide, value = at, False, SEED
+def _is_latin(data: U8, start: int, end: int) -> bool:
+    """Whether letters of a text that look like Latin ones are: at least half as many others are Latin.
+
+    False where a letter of the same scripts looks like none.
+    """
+    at, sub, latin, alike = start, 0, 0, 0
     while at < end:
-        if data[at] < 128:
-            if _is_word(data[at]):
-                value = mix(value ^ np.uint64(data[at] | 0x20))
-                at += 1
-                continue
-            kind, point, size = 0, 0, 1
-        else:
-            point, size = code_point(data, at, end)
-            kind = _kind(point)
-        if kind > 0:
-            value, wide = mix(value ^ np.uint64(kind)), True
-            at += size
-        elif at > begin:
+        kind, value, looks, size, units = unit_at(data, at, sub, end)
+        if kind == LETTER and looks != value:
+            alike += 1
+        elif kind == LETTER and LOOKS_FROM <= value < LOOKS_TO:
+            return False
+        elif kind == LETTER and 97 <= value < LOOKS_FROM:
+            latin += 1
+        at, sub = (at, sub + 1) if sub + 1 < units else (at + size, 0)
+    return 2 * latin >= alike and latin > 0
+
+
+@compiled
+def _letters_hash(data: U8, at: int, sub: int, stop: int, letters: int, latin: bool) -> np.uint64:
+    """The hash of a word of so many letters before `stop`, each as what it looks like if `latin`.
+
+    What `_hash` gives for them where they are ASCII without accents.
+    """
+    wide, run, packed, count = SEED, np.uint64(0), SEED + np.uint64(letters), 0
+    ascii_only = True
+    while count < letters or at < stop:
+        kind, value, looks, size, units = unit_at(data, at, sub, stop)
+        value = looks if latin else value
+        if kind == LETTER:
+            if count == letters:
+                break
+            wide = mix(wide ^ np.uint64(value))
+            ascii_only &= value < 128
+            run |= np.uint64(value & 0xFF) << np.uint64(8 * (count & 7))
+            count += 1
+            if count & 7 == 0 or count == letters:
+                packed = (packed ^ (run | SMALL)) * MULTIPLIER
+                packed ^= packed >> np.uint64(29)
+                run = np.uint64(0)
+        elif kind == MARK:
+            wide += mix(np.uint64(value))
+            ascii_only = False
+        elif kind != IGNORED:
             break
-        elif kind < 0:
-            return mix(SEED ^ np.uint64(point)), at, at + size
+        sub += 1
+        if sub >= units:
+            at, sub = at + size, 0
+    return mix(packed) if ascii_only else wide
+
+
+@compiled
+def _ideograph(data: U8, at: int, sub: int, end: int, value: int) -> tuple[np.uint64, int, int]:
+    """(hash, end) of a word that is one sign with its accents; `at` and `sub` follow it. And the next `sub`."""
+    hashed = mix(SEED ^ np.uint64(value))
+    while at < end and data[at] >= 128:
+        kind, value, _, size, units = unit_at(data, at, sub, end)
+        if kind == MARK:
+            hashed += mix(np.uint64(value))
+        elif kind != IGNORED:
+            break
+        sub += 1
+        if sub >= units:
+            at, sub = at + size, 0
+    return hashed, at, sub
+
+
+@compiled
+def _add_wide(
+    data: U8, at: int, end: int, text: tuple[int, int], script: int, hashes: U64, begins: I64, ends: I64, count: int
+) -> tuple[int, int]:
+    """Write the words of data[at:end], sign by sign: (words by then, what is known of the text now).
+
+    `text` is where the whole text begins and ends.
+    """
+    sub = 0
+    while at < end:
+        kind, value, looks, size, units = unit_at(data, at, sub, end)
+        after, next_sub = (at, sub + 1) if sub + 1 < units else (at + size, 0)
+        if kind != LETTER and kind != IDEOGRAPH:
+            at, sub = after, next_sub
+            continue
+        if after < end and _may_compose(value):
+            composed, more = _composed(data, after, value, end)
+            if more or kind == IDEOGRAPH:
+                kind, value, after = IDEOGRAPH, composed, after + more
+        begins[count] = at
+        if kind == IDEOGRAPH:
+            hashes[count], at, sub = _ideograph(data, after, next_sub, end, value)
+            ends[count] = max(at, after) if sub == 0 else at + size
         else:
-            at += size
-            begin = at
-    if begin >= end:
-        return np.uint64(0), end, end
-    return (value if wide else _hash(data, begin, at)[0]), begin, at
+            hashes[count], at, sub, ends[count], script = _word(data, at, sub, end, text, script)
+        count += 1
+    return count, script
+
+
+@compiled
+def _word(
+    data: U8, at: int, sub: int, end: int, text: tuple[int, int], script: int
+) -> tuple[np.uint64, int, int, int, int]:
+    """(hash, where the next sign begins, its unit, where this one ends, what is known of the text) of a word."""
+    first, first_sub, stop, letters, value = at, sub, at, 0, SEED
+    plain = narrow = True  # the normal form is ASCII; so are the bytes
+    latin = alike = other = 0
+    while at < end:
+        kind, letter, looks, size, units = unit_at(data, at, sub, end)
+        if kind == LETTER:
+            if letters and LEADING <= letter < LEADING + LEADINGS and at + size < end:
+                if _composed(data, at + size, letter, end)[1]:
+                    break
+            letters += 1
+            value = mix(value ^ np.uint64(letter))
+            plain &= letter < 128
+            alike += int(looks != letter)
+            latin += int(97 <= letter < LOOKS_FROM)
+            other += int(looks == letter and letter >= LOOKS_FROM)
+        elif kind == MARK:
+            value += mix(np.uint64(letter))
+            plain = False
+        elif kind != IGNORED:
+            break
+        narrow &= data[at] < 128
+        stop = at + size
+        sub += 1
+        if sub >= units:
+            at, sub = at + size, 0
+    folds = alike > 0 and other == 0
+    if folds and not latin:
+        if script == UNKNOWN:
+            script = LATIN if _is_latin(data, text[0], text[1]) else OTHER
+        folds = script == LATIN
+    if narrow:
+        value = _hash(data, first, stop)[0]
+    elif plain or folds:
+        value = _letters_hash(data, first, first_sub, stop, letters, folds)
+    return value, at, sub, stop, script
 
 
 @compiled
@@ -181,7 +340,7 @@ def words_into(data: U8, start: int, end: int, hashes: U64, begins: I64, ends: I
 
     Gives back how many there are. The arrays must have room for `most_words(start, end)`.
     """
-    count, begin, before = 0, -1, np.uint64(0)
+    count, begin, before, script = 0, -1, np.uint64(0), UNKNOWN
     for block in range(start, end + 1, 64):  # one past the end, so that a word there is closed
         bits = _mask(data, block, min(block + 64, end))
         turns = bits ^ (bits << np.uint64(1) | before)
@@ -201,19 +360,9 @@ def words_into(data: U8, start: int, end: int, hashes: U64, begins: I64, ends: I
                 hashes[count], begins[count], ends[count] = value, begin, at
                 count += 1
             else:
-                count = _add_wide(data, begin, at, hashes, begins, ends, count)
+                count, script = _add_wide(data, begin, at, (start, end), script, hashes, begins, ends, count)
             begin = -1
     return count
-
-
-@compiled
-def _add_wide(data: U8, at: int, end: int, hashes: U64, begins: I64, ends: I64, count: int) -> int:
-    while True:
-        value, begin, at = _next(data, at, end)
-        if begin >= end:
-            return count
-        hashes[count], begins[count], ends[count] = value, begin, at
-        count += 1
 
 
 @compiled
