@@ -51,9 +51,10 @@ _SHOWING = frozenset({0x85, 0x2800, *range(0x20)})  # a line break, the blank of
 _IGNORED = frozenset(point for first, last in RANGES for point in range(first, min(last, 0xFFFF) + 1)) - _SHOWING
 
 _CAPITALS = {
-    0x1D00: "a", 0x299: "b", 0x1D04: "c", 0x1D05: "d", 0x1D07: "e", 0xA730: "f", 0x262: "g", 0x29C: "h", 0x26A: "i",
-    0x1D0A: "j", 0x1D0B: "k", 0x29F: "l", 0x1D0D: "m", 0x274: "n", 0x1D0F: "o", 0x1D18: "p", 0xA7AF: "q",
-    0x280: "r", 0xA731: "s", 0x1D1B: "t", 0x1D1C: "u", 0x1D20: "v", 0x1D21: "w", 0x28F: "y", 0x1D22: "z",
+    0x1D00: "a", 0x299: "b", 0x1D04: "c", 0x1D05: "d", 0x1D07: "e", 0xA730: "f", 0x262: "g", 0x29C: "h",
+    0x26A: "i", 0x1D0A: "j", 0x1D0B: "k", 0x29F: "l", 0x1D0D: "m", 0x274: "n", 0x1D0F: "o", 0x1D18: "p",
+    0xA7AF: "q", 0x280: "r", 0xA731: "s", 0x1D1B: "t", 0x1D1C: "u", 0x1D20: "v", 0x1D21: "w", 0x28F: "y",
+    0x1D22: "z",
 }  # fmt: skip
 """Small capitals, which Unicode counts as other letters."""
 
@@ -68,9 +69,9 @@ _YPOGEGRAMMENI = "\u0345"  # the one accent whose small form is a letter
 LOOKS_FROM, LOOKS_TO = 0x370, 0x590
 _LOOKS = {
     "a": "аА\u0391", "b": "В\u0392", "c": "сС", "d": "ԁ", "e": "еЕ\u0395", "g": "ց", "h": "НһҺհ\u0397",
-    "i": "іІ\u0399", "j": "јЈ\u03f3\u037f", "k": "К\u039a", "m": "М\u039c", "n": "ո\u039d", "o": "оО\u03bf\u039fօՕ",
-    "p": "рР\u03a1", "q": "ԛԚ", "s": "ѕЅՏ", "t": "Т\u03a4", "u": "ս", "w": "ԝԜ", "x": "хХ\u03a7", "y": "уУүҮ\u03a5",
-    "z": "\u0396",
+    "i": "іІ\u0399", "j": "јЈ\u03f3\u037f", "k": "К\u039a", "m": "М\u039c", "n": "ո\u039d",
+    "o": "оО\u03bf\u039fօՕ", "p": "рР\u03a1", "q": "ԛԚ", "s": "ѕЅՏ", "t": "Т\u03a4", "u": "ս",
+    "w": "ԝԜ", "x": "хХ\u03a7", "y": "уУүҮ\u03a5", "z": "\u0396",
 }  # fmt: skip
 LOOKS = {other: ord(letter) for letter, others in _LOOKS.items() for other in others}
 """Letters from LOOKS_FROM on that look like a Latin letter in most typefaces; a capital like the capital."""
@@ -79,13 +80,13 @@ LOOKS = {other: ord(letter) for letter, others in _LOOKS.items() for other in ot
 class NormalForm(NamedTuple):
     """The normal form of code points beyond ASCII, as tables.
 
-    index      the row of `pages` for the code points that have these upper bits (all but PAGE_BITS)
+    rows       the row of `pages` for the code points that have these upper bits (all but PAGE_BITS)
     pages      for each code point what is added to it, or where in `expanded` it is, << CLASS_BITS | its class
     expanded   the number of units, then of each code point << CLASS_BITS | class, and what it looks like
     looks      the Latin letter that a code point, less LOOKS_FROM, looks like, or 0
     """
 
-    index: U8
+    rows: U8
     pages: I32
     expanded: I32
     looks: U16
@@ -108,13 +109,12 @@ def normal_form() -> NormalForm:
         for point in range(first, last + 1):
             kinds[point] = _entry(point, expanded)
     numbers: dict[bytes, int] = {}
-    rows = kinds.reshape(-1, 1 << PAGE_BITS)
-    index = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+    rows = [numbers.setdefault(row.tobytes(), len(numbers)) for row in kinds.reshape(-1, 1 << PAGE_BITS)]
     pages = np.frombuffer(b"".join(numbers), np.int32).reshape(len(numbers), -1)
     looks: U16 = np.zeros(LOOKS_TO - LOOKS_FROM, np.uint16)
     for other, letter in LOOKS.items():
         looks[ord(other) - LOOKS_FROM] = letter
-    return NormalForm(np.array(index, np.uint8), pages, np.array(expanded, np.int32), looks)
+    return NormalForm(np.array(rows, np.uint8), pages, np.array(expanded, np.int32), looks)
 
 
 def _entry(point: int, expanded: list[int]) -> int:
@@ -127,7 +127,10 @@ def _entry(point: int, expanded: list[int]) -> int:
     if len(units) == 1 and units[0].looks == LOOKS.get(character, 0):
         return (units[0].value - point) << CLASS_BITS | units[0].kind
     at = len(expanded)
-    expanded += [len(units), *(number for one in units for number in (one.value << CLASS_BITS | one.kind, one.looks))]
+    expanded += [
+        len(units),
+        *(number for one in units for number in (one.value << CLASS_BITS | one.kind, one.looks)),
+    ]
     return at << CLASS_BITS | SEVERAL
 
 

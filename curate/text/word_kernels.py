@@ -28,11 +28,15 @@ from curate.text.normal_form import (
     normal_form,
 )
 
-INDEX, PAGES, EXPANDED, LOOKS = normal_form()
+ROWS, PAGES, EXPANDED, LOOKS = normal_form()
 
 LEADING, VOWEL, TRAILING, SYLLABLE = 0x1100, 0x1161, 0x11A7, 0xAC00
 LEADINGS, VOWELS, TRAILINGS = 19, 21, 28
 """Korean letters that are composed to a syllable, and how many there are of each (Unicode, chapter 3.12)."""
+
+WIDE_BYTES, WIDE_FORM, ALIKE, ROMAN, FOREIGN = 1, 2, 4, 8, 16
+"""What was seen in a word: bytes beyond ASCII; such letters or accents; letters that look like Latin ones; Latin
+letters; others."""
 
 UNKNOWN, LATIN, OTHER = -1, 1, 0
 """What is known of a text: whether its letters that look like Latin ones are meant to be Latin."""
@@ -80,7 +84,7 @@ def unit_at(data: U8, at: int, sub: int, end: int) -> tuple[int, int, int, int, 
             return LETTER, point | 0x20, point | 0x20, 1, 1
         return SEPARATOR, point, point, 1, 1
     raw, size = code_point(data, at, end)
-    entry = int(PAGES[INDEX[raw >> PAGE_BITS], raw & ((1 << PAGE_BITS) - 1)])
+    entry = int(PAGES[ROWS[raw >> PAGE_BITS], raw & ((1 << PAGE_BITS) - 1)])
     kind, value, units = entry & ((1 << CLASS_BITS) - 1), entry >> CLASS_BITS, 1
     if kind == SEVERAL:
         units, found = int(EXPANDED[value]), value + 1 + 2 * sub
@@ -195,6 +199,12 @@ def _short_hash(data: U8, begin: int, size: int) -> tuple[np.uint64, np.uint64]:
     return mix(value ^ (value >> np.uint64(29))), run & HIGH
 
 
+@inlined
+def _is_roman(letter: int) -> bool:
+    """Whether it is a Latin letter in its normal form; digits and underscores are none."""
+    return bool(97 <= letter < LOOKS_FROM and letter != 0x7F)
+
+
 @compiled
 def _is_latin(data: U8, start: int, end: int) -> bool:
     """Whether letters of a text that look like Latin ones are: at least half as many others are Latin.
@@ -208,7 +218,7 @@ def _is_latin(data: U8, start: int, end: int) -> bool:
             alike += 1
         elif kind == LETTER and LOOKS_FROM <= value < LOOKS_TO:
             return False
-        elif kind == LETTER and 97 <= value < LOOKS_FROM:
+        elif kind == LETTER and _is_roman(value):
             latin += 1
         at, sub = (at, sub + 1) if sub + 1 < units else (at + size, 0)
     return 2 * latin >= alike and latin > 0
@@ -265,7 +275,15 @@ def _ideograph(data: U8, at: int, sub: int, end: int, value: int) -> tuple[np.ui
 
 @compiled
 def _add_wide(
-    data: U8, at: int, end: int, text: tuple[int, int], script: int, hashes: U64, begins: I64, ends: I64, count: int
+    data: U8,
+    at: int,
+    end: int,
+    text: tuple[int, int],
+    script: int,
+    hashes: U64,
+    begins: I64,
+    ends: I64,
+    count: int,
 ) -> tuple[int, int]:
     """Write the words of data[at:end], sign by sign: (words by then, what is known of the text now).
 
@@ -273,7 +291,7 @@ def _add_wide(
     """
     sub = 0
     while at < end:
-        kind, value, looks, size, units = unit_at(data, at, sub, end)
+        kind, value, _, size, units = unit_at(data, at, sub, end)
         after, next_sub = (at, sub + 1) if sub + 1 < units else (at + size, 0)
         if kind != LETTER and kind != IDEOGRAPH:
             at, sub = after, next_sub
@@ -297,41 +315,48 @@ def _word(
     data: U8, at: int, sub: int, end: int, text: tuple[int, int], script: int
 ) -> tuple[np.uint64, int, int, int, int]:
     """(hash, where the next sign begins, its unit, where this one ends, what is known of the text) of a word."""
-    first, first_sub, stop, letters, value = at, sub, at, 0, SEED
-    plain = narrow = True  # the normal form is ASCII; so are the bytes
-    latin = alike = other = 0
-    while at < end:
-        kind, letter, looks, size, units = unit_at(data, at, sub, end)
-        if kind == LETTER:
-            if letters and LEADING <= letter < LEADING + LEADINGS and at + size < end:
-                if _composed(data, at + size, letter, end)[1]:
-                    break
-            letters += 1
-            value = mix(value ^ np.uint64(letter))
-            plain &= letter < 128
-            alike += int(looks != letter)
-            latin += int(97 <= letter < LOOKS_FROM)
-            other += int(looks == letter and letter >= LOOKS_FROM)
-        elif kind == MARK:
-            value += mix(np.uint64(letter))
-            plain = False
-        elif kind != IGNORED:
-            break
-        narrow &= data[at] < 128
-        stop = at + size
-        sub += 1
-        if sub >= units:
-            at, sub = at + size, 0
-    folds = alike > 0 and other == 0
-    if folds and not latin:
+    value, next_at, next_sub, stop, letters, seen = _extent(data, at, sub, end)
+    folds = seen & ALIKE != 0 and seen & FOREIGN == 0
+    if folds and seen & ROMAN == 0:
         if script == UNKNOWN:
             script = LATIN if _is_latin(data, text[0], text[1]) else OTHER
         folds = script == LATIN
-    if narrow:
-        value = _hash(data, first, stop)[0]
-    elif plain or folds:
-        value = _letters_hash(data, first, first_sub, stop, letters, folds)
-    return value, at, sub, stop, script
+    if seen & WIDE_BYTES == 0:
+        value = _hash(data, at, stop)[0]
+    elif seen & WIDE_FORM == 0 or folds:
+        value = _letters_hash(data, at, sub, stop, letters, folds)
+    return value, next_at, next_sub, stop, script
+
+
+@compiled
+def _extent(data: U8, at: int, sub: int, end: int) -> tuple[np.uint64, int, int, int, int, int]:
+    """(hash, where the next sign begins, its unit, where this word ends, its letters, what was seen) of a word."""
+    stop, letters, value, seen = at, 0, SEED, 0
+    while at < end:
+        kind, letter, looks, size, units = unit_at(data, at, sub, end)
+        if kind == LETTER:
+            if letters and _begins_syllable(data, at + size, letter, end):
+                break
+            letters += 1
+            value = mix(value ^ np.uint64(letter))
+            seen |= WIDE_FORM * int(letter >= 128) | ALIKE * int(looks != letter)
+            seen |= ROMAN * int(_is_roman(letter)) | FOREIGN * int(looks == letter and letter >= LOOKS_FROM)
+        elif kind == MARK:
+            value += mix(np.uint64(letter))
+            seen |= WIDE_FORM
+        elif kind != IGNORED:
+            break
+        seen |= WIDE_BYTES * int(data[at] >= 128)
+        stop = at + size
+        at, sub = (at, sub + 1) if sub + 1 < units else (stop, 0)
+    return value, at, sub, stop, letters, seen
+
+
+@inlined
+def _begins_syllable(data: U8, after: int, letter: int, end: int) -> bool:
+    """Whether a Korean letter is composed with what follows it."""
+    begins = LEADING <= letter < LEADING + LEADINGS and after < end
+    return bool(begins and _composed(data, after, letter, end)[1] > 0)
 
 
 @compiled

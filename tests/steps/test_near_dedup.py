@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import polars as pl
@@ -81,6 +82,16 @@ def test_the_threshold_is_met_exactly(tmp_path: Path):
     rows = [{"chosen": BASE}, {"chosen": BASE + " a b c"}]  # 26 of 29 shingles
     for name, jaccard, losers in (("at", 26 / 29, 1), ("above", 26 / 29 + 1e-9, 0)):
         assert len(lost(run([pool_of(tmp_path / name, rows)], jaccard=jaccard, recall=0.9999))) == losers
+
+
+def test_one_text_in_other_code_points_is_the_same_text(tmp_path: Path):
+    text = "Die schöne Müllerin zählt für Große und Kleine 100 Bücher auf"
+    wide = text.translate({point: chr(point + 0xFEE0) for point in range(0x21, 0x7F)})
+    forms = [wide, normalize("NFD", text), "\u00ad".join(text), text.replace("e", "\u0435")]
+    forms += ["Déjà vu?", "De\u0301ja\u0300 vu？"]
+    screened = run([pool_of(tmp_path / "p", [{"chosen": form} for form in (text, *forms)])])
+    assert screened.pools[0].funnel.dropped == {"near_dedup/near_duplicate": 5}
+    assert set(screened.pools[0].decisions["score"]) == {1.0}
 
 
 def test_every_side_must_be_near(tmp_path: Path):
