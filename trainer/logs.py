@@ -13,7 +13,8 @@ from curate.text.inert import terminal_line
 from curate.workspace import atomic
 
 LOG_SECONDS = 2.0  # seconds between lines about steps
-REPORT_SECONDS = 5.0  # between lines about progress in anything else
+FIRST_SECONDS = 2.0  # from the start of anything else to the first line about its progress
+REPORT_SECONDS = 30.0  # between the next ones
 LOGGED = ("loss", "accuracy", "lr", "grad_norm", "pairs_per_s", "tokens_per_s", "mfu")
 
 
@@ -119,18 +120,32 @@ class Clock:
 
 
 class Progress:
-    """Reports every few seconds how many of the `things` are finished."""
+    """Reports how many of the `things` are finished, how fast, and how long the rest will take.
+
+    A line at the start, one after FIRST_SECONDS, and one every REPORT_SECONDS.
+    """
 
     def __init__(self, name: str, done: int, total: int, things: str = "items") -> None:
         self._name, self._things = name, things
         self._first, self._done, self._total = done, done, total
-        self._start = self._reported = time.monotonic()
+        self._start = time.monotonic()
+        self._due = self._start + FIRST_SECONDS
+        if done < total:
+            say(f"{name}: {total - done:,} {things} to do{f', {done:,} are done' if done else ''}")
 
     def tick(self) -> None:
         """Count one more."""
         self._done += 1
         now = time.monotonic()
-        if now - self._reported >= REPORT_SECONDS:
-            self._reported = now
-            speed = (self._done - self._first) / (now - self._start)
-            say(f"{self._name}: {self._done:,} of {self._total:,} {self._things}, {speed:,.1f}/s")
+        if now >= self._due:
+            self._due = now + REPORT_SECONDS
+            speed = (self._done - self._first) / max(now - self._start, 1e-9)
+            left = duration((self._total - self._done) / speed)
+            say(f"{self._name}: {self._done:,} of {self._total:,} {self._things}, {speed:,.1f}/s, {left} left")
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -14,7 +14,7 @@ from rich.progress import TransferSpeedColumn as SpeedColumn
 from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli import completion
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
-from curate.cli.output import PLAIN_EVERY, data, messages, say, show_table
+from curate.cli.output import PLAIN_EVERY, PLAIN_FIRST, data, messages, say, show_table
 from curate.config import did_you_mean
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
@@ -225,7 +225,7 @@ class Terminal:
         self._tasks: dict[str, TaskID] = {}
         self._sizes: dict[str, int] = {}
         self._arrived: dict[str, int] = {}
-        self._name, self._last = "", 0.0
+        self._name, self._due = "", 0.0
 
     def say(self, text: str) -> None:
         """Print one line, above the bars."""
@@ -234,7 +234,7 @@ class Terminal:
     @contextmanager
     def files(self, name: str, sizes: Mapping[str, int]) -> Iterator[None]:
         """Show files, path -> bytes, while they are transferred."""
-        self._name, self._last, self._sizes = name, time.monotonic(), dict(sizes)
+        self._name, self._due, self._sizes = name, time.monotonic() + PLAIN_FIRST, dict(sizes)
         self._arrived = dict.fromkeys(sizes, 0)  # its size stays: several threads may call `moved`
         self._tasks = {}
         if not messages().is_terminal:
@@ -263,8 +263,8 @@ class Terminal:
                     self._tasks[path] = bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
                 bar.update(self._tasks[path], completed=done)
             bar.update(self._tasks[""], completed=total)
-        elif time.monotonic() - self._last >= PLAIN_EVERY:
-            self._last = time.monotonic()
+        elif time.monotonic() >= self._due:
+            self._due = time.monotonic() + PLAIN_EVERY
             size = sum(self._sizes.values())
             say(f"{self._name}: {total:,} of {size:,} bytes, {total / max(size, 1):.0%}")
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # `curate --help` needs neither engines nor rich, which take 
 
     from curate.engines.base import Tick
 
-PLAIN_EVERY = 5.0  # seconds between progress lines in a pipe
+PLAIN_FIRST = 2.0  # seconds to the first progress line in a pipe
+PLAIN_EVERY = 30.0  # between the next ones
 
 
 @functools.cache
@@ -127,13 +128,13 @@ def _bar(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
 
 def _lines(stage: str, total: int) -> Iterator[Callable[["Tick"], None]]:
     state = _State()
-    last = time.monotonic()
+    due = time.monotonic() + PLAIN_FIRST
 
     def listen(tick: "Tick") -> None:
-        nonlocal last
+        nonlocal due
         state.add(tick)
-        if time.monotonic() - last >= PLAIN_EVERY:
-            last = time.monotonic()
+        if time.monotonic() >= due:
+            due = time.monotonic() + PLAIN_EVERY
             say(f"{stage}: {state.line(total)}")
 
     yield listen

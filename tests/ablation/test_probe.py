@@ -1,6 +1,7 @@
 """Features are those of the model, computed once; heads trained on them repeat to the last bit."""
 
 import json
+import re
 import weakref
 from pathlib import Path
 
@@ -110,6 +111,7 @@ def test_no_more_than_a_batch_is_decoded_at_a_time(tmp_path, monkeypatch, capsys
         return made
 
     monkeypatch.setattr(Encoder, "pair", pair)
+    monkeypatch.setattr(logs, "FIRST_SECONDS", 0.0)
     monkeypatch.setattr(logs, "REPORT_SECONDS", 0.0)
     images = small_mix(tmp_path, 45)
     checkpoint = str(tiny_models.checkpoint("qwen2_5_vl"))
@@ -119,7 +121,8 @@ def test_no_more_than_a_batch_is_decoded_at_a_time(tmp_path, monkeypatch, capsys
     assert len(cache.pairs().index) == 40
     assert 1 < most <= 8
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("features: ")]
-    assert lines[0].startswith("features: 1 of 40 pairs, ")
+    assert lines[0] == "features: 40 pairs to do"
+    assert re.fullmatch(r"features: 1 of 40 pairs, [0-9,.]+/s, \d+ s left", lines[1])
     assert lines[-1] == "features: 40 pairs, part 1"
 
 
