@@ -60,6 +60,7 @@ name: paradigms
 recipe: ./hh.yaml
 preset: ./smollm2.yaml
 seeds: 1
+settings: {zero: 1}
 baseline: naive_full
 arms:
   naive_full: {settings: {lr: 2.0e-5, head_lr: 1.0e-3, max_steps: STEPS}}
@@ -100,11 +101,15 @@ def arms(work: Path, name: str, *words: str) -> list[dict[str, Any]]:
     """Run an ablation; return a row of figures for each arm."""
     report = curate(work, "ablate", f"{name}.yaml", "-e", "hh_held_out", *words)
     return [
-        {"name": arm, "accuracy": value["value"], "interval": value["interval"], **report["costs"][arm]}
+        {"name": arm, **_percent(value), **report["costs"][arm]}
         for arm, values in report["values"].items()
         for value in values
         if value["measure"] == "overall"
     ]
+
+
+def _percent(value: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": 100 * value["value"], "interval": [100 * one for one in value["interval"]]}
 
 
 def main() -> None:
@@ -123,7 +128,7 @@ def main() -> None:
     print(table(rows, ("arm", "accuracy, %", "low", "high", "seconds")))
     results["ensembles"] = []
     for members in ENSEMBLES:
-        models = [work / "runs" / "paradigms" / f"{member}-0" / "final" for member in members]
+        models = [next(work.glob(f"runs/paradigms-*/{member}-seed0/final")) for member in members]
         results["ensembles"].append(curate(work, "evaluate", "-e", "hh_held_out", "--ensemble", "mean", *models))
     save("real_model", results)
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from curate import bundled
+from curate import bundled, sources
 from curate import recipe as recipes
-from curate.config import check_key, read_yaml
+from curate.config import check_key, did_you_mean, read_yaml
 from curate.errors import ConfigError
 from curate.recipe import Recipe, ShardSettings
 
@@ -52,10 +52,13 @@ class Arm:
         return replace(base, name=name, arm_of=base.arm_of or base.name, without=without, shards=shards)
 
 
-def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, ...]]:
+def load(
+    name: str | Path, datasets: Sequence[str], manifests: Path | None = None
+) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe of that name or path with those datasets added that it does not name; and the names of these.
 
-    What is added comes last in priority, so that of equal pairs the recipe's own stay.
+    What is added comes last in priority, so that of equal pairs the recipe's own stay. Raises ConfigError for a
+    dataset that is neither in the recipe nor a source.
     """
     path = bundled.find(name)
     base = recipes.load(path)
@@ -64,6 +67,15 @@ def load(name: str | Path, datasets: Sequence[str]) -> tuple[Recipe, tuple[str, 
     )
     if not new:
         return base, ()
+    entries, known = recipes.removable_names(base.entries, base.pools), [*sources.names(), *sources.own(manifests)]
+    for one in new:
+        if one not in known:
+            hint = did_you_mean(
+                one, [*entries, *known], f"entries: {', '.join(entries)}; curate sources lists more"
+            )
+            raise ConfigError(
+                "--dataset", f"{one!r} is no entry of {base.name} and no source", "one of them", hint
+            )
     table: Any = read_yaml(path)
     table["sources"] = {**table["sources"], **dict.fromkeys(new, "all")}
     recipe = recipes.from_table(table, path)

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -87,9 +88,9 @@ class ArmOptions:
         None
     )
 
-    def study(self, file: str | None) -> Study:
+    def study(self, file: str | None, manifests: Path) -> Study:
         """The study of an ablation file, or of these options. Raises ConfigError where both name arms."""
-        return self._of_recipe() if file is None else self._of_file(file)
+        return self._of_recipe(manifests) if file is None else self._of_file(file)
 
     def _of_file(self, file: str) -> Study:
         options = (("--dataset", self.dataset), ("--all", self.every), ("--mode", self.mode),
@@ -100,7 +101,7 @@ class ArmOptions:
             raise ConfigError(given[0], f"given beside {file}", "one of them", hint)
         return spec.load(file, self.recipe, self.preset)
 
-    def _of_recipe(self) -> Study:
+    def _of_recipe(self, manifests: Path) -> Study:
         if self.recipe is None or self.preset is None:
             missing, hint = (
                 "--recipe" if self.recipe is None else "--preset",
@@ -113,7 +114,7 @@ class ArmOptions:
             raise ConfigError("--dataset", found, "one of them")
         if self.mode is not None and self.mode not in MODES:
             raise ConfigError("--mode", f"found {self.mode!r}", " or ".join(MODES))
-        recipe, added = arms.load(self.recipe, named)
+        recipe, added = arms.load(self.recipe, named, manifests)
         datasets = named or [entry.label for entry in recipe.entries]
         mode: Mode | None = next((one for one in MODES if one == self.mode), None)
         compared = arms.choose(recipe, added, list(dict.fromkeys(datasets)), mode, self.baseline_mix or [])
@@ -213,7 +214,7 @@ def ablate(
     more seeds or datasets are added to those that are there. By default a dataset is left out of the whole recipe,
     which shows what the blend would lose without it.
     """
-    study = training.applied(chosen.study(file))
+    study = training.applied(chosen.study(file, work.manifests))
     if training.probe:
         probe_runs.check(study)
     work = replace(work, workspace=work.workspace.absolute())

@@ -193,11 +193,26 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
+MISSING = {
+    "RECIPE": "curate recipes lists those that have a name; curate mix quickstart runs offline",
+    "MIX": "curate gc lists the finished ones; curate mix quickstart makes one",
+    "TARGET...": "A mix, a source or a file of rows; curate mix quickstart makes a mix",
+    "TARGET": "A mix, a source or a file of rows; curate mix quickstart makes a mix",
+    "SOURCE...": "curate sources lists them",
+    "SOURCE|RECIPE...": "curate sources and curate recipes list them",
+}
+"""What helps where an argument is missing, by the name that help shows for it."""
+
+
+def _what_to_give(error: TyperException) -> str:
+    return MISSING.get(str(getattr(getattr(error, "param", None), "metavar", "")), "")
+
+
 @contextmanager
 def _inert_usage() -> Iterator[None]:
     """Errors of usage repeat what was typed, or what a script passed on from a file's name."""
     try:
         yield
     except TyperException as error:
-        error.message = terminal_line(error.message)
+        error.message = terminal_line(error.message) or _what_to_give(error)
         raise

@@ -49,7 +49,7 @@ def init(
     from curate.inspect import first_look
     from curate.workspace import Workspace
 
-    on_hub = not Path(target).exists() and HUB_ID.fullmatch(target) is not None
+    on_hub = HUB_ID.fullmatch(target) is not None and not (Path(target).exists() or _names_a_file(target))
     label = name or first_look.slug(target.rpartition("/")[2] if on_hub else Path(target).resolve().name)
     if on_hub:
         found, root = _of_hub(target, label), None
@@ -76,6 +76,13 @@ def init(
         if on_hub
         else f"next: curate mix {label}"
     )
+
+
+def _names_a_file(target: str) -> bool:
+    """Whether it is no repository's name: it begins as paths do, or ends as files of rows do."""
+    from curate.rawfiles.rows import KINDS
+
+    return target.startswith(".") or not {*Path(target.lower()).suffixes}.isdisjoint(f".{kind}" for kind in KINDS)
 
 
 def _of_hub(target: str, label: str) -> "list[Look]":

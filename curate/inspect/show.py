@@ -53,7 +53,10 @@ def find_target(text: str, workspace: Workspace, *, skipped: bool = False) -> Mi
             return second(text, workspace)
         except ConfigError as other:
             expected = f"{fault.expected}; or {other.expected}"
-            raise ConfigError(text, f"no mix and no source of that name in {workspace.root}", expected) from None
+            hints = list(dict.fromkeys(one.hint for one in (fault, other) if one.hint))
+            raise ConfigError(
+                text, f"no mix and no source of that name in {workspace.root}", expected, "; ".join(hints)
+            ) from None
 
 
 def sample_pairs(target: Mix | Pairs, wanted: Wanted) -> list[Item]:

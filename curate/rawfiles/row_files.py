@@ -23,7 +23,8 @@ def row_files(source: Source, raw: Path, options: Any) -> list[RowFile]:
             str(raw),
             "no such directory",
             f"the raw files of {source.repo}",
-            "curate fetch brings them; or give their parent folder with --raw",
+            f"{f'curate fetch {raw.name} brings them; or ' if '/' in source.repo else ''}give their parent folder "
+            "with --raw",
         )
     if source.row_files is not None:
         return source.row_files(raw, options)
