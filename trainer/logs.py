@@ -39,6 +39,7 @@ class Metrics:
 
     def __init__(self, run: Path, step: int, *, active: bool) -> None:
         self._active, self._logged_at = active, 0.0
+        self._began: tuple[float, float] | None = None  # when the first step ended, and the share then finished
         if active:
             from torch.utils.tensorboard import SummaryWriter  # here: `fail` has to be quick
 
@@ -57,10 +58,13 @@ class Metrics:
     def step(self, row: Mapping[str, Any], done: float) -> None:
         """Write the row of a training step; `done` is the finished share of the run."""
         self._write(row, "train")
-        if self._active and (done >= 1 or time.monotonic() - self._logged_at > LOG_SECONDS):
-            self._logged_at = time.monotonic()
+        now = time.monotonic()
+        start, first = self._began = self._began or (now, done)
+        left = f", {duration((now - start) * (1 - done) / (done - first))} left" if first < done < 1 else ""
+        if self._active and (done >= 1 or now - self._logged_at > LOG_SECONDS):
+            self._logged_at = now
             numbers = " ".join(f"{name} {_number(row[name])}" for name in LOGGED if row[name] is not None)
-            say(f"step {row['step']:,} ({done:.0%}): {numbers}")
+            say(f"step {row['step']:,} ({done:.0%}{left}): {numbers}")
 
     def evaluation(self, row: Mapping[str, Any]) -> None:
         """Write the row of an evaluation on one set."""

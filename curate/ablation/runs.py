@@ -9,6 +9,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from curate.errors import TrainError
 from curate.workspace import read_json
 
 Say = Callable[[str], None]
+SAID_EVERY = 30.0  # seconds between the lines of a run that are said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,21 +69,29 @@ def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
         say(f"{len(runs) - len(todo)} of {len(runs)} runs are done already")
     for number, run in enumerate(todo, 1):
         say(f"run {number} of {len(todo)}: {run.name}")
-        carry_out(run, processes)
+        carry_out(run, processes, say)
         run.tidy()
     for run in runs:  # also those that were started by hand, from a plan
         run.tidy()
 
 
-def carry_out(run: Run, processes: int) -> None:
-    """Execute the commands that a run still needs, with a log. Raises TrainError with the log's name."""
+def carry_out(run: Run, processes: int, say: Say) -> None:
+    """Execute the commands that a run still needs, with a log, of which a line is said now and then.
+
+    Raises TrainError with the log's name.
+    """
     log = run.folder / "log.txt"
     for command in run.commands(processes):
+        due = time.monotonic()
         with open(log, "a", encoding="utf-8") as file:
 
             def write(line: str) -> None:
+                nonlocal due
                 file.write(f"{line}\n")
                 file.flush()
+                if time.monotonic() >= due:
+                    due = time.monotonic() + SAID_EVERY
+                    say(f"{run.name}: {line}")
 
             try:
                 trainer_process.run(command, write)
