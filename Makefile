@@ -8,7 +8,7 @@ THIS := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-is
 TORCH := $(shell grep --only-matching '^torch==[0-9.]*' lock.txt)
 NEWEST_TORCH ?= $(TORCH)  # NEWEST_TORCH=torch takes the newest, on most machines a CUDA build of several GB
 
-.PHONY: quickstart trainer test newest lock check bench slow clean
+.PHONY: quickstart trainer docs test newest lock check bench slow clean
 
 $(BIN)/pip-of-lock: lock-pip.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
@@ -40,6 +40,12 @@ quickstart: $(BIN)/curate  ## sample rows -> plan, funnel, shards, offline
 trainer: $(BIN)/torch-of-lock  ## what curate train needs, torch among it
 	$(BIN)/python .ci/requirements.py trainer > $(VENV)/trainer.txt
 	$(LOCKED) --requirement $(VENV)/trainer.txt
+
+docs: $(BIN)/curate  ## the documentation, as pages in build/docs that open from disk; a warning fails
+	$(BIN)/python .ci/requirements.py docs > $(VENV)/docs.txt
+	$(LOCKED) --requirement $(VENV)/docs.txt
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs docs/pages build/docs
+	@echo 'build/docs/index.html'
 
 test: $(BIN)/pytest  ## the default test suite
 	$(BIN)/pytest -n 3 --dist worksteal  # more than cores: tests also wait, for hosts that stall and processes that end
