@@ -17,6 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from curate import evalsets, sources, steps
 from curate.cli import commands
+from curate.exports.formats import FORMATS
 
 ROOT = Path(__file__).parent.parent
 MARK = re.compile(r"^<!-- generate: (\w+) -->$", re.MULTILINE)
@@ -172,6 +173,15 @@ def _eval_sets() -> str:
     return "\n\n".join([table(("eval set", "modality", "licence", "splits", "items"), rows), *texts])
 
 
+def _exports() -> str:
+    parts = []
+    for name, form in FORMATS.items():
+        module = inspect.getdoc(import_module(form.__module__)) or ""
+        takes = ", ".join(f"`--{option}`" for option in sorted(form.options)) or "none"
+        parts.append(f"## {name}\n\n{_escaped(form.about)}.\n\n{prose(module)}\n\nOptions: {takes}.")
+    return "\n\n".join(parts)
+
+
 def _commands() -> str:
     parts = []
     for title, names in commands.GROUPS.items():
@@ -247,6 +257,7 @@ PARTS = {
     "steps": _steps,
     "sources": _sources,
     "eval_sets": _eval_sets,
+    "exports": _exports,
     "commands": _commands,
     "recipe_grammar": lambda: _grammar("curate.recipe"),
     "manifest_grammar": lambda: _grammar("curate.sources.generic"),

@@ -6,6 +6,7 @@ import pytest
 
 from curate import evalsets, sources, steps
 from curate.cli import commands
+from curate.exports.formats import FORMATS
 from docs import generate, outputs
 from trainer.config import TrainConfig
 
@@ -29,9 +30,13 @@ def test_every_step_is_described_with_its_options_and_reasons():
 
 
 def test_every_source_eval_set_and_command_is_described():
-    text = {name: generate.filled(f"<!-- generate: {name} -->") for name in ("sources", "eval_sets", "commands")}
+    text = {
+        name: generate.filled(f"<!-- generate: {name} -->")
+        for name in ("sources", "eval_sets", "exports", "commands")
+    }
     assert [name for name in sources.names() if f"## {name}\n" not in text["sources"]] == []
     assert [name for name in evalsets.names() if f"## {name}\n" not in text["eval_sets"]] == []
+    assert [name for name in FORMATS if f"## {name}\n" not in text["exports"]] == []
     assert [name for name in commands.COMMANDS if f"### curate {name}\n" not in text["commands"]] == []
     assert "- rows as published: 83,132" in text["sources"]
     assert "- licence: cc-by-nc-4.0" in text["sources"]
