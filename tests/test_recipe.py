@@ -228,8 +228,11 @@ def test_faults_are_named_with_their_path(fields, message, hint):
 def test_shares_and_rows_must_make_the_total():
     assert refusal({"a": {"share": 0.5}, "b": {"share": 0.5}}) == (
         "$.rows: not given; expected the total that the shares are of",
-        "add rows: 100000",
+        "add rows: N, as many as the mix shall have",
     )
+    some = {"a": {"share": 0.5}, "b": {"rows": 200}}
+    assert refusal(some)[1] == "add rows: 400"
+    assert recipe(some, rows=400).rows == 400, "the hint is followed"
     message, _ = refusal({"a": {"share": 0.5}, "b": {"share": 0.4}}, rows=1000)
     assert message == (
         "$.sources: the shares sum to 0.9, the other quotas to 0 of 1,000 rows; expected shares that sum to 1"

@@ -196,9 +196,20 @@ def _check_reached_once(entries: Sequence[Entry], where: str) -> None:
 def _check_total(rows: int | None, quotas: Sequence[Quota], where: str) -> None:
     """What can be said of the sum before any pool is known."""
     if rows is None and any(quota.kind == "share" for quota in quotas):
-        raise ConfigError(f"{where}.rows", "not given", "the total that the shares are of", "add rows: 100000")
+        raise ConfigError(
+            f"{where}.rows", "not given", "the total that the shares are of", f"add rows: {_a_total(quotas)}"
+        )
     if all(quota.kind in ("rows", "share") for quota in quotas):
         check_sum(rows, quotas, sum(int(q.value) for q in quotas if q.kind == "rows"), where)
+
+
+def _a_total(quotas: Sequence[Quota]) -> str:
+    """A total that fits the quotas where they leave one, else what to put there."""
+    share = sum(quota.value for quota in quotas if quota.kind == "share")
+    fixed = sum(quota.value for quota in quotas if quota.kind == "rows")
+    if all(quota.kind in ("rows", "share") for quota in quotas) and fixed and share < 1:
+        return f"{round(fixed / (1 - share))}"
+    return "N, as many as the mix shall have"
 
 
 def check_sum(rows: int | None, quotas: Sequence[Quota], fixed: int, where: str) -> None:

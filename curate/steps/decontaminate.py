@@ -74,6 +74,11 @@ class Decontaminate(Actions):
             raise ConfigError(
                 f"{where}.against", found, "the raw files of the eval sets", f"curate fetch {listed}"
             )
+        for name in ("text", "images"):
+            for path in getattr(self, name):
+                if not Path(path).expanduser().exists():
+                    expected = "a file of texts" if name == "text" else "a directory with images"
+                    raise ConfigError(f"{where}.{name}", f"{path}: no such {expected.split()[1]}", expected)
         sets += [TextFile(path=Path(path).expanduser()) for path in self.text]
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
         made = protected_sets(sets, library.cache, library.hashes)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,8 @@ def _locate(tokenizer: str) -> Path:
     for path in (given, given / "tokenizer.json", *_cached(tokenizer)):
         if path.is_file():
             return path.resolve()
-    hint = "give the path of a tokenizer.json" if given.exists() else f"hf download {tokenizer} tokenizer.json"
+    on_hub = not given.exists() and re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", tokenizer)
+    hint = f"hf download {tokenizer} tokenizer.json" if on_hub else "give the path of a tokenizer.json"
     found = f"no tokenizer {tokenizer!r} on this machine"
     raise ConfigError("tokenizer", found, "a tokenizer.json, its directory, or a downloaded model", hint)
 

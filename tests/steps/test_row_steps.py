@@ -588,6 +588,9 @@ def test_every_step_is_built_by_its_name_in_snake_case():
         ("length", {"max_reply": 9, "tokenizer": "no/such-model"},
          "$.tokenizer: no tokenizer 'no/such-model' on this machine; expected a tokenizer.json, its "
          "directory, or a downloaded model", "hf download no/such-model tokenizer.json"),
+        ("length", {"max_reply": 9, "tokenizer": "/no/such.json"},
+         "$.tokenizer: no tokenizer '/no/such.json' on this machine; expected a tokenizer.json, its "
+         "directory, or a downloaded model", "give the path of a tokenizer.json"),
         ("truncation", None, "$: max_length not given; expected a value for max_length", ""),
         ("truncation", {"max_length": 0}, "$: max_length is 0; it must be at least 1", ""),
         ("language", {"keep": ["english"]},
