@@ -30,7 +30,7 @@ class Dropped:
 def decide(search: Search, engine: Engine, scratch: Path) -> Dropped:
     """Return the dropped pairs, by ascending rank. `scratch` is a directory for files that workers share."""
     first = search.first_of_equals()
-    distinct = first == np.arange(len(first))
+    distinct = first == np.arange(len(first), dtype=np.uint32)
     suspects, lost_to, shares = _decide_distinct(search, distinct, engine, scratch)
     winner = np.full(len(first), NONE, np.int64)
     winner[suspects] = np.where(lost_to >= 0, suspects[lost_to], NONE)

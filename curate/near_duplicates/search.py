@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from curate.near_duplicates.bucket_kernels import Members
 
 NONE = -1
+BLOCK = 1 << 20
 
 WIDE = 50_000_000
 """Beyond so many pairs band keys have 64 bits: of 32 bits, one in 70 would be in a bucket by chance, and more."""
@@ -41,8 +42,8 @@ class RankedFile:
     pairs: Path
     sketch: Path
     on: tuple[Side, ...]
-    positions: I64
-    ranks: I64
+    positions: U32
+    ranks: U32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +60,17 @@ class Search:
     banding: Banding
     same_media: bool
 
-    def first_of_equals(self) -> I64:
+    def first_of_equals(self) -> U32:
         """Return for each rank the best rank that has the same shingles, as often, and the same media."""
-        first = np.arange(len(self.protected))
+        first = np.arange(len(self.protected), dtype=np.uint32)
         same = self._column("same")
-        order = np.argsort(same, kind="stable")
-        ordered = same[order]
-        equal = ordered[1:] == ordered[:-1]
-        several = order[np.append(equal, False) | np.append(False, equal)]  # of few: no table of all is made
-        del order, ordered
-        frame = pl.DataFrame({"rank": several, "same": same[several], "media": self.media()[several]})
+        ordered = np.sort(same)
+        repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        del ordered  # and no table of all is made: those with an equal are few
+        several = np.flatnonzero(_is_in(same, repeated))
+        frame = pl.DataFrame({"rank": several, "same": same[several]})
+        del same
+        frame = frame.with_columns(media=self.media()[several])
         first[several] = frame.select(pl.col("rank").min().over("same", "media")).to_series().to_numpy()
         return first
 
@@ -136,13 +138,14 @@ class Search:
 
     def _chosen(self, ranks: I64) -> list[tuple[RankedFile, I64, I64]]:
         """For each file that holds some of these ranks: (file, their positions in it, their places in `ranks`)."""
-        number = np.full(len(self.protected), NONE, np.int64)
-        number[ranks] = np.arange(len(ranks))
+        chosen = np.zeros(len(self.protected), np.bool_)
+        chosen[ranks] = True
         found = []
         for file in self.files:
-            some = number[file.ranks] >= 0
+            some = chosen[file.ranks]
             if some.any():
-                found.append((file, file.positions[some], number[file.ranks[some]]))
+                positions = file.positions[some].astype(np.int64)
+                found.append((file, positions, np.searchsorted(ranks, file.ranks[some])))
         return found
 
     def members(self, suspects: "Suspects", found: Sets) -> "Members":
@@ -153,6 +156,17 @@ class Search:
             suspects.slots, self.media()[suspects.ranks], found.shingles, found.begins, found.ends,
             self.banding.least_equal, self.banding.jaccard,
         )  # fmt: skip
+
+
+def _is_in(values: U64, ordered: U64) -> B8:
+    """Whether each value is one of `ordered`; a block at a time, so that it takes no memory for all."""
+    found = np.zeros(len(values), np.bool_)
+    if len(ordered):
+        for first in range(0, len(values), BLOCK):
+            block = values[first : first + BLOCK]
+            place = np.minimum(np.searchsorted(ordered, block), len(ordered) - 1)
+            found[first : first + BLOCK] = ordered[place] == block
+    return found
 
 
 class Suspects(NamedTuple):

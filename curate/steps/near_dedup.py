@@ -85,8 +85,8 @@ class NearDedup:
                 pairs=files[pool[first]][part[first]],
                 sketch=sketches[pool[first]][part[first]],
                 on=self.on,
-                positions=position[order[first:last]].astype(np.int64),
-                ranks=rank[order[first:last]].astype(np.int64),
+                positions=position[order[first:last]],
+                ranks=rank[order[first:last]],
             )
             for first, last in pairwise([0, *limits.tolist(), len(order)])
         ]
