@@ -97,7 +97,7 @@ def test_full_runs_find_what_was_planted_after_a_kill(project):
         time.sleep(0.2)  # its trainer ends by itself, with nobody to talk to
     report, talk = ablate(project, "--seeds", "1")
     assert "1 of 3 runs are done already" in talk
-    assert "without-good-seed0: step " in talk
+    assert "without-good-seed0: starting: " in talk
     assert done.stat().st_mtime_ns == trained
     found = verdicts(report)
     assert found["good"]["suggestion"] == "keep", found
