@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
+from curate.arrays import I64
 from curate.steps.base import DECISION
 from curate.steps.corpus import Corpus, Sketch
 from curate.steps.near_dedup import NearDedup
@@ -16,6 +17,9 @@ from curate.steps.near_keys import either_order_sketches, near_keys
 Policy = Literal["drop_both", "keep_priority", "keep_majority"]
 DECIDED = {name: DECISION[name] for name in ("index", "reason", "winner", "evidence")}
 ROUNDS = 32
+LEAST_OF = 8
+"""Replies of a graph, at most, for which the fewest pairs that must go are computed."""
+
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -40,7 +44,8 @@ class LabelConflicts:
                            white space
 
     Both `keep_` policies are greedy: what they keep has no cycle, and no dropped edge could be put back, but they
-    may drop more pairs than the fewest that would do; finding those is NP-hard (Karp 1972).
+    may drop more pairs than the fewest that would do. Finding those is NP-hard (Karp 1972); among at most LEAST_OF
+    replies it is done, and where more pairs go than need be, the evidence has both numbers.
 
     The evidence is a shortest cycle through the pair, or its first edges (`curate.steps.label_conflict_kernels`
     says how long that may take).
@@ -51,7 +56,7 @@ class LabelConflicts:
     finds no conflict any more.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     policy: Policy = "keep_priority"
     cycles: bool = True
     near: float | None = field(default=None, metadata={"added": True})
@@ -100,6 +105,7 @@ class _Edge(NamedTuple):
     rejected_key: int
     best: int
     best_rank: int
+    votes: int
     sources: str
 
 
@@ -232,11 +238,39 @@ def _contradicted(graph: list[_Edge], policy: Policy) -> Iterator[tuple[int, str
     worse = np.array([numbers.setdefault(edge.rejected_key, len(numbers)) for edge in graph])
     ranks = np.array([edge.best_rank for edge in graph])
     lengths, best, named = ways_back(better, worse, ranks, len(numbers), policy == "drop_both")
+    least = _unneeded(graph, better, worse, lengths) if policy != "drop_both" else ""
     for at in np.flatnonzero(lengths).tolist():
         winner = None if policy == "drop_both" else graph[best[at]].best
         cycle = [graph[at], *(graph[i] for i in named[at].tolist() if i >= 0)]
         reason = "reversed" if lengths[at] == 1 else "cycle"
-        yield graph[at].edge, reason, winner, _in_words(cycle, whole=len(cycle) > lengths[at])
+        yield graph[at].edge, reason, winner, _in_words(cycle, whole=len(cycle) > lengths[at]) + least
+
+
+def _unneeded(graph: list[_Edge], better: I64, worse: I64, lengths: I64) -> str:
+    """`; 3 pairs go, 1 would do` where the edges with a way back are not the fewest pairs; empty otherwise."""
+    replies = int(max(better.max(), worse.max())) + 1
+    if replies > LEAST_OF:
+        return ""
+    votes = [[0] * replies for _ in range(replies)]
+    for edge, winner, loser in zip(graph, better.tolist(), worse.tolist(), strict=True):
+        votes[winner][loser] = edge.votes
+    gone = sum(edge.votes for edge, length in zip(graph, lengths.tolist(), strict=True) if length)
+    least = _fewest(votes)
+    return f"; {gone:,} pairs go, {least:,} would do" if gone > least else ""
+
+
+def _fewest(votes: list[list[int]]) -> int:
+    """The least number of votes that contradict an order of the replies, over all orders.
+
+    By sets of replies: the worst of a set contradicts the votes that prefer it to the others (Lawler 1964).
+    """
+    least = [0] * (1 << len(votes))
+    for members in range(1, len(least)):
+        replies = [reply for reply in range(len(votes)) if members >> reply & 1]
+        least[members] = min(
+            least[members & ~(1 << worst)] + sum(votes[worst][other] for other in replies) for worst in replies
+        )
+    return least[-1]
 
 
 def _in_words(cycle: list[_Edge], *, whole: bool) -> str:

@@ -1,6 +1,7 @@
 """Contradicting pairs, and how far sources agree, on graphs small enough to think through."""
 
 from collections.abc import Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from curate.errors import ConfigError
 from curate.pairs.pool import PairsPool
 from curate.steps import build
 from curate.steps.corpus import Corpus
-from curate.steps.label_conflicts import LabelConflicts, Policy
+from curate.steps.label_conflicts import LabelConflicts, Policy, _fewest
 
 SCHEMA = {
     "index": pl.UInt32, "priority": pl.UInt16, "order": pl.UInt64, "prompt_key": pl.UInt64,
@@ -110,6 +111,27 @@ def test_evidence_is_the_cycle_with_its_sources():
         "prompt 0000000000000007: A > B (shp), B > A (ultra)",
         "prompt 0000000000000007: A > B (ultra), B > A (shp)",
     ]
+
+
+def test_where_more_pairs_go_than_need_be_both_numbers_are_said():
+    greedy, fair = decided(frame(REVERSED), "keep_priority"), decided(frame(REVERSED), "keep_majority")
+    assert [text.partition("; ")[2] for text in greedy["evidence"]] == ["2 pairs go, 1 would do"] * 2
+    assert "; " not in fair["evidence"][0]
+    two = [("AB", 0), ("BC", 0), ("CA", 1), ("BC", 1), ("CA", 1), ("CA", 1), ("AC", 2)]
+    assert decided(frame(two), "keep_priority")["evidence"][0].endswith("; 3 pairs go, 2 would do")
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=n, max_size=n)
+    )
+)
+def test_the_fewest_votes_are_those_of_the_best_order(votes: list[list[int]]):
+    votes = [[count if i != j else 0 for j, count in enumerate(row)] for i, row in enumerate(votes)]
+    orders = permutations(range(len(votes)))
+    assert _fewest(votes) == min(
+        sum(votes[b][a] for i, b in enumerate(order) for a in order[:i]) for order in orders
+    )
 
 
 def test_other_prompts_and_equal_replies_are_no_conflict():
