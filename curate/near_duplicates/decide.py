@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.arrays import B8, F64, I64
+from curate.arrays import B8, F64, I64, U32
 from curate.engines.base import Engine
 from curate.near_duplicates.buckets import by_member
 from curate.near_duplicates.search import NONE, Search, Suspects
@@ -41,7 +41,7 @@ def decide(search: Search, engine: Engine, scratch: Path) -> Dropped:
     return Dropped(ranks=ranks, winners=winner[ranks], shares=_shares_of(first[ranks], suspects, shares))
 
 
-def _shares_of(ranks: I64, suspects: I64, shares: F64) -> F64:
+def _shares_of(ranks: U32, suspects: I64, shares: F64) -> F64:
     """The shares of these ranks: 1 where a rank is no suspect, which equals its winner."""
     found = np.ones((len(ranks), shares.shape[1]))
     if len(suspects):
