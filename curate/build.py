@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import polars as pl
+
 from curate import steps
 from curate.cards import mix_card
 from curate.checksums import write_record
@@ -169,6 +171,7 @@ class _Work:
         """Select, write decisions, shards, card and, last, the lock; return the lock."""
         kept = {one.pool.label: one.kept_keys() for one in screened.pools}
         chosen = select.select(recipe, kept)
+        screened = _after_holdout(screened, chosen)
         pairs = sum(count.kept for count in chosen.counts)
         check_rest(recipe, pairs, pairs - sum(count.held_out for count in chosen.counts))
         self.watch.plan(chosen.plan, "pools as kept")
@@ -183,6 +186,15 @@ class _Work:
         lock["card"] = file_facts(directory, sorted(mix_card.write(lock, directory)))
         write_record(directory / "lock.json", lock)
         return lock
+
+
+def _after_holdout(screened: Screened, chosen: select.Selection) -> Screened:
+    """What was decided, once it is known which pairs are held out: these no step about training alone touches."""
+    pools = [
+        one.without_holdout(chosen.holdout.filter(pl.col("pool") == number))
+        for number, one in enumerate(screened.pools)
+    ]
+    return Screened(pools=tuple(pools))
 
 
 def _place(recipe: Recipe, mix: str, workspace: Workspace) -> Path:

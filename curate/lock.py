@@ -102,6 +102,16 @@ def funnel(
             "unused": unused,
             "mixed": len(rows),
         }
+        if flipped := _flipped(chosen.mix, number):
+            out[pool.label]["flipped"] = flipped
         if passed_over := artefacts[pool.label].columns.get("not_used"):
             out[pool.label]["columns_not_used"] = passed_over
     return out
+
+
+def _flipped(mix: pl.DataFrame, pool: int) -> int:
+    """How many pairs of a pool are in the mix with their replies exchanged."""
+    if "flipped" not in mix.columns:
+        return 0
+    rows = mix.filter("flipped", pl.col("pool") == pool)
+    return select.distinct_places(rows["part"], rows["position"])

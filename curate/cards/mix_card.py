@@ -200,6 +200,8 @@ def _steps(lock: Lock) -> str:
         for what, text in LOOKED_FOR.items()
         if (names := _that(lock, what))
     ]
+    if flipped := sum(facts.get("flipped", 0) for facts in lock["funnel"].values()):
+        lines.append(f"- The replies of {flipped:,} pairs are exchanged: people found the other one better.")
     about = "In this order; a pair that one drops, later ones do not see."
     table = markdown(Table("", ("step", "version", "dropped"), rows))
     return "\n\n".join(["## Steps", about, table, *(["\n".join(lines)] if lines else [])])

@@ -18,6 +18,7 @@ import pyarrow as pa
 from curate.arrays import frame
 from curate.checksums import published, record, usable, write_record
 from curate.engines.base import tick
+from curate.mixing.flips import exchanged
 from curate.mixing.shard_schema import REFERENCE
 from curate.parquet import opened
 from curate.schema import PAIR
@@ -112,6 +113,8 @@ def _taken_batches(task: ScatterTask, taken: pl.DataFrame) -> Iterator[pa.Record
                 continue
             order = first + np.argsort(rank[first:last])
             chosen = batch.take(pa.array(position[order] - start))
+            if "flipped" in rows.columns:
+                chosen = exchanged(chosen, rows["flipped"].to_numpy()[order])
             columns = [chosen.column(field.name) for field in TAKEN]
             columns += [pa.array(repeat[order]), pa.array(rank[order])]
             yield pa.RecordBatch.from_arrays(columns, schema=SCATTER)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.arrays import U64
+from curate.mixing.flips import with_flips
 from curate.mixing.holdout import hold_out
 from curate.mixing.quotas import Plan, plan
 from curate.order import descending, order_key
@@ -58,7 +59,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The mix and the holdout as frames with the columns SELECTION, and the conservation law per entry."""
+    """The mix and the holdout as frames with the columns SELECTION, and the conservation law per entry.
+
+    Where the replies of pairs of the mix change places, it has a column `flipped` too.
+    """
 
     plan: Plan
     mix: pl.DataFrame
@@ -70,12 +74,15 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
     """Which pairs enter the mix, and in which order.
 
     `kept` gives the key columns (curate.pairs.keys) of the pairs that passed the steps, by pool label. The order
-    of their rows changes nothing. Raises InfeasibleError as `plan` does.
+    of their rows changes nothing. Where they have the columns `barred` and `flipped`, barred pairs can only be
+    held out, and the mix has a column `flipped`. Raises InfeasibleError as `plan` does.
     """
     wanted = ("group", "prompt_key") if recipe.holdout or any(entry.per_group for entry in recipe.entries) else ()
     frames = {pool.label: _numbered(kept[pool.label], i, wanted) for i, pool in enumerate(recipe.pools)}
     held = hold_out(recipe, frames)
-    free = {label: frame.filter(~held[label]) if held[label].any() else frame for label, frame in frames.items()}
+    barred = {label: ~held[label] & kept[label]["barred"] for label in frames if "barred" in kept[label].columns}
+    taken = {label: held[label] | barred[label] if label in barred else held[label] for label in frames}
+    free = {label: frame.filter(~taken[label]) if taken[label].any() else frame for label, frame in frames.items()}
     candidates = [_candidates(entry, free, recipe.seed) for entry in recipe.entries]
     sizes = {entry.label: len(frame) for entry, frame in zip(recipe.entries, candidates, strict=True)}
     planned = plan(recipe, sizes)
@@ -88,13 +95,16 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
     if recipe.without:
         mix = mix.filter(~left_out(recipe))
         chosen = [frame.filter(~left_out(recipe)) for frame in chosen]
-    counts = tuple(_count(entry, frames, held, frame) for entry, frame in zip(recipe.entries, chosen, strict=True))
+    dropped = {label: int(barred[label].sum()) if label in barred else 0 for label in frames}
+    counts = tuple(
+        _count(entry, frames, held, dropped, frame) for entry, frame in zip(recipe.entries, chosen, strict=True)
+    )
     lines = [replace(line, rows=len(frame)) for line, frame in zip(planned.lines, chosen, strict=True)]
     del chosen
     keys = [kept[pool.label] for pool in recipe.pools]
     return Selection(
         plan=Plan(lines=tuple(lines), rows=len(mix)),
-        mix=_in_order(mix, recipe.seed, keys),
+        mix=with_flips(_in_order(mix, recipe.seed, keys), kept, recipe),
         holdout=_in_order(_held_rows(recipe, frames, held), recipe.seed, keys),
         counts=counts,
     )
@@ -171,9 +181,13 @@ def take(frame: pl.DataFrame, rows: int, seed: int) -> pl.DataFrame:
 
 
 def _count(
-    entry: Entry, frames: Mapping[str, pl.DataFrame], held: Mapping[str, pl.Series], chosen: pl.DataFrame
+    entry: Entry,
+    frames: Mapping[str, pl.DataFrame],
+    held: Mapping[str, pl.Series],
+    dropped: Mapping[str, int],
+    chosen: pl.DataFrame,
 ) -> Count:
-    kept = sum(len(frames[label]) for label in entry.pools)
+    kept = sum(len(frames[label]) - dropped[label] for label in entry.pools)
     held_out = sum(int(held[label].sum()) for label in entry.pools)
     distinct = distinct_places(chosen["pool"], chosen["at"])
     assert distinct == (chosen["repeat"] == 0).sum(), f"{entry.label}: a pair was taken twice as the same repeat"

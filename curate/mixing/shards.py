@@ -204,7 +204,7 @@ class Job:
         runs = [
             (place, rows) for number, place in enumerate(self.pools) for rows in self._runs_of(number)
         ]  # arrays of row numbers: 4 bytes a pair
-        names = ["part", "position", "rank", "repeat"]
+        names = ["part", "position", "rank", "repeat", *({"flipped"} & set(self.rows.columns))]
         schema = pa.schema([self.rows.select(names).head(0).to_arrow().schema.field(name) for name in names])
         with atomic(plan) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
             for _, rows in runs:

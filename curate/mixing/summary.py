@@ -102,10 +102,22 @@ def _read(label: str, number: int, artefact: Artefact, selection: Selection) -> 
     where = pl.concat([frame.select("part", "position") for frame in rows]).with_row_index("at")
     parts = list(_parts(artefact.directory, artefact.parts, where))
     both = pl.concat(parts).sort("at").drop("at") if parts else pl.DataFrame(schema=FRAME)
+    if "flipped" in rows[0].columns:
+        both = _flipped(both, pl.concat([rows[0]["flipped"], pl.repeat(False, len(rows[1]), eager=True)]))
     both = both.with_columns(
         (pl.col("text_bytes") - pl.col("chosen_bytes") - pl.col("rejected_bytes")).alias("prompt_bytes")
     )
     return _Rows(label=label, mix=both[: len(rows[0])], holdout=both[len(rows[0]) :])
+
+
+def _flipped(rows: pl.DataFrame, flips: pl.Series) -> pl.DataFrame:
+    """The rows with the replies of some exchanged, as curate.mixing.flips does it."""
+    chosen, rejected = rows["chosen_bytes"], rows["rejected_bytes"]
+    return rows.with_columns(
+        chosen_bytes=pl.when(flips).then(rejected).otherwise(chosen),
+        rejected_bytes=pl.when(flips).then(chosen).otherwise(rejected),
+        margin=pl.when(~flips).then(rows["margin"]),
+    )
 
 
 def _parts(directory: Path, parts: Sequence[str], where: pl.DataFrame) -> Iterator[pl.DataFrame]:

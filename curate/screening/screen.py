@@ -1,13 +1,14 @@
 """Runs steps over the pairs of a recipe, writes decisions, and checks the conservation law."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import polars as pl
 
-from curate.arrays import B8
+from curate.arrays import B8, I64
 from curate.engines.base import Engine, Listener
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
@@ -20,7 +21,7 @@ from curate.screening.row_steps import (
     read_reasons,
     write_frame,
 )
-from curate.steps import is_corpus_step, is_row_step
+from curate.steps import is_after_holdout, is_corpus_step, is_row_step
 from curate.steps.base import DECISION, CorpusStep, Step
 from curate.steps.corpus import Corpus, Sketch, make_sketches
 
@@ -74,6 +75,8 @@ class ScreenedPool:
     """What the steps decided about one pool; the mask `kept` has its pairs in file order.
 
     `flags` has the columns of `decisions`, about pairs that the step which found something did not drop.
+    `late` is what steps `after_holdout` decided, which does not hold for held-out pairs: until `without_holdout`
+    says which these are, their pairs count as kept.
     """
 
     pool: PairsPool
@@ -81,10 +84,66 @@ class ScreenedPool:
     decisions: pl.DataFrame
     flags: pl.DataFrame
     funnel: Funnel
+    late: "Late | None" = None
 
     def kept_keys(self) -> pl.DataFrame:
-        """Read the key columns of the kept pairs."""
-        return load_keys(self.pool.directory, self.pool.parts, self.kept)
+        """Read the key columns of the kept pairs; where steps decided `late`, with columns `barred` and `flipped`.
+
+        A pair that is barred may be held out, and not be in the mix.
+        """
+        keys = load_keys(self.pool.directory, self.pool.parts, self.kept)
+        if self.late is None:
+            return keys
+        return keys.with_columns(
+            barred=pl.Series(self.late.barred[self.kept], dtype=pl.Boolean),
+            flipped=pl.Series(self.late.flipped[self.kept], dtype=pl.Boolean),
+        )
+
+    def without_holdout(self, held: pl.DataFrame) -> Self:
+        """The same after the late decisions, but for the held-out pairs at these places (part, position)."""
+        if self.late is None:
+            return self
+        places = held.select(pl.col("part").cast(pl.UInt32), pl.col("position").cast(pl.UInt32))
+        dropped, flagged = (
+            frame.join(places, on=["part", "position"], how="anti", maintain_order="left")
+            for frame in (self.late.decisions, self.late.flags)
+        )
+        kept = self.kept.copy()
+        kept[self.late.rows(dropped)] = False
+        counts = dict(self.funnel.dropped)
+        for (step, reason), some in dropped.partition_by(
+            "step", "reason", as_dict=True, maintain_order=True
+        ).items():
+            counts[f"{step}/{reason}"] = counts.get(f"{step}/{reason}", 0) + some.height
+        funnel = Funnel(pairs=self.funnel.pairs, dropped=counts, kept=int(kept.sum()))
+        assert funnel.pairs == sum(counts.values()) + funnel.kept, f"{self.pool.label}: {funnel}"
+        order = ["part", "position"]
+        return replace(
+            self, kept=kept, funnel=funnel, late=None,
+            decisions=pl.concat([self.decisions, dropped]).sort(order, maintain_order=True),
+            flags=pl.concat([self.flags, flagged]).sort(order, maintain_order=True),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """What steps `after_holdout` decided about the kept pairs of a pool, as masks and as DECISIONS.
+
+    `starts` has where the parts begin among the pairs.
+    """
+
+    barred: B8
+    flipped: B8
+    decisions: pl.DataFrame
+    flags: pl.DataFrame
+    starts: I64
+
+    def rows(self, places: pl.DataFrame) -> I64:
+        """The rows of pairs at these places."""
+        if not places.height:
+            return np.zeros(0, np.int64)
+        rows: I64 = self.starts[places["part"].to_numpy()] + places["position"].to_numpy()
+        return rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +223,8 @@ def _walk(
         if needs_pixels(step) and unseen:
             unseen = False
             ledgers.decide_images(corpus, say)
+        if is_after_holdout(step):
+            ledgers.begin_late()
         if is_row_step(step):
             for ledger in ledgers.each:
                 ledger.drop(name, ledger.reasons(cached[at]))
@@ -224,6 +285,8 @@ class _Ledger:
         self.dropped: dict[str, int] = {}
         self.decided: list[pl.DataFrame] = []
         self.flagged: list[pl.DataFrame] = []
+        self.early: ScreenedPool | None = None
+        self.flipped: B8 = np.zeros(self.starts[-1], np.bool_)
 
     def reasons(self, step: CachedStep) -> pl.DataFrame:
         """FOUND by a row step in all pairs, dropped or not."""
@@ -245,13 +308,31 @@ class _Ledger:
         kept = int(self.kept.sum())
         assert before == kept + found.height, f"{self.pool.label}, {step}: {before} != {kept} + {found.height}"
 
+    def begin_late(self) -> None:
+        """Close the account of steps that hold for all pairs; what comes now does not hold for held-out ones."""
+        if self.early is None:
+            self.early = self._settled()
+            self.decided, self.flagged, self.dropped = [], [], {}
+
     def close(self) -> ScreenedPool:
         """Return the pool as screened, after checking the conservation law."""
+        if self.early is None:
+            return self._settled()
+        late = Late(
+            barred=self.early.kept & ~self.kept,
+            flipped=self.flipped,
+            decisions=self._decisions(self.decided),
+            flags=self._decisions(self.flagged),
+            starts=np.array(self.starts),
+        )
+        return replace(self.early, late=late)
+
+    def _settled(self) -> ScreenedPool:
         funnel = Funnel(pairs=self.starts[-1], dropped=self.dropped, kept=int(self.kept.sum()))
         assert funnel.pairs == sum(funnel.dropped.values()) + funnel.kept, f"{self.pool.label}: {funnel}"
         decisions, flags = self._decisions(self.decided), self._decisions(self.flagged)
         assert decisions.height == funnel.pairs - funnel.kept
-        return ScreenedPool(pool=self.pool, kept=self.kept, decisions=decisions, flags=flags, funnel=funnel)
+        return ScreenedPool(pool=self.pool, kept=self.kept.copy(), decisions=decisions, flags=flags, funnel=funnel)
 
     def _decisions(self, found: Sequence[pl.DataFrame]) -> pl.DataFrame:
         empty = pl.DataFrame(schema={**FOUND, "step": pl.String})
@@ -266,6 +347,11 @@ class _Ledgers:
     def __init__(self, pools: Sequence[PairsPool], seed: int, engine: Engine) -> None:
         self.keys = KeyFiles(pools, seed, engine)
         self.each = [_Ledger(pool, number, self.keys) for number, pool in enumerate(pools)]
+
+    def begin_late(self) -> None:
+        """Close the accounts of steps that hold for all pairs."""
+        for ledger in self.each:
+            ledger.begin_late()
 
     @property
     def kept(self) -> B8:
@@ -312,6 +398,7 @@ class _Ledgers:
             own = decided.filter(pl.col("index").is_between(int(first), int(last), closed="left"))
             stays = own["flag"].fill_null(False)
             found = own.select(pl.col("index").alias("at") - int(first), *list(FOUND)[1:])
+            ledger.flipped[found.filter(own["flip"].fill_null(False))["at"].to_numpy()] = True
             ledger.drop(name, found.filter(~stays))
             ledger.flag(name, found.filter(stays))
 

@@ -17,6 +17,7 @@ from curate.steps.formatting_only import FormattingOnly
 from curate.steps.identical import Identical
 from curate.steps.image_duplicates import ImageDuplicates
 from curate.steps.label_conflicts import LabelConflicts
+from curate.steps.labels import Labels
 from curate.steps.language import Language
 from curate.steps.length import Length
 from curate.steps.licenses import Licenses
@@ -37,6 +38,7 @@ STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
     "identical": Identical,
     "image_duplicates": ImageDuplicates,
     "label_conflicts": LabelConflicts,
+    "labels": Labels,
     "language": Language,
     "length": Length,
     "licenses": Licenses,
@@ -69,8 +71,18 @@ def build(name: str, value: Any, where: str) -> Step:
 
 
 def build_all(listed: Iterable[tuple[str, Any]], where: str) -> list[tuple[str, Step]]:
-    """The steps of a recipe by name, in its order; `where` is the recipe. Raises ConfigError as `build`."""
-    return [(name, build(name, value, f"{where}.steps.{name}")) for name, value in listed]
+    """The steps of a recipe by name, in its order; `where` is the recipe.
+
+    Raises ConfigError as `build`, and where a step that is about training alone comes before another one.
+    """
+    made = [(name, build(name, value, f"{where}.steps.{name}")) for name, value in listed]
+    late = ""
+    for name, step in made:
+        if late and not is_after_holdout(step):
+            found, hint = f"{late} comes before {name}", f"list {late} last"
+            raise ConfigError(f"{where}.steps", found, f"{late} after all other steps", hint)
+        late = name if is_after_holdout(step) else late
+    return made
 
 
 def bind(listed: Iterable[tuple[str, Step]], library: Library, where: str) -> list[tuple[str, Step]]:
@@ -78,10 +90,13 @@ def bind(listed: Iterable[tuple[str, Step]], library: Library, where: str) -> li
 
     Raises ConfigError where such a file is not there.
     """
-    return [
-        (name, step.bind(library, f"{where}.steps.{name}") if isinstance(step, Decontaminate) else step)
-        for name, step in listed
-    ]
+    return [(name, _bound(step, library, f"{where}.steps.{name}")) for name, step in listed]
+
+
+def _bound(step: Step, library: Library, where: str) -> Step:
+    if isinstance(step, Decontaminate):
+        return step.bind(library, where)
+    return step.bind(where) if isinstance(step, Labels) else step
 
 
 def check_eval_sets(listed: Iterable[tuple[str, Step]], where: str, manifests: Path | None) -> None:
@@ -99,6 +114,11 @@ def bandings(listed: Iterable[tuple[str, Step]]) -> dict[str, Banding]:
 def is_row_step(step: Step) -> TypeGuard[RowStep]:
     """Whether it judges one pair at a time."""
     return hasattr(step, "reason")
+
+
+def is_after_holdout(step: Step) -> bool:
+    """Whether what it decides does not hold for pairs that are held out."""
+    return bool(getattr(step, "after_holdout", False))
 
 
 def is_corpus_step(step: Step) -> TypeGuard[CorpusStep]:

@@ -59,11 +59,12 @@ DECISION = {
     "score": pl.Float64,
     "evidence": pl.String,
     "flag": pl.Boolean,
+    "flip": pl.Boolean,
 }
-"""Columns of a corpus step's answer; winner is an `index`, null where there is none. The last four may be absent.
+"""Columns of a corpus step's answer; winner is an `index`, null where there is none. The last five may be absent.
 
 `evidence` is a short text for people: what was found where. A pair with a `flag` is kept, and what was found
-is listed for review.
+is listed for review. A flag with a `flip` says that the replies of the pair change places in the shards.
 """
 
 
@@ -98,7 +99,8 @@ class CorpusStep(Protocol):
     One that looks at what images show has `pixels`, a class variable that is true: before it, pairs are dropped
     that show an image which cannot be decoded. One to which pairs with other prompt keys never matter has `apart`,
     which is true: it is given the pairs of some prompt keys at a time. Another may have `reads`, the names of the
-    KEY columns that it needs besides `index`.
+    KEY columns that it needs besides `index`. One with `after_holdout`, which is true, is about training alone: it
+    comes after all other steps, and what it decides does not hold for pairs that are held out.
     """
 
     version: ClassVar[int]
