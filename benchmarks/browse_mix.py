@@ -82,7 +82,7 @@ def _texts(rng: np.random.Generator, words: int, role: str) -> pa.Array:
     )
     texts = [" ".join(known[rng.integers(0, len(known), n)]) for n in rng.integers(words // 2, 2 * words, GROUP)]
     texts = [f"**{text}** {COMMON}" if i % 50 == 7 else text for i, text in enumerate(texts)]
-    blocks = [[{"type": "text", "text": text}] for text in texts]
+    blocks: list[list[dict[str, str | None]]] = [[{"type": "text", "text": text}] for text in texts]
     if role == "user":
         blocks = [
             [{"type": "image", "text": None}, *own] if i % 10 < SHOWN else own for i, own in enumerate(blocks)
@@ -155,12 +155,12 @@ def _decide(mix: Path, source: str, ids: Any, rng: np.random.Generator) -> np.nd
     why = rng.integers(0, len(REASONS), len(at))
     winner = rng.integers(0, len(ids), len(at))
     columns: dict[str, Any] = {
-            "pair_id": [ids[i].tobytes().hex() for i in at], "source": [source] * len(at),
-            "row": [f"data/train.jsonl:{i}" for i in at], "step": [REASONS[i][0] for i in why],
-            "reason": [REASONS[i][1] for i in why],
-            "winner": [ids[j].tobytes().hex() if i in (2, 4) else None for i, j in zip(why, winner, strict=True)],
-            "score": None, "evidence": None, "part": at // PART, "position": at % PART,
-        }  # fmt: skip
+        "pair_id": [ids[i].tobytes().hex() for i in at], "source": [source] * len(at),
+        "row": [f"data/train.jsonl:{i}" for i in at], "step": [REASONS[i][0] for i in why],
+        "reason": [REASONS[i][1] for i in why],
+        "winner": [ids[j].tobytes().hex() if i in (2, 4) else None for i, j in zip(why, winner, strict=True)],
+        "score": None, "evidence": None, "part": at // PART, "position": at % PART,
+    }  # fmt: skip
     pl.DataFrame(columns, schema=DECISIONS).write_parquet(mix / "decisions" / f"{source}.parquet")
     return dropped
 

@@ -241,10 +241,12 @@ def test_what_was_looked_for_follows_from_the_steps_though_they_dropped_nothing(
 
 def test_the_card_of_a_mix_with_one_step_says_what_that_step_looked_for(tmp_path: Path) -> None:
     """One mix for each step that there is."""
+    (tmp_path / "labels.jsonl").touch()
     (tmp_path / "protected.txt").write_text("How many moons does the planet Mars have in our solar system?\n")
     options = {
         "decontaminate": {"text": [str(tmp_path / "protected.txt")]}, "truncation": {"max_length": 1000},
         "language": {"keep": ["en"]}, "length": {"max_reply": 4000}, "licenses": {"exclude": ["cc-by-nd-4.0"]},
+        "labels": {"file": str(tmp_path / "labels.jsonl")},
     }  # fmt: skip
     for name in STEPS:
         steps = [{name: options[name]} if name in options else name]
