@@ -17,8 +17,7 @@ from curate.web.browse.table import PairTable
 SIDES = ("prompt", "chosen", "rejected")
 CRITIQUES = ("chosen_critique", "rejected_critique")
 WORKERS = 2
-BATCH_BYTES = 8 << 20
-BATCH_ROWS = 4096
+BATCH_ROWS = 512
 LEAST_DIGITS = 6
 
 
@@ -93,14 +92,15 @@ class Search:
 
     def _search(self, part: int) -> None:
         at = int(self._table.starts[part])
-        columns = [*SIDES, *CRITIQUES]
-        for batch in parquet.batches(self._table.paths[part], columns, BATCH_BYTES, BATCH_ROWS):
-            if self._stopped:
-                return
-            self.hits[at : at + batch.num_rows] |= hits_in(batch, self._terms)
-            at += batch.num_rows
-            with self._lock:
-                self.done += batch.num_rows
+        with parquet.opened(self._table.paths[part]) as file:
+            for group in range(file.num_row_groups):  # one at a time: a pass over all reads far ahead
+                for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[*SIDES, *CRITIQUES]):
+                    if self._stopped:
+                        return
+                    self.hits[at : at + batch.num_rows] |= hits_in(batch, self._terms)
+                    at += batch.num_rows
+                    with self._lock:
+                        self.done += batch.num_rows
 
 
 def hits_in(batch: object, terms: Sequence[str]) -> B8:
