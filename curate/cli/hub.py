@@ -205,12 +205,20 @@ def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
         if name in known:
             found.append(name)
         elif bundled.is_path(name) or name in recipes:
-            found += [pool.source for pool in recipe.load(name).pools]
+            found += [pool.source for pool in recipe.load(name).pools if _on_the_hub(pool.source, manifests)]
         else:
             listed = "curate sources, curate sources --evalsets and curate recipes list them"
             hint = did_you_mean(name, [*known, *recipes], listed, most=3)
             raise ConfigError(name, "no source, eval set or recipe has this name", "", hint)
     return tuple(dict.fromkeys(found))
+
+
+def _on_the_hub(source: str, manifests: Path) -> bool:
+    """Whether there is something to fetch of a source that a recipe names; says so where there is not."""
+    there = "/" in sources.get(source, manifests).repo
+    if not there:
+        say(f"{source}: its files are your own, nothing to fetch")
+    return there
 
 
 class Terminal:

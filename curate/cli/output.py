@@ -38,7 +38,14 @@ def say(text: str) -> None:
     """Print one line on stderr."""
     from rich.text import Text
 
-    messages().print(Text(terminal_line(text)))
+    line, mark, hint = text.partition("; hint: ")
+    messages().print(Text(terminal_line(line + mark + _typed(hint))))
+
+
+def _typed(hint: str) -> str:
+    from curate.cli.hints import with_places
+
+    return with_places(hint, sys.argv[1:]) if hint else ""
 
 
 def fail(error: CurateError) -> None:
@@ -47,7 +54,7 @@ def fail(error: CurateError) -> None:
 
     messages().print(Text.assemble(("error:", "bold red"), f" {terminal_line(str(error))}"))
     if error.hint:
-        messages().print(Text.assemble(("hint:", "cyan"), f" {terminal_line(error.hint)}"))
+        messages().print(Text.assemble(("hint:", "cyan"), f" {terminal_line(_typed(error.hint))}"))
 
 
 def data(value: Any) -> None:

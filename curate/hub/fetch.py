@@ -97,6 +97,8 @@ def _order_or_failure(
 
 def _order(request: FetchRequest, workspace: Workspace, policy: RetryPolicy, name: str) -> SourceDownloads:
     manifest = manifests.read(name, request.manifests)
+    if "/" not in manifest.repo:
+        raise HubError(name, "its manifest names no repo", "", manifests.own_files(name))
     pinned = manifest.commit is not None
     if not pinned:
         if not request.unpinned:

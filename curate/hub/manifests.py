@@ -117,6 +117,11 @@ def subject(name: str, directory: Path) -> Source | EvalSet:
     raise ConfigError("source", f"no source or eval set is called {name!r}", "a bundled one or a manifest", hint)
 
 
+def own_files(name: str) -> str:
+    """The hint where a user's own source or eval set has no repository, and so nothing to pin or fetch."""
+    return f"files of your own need no fetch: put them into {name}/ among the raw files, data/raw or --raw DIR"
+
+
 def blank(name: str, about: Source | EvalSet) -> Manifest:
     """The manifest of a source or eval set before it is pinned."""
     if isinstance(about, EvalSet):

@@ -39,7 +39,8 @@ def blank(name: str, directory: Path) -> Manifest:
     facts = manifests.blank(name, manifests.subject(name, directory))
     if "/" not in facts.repo:
         path = evalsets.own(directory).get(name, directory / f"{name}.yaml")
-        raise ConfigError(f"{path}: $.repo", "not given", "owner/name of a dataset on the Hub")
+        expected = "owner/name of a dataset on the Hub"
+        raise ConfigError(f"{path}: $.repo", "not given", expected, manifests.own_files(name))
     return facts
 
 
