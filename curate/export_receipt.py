@@ -1,6 +1,6 @@
 """The receipt of an export, `export.json`: what was exported, every pair accounted for, and the hash of each file.
 
-It is written last.
+It is written last. Images in files of their own are named by their hash, so the receipt only counts them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,7 @@ from curate.checksums import hash_file, read_record
 from curate.errors import WorkspaceError
 
 NAME = "export.json"
+IMAGES = "images"
 UNFINISHED = ".export"
 """The folder of the records of finished parts, while others are missing."""
 
@@ -35,3 +36,14 @@ def differing(directory: Path, facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path}: missing; expected xxh3 {entry['xxh3']}"
         elif (found := hash_file(path)) != entry["xxh3"]:
             yield f"{path}: xxh3 {found}; expected {entry['xxh3']}"
+    there = images(directory)
+    if len(there) < facts["images"]["files"]:
+        yield f"{directory / IMAGES}: {len(there):,} images; expected {facts['images']['files']:,}"
+    for path in there:
+        if (found := hash_file(path)) != path.stem:
+            yield f"{path}: xxh3 {found}; expected {path.stem}, as its name says"
+
+
+def images(directory: Path) -> list[Path]:
+    """The images of an export that are in files of their own."""
+    return sorted(path for path in (directory / IMAGES).glob("*/*") if not path.name.startswith("."))

@@ -29,7 +29,10 @@ class Target(StrEnum):
 Name = StrEnum("Name", {name.upper().replace("-", "_"): name for name in FORMATS})  # type: ignore[misc]
 """The formats of mixes."""
 
-OF_MIXES = {"videos": "--videos", "margins": "--margins", "template": "--template", "workers": "--workers"}
+OF_MIXES = {
+    "videos": "--videos", "margins": "--margins", "images": "--images", "template": "--template",
+    "workers": "--workers",
+}  # fmt: skip
 
 
 def export(
@@ -85,6 +88,14 @@ def export(
             "ms-swift), 0 where a pair has none.",
         ),
     ] = None,
+    images: Annotated[
+        Literal["files", "embed"] | None,
+        typer.Option(
+            "--images",
+            help="A mix for llama-factory: images as files, or inside of Parquet, which it encodes anew.  "
+            "[default: files]",
+        ),
+    ] = None,
     template: Annotated[
         Literal["chatml", "llama3"] | None,
         typer.Option("--template", help="A mix for verl-rm: how prompts become one text.  [default: chatml]"),
@@ -103,7 +114,7 @@ def export(
     A mix (--to), with the settings to paste into the trainer, and its holdout for validation. What a format cannot
     carry is counted by reason. A killed export continues with the same command.
     """
-    given = {"videos": videos, "margins": margins, "template": template, "workers": workers}
+    given = {"videos": videos, "margins": margins, "images": images, "template": template, "workers": workers}
     if (target is None) == (form is None):
         found = "neither --for nor --to" if target is None else "both --for and --to"
         raise ConfigError(subject, found, "--for transformers or vllm for a model, --to FORMAT for a mix")

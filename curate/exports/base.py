@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from curate.exports.pair import TAGS, Pair
 
 Videos = Literal["frames", "drop"]
+Images = Literal["files", "embed"]
 Template = Literal["chatml", "llama3"]
 Rule = Callable[[Pair], str | None]
 
@@ -56,12 +57,14 @@ class Format:
 
     videos    "frames": a video is its frames, images one after another; "drop": pairs with a video are left out
     margins   margins are written, those that a pair lacks as 0
+    images    "files": images are files beside the data; "embed": they are in it
     template  how a prompt becomes one text, where the format has only texts
     """
 
     mix: Mixture
     videos: Videos = "frames"
     margins: bool = False
+    images: Images = "files"
     template: Template = "chatml"
 
     name: ClassVar[str]

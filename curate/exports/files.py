@@ -1,6 +1,6 @@
-"""Writes the files of an export as JSON Lines and Parquet; each appears whole or not at all."""
+"""Writes the files of an export: JSON Lines, Parquet, images named by content; each is whole or not there."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.engines.base import tick
+from curate.export_receipt import IMAGES
+from curate.exports.pair import Image
 from curate.workspace import atomic
 
 GROUP_BYTES = 32_000_000
@@ -63,3 +65,14 @@ def suffix(data: bytes) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     return next((name for magic, name in SUFFIXES if data.startswith(magic)), "img")
+
+
+def save_images(root: Path, images: Sequence[Image]) -> list[str]:
+    """Write the images that are not there yet, as `images/ab/KEY.jpg`; their names in the export."""
+    names = [f"{IMAGES}/{image.key[:2]}/{image.key}.{suffix(image.data)}" for image in images]
+    for name, image in zip(names, images, strict=True):
+        path = root / name
+        if not (path.is_file() and path.stat().st_size == len(image.data)):
+            with atomic(path, synced=False) as temporary:
+                temporary.write_bytes(image.data)
+    return names

@@ -1,17 +1,19 @@
 """LLaMA-Factory: ShareGPT conversations with a ranking, as JSON Lines, or as Parquet where pairs have images.
 
 An image stands as `<image>` in the text of its turn; their number must be that of `images`, in prompt and reply
-together, so a reply has none. It skips what does not alternate: here that has a reason instead.
+together, so a reply has none. It skips what does not alternate: here that has a reason instead. Images are files
+by default: those in Parquet are decoded by its converter and encoded anew, JPEG with a loss, before training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from curate.exports import base
 from curate.exports.base import Format, Place, Written
-from curate.exports.files import write_lines, write_table
+from curate.exports.files import save_images, write_lines, write_table
 from curate.exports.pair import Pair, Turn
 from curate.mixing import shard_schema
 from curate.text.inert import json_text
@@ -24,7 +26,7 @@ class LlamaFactory(Format):
     """Reward models and DPO, text or images."""
 
     name, about = "llama-factory", "LLaMA-Factory: rankings for stage rm and dpo, with dataset_info.json"
-    options = frozenset({"videos"})
+    options = frozenset({"videos", "images"})
 
     def rules(self) -> Sequence[base.Rule]:
         """What its converter skips, and what its template would count wrongly."""
@@ -33,8 +35,8 @@ class LlamaFactory(Format):
             base.one_reply, base.no_tags,
         )  # fmt: skip
 
-    def record(self, pair: Pair) -> dict[str, Any]:
-        """The row of a pair."""
+    def record(self, pair: Pair, root: Path) -> dict[str, Any]:
+        """The row of a pair; its images are written below `root`."""
         row: dict[str, Any] = {
             "pair_id": pair.id,
             "conversations": [_turn(turn) for turn in pair.prompt],
@@ -42,16 +44,18 @@ class LlamaFactory(Format):
             "rejected": _turn(pair.rejected[0]),
         }
         if self.mix.media:
-            row["images"] = [{"bytes": image.data, "path": image.key} for image in pair.images]
+            embedded = [{"bytes": image.data, "path": image.key} for image in pair.images]
+            row["images"] = embedded if self.images == "embed" else save_images(root, pair.images)
         return row
 
     def write(self, pairs: Iterator[Pair], place: Place) -> Written:
         """One file."""
-        records = map(self.record, pairs)
+        records = (self.record(pair, place.root) for pair in pairs)
         if not self.mix.media:
             return Written(files=[write_lines(place.file(".jsonl"), records)])
         fields = [pa.field("pair_id", pa.string()), pa.field("conversations", pa.list_(TURN))]
-        fields += [pa.field("chosen", TURN), pa.field("rejected", TURN), shard_schema.IMAGES]
+        fields += [pa.field("chosen", TURN), pa.field("rejected", TURN)]
+        fields += [shard_schema.IMAGES if self.images == "embed" else pa.field("images", pa.list_(pa.string()))]
         return Written(files=[write_table(place.file(".parquet"), shard_schema.with_features(fields), records)])
 
     def finish(self, splits: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -69,6 +73,7 @@ class LlamaFactory(Format):
             "model_name_or_path: MODEL",
             "template: TEMPLATE",
             "dataset_dir: .",
+            *(["media_dir: ."] if self.mix.media and self.images == "files" else []),
             f"dataset: {names['train']}",
             *([f"eval_dataset: {names['validation']}"] if "validation" in names else []),
             "output_dir: run",

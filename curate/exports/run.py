@@ -213,9 +213,11 @@ def _finish(
         with atomic(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     files = [entry for facts in made for entry in facts["files"]] + [_file(out, out / name) for name in texts]
+    images = export_receipt.images(out)
     receipted = {
         **head,
         "splits": sums,
+        "images": {"files": len(images), "bytes": sum(path.stat().st_size for path in images)},
         "settings": [name for name in texts if "/" not in name],
         "files": files,
     }

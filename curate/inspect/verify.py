@@ -257,7 +257,7 @@ class _Run:
         else:
             self.say(f"reading {directory.name}")
             self.checksum(directory / export_receipt.NAME)
-            self.report.counts["exported"] += len(facts["files"])
+            self.report.counts["exported"] += len(facts["files"]) + facts["images"]["files"]
             for line in export_receipt.differing(directory, facts):
                 self.differs(line)
         self.covered |= there

@@ -79,7 +79,7 @@ LLAMA3 = (
 )  # fmt: skip
 def test_a_text_pair(name, options, record):
     form = made(name, **options)
-    found = form.record(pair(TEXT))
+    found = form.record(pair(TEXT), *([None] if name == "llama-factory" else []))
     names = form.schema().names if name.startswith("trl") else found
     expected = record if name == "axolotl" else {"pair_id": "p", **record}
     assert {one: found[one] for one in names} == expected
@@ -92,7 +92,7 @@ PARTS = [{"bytes": b"a", "path": "k0"}, {"bytes": b"b", "path": "k1"}, {"bytes":
 PLACE = {"type": "image", "text": None}
 
 
-def test_images_are_at_their_places_and_a_video_is_its_frames():
+def test_images_are_at_their_places_and_a_video_is_its_frames(tmp_path):
     read = pair(SHOWN)
     assert (read.videos, read.images) == (1, [Image("k0", b"a"), Image("k1", b"b"), Image("k2", b"c")])
     found = {name: made(name, media=True) for name in ("trl", "llama-factory", "ms-swift")}
@@ -101,8 +101,11 @@ def test_images_are_at_their_places_and_a_video_is_its_frames():
     trl = found["trl"].record(read)
     assert (trl["prompt"], trl["images"]) == ([{"role": "user", "content": asked}], PARTS)
     assert trl["chosen"] == said(blocks("A cat"))
-    factory = found["llama-factory"].record(read)
-    assert (factory["conversations"], factory["images"]) == ([{"from": "human", "value": TAGGED}], PARTS)
+    factory = found["llama-factory"].record(read, tmp_path)
+    names = ["images/k0/k0.img", "images/k1/k1.img", "images/k2/k2.img"]
+    assert (factory["conversations"], factory["images"]) == ([{"from": "human", "value": TAGGED}], names)
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"a", b"b", b"c"]
+    assert made("llama-factory", media=True, images="embed").record(read, tmp_path)["images"] == PARTS
     swift = found["ms-swift"].record(read)
     assert (swift["messages"], swift["images"]) == ([*said(TAGGED, "user"), *said("A cat")], PARTS)
     assert made("verl-rl", media=True).record(read, 7) == {

@@ -85,7 +85,10 @@ def test_what_is_read_is_written_or_left_out_by_reason(exported):
         frames = name in ("trl", "llama-factory", "ms-swift", "verl-rl")
         assert splits["validation"]["videos_as_frames"] == int(frames), name
         listed = {entry["name"] for entry in one.facts["files"]} | {"export.json", "export.json.xxh3"}
-        assert set(contents(one.directory)) == listed
+        there = set(contents(one.directory))
+        images = {name for name in there if name.startswith("images/")}
+        assert there - images == listed
+        assert len(images) == one.facts["images"]["files"] == (7 if name == "llama-factory" else 0)
     assert exported["axolotl"].facts["splits"]["train"]["written_without"] == {
         "margins": 27,
         "whitespace_at_the_ends_of_replies": 27,
@@ -104,7 +107,8 @@ def read(directory, split, name):
     rows = [row for path in files for row in pq.read_table(path).to_pylist()]
     return [
         (row["extra_info"]["pair_id"] if name == "verl-rl" else row["pair_id"],
-         [image["bytes"] for image in row.get("images") or ()])
+         [(directory / image).read_bytes() if isinstance(image, str) else image["bytes"]
+          for image in row.get("images") or ()])
         for row in rows
     ]  # fmt: skip
 
@@ -158,7 +162,7 @@ def test_whole_samples_lack_nothing(fleet, exported):
 
 
 def test_the_same_bytes_in_any_order_and_after_a_kill(fleet, exported, tmp_path):
-    for name in ("trl", "openrlhf", "webdataset", "mosaicml"):
+    for name in ("trl", "openrlhf", "llama-factory", "webdataset", "mosaicml"):
         out = tmp_path / name
         with pytest.raises(KeyboardInterrupt):
             export(fleet, name, out, Backwards(2))
@@ -189,6 +193,14 @@ def test_a_finished_export_is_checked_and_another_is_refused(fleet, exported, tm
     (out / "train.sh").write_text("rm -r /\n")
     found = fault(WorkspaceError, lambda: export(fleet, "openrlhf", out))
     assert f"{out}: not as it was written: {out}/train.sh: xxh3" in found
+    other = shutil.copytree(exported["llama-factory"].directory, tmp_path / "images")
+    image, *rest = sorted((other / "images").rglob("*.png"))
+    image.write_bytes(rest[0].read_bytes())
+    found = fault(WorkspaceError, lambda: export(fleet, "llama-factory", other))
+    assert f"{image}: xxh3 {rest[0].stem}; expected {image.stem}, as its name says" in found
+    image.unlink()
+    found = fault(WorkspaceError, lambda: export(fleet, "llama-factory", other))
+    assert f"{other}/images: 6 images; expected 7" in found
     (tmp_path / "other").mkdir()
     (tmp_path / "other/letter.txt").touch()
     found = fault(WorkspaceError, lambda: export(fleet, "trl", tmp_path / "other"))
@@ -289,6 +301,7 @@ BESIDE = "means nothing beside"
         (("--for", "vllm", "--videos", "drop"), f"--videos: {BESIDE} --for vllm; expected a mix with --to"),
         (("--to", "trl", "--results", "a"), f"--results: {BESIDE} --to trl; expected a model with --for"),
         (("--to", "openrlhf", "--margins"), f"--margins: {BESIDE} --to openrlhf; expected no options"),
+        (("--to", "trl", "--images", "embed"), f"--images: {BESIDE} --to trl; expected --margins, --videos"),
         (("--to", "trl", "--template", "llama3"), f"--template: {BESIDE} --to trl; expected --margins, --videos"),
     ],
 )
