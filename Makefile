@@ -8,7 +8,7 @@ THIS := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-is
 TORCH := $(shell grep --only-matching '^torch==[0-9.]*' lock.txt)
 NEWEST_TORCH ?= $(TORCH)  # NEWEST_TORCH=torch takes the newest, on most machines a CUDA build of several GB
 
-.PHONY: quickstart trainer docs test newest lock check bench slow clean
+.PHONY: quickstart trainer docs test newest lock check bench exports slow clean
 
 $(BIN)/pip-of-lock: lock-pip.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
@@ -82,5 +82,8 @@ bench: $(BIN)/pytest  ## speed and memory against named peers; results in benchm
 	$(BIN)/python benchmarks/image_duplicates.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/train_step.py
 
+exports: $(BIN)/pytest  ## every export of a mix by its trainer's own loader, each installed in a place of its own
+	$(BIN)/python benchmarks/exports.py --venvs $(VENV)-exports
+
 clean:
-	rm -rf $(VENV) $(VENV)-newest $(VENV)-peers data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-newest $(VENV)-peers $(VENV)-exports data build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,8 @@
 """What a format is: which pairs it can carry, how it writes them, and the settings to paste into its trainer."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -51,7 +52,7 @@ class Written:
     facts: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Format:
     """One trainer's format, with the options of an export. The fields enter the identity of what is exported.
 
@@ -92,11 +93,26 @@ class Format:
         """Why the pair is left out; None if it can be written."""
         if pair.videos and self.videos == "drop":
             return "videos"
-        return next((found for rule in self.rules() if (found := rule(pair))), None)
+        for rule in self._rules:
+            if (found := rule(pair)) is not None:
+                return found
+        return None
+
+    @cached_property
+    def _rules(self) -> Sequence[Rule]:
+        return self.rules()
 
     def without(self, pair: Pair) -> Iterator[str]:
         """What of a pair that is written is not."""
-        return (name for name, columns in FACTS.items() if name not in self.written and _has(pair, columns))
+        for name, columns in self._unwritten:
+            for column in columns:
+                if pair.row[column] is not None:
+                    yield name
+                    break
+
+    @cached_property
+    def _unwritten(self) -> Sequence[tuple[str, Sequence[str]]]:
+        return [(name, columns) for name, columns in FACTS.items() if name not in self.written]
 
     @property
     def written(self) -> frozenset[str]:
@@ -109,10 +125,6 @@ FACTS = {
     "critiques": ("chosen_critique", "rejected_critique"),
 }  # fmt: skip
 """What is counted where a format has no place for it, by its columns."""
-
-
-def _has(pair: Pair, columns: Iterable[str]) -> bool:
-    return any(pair.row[column] is not None for column in columns)
 
 
 # --------------------------------------------------------------------------------------------------------- rules
@@ -130,10 +142,12 @@ def media_in_prompt(pair: Pair) -> str | None:
 
 def no_tools(pair: Pair) -> str | None:
     """No tools, no calls and no results of calls."""
-    called = pair.tools is not None or any(
-        turn.role == "tool" or (turn.fields and CALLS & turn.fields.keys()) for turn in pair.turns
-    )
-    return "tool_calls" if called else None
+    if pair.tools is not None:
+        return "tool_calls"
+    for turn in pair.turns:
+        if turn.role == "tool" or (turn.fields and CALLS & turn.fields.keys()):
+            return "tool_calls"
+    return None
 
 
 CALLS = {"tool_calls", "tool_call_id", "name"}
@@ -141,7 +155,10 @@ CALLS = {"tool_calls", "tool_call_id", "name"}
 
 def no_reasoning(pair: Pair) -> str | None:
     """No reasoning beside what is said."""
-    return "reasoning" if any(turn.fields and "reasoning_content" in turn.fields for turn in pair.turns) else None
+    for turn in pair.turns:
+        if turn.fields and "reasoning_content" in turn.fields:
+            return "reasoning"
+    return None
 
 
 def asked(pair: Pair) -> str | None:
@@ -151,7 +168,7 @@ def asked(pair: Pair) -> str | None:
 
 def known_roles(pair: Pair) -> str | None:
     """Roles that every trainer knows."""
-    return None if all(turn.role in ROLES for turn in pair.turns) else "roles"
+    return None if ROLES.issuperset([turn.role for turn in pair.turns]) else "roles"
 
 
 ROLES = {"system", "user", "assistant", "tool"}
@@ -159,9 +176,9 @@ ROLES = {"system", "user", "assistant", "tool"}
 
 def replied(pair: Pair) -> str | None:
     """The replies begin with a turn of the assistant."""
-    return (
-        None if all(side and side[0].role == "assistant" for side in (pair.chosen, pair.rejected)) else "replies"
-    )
+    chosen, rejected = pair.chosen, pair.rejected
+    begin = chosen and rejected and chosen[0].role == rejected[0].role == "assistant"
+    return None if begin else "replies"
 
 
 def one_reply(pair: Pair) -> str | None:

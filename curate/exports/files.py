@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from curate.engines.base import tick
 from curate.export_receipt import IMAGES
 from curate.exports.pair import Image
+from curate.mixing import shard_schema
 from curate.workspace import atomic
 
 GROUP_BYTES = 32_000_000
@@ -29,11 +31,34 @@ def write_lines(path: Path, records: Iterable[Any]) -> Path:
 
 def write_table(path: Path, schema: pa.Schema, records: Iterable[Mapping[str, Any]]) -> Path:
     """Write the records as a Parquet file of the schema; row groups have a bounded size."""
-    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    codecs = shard_schema.codecs(schema)
+    how = {
+        "compression": codecs,
+        "compression_level": {leaf: 1 for leaf, codec in codecs.items() if codec == "zstd"},
+        "use_dictionary": False,  # texts hardly ever repeat, and images are no use to look through
+        "write_statistics": False,
+    }
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
         for some in runs(records, GROUP_ROWS, GROUP_BYTES):
-            writer.write_table(pa.Table.from_pylist(some, schema=schema), row_group_size=len(some))
+            arrays = [_column([record.get(field.name) for record in some], field.type) for field in schema]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=len(some))
             tick(rows=len(some))
     return path
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """The values as an array; lists of messages of texts by their fields, which takes a third of the time."""
+    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
+        return pa.array(values, kind)
+    fields = list(kind.value_type)
+    if any(field.type != pa.string() for field in fields):
+        return pa.array(values, kind)
+    flat = [one for some in values for one in some]
+    columns = [pa.array([one[field.name] for one in flat], pa.string()) for field in fields]
+    offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.StructArray.from_arrays(columns, fields=fields), type=kind
+    )
 
 
 def runs(records: Iterable[Any], rows: int, most: int = 1 << 62) -> Iterator[list[Any]]:

@@ -1,7 +1,7 @@
 """What a shard looks like: its Arrow columns, the features that `datasets` reads, and how Parquet packs each."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -102,11 +102,16 @@ def _feature(kind: pa.DataType) -> Any:
     return {"dtype": {"double": "float64"}.get(str(kind), str(kind)), "_type": "Value"}
 
 
-CODECS = {
-    leaf: "none" if leaf == "images.list.element.bytes" else "zstd"  # images are compressed as they are
-    for field in [*REFERENCE, *columns(embed=True, messages=FIELDS), *columns(embed=False, messages=TEXT_FIELDS)]
-    for leaf in _leaves(field.type, field.name)
-}
+def codecs(fields: Iterable[pa.Field]) -> dict[str, str]:
+    """How Parquet compresses each leaf of these columns."""
+    return {
+        leaf: "none" if leaf == "images.list.element.bytes" else "zstd"  # images are compressed as they are
+        for field in fields
+        for leaf in _leaves(field.type, field.name)
+    }
+
+
+CODECS = codecs([*REFERENCE, *columns(embed=True, messages=FIELDS), *columns(embed=False, messages=TEXT_FIELDS)])
 
 SHARD = columns(embed=True)
 """The columns of a shard with embedded images and plain messages."""
