@@ -63,8 +63,7 @@ class ShardSettings:
     """How the mix is cut: megabytes (10**6) of text and embedded media a shard, and where the media are.
 
     content   what the content of a message is: a text, as templates of text models take it, or a list of blocks,
-    as
-              those of multimodal models do; auto: text unless the mix has media
+              as those of multimodal models do; auto: text unless the mix has media
     """
 
     max_mb: float = 256.0

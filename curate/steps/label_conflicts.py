@@ -38,8 +38,7 @@ class LabelConflicts:
                            opposite edge), then those with the best pair
     cycles                 false looks at opposite edges alone
     near                   0.8 counts pairs as comparisons of the same two replies where prompt, replies and media
-    are
-                           near-duplicates of at least this Jaccard similarity in either order, as `near_dedup`
+                           are near-duplicates of at least this Jaccard similarity in either order, as `near_dedup`
                            finds them with its other settings; by default texts must be equal but for case and
                            white space
 

@@ -1,8 +1,19 @@
 """The outputs that README and the pages show are what their commands print on the bundled samples."""
 
+import os
+
 import pytest
 
 from docs import outputs
+
+
+@pytest.fixture(autouse=True)
+def _one_cpu():
+    """One worker: the outputs are the same with any number, and one needs no processes of its own."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
 
 
 def differing(home, *, slow):
