@@ -182,9 +182,7 @@ class View:
             return self.table.order
         down = order.startswith("-")
         # what is not a number is last in either direction
-        return self._orders.get(
-            (order,), lambda: np.argsort(-values if down else values, kind="stable").astype(np.uint32)
-        )
+        return self._orders.get((order,), lambda: np.argsort(-values if down else values).astype(np.uint32))
 
 
 def _has(facet: Facet, values: list[str]) -> B8:
