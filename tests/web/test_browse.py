@@ -164,6 +164,11 @@ def test_eval_sets_say_who_is_right(client):
     assert "1 of 3 items" in page
     assert "alert(2)&lt;/script&gt;" in page
     assert client.get("/evalset/rewardbench").status_code == 404
+    [small] = re.findall(r'src="(/evalimage/vl_rewardbench/3/0/0/small)"', page)
+    found = client.get(small)
+    assert (found.headers["content-type"], found.content[:2]) == ("image/jpeg", b"\xff\xd8")
+    for path in ("vl_rewardbench/3/1/0/small", "vl_rewardbench/9/0/0/small", "rewardbench/3/0/0/small"):
+        assert client.get(f"/evalimage/{path}").status_code == 404
 
 
 def test_texts_are_inert(client):

@@ -1,5 +1,6 @@
 """Items of eval sets with the scores of two models, and who is right."""
 
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -16,6 +17,7 @@ from curate.html_report.markup import paragraph, words
 from curate.inspect.text_diff import cut, plain
 from curate.schema import Message
 from curate.text.inert import terminal_text
+from curate.web.browse.eval_media import EvalMedia
 from curate.web.browse.rich_text import text_html
 
 PAGE = 20
@@ -42,6 +44,7 @@ class EvalSets:
         self._lock = threading.Lock()
         self._loaded = lru_cache(2)(self._load)
         self._scores = lru_cache(8)(self._read)
+        self._media = lru_cache(2)(lambda name: EvalMedia(self._loaded(name)))
 
     @property
     def names(self) -> list[str]:
@@ -67,6 +70,12 @@ class EvalSets:
         found = score_file.read(path, {name: self._loaded(name).items}, allow_unscored=True, allow_missing=True)
         return found.scores[name]
 
+    def picture(self, name: str, number: int, at: int, frame: int) -> bytes | None:
+        """An image of the item of a row, or a frame of its video; None where there is none."""
+        with self._lock:
+            media = self._media(name)
+        return media.frame(number, at, frame)
+
     def page(self, name: str, asked: Asked) -> Iterator[str]:
         """The body of the page of an eval set. Raises CurateError where its items or scores cannot be read."""
         files = self.score_files(name)
@@ -75,15 +84,15 @@ class EvalSets:
             sides = [self._scores(name, files[at]) if 0 <= at < len(files) else None for at in (asked.a, asked.b)]
         yield _form(name, files, asked, self._folders.workspace.root)
         rows = [
-            (item, key, [None if side is None or not side[at] else side[at] for side in sides])
-            for at, (item, key) in enumerate(zip(items.items, items.keys, strict=True))
+            (item, key, [None if side is None or not side[at] else side[at] for side in sides], f"{name}/{number}")
+            for at, (item, key, number) in enumerate(zip(*items, strict=True))
         ]
         rows = [row for row in rows if _fits(row[0], row[1], row[2], asked)]
         first = (asked.page - 1) * PAGE
         yield f'<p class="status" role="status">{len(rows):,} of {len(items.items):,} items</p>'
         yield _pager(name, asked, len(rows))
-        for item, key, scores in rows[first : first + PAGE]:
-            yield _item(item, key, scores, asked.way)
+        for item, key, scores, place in rows[first : first + PAGE]:
+            yield _item(item, key, scores, asked.way, place)
         if not rows:
             yield paragraph("No item fits.")
 
@@ -141,22 +150,28 @@ def _pager(name: str, asked: Asked, total: int) -> str:
     return f'<p class="pager">{" · ".join(links)}</p>'
 
 
-def _item(item: Item, key: str, scores: Sequence[Sequence[float] | None], way: str) -> str:
+def _item(item: Item, key: str, scores: Sequence[Sequence[float] | None], way: str, place: str) -> str:
+    """An item; `place` is the part of the address of its images that says whose they are."""
+    images = itertools.count()
     verdicts = []
     for side, values in zip("AB", scores, strict=True):
         right = is_right(item, values)
         if right is not None:
             word = "right" if right else "wrong"
             verdicts.append(f'{side} <span class="{word}">{word}</span>')
-    prompt = "".join(f'<h4 class="role">{words(turn.role)}</h4>{_text([turn], way)}' for turn in item.prompt)
-    replies = "".join(_reply(item, at, scores, way) for at in range(len(item.replies)))
+    prompt = "".join(
+        f'<h4 class="role">{words(turn.role)}</h4>{_text([turn], way, place, images)}' for turn in item.prompt
+    )
+    replies = "".join(_reply(item, at, scores, way, place, images) for at in range(len(item.replies)))
     return (
         f'<article class="pair one"><h3>{words(item.category)} <code>{words(key)}</code> '
         f"{', '.join(verdicts)}</h3>{prompt}{replies}</article>"
     )
 
 
-def _reply(item: Item, at: int, scores: Sequence[Sequence[float] | None], way: str) -> str:
+def _reply(
+    item: Item, at: int, scores: Sequence[Sequence[float] | None], way: str, place: str, images: Iterator[int]
+) -> str:
     word = "right" if at in item.correct else "wrong"
     given = ", ".join(
         f"{side} {values[at]:.4g}" for side, values in zip("AB", scores, strict=True) if values is not None
@@ -165,15 +180,22 @@ def _reply(item: Item, at: int, scores: Sequence[Sequence[float] | None], way: s
     told = f'<h5 class="role">critique</h5>{_plain(critique, way)}' if critique else ""
     return (
         f'<div class="item"><h4 class="role">reply {at + 1}: <span class="{word}">{word}</span> {given}</h4>'
-        f"{_text(item.replies[at], way)}{told}</div>"
+        f"{_text(item.replies[at], way, place, images)}{told}</div>"
     )
 
 
-def _text(turns: Sequence[Message], way: str) -> str:
-    blocks = [
-        block.text if block.text is not None else f"[{block.type}]" for turn in turns for block in turn.content
-    ]
-    return _plain("\n\n".join(blocks), way)
+def _text(turns: Sequence[Message], way: str, place: str, images: Iterator[int]) -> str:
+    """The blocks of turns, images in their places."""
+    parts = []
+    for block in (block for turn in turns for block in turn.content):
+        if block.text is None:
+            address = f"/evalimage/{words(place)}/{next(images)}/0"
+            image = f'<img src="{address}/small" alt="{block.type}" loading="lazy" decoding="async">'
+            link = f'<a class="zoom" href="{address}/large" aria-label="{block.type}, larger">{image}</a>'
+            parts.append(f'<figure class="media">{link}</figure>')
+        else:
+            parts.append(_plain(block.text, way))
+    return "".join(parts)
 
 
 def _plain(text: str, way: Any) -> str:

@@ -3,6 +3,7 @@
 /            a list of pairs; its query is the state     /pair/ID     one pair, with all that is known of it
 /evalset/X   items with what models scored               /labels      labellers and their agreement
 /image/KEY/small, /large    a picture of a stored image, drawn anew: no stored byte is sent
+    /evalimage/X/ROW/...        the same of the item of an eval set
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -82,6 +83,7 @@ class Browser:
             Route("/evalset/{name}", self._answer(self._evalset)),
             Route("/labels", self._answer(self._labels)),
             Route("/image/{key}/{size}", self._answer(self._image)),
+            Route("/evalimage/{name}/{number:int}/{at:int}/{frame:int}/{size}", self._answer(self._eval_image)),
             Route("/label", self._label, methods=["POST"]),
             *(Route(path, self._answer(_asset(*asset))) for path, asset in ASSETS.items()),
         ]
@@ -222,12 +224,14 @@ class Browser:
         key, size = request.path_params["key"], request.path_params["size"]
         if size not in SIDES or len(key) != 32 or key.strip("0123456789abcdef") or not self.site.packs.known(key):
             return _error(404, "no such image")
-        side, quality = SIDES[size]
-        try:
-            data, _, _ = preview(self.site.packs.read(key), side, quality)
-        except BadImage as bad:
-            return _error(404, f"{bad.reason}")
-        return Response(data, media_type="image/jpeg", headers=KEEP)
+        return _picture(self.site.packs.read(key), size)
+
+    def _eval_image(self, request: Request) -> Response:
+        given = request.path_params
+        if given["size"] not in SIDES or given["name"] not in self._eval_names:
+            return _error(404, "no such image")
+        data = self.evals.picture(given["name"], given["number"], given["at"], given["frame"])
+        return _error(404, "no such image") if data is None else _picture(data, given["size"])
 
     # --- labels
 
@@ -271,6 +275,16 @@ def label_of(choice: str, *, swapped: bool) -> Word | None:
     if swapped:
         words_of |= {"1": "flip", "2": "agree"}
     return words_of.get(choice)
+
+
+def _picture(data: bytes, size: str) -> Response:
+    """An image drawn anew."""
+    side, quality = SIDES[size]
+    try:
+        drawn, _, _ = preview(data, side, quality)
+    except BadImage as bad:
+        return _error(404, bad.reason)
+    return Response(drawn, media_type="image/jpeg", headers=KEEP)
 
 
 def _asset(package: str, name: str, kind: str) -> Callable[[Request], Response]:

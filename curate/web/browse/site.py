@@ -17,6 +17,7 @@ from curate.pairs.files import places, rows_at
 from curate.web.browse.cards import Shown
 from curate.web.browse.labelling import LabelBook
 from curate.web.browse.measures import add_cached_scores
+from curate.web.browse.state import State
 from curate.web.browse.table import NO_RANK, NONE, load_table
 from curate.web.browse.view import View
 from curate.workspace import Workspace
@@ -92,8 +93,10 @@ class Site:
         return View(table, mix, self.book)
 
     def loaded(self) -> int:
-        """Load the first target; the number of its pairs."""
-        return len(self.view().table)
+        """Load the first target and count its facets; the number of its pairs."""
+        view = self.view()
+        view.facet_counts(State())
+        return len(view.table)
 
     def knows(self, pair_id: str) -> bool:
         """Whether a target has this pair; of an ablation one that was looked at."""
