@@ -33,7 +33,7 @@ from trainer.logs import Progress, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, build
 from trainer.packing import pack, token_batches
-from trainer.readers import MixReader
+from trainer.readers import PairsReader
 
 VERSION = 1
 PART_PAIRS = 2048
@@ -68,8 +68,8 @@ class FeatureCache:
             self._model.to(self._device)
         return self._model
 
-    def add_pairs(self, mix: MixReader) -> None:
-        """Compute the missing features of a mix; `unusable` then lists the pairs that have none."""
+    def add_pairs(self, mix: PairsReader) -> None:
+        """Compute the missing features of a mix or any pairs; `unusable` then lists the pairs that have none."""
         present = {name for path in self._parts() for name in _names(path)}
         missing = {*mix.pair_ids()} - present - {*self.unusable}
         progress = Progress("features", 0, len(missing), "pairs")
@@ -132,6 +132,10 @@ class FeatureCache:
     def pairs(self) -> "PairFeatures":
         """Load the features of all pairs into memory."""
         return PairFeatures.load(self._parts())
+
+    def parts(self) -> Iterator["PairFeatures"]:
+        """Load the features of all pairs, a part at a time."""
+        return (PairFeatures.load([path]) for path in self._parts())
 
     def add_items(self, path: Path) -> Path:
         """Compute the features of an items file on first use; `problems` has the reason of an item without any."""
