@@ -10,6 +10,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,9 +141,7 @@ def cost(pairs: int) -> dict[str, float]:
 
 def worlds(seeds: int) -> dict[str, Any]:
     """The figures of all kinds of worlds."""
-    found: dict[str, Any] = {
-        f"uniform {rate:.0%}": means(seeds, lambda seed, rate=rate: uniform(seed, rate)) for rate in RATES
-    }
+    found: dict[str, Any] = {f"uniform {rate:.0%}": means(seeds, partial(uniform, rate=rate)) for rate in RATES}
     found["one bad source"] = means(seeds, bad)
     found["longer is better 10%"] = means(seeds, longer)
     found["noise 60% of a source"] = means(seeds, lambda seed: diagnosed(seed, "source", BAD, "noisy", 0.2))

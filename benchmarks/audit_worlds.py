@@ -79,7 +79,8 @@ def _unseen(difference: F64, ceiling: float, draw: np.random.Generator) -> F64:
         middle = (low + high) / 2
         agreed = ((difference > 0) == (difference + middle * noise > 0)).mean()
         low, high = (middle, high) if agreed > ceiling else (low, middle)
-    return noise * low
+    unseen: F64 = noise * low
+    return unseen
 
 
 def _wrong(kind: Kind, rate: float, draw: np.random.Generator, source: I64, longer: F64, preferred: B8) -> B8:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,10 +25,11 @@ from curate.inputs import Inputs, jobs, pools_of, sizes
 from curate.lock import Results, identity, make_lock
 from curate.lock_file import file_facts, read_lock, recorded
 from curate.mixing import quotas, select, shards
-from curate.mixing.holdout import check_rest, without_holdout
+from curate.mixing.holdout import check_rest, hold_out, without_holdout
 from curate.mixing.quotas import Plan
 from curate.pairs.normalize import Artefact, images_known, locate, normalize_all
 from curate.recipe import Recipe
+from curate.screening import score_steps
 from curate.screening.screen import Screened, screen, write_decisions
 from curate.steps.base import Step
 from curate.workspace import Workspace
@@ -96,11 +98,12 @@ def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Bui
 def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watch: Watcher) -> list[Built]:
     """Make the mixes of recipes that differ only in names, shards and what they are `without`; screen once."""
     first, workspace, work = recipes[0], inputs.workspace, _Work(inputs, engine, watch)
-    assert len({_screening_key(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
+    assert len({screening_key(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
     hashes = inputs.hashes
     listed = inputs.steps(first, hashes)
     artefacts = {label: locate(job, workspace, hashes) for label, job in jobs(first, inputs).items()}
-    facts = [identity(recipe, listed, artefacts) for recipe in recipes]
+    scored = score_steps.receipts(listed, artefacts, first.where)
+    facts = [identity(recipe, listed, artefacts, score_steps.digests(scored)) for recipe in recipes]
     places = [_place(recipe, fingerprint(one), workspace) for recipe, one in zip(recipes, facts, strict=True)]
     built = {at: lock for at, place in enumerate(places) if (lock := _finished(place, hashes, watch)) is not None}
     fresh = [at for at in range(len(recipes)) if at not in built]
@@ -112,7 +115,7 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         suit(engine, little=sum(artefact.manifest["pairs"] for artefact in artefacts.values()) < FEW_PAIRS)
         screened = work.screen(first, listed, artefacts)
         for at in fresh:
-            built[at] = work.publish(recipes[at], facts[at], places[at], artefacts, screened)
+            built[at] = work.publish(recipes[at], facts[at], places[at], artefacts, screened, scored)
             for name, entry in recorded(built[at]).items():
                 hashes.remember(places[at] / name, entry["xxh3"])
     elif not images_known(artefacts.values(), workspace):
@@ -121,7 +124,7 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
     return [Built(directory=place, lock=built[at], fresh=at in fresh) for at, place in enumerate(places)]
 
 
-def _screening_key(recipe: Recipe) -> str:
+def screening_key(recipe: Recipe) -> str:
     """Identifies what normalizing, screening and selecting depend on."""
     idle = ("shards", "without")
     return fingerprint({name: value for name, value in recipe.material().items() if name not in idle})
@@ -158,7 +161,10 @@ class _Work:
         for name, banding in steps.bandings(listed).items():
             watch.say(f"{name}: {banding}")
         with watch.progress("screen", 0) as listen:
-            return screen(pools_of(recipe, artefacts), listed, recipe.seed, self.engine, listen, images, watch.say)
+            return screen(
+                pools_of(recipe, artefacts), listed, recipe.seed, self.engine, listen, images, watch.say,
+                partial(hold_out, recipe),
+            )  # fmt: skip
 
     def publish(
         self,
@@ -167,6 +173,7 @@ class _Work:
         directory: Path,
         artefacts: Mapping[str, Artefact],
         screened: Screened,
+        scored: score_steps.Receipts,
     ) -> dict[str, Any]:
         """Select, write decisions, shards, card and, last, the lock; return the lock."""
         kept = {one.pool.label: one.kept_keys() for one in screened.pools}
@@ -183,6 +190,8 @@ class _Work:
         images = ImageStore(self.inputs.workspace.images)
         written = shards.write(chosen, pools, images, recipe.shards, directory, self.engine)
         lock = make_lock(recipe, facts, Results(artefacts, screened, chosen, written), directory)
+        if scored:
+            lock["scores"] = score_steps.facts(scored)
         lock["card"] = file_facts(directory, sorted(mix_card.write(lock, directory)))
         write_record(directory / "lock.json", lock)
         return lock
@@ -194,6 +203,12 @@ def _after_holdout(screened: Screened, chosen: select.Selection) -> Screened:
         one.without_holdout(chosen.holdout.filter(pl.col("pool") == number))
         for number, one in enumerate(screened.pools)
     ]
+    place = ["part", "position"]
+    for number, one in enumerate(pools):
+        held = chosen.holdout.filter(pl.col("pool") == number).select(pl.col(place).cast(pl.UInt32))
+        assert held.join(one.decisions, on=place, how="semi").is_empty(), (
+            f"{one.pool.label}: a held-out pair is dropped"
+        )
     return Screened(pools=tuple(pools))
 
 

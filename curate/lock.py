@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -22,9 +23,15 @@ from curate.steps.base import Step
 
 
 def identity(
-    recipe: Recipe, listed: Sequence[tuple[str, Step]], artefacts: Mapping[str, Artefact]
+    recipe: Recipe,
+    listed: Sequence[tuple[str, Step]],
+    artefacts: Mapping[str, Artefact],
+    scores: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return the literals that define a mix: its recipe, its pairs, and the versions of all code that decides."""
+    """Return the literals that define a mix: its recipe, its pairs, and the versions of all code that decides.
+
+    `scores` identifies what steps read that read scores.
+    """
     return {
         # steps enter by what their decisions depend on: a tokenizer by its content, not by its path
         "recipe": {name: value for name, value in recipe.material().items() if name != "steps"},
@@ -34,6 +41,7 @@ def identity(
         "order": order.ORDER_VERSION,
         **({"holdout": holdout.VERSION} if recipe.holdout is not None else {}),
         "shards": shards.VERSION,
+        **({"scores": dict(scores)} if scores else {}),
     }
 
 

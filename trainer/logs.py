@@ -126,11 +126,13 @@ class Clock:
 class Progress:
     """Reports how many of the `things` are finished, how fast, and how long the rest will take.
 
-    A line at the start, one after FIRST_SECONDS, and one every REPORT_SECONDS.
+    A line at the start, one after FIRST_SECONDS, and one `every` so many seconds.
     """
 
-    def __init__(self, name: str, done: int, total: int, things: str = "items") -> None:
-        self._name, self._things = name, things
+    def __init__(
+        self, name: str, done: int, total: int, things: str = "items", every: float = REPORT_SECONDS
+    ) -> None:
+        self._name, self._things, self._every = name, things, every
         self._first, self._done, self._total = done, done, total
         self._start = time.monotonic()
         self._due = self._start + FIRST_SECONDS
@@ -142,7 +144,7 @@ class Progress:
         self._done += 1
         now = time.monotonic()
         if now >= self._due:
-            self._due = now + REPORT_SECONDS
+            self._due = now + self._every
             speed = (self._done - self._first) / max(now - self._start, 1e-9)
             left = duration((self._total - self._done) / speed)
             say(f"{self._name}: {self._done:,} of {self._total:,} {self._things}, {speed:,.1f}/s, {left} left")

@@ -1,10 +1,10 @@
 """Writes what a frozen backbone sees of pairs: the features of the chosen reply less those of the rejected one.
 
-    python -m trainer.pair_features MODEL --features ROOT --files FILE... --images DIR --out OUT.npy
+    python -m trainer.pair_features CONFIG --features ROOT --files FILE... --images DIR --out OUT.npy
 
-The files are shards or the parts of a pairs artefact. OUT.npy is float32 [pairs, hidden], a row for each pair of
-the files in order, NaN where a pair has no features; OUT.json has the features' folder, and why pairs have none.
-It is written last. The features themselves are those of `trainer.features`, so that probes share them.
+CONFIG names the backbone and its limits, as for a probe. The files are shards or the parts of a pairs artefact.
+OUT.npy is float32 [pairs, hidden], a row for each pair of the files in order, NaN where a pair has no features;
+OUT.json, written last, has the folder of the features, which probes share, and why pairs have none.
 """
 
 import argparse
@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from curate.checksums import published
 from curate.errors import CurateError
 from curate.workspace import write_json
-from trainer.config import TrainConfig
+from trainer import config
 from trainer.features import FeatureCache
 from trainer.logs import fail
 from trainer.readers import read_files
@@ -31,37 +30,34 @@ def write_differences(cache: FeatureCache, pair_ids: Sequence[str], path: Path) 
     for row, name in enumerate(pair_ids):
         rows.setdefault(name, []).append(row)
     with published(path) as temporary:
-        out = None
+        out = np.full((len(pair_ids), 0), np.nan, np.float32)
         for part in cache.parts():
-            if out is None:
+            if not out.shape[1]:
                 shape = (len(pair_ids), part.chosen.shape[1])
                 out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
                 out[:] = np.nan
             found = [(at, row) for name, at in part.index.items() for row in rows.get(name, ())]
             if found:
                 at, wanted = np.array(found).T
-                differences = part.chosen.to(torch.float32) - part.rejected.to(torch.float32)
-                out[wanted] = differences.numpy()[at]
-        if out is None:
-            with open(temporary, "wb") as file:
-                np.save(file, np.full((len(pair_ids), 0), np.nan, np.float32))
-        else:
+                out[wanted] = (part.chosen.float() - part.rejected.float()).numpy()[at]
+        if isinstance(out, np.memmap):
             out.flush()
+        else:
+            with open(temporary, "wb") as file:
+                np.save(file, out)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Compute the features that are missing, and write the differences."""
     parser = argparse.ArgumentParser(prog="python -m trainer.pair_features")
-    parser.add_argument("model", help="a directory, a Hub id, or tiny/KIND")
+    parser.add_argument("config", type=Path, help="config.yaml of a run")
     parser.add_argument("--features", type=Path, required=True, help="where features are kept")
     parser.add_argument("--files", type=Path, nargs="+", required=True, help="files of pairs")
     parser.add_argument("--images", type=Path, required=True, help="image store of the pairs")
     parser.add_argument("--out", type=Path, required=True, help="the .npy file")
-    parser.add_argument("--max-length", type=int, default=4096, help="tokens of a pair; longer ones have none")
     options = parser.parse_args(arguments)
     reader = read_files(options.files, options.images)
-    settings = TrainConfig(mix="", out=str(options.out), model=options.model, max_length=options.max_length)
-    cache = FeatureCache(settings, options.features)
+    cache = FeatureCache(config.read(options.config), options.features)
     cache.add_pairs(reader)
     ids, unusable = reader.pair_ids(), cache.unusable
     write_differences(cache, ids, options.out)

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from curate import bundled, sources
 from curate import recipe as recipes
-from curate.config import check_key, did_you_mean, read_yaml
+from curate.config import check_key, did_you_mean, parse_yaml, read_yaml
 from curate.errors import ConfigError
+from curate.hashing import fingerprint
 from curate.recipe import Recipe, ShardSettings
+from curate.steps import build, is_score_step
 
 Mode = Literal["single", "leave-one-out", "add-one"]
 BASELINE = "baseline"
@@ -21,6 +23,7 @@ PREFIX: dict[Mode, str] = {"single": "only", "leave-one-out": "without", "add-on
 class Arm:
     """One thing to train: the mix of a recipe `without` some datasets, with trainer settings of its own.
 
+    With a `step`, the recipe's steps and this one, the last.
     `datasets` is what the arm is about and `mode` how: nothing for the baseline and for arms that differ by
     settings.
     """
@@ -30,6 +33,7 @@ class Arm:
     settings: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     mode: Mode | None = None
+    step: tuple[str, Any] | None = None
 
     @property
     def lacks(self) -> bool:
@@ -41,15 +45,23 @@ class Arm:
 
         One that is not the base's own has a name of its own too.
         """
+        if self.step is not None:
+            base = replace(base, steps=(*base.steps, self.step), arm_of=base.arm_of or base.name)
+            return self._named(base)
         same = set(self.without) == set(base.without)
         if same and not base.arm_of:
             return base
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{base.arm_of or base.name}-{self.name}")
         if same:
-            return replace(base, name=name)
-        shards = ShardSettings(max_mb=base.shards.max_mb, media="reference")  # no second copy of images on disk
-        without = tuple(sorted(self.without))
-        return replace(base, name=name, arm_of=base.arm_of or base.name, without=without, shards=shards)
+            return replace(base, name=self._name(base))
+        return self._named(replace(base, without=tuple(sorted(self.without))))
+
+    def _name(self, base: Recipe) -> str:
+        return re.sub(r"[^A-Za-z0-9_-]", "_", f"{base.arm_of or base.name}-{self.name}")
+
+    def _named(self, base: Recipe) -> Recipe:
+        """The arm's own recipe; it refers to images, so that there is no second copy of them on disk."""
+        shards = ShardSettings(max_mb=base.shards.max_mb, media="reference")
+        return replace(base, name=self._name(base), arm_of=base.arm_of or base.name, shards=shards)
 
 
 def load(
@@ -104,6 +116,30 @@ def choose(
     _check_sides(mode, datasets, aside, len(labels))
     kept = tuple(sorted({*recipe.without, *aside}))
     return [Arm(name=BASELINE, without=kept), *(_arm(mode, name, kept, recipe) for name in datasets)]
+
+
+def with_step(recipe: Recipe, text: str) -> list[Arm]:
+    """The arms that ask whether a step that reads scores helps: without it, with it, and as few pairs at random.
+
+    `text` is the step as a recipe would list it. Raises ConfigError for another step or one already there.
+    """
+    where = f"--with-step {text}"
+    value = parse_yaml(text, "--with-step")
+    name, fields = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, None)
+    if not isinstance(name, str) or not (fields is None or isinstance(fields, dict)):
+        raise ConfigError(where, "no step", "a step that reads scores", "such as 'label_audit: {above: 0.95}'")
+    if name in dict(recipe.steps):
+        raise ConfigError(
+            where, f"{recipe.name} has {name} already", "a recipe without it", "take it out of steps"
+        )
+    if not is_score_step(build(name, fields, where)):
+        hint = "--dataset compares datasets; reward_margin and label_audit read scores"
+        raise ConfigError(where, f"{name} reads no scores", "a step that does", hint)
+    short = fingerprint([name, fields])[:6]
+    drawn = {**(fields or {}), "at_random": True}
+    steps = {f"with-{name}-{short}": fields, f"random-{name}-{short}": drawn}
+    arms = [Arm(name=one, without=recipe.without, step=(name, given)) for one, given in steps.items()]
+    return [Arm(name=BASELINE, without=recipe.without), *arms]
 
 
 def _check_sides(mode: Mode, datasets: Sequence[str], aside: set[str], entries: int) -> None:

@@ -14,7 +14,7 @@ from curate.ablation import eval_items
 from curate.ablation.arms import Arm, removed, sources_of
 from curate.ablation.eval_items import EvalItems
 from curate.ablation.runs import Run
-from curate.build import Built, Watcher, build_family
+from curate.build import Built, Watcher, build_family, screening_key
 from curate.checksums import write_record
 from curate.engines.base import Engine
 from curate.errors import ConfigError
@@ -111,7 +111,9 @@ def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, 
     eval_items.check_fetched(names, folders)  # before hours of building
     recipes = {arm.name: arm.recipe(study.recipe) for arm in study.arms}
     distinct = list({fingerprint(recipe.material()): recipe for recipe in recipes.values()}.values())
-    built = dict(zip(map(_key, distinct), build_family(distinct, inputs, engine, watch), strict=True))
+    built: dict[str, Built] = {}
+    for family in _families(distinct):
+        built |= zip(map(_key, family), build_family(family, inputs, engine, watch), strict=True)
     mixes = {name: built[_key(recipe)] for name, recipe in recipes.items()}
     check(study, mixes)
     held_out = eval_items.holdout(mixes[study.arms[0].name].directory, inputs.workspace.images, place / "items")
@@ -128,6 +130,14 @@ def prepare(study: Study, inputs: Inputs, names: Sequence[str], engine: Engine, 
     return prepared
 
 
+def _families(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
+    """The recipes that one screening serves together."""
+    found: dict[str, list[Recipe]] = {}
+    for recipe in recipes:
+        found.setdefault(screening_key(recipe), []).append(recipe)
+    return list(found.values())
+
+
 def _key(recipe: Recipe) -> str:
     return fingerprint(recipe.material())
 
@@ -138,6 +148,7 @@ def check(study: Study, mixes: Mapping[str, Built]) -> None:
     Compared are the pair ids in the shards, arm by arm with the baseline; a difference is a fault of ours.
     """
     first = study.arms[0].name
+    _check_sizes(study, mixes)
     held, (whole, sources) = _ids(mixes[first].directory, "holdout"), _ids(mixes[first].directory, "shard")
     for arm in study.arms:
         mix = mixes[arm.name].directory
@@ -152,6 +163,16 @@ def check(study: Study, mixes: Mapping[str, Built]) -> None:
         assert gone is not None, f"{arm.name}: what both mixes have is the same, in the same order"
         own = sources_of(study.recipe, arm.datasets)
         assert {origin[i] for i in gone} <= own, f"{arm.name}: it differs by its dataset's pairs alone"
+
+
+def _check_sizes(study: Study, mixes: Mapping[str, Built]) -> None:
+    """Arms with one step, by its scores and at random, have as many pairs; caps by group could prevent it."""
+    rows = {arm.name: mixes[arm.name].lock["rows"] for arm in study.arms if arm.step is not None}
+    if len(set(rows.values())) > 1:
+        found = ", ".join(f"{name} has {count:,} rows" for name, count in rows.items())
+        raise ConfigError(
+            study.recipe.where, found, "arms of one size", "leave per_group and epochs out of the recipe"
+        )
 
 
 def _ids(mix: Path, kind: str) -> tuple[list[int], list[str]]:
@@ -209,6 +230,7 @@ def _arm_facts(arm: Arm, prepared: Prepared) -> dict[str, Any]:
     return {
         "datasets": list(arm.datasets),
         "without": list(arm.without),
+        **({"step": list(arm.step)} if arm.step is not None else {}),
         "settings": list(arm.settings),
         "mix": str(mix.directory),
         "fingerprint": mix.lock["fingerprint"],

@@ -77,9 +77,9 @@ class Audited:
     self_check: float
 
 
-def folds_of(clusters: U64, seed: int) -> I64:
+def folds_of(clusters: U64, seed: int, count: int = FOLDS) -> I64:
     """Return a fold for each pair: pairs that belong together are in one."""
-    folds: I64 = (order_key(clusters, np.zeros_like(clusters), seed) % np.uint64(FOLDS)).astype(np.int64)
+    folds: I64 = (order_key(clusters, np.zeros_like(clusters), seed) % np.uint64(count)).astype(np.int64)
     return folds
 
 

@@ -47,7 +47,7 @@ class Differences:
     @property
     def width(self) -> int:
         """The number of features."""
-        return self.values.shape[1]
+        return len(self.scale)
 
     def take(self, rows: Any) -> "Differences":
         """Return some of the pairs: without a copy where `rows` is a slice."""
@@ -73,7 +73,7 @@ class Differences:
         products = np.zeros((used.shape[1], self.width))
         for rows, values in self.blocks():
             products += used[rows].T @ values
-        slopes = np.linalg.lstsq(used.T @ used, products, rcond=None)[0]
+        slopes = np.asarray(np.linalg.lstsq(used.T @ used, products, rcond=None)[0], np.float64)
         return replace(self, rulers=used, slopes=slopes)
 
 

@@ -106,6 +106,13 @@ def ruler_values(name: str, pairs: pl.DataFrame) -> tuple[I64, I64, Any]:
     return chosen, rejected, None
 
 
+def difference(name: str, pairs: pl.DataFrame) -> F64:
+    """How much more of a ruler the chosen reply has than the rejected one, for each pair; 0 where not known."""
+    chosen, rejected, known = ruler_values(name, pairs)
+    more: F64 = (chosen - rejected).astype(np.float64)
+    return more if known is None else more * known
+
+
 def _side(name: str, side: str, pairs: pl.DataFrame) -> I64:
     summed = pairs.select(pl.sum_horizontal(pl.col(f"{side}_{x}").cast(pl.Int64) for x in _traits_of(name)))
     values: I64 = np.minimum(summed.to_series().to_numpy(), MOST)

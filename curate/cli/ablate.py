@@ -84,6 +84,15 @@ class ArmOptions:
             help="An entry that the baseline has; repeat for more.  [default: all]",
         ),
     ] = None
+    with_step: Annotated[
+        str | None,
+        typer.Option(
+            "--with-step",
+            metavar="STEP",
+            help="In the place of datasets: a step that reads scores, such as 'label_audit: {above: 0.95}'. The "
+            "arms are without it, with it, and as few pairs at random.",
+        ),
+    ] = None
     preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="NAME", help="As for curate train.")] = (
         None
     )
@@ -94,7 +103,7 @@ class ArmOptions:
 
     def _of_file(self, file: str) -> Study:
         options = (("--dataset", self.dataset), ("--all", self.every), ("--mode", self.mode),
-                   ("--baseline-mix", self.baseline_mix))  # fmt: skip
+                   ("--baseline-mix", self.baseline_mix), ("--with-step", self.with_step))  # fmt: skip
         given = [name for name, value in options if value]
         if given:
             hint = "an ablation file names its own arms"
@@ -108,6 +117,8 @@ class ArmOptions:
                 "or an ablation file, which names both",
             )
             raise ConfigError(missing, "not given", "a recipe and a preset", hint)
+        if self.with_step is not None:
+            return self._of_step(self.recipe, self.preset, self.with_step)
         named = self.dataset or []
         if bool(named) == self.every:
             found = "given beside --all" if named else "no dataset named"
@@ -120,6 +131,18 @@ class ArmOptions:
         compared = arms.choose(recipe, added, list(dict.fromkeys(datasets)), mode, self.baseline_mix or [])
         return Study(
             title=recipe.name, about=recipe.about, recipe=recipe, arms=tuple(compared), seeds=3, preset=self.preset
+        )
+
+    def _of_step(self, name: str, preset: str, step: str) -> Study:
+        others = (("--dataset", self.dataset), ("--all", self.every), ("--mode", self.mode),
+                  ("--baseline-mix", self.baseline_mix))  # fmt: skip
+        given = [option for option, value in others if value]
+        if given:
+            raise ConfigError(given[0], "given beside --with-step", "one of them")
+        recipe, _ = arms.load(name, ())
+        compared = arms.with_step(recipe, step)
+        return Study(
+            title=recipe.name, about=recipe.about, recipe=recipe, arms=tuple(compared), seeds=3, preset=preset
         )
 
 

@@ -66,6 +66,11 @@ COMMANDS = {
         "Look at pairs in a browser: filter, search, compare, label; nothing but the label file is ever written.",
     ),
     "publish": ("publish", "Put a finished mix onto the Hub, with its card, recipe and lock."),
+    "score": (
+        "score",
+        "Score both replies of every pair, by a model, anyone's file or heads that did not see them.",
+    ),
+    "audit": ("audit", "Rank pairs by how likely their label is wrong, and say what is wrong with which source."),
     "evaluate": (
         "evaluate",
         "Print the official metrics of eval sets (reward benchmarks) for a model, or for a file of scores.",
@@ -92,6 +97,7 @@ GROUPS = {
     "Begin": ("init", "sources", "recipes"),
     "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
     "Look": ("show", "browse", "why", "doctor", "overlap", "report", "card", "diff"),
+    "Improve": ("score", "audit"),
     "Train and use": ("train", "ablate", "evaluate", "serve", "export"),
     "Share and keep": ("publish", "publish-model", "verify", "gc", "engines"),
 }

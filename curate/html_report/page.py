@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from curate.html_report import sample
 from curate.html_report.analysis_sections import Examined, sections
+from curate.html_report.audit_sections import audit_sections
 from curate.html_report.lock_sections import contents, opening
 from curate.html_report.markup import Section, paragraph, words
 from curate.html_report.pair_cards import Pictures, cards, every_item
@@ -29,6 +30,7 @@ def page(mix: Mix, workspace: Workspace, known: Examined | None, *, pairs: int, 
     parts = [
         *contents(lock),
         *sections(known),
+        *audit_sections(mix, workspace),
         *review_sections(mix, max(pairs, 1)),
         *_samples(mix, workspace, pairs, seed),
     ]

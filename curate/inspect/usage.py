@@ -17,6 +17,7 @@ from curate.images.packs import Packs
 from curate.inspect.artefacts import Mix, mix_at, pairs_at
 from curate.lock_file import read_lock
 from curate.pairs.intact import keys_of, media_keys
+from curate.pairs.scores import names
 from curate.tables import Table
 from curate.workspace import Workspace, read_json
 
@@ -103,7 +104,7 @@ class _Usage:
             runs = self.used_arms.get(directory)
             why = f"an arm of {runs[0]}" if runs else "of no study" if directory in self.arms else "unfinished"
             yield self.entry([directory], "kept" if runs else "unused", why)
-        for name in ("runs", "scores", "features", "publish"):
+        for name in ("runs", "scores", "features", "publish", "audits"):
             for directory in _folders(self.root / name):
                 yield self.entry([directory], "kept", f"the {name} themselves")
         for directory in _folders(self.workspace.exports):
@@ -135,7 +136,10 @@ class _Usage:
         user = self.pairs.get(directory)
         if user is None:
             finished = (directory / "manifest.json").exists()
-            yield self.entry([directory], "unused", "in no mix" if finished else "unfinished")
+            with_scores = (
+                f"in no mix, with scores: {', '.join(there)}" if (there := names(directory)) else "in no mix"
+            )
+            yield self.entry([directory], "unused", with_scores if finished else "unfinished")
             return
         caches = [directory / name for name in CACHES if (directory / name).exists()]
         own = [path for path in directory.iterdir() if path not in caches]

@@ -20,7 +20,9 @@ from curate.pairs.normalize import raw_folders
 from curate.tables import count
 from curate.workspace import Workspace
 
-FOLDERS = ("pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features", "publish", "exports")
+FOLDERS = (
+    "pairs", "images", "mixes", "arms", "cache", "scores", "runs", "features", "publish", "exports", "audits",
+)  # fmt: skip
 """What `verify` without a mix looks at, beside raw files."""
 
 KINDS = {

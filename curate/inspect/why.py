@@ -8,6 +8,7 @@ from curate import sources
 from curate.errors import ConfigError
 from curate.inspect.artefacts import Location, Mix, Pairs, arm_mixes, artefacts, find_pair, mixes, pairs_at
 from curate.inspect.text import beginning
+from curate.pairs import scores
 from curate.pairs.files import column, places, rows_at
 from curate.tables import count
 from curate.text.inert import terminal_text
@@ -20,6 +21,7 @@ def pair_history(text: str, workspace: Workspace, manifests: Path | None = None)
     """The history of the pair whose id is or begins with `text`, as plain values.
 
     pair_id, source, repo, adapter, options, row, revision, license, annotator, group, group_pairs, text
+    scores  what models gave it, of every artefact that holds it, see `_scores`
     rows    every upstream row that gave this pair, in file order
     pairs   the pairs artefacts that hold it, the newest first; the facts above are those of the first
     mixes   one entry per mix made from any of them, those of arms last, see `_outcome`
@@ -43,6 +45,7 @@ def pair_history(text: str, workspace: Workspace, manifests: Path | None = None)
         "group": first["group_id"],
         "group_pairs": sum(len(places(part, "group_id", first["group_id"])) for part in pairs.parts),
         "text": beginning(first),
+        "scores": [one for location in locations for one in _scores(location)],
         "rows": [row["row"] for row in rows],
         "pairs": [str(directory) for directory in directories],
         "mixes": [
@@ -61,6 +64,21 @@ def _outcomes(
     if holders:
         here = [pairs_at(directory) for directory in folders.values() if directory.is_dir()]
         yield _outcome(mix, pair_id, here, holders)
+
+
+def _scores(location: Location) -> Iterator[dict[str, Any]]:
+    """The scores beside the pairs: {name, provenance, by, chosen, rejected, margin, wrong, problem}."""
+    for name in scores.names(location.pairs.directory):
+        place = scores.folder(location.pairs.directory, name)
+        receipt = scores.receipt_of(location.pairs.directory, location.pairs.source, name, name)
+        found = scores.read_parts(place, receipt, [location.part.name])[location.position]
+        if found["problem"][0] != scores.NOT_WANTED:
+            yield {
+                "name": name,
+                "provenance": receipt["provenance"],
+                "by": receipt["by"]["kind"],
+                **found.to_dicts()[0],
+            }
 
 
 def _row(location: Location) -> dict[str, Any]:
@@ -224,9 +242,18 @@ def history_lines(history: History) -> list[str]:
         "pairs": ", ".join(history["pairs"]),
     }
     lines = [f"{name:<10}{value}" for name, value in facts.items()]
+    lines += [f"{'score':<10}{_score_text(one)}" for one in history["scores"]]
     if not history["mixes"]:
         lines.append("no mix in this workspace uses these pairs")
     return lines + [line for outcome in history["mixes"] for line in _outcome_lines(outcome)]
+
+
+def _score_text(one: Mapping[str, Any]) -> str:
+    """`reward_model (external): chosen 1.2, rejected 0.3, margin 0.9`, and the chance of a wrong label."""
+    known = [f"{name} {one[name]:.4g}" for name in ("chosen", "rejected", "margin") if one[name] is not None]
+    wrong = [] if one["wrong"] is None else [f"wrong label {one['wrong']:.3f}, to rank by"]
+    text = ", ".join([*known, *wrong]) or f"none, {terminal_text(one['problem'] or 'unknown')}"
+    return f"{one['name']} ({one['provenance']}): {text}"
 
 
 def _outcome_lines(outcome: dict[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from curate.arrays import B8, I64
 from curate.engines.base import Engine, Listener
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
+from curate.screening import score_steps
 from curate.screening.broken_images import NAME, broken_images, needs_pixels
 from curate.screening.key_files import KeyFiles
 from curate.screening.row_steps import (
@@ -21,8 +22,8 @@ from curate.screening.row_steps import (
     read_reasons,
     write_frame,
 )
-from curate.steps import is_after_holdout, is_corpus_step, is_row_step
-from curate.steps.base import DECISION, CorpusStep, Step
+from curate.steps import is_after_holdout, is_corpus_step, is_row_step, is_score_step
+from curate.steps.base import DECISION, CorpusStep, ScoreStep, Step
 from curate.steps.corpus import Corpus, Sketch, make_sketches
 
 FOUND = {
@@ -59,6 +60,10 @@ TRIAL = ["index", "pool", "pair_id", "winner_pool", "winner", "score", "evidence
 
 `index` numbers the pairs of all pools; pools are labels, the pair and its winner are ids.
 """
+
+
+HoldOut = Callable[[Mapping[str, pl.DataFrame]], Mapping[str, pl.Series]]
+"""From the key columns of kept pairs, by pool label, to which of them are held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +166,14 @@ def screen(
     listen: Listener | None = None,
     images: Path = Path("images"),
     say: Callable[[str], None] = lambda _: None,
+    hold_out: HoldOut | None = None,
 ) -> Screened:
     """Run the steps in their order; what one drops, later ones do not see. `listen` gets pairs read as rows.
 
     `images` is the image store of the pairs; `say` gets a line for each step that reads all pairs at once.
+    `hold_out` says which pairs steps that read scores do not get: shares of them are of the others alone.
     """
-    ledgers, _ = _walk(pools, steps, (), seed, engine, listen, images, say)
+    ledgers, _ = _walk(pools, steps, (), seed, engine, listen, images, say, hold_out)
     return Screened(pools=tuple(ledger.close() for ledger in ledgers.each))
 
 
@@ -208,6 +215,7 @@ def _walk(
     listen: Listener | None,
     images: Path,
     say: Callable[[str], None],
+    hold_out: HoldOut | None = None,
 ) -> tuple["_Ledgers", Corpus]:
     """The pools after these steps, and their corpus with the sketches of the steps and some more."""
     cached = {at: CachedStep.of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
@@ -231,6 +239,9 @@ def _walk(
         elif is_corpus_step(step):
             say(f"{name}: among {sum(int(ledger.kept.sum()) for ledger in ledgers.each):,} pairs")
             ledgers.decide(name, step, corpus)
+        elif is_score_step(step):
+            say(f"{name}: by the scores {step.scores}")
+            ledgers.decide_scored(name, step, seed, hold_out)
     return ledgers, corpus
 
 
@@ -357,6 +368,21 @@ class _Ledgers:
     def kept(self) -> B8:
         """Which pairs are kept so far, by index."""
         return np.concatenate([ledger.kept for ledger in self.each])
+
+    def decide_scored(self, name: str, step: ScoreStep, seed: int, hold_out: HoldOut | None) -> None:
+        """Drop what a step that reads scores finds in the kept pairs that are not held out."""
+        early = {one.pool.label: one.early for one in self.each if one.early is not None}
+        keys = {label: one.kept_keys() for label, one in early.items()}
+        held = hold_out(keys) if hold_out is not None else {}
+        for ledger in self.each:
+            label = ledger.pool.label
+            at = np.flatnonzero(early[label].kept)
+            pairs = keys[label].select("id_hi", "id_lo", at=pl.Series(at, dtype=pl.UInt32))
+            free = ledger.kept[at] & ~(held[label].to_numpy() if label in held else False)
+            pairs = pairs.filter(pl.Series(free, dtype=pl.Boolean))
+            found = score_steps.lost(step, name, ledger.pool, pairs, seed)
+            assert found["at"].is_in(pairs["at"].implode()).all(), f"{name} dropped a pair that it was not given"
+            ledger.drop(name, pl.concat([pl.DataFrame(schema=FOUND), found], how="diagonal_relaxed"))
 
     def decide(self, name: str, step: CorpusStep, corpus: Corpus) -> None:
         """Run a corpus step on the kept pairs of all pools; drop and flag as it decides."""

@@ -9,13 +9,14 @@ from curate import config
 from curate.contamination.protected import Library
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import Banding
-from curate.steps.base import CorpusStep, RowStep, Step
+from curate.steps.base import CorpusStep, RowStep, ScoreStep, Step
 from curate.steps.decontaminate import Decontaminate
 from curate.steps.empty_reply import EmptyReply
 from curate.steps.exact_duplicates import ExactDuplicates
 from curate.steps.formatting_only import FormattingOnly
 from curate.steps.identical import Identical
 from curate.steps.image_duplicates import ImageDuplicates
+from curate.steps.label_audit import LabelAudit
 from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.labels import Labels
 from curate.steps.language import Language
@@ -26,17 +27,19 @@ from curate.steps.near_dedup import NearDedup
 from curate.steps.prompt_echo import PromptEcho
 from curate.steps.refusal import Refusal
 from curate.steps.require import Require
+from curate.steps.reward_margin import RewardMargin
 from curate.steps.ties import Ties
 from curate.steps.truncation import Truncation
 from curate.steps.turn_structure import TurnStructure
 
-STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
+STEPS: dict[str, type[RowStep] | type[CorpusStep] | type[ScoreStep]] = {
     "decontaminate": Decontaminate,
     "empty_reply": EmptyReply,
     "exact_duplicates": ExactDuplicates,
     "formatting_only": FormattingOnly,
     "identical": Identical,
     "image_duplicates": ImageDuplicates,
+    "label_audit": LabelAudit,
     "label_conflicts": LabelConflicts,
     "labels": Labels,
     "language": Language,
@@ -47,6 +50,7 @@ STEPS: dict[str, type[RowStep] | type[CorpusStep]] = {
     "prompt_echo": PromptEcho,
     "refusal": Refusal,
     "require": Require,
+    "reward_margin": RewardMargin,
     "ties": Ties,
     "truncation": Truncation,
     "turn_structure": TurnStructure,
@@ -114,6 +118,11 @@ def bandings(listed: Iterable[tuple[str, Step]]) -> dict[str, Banding]:
 def is_row_step(step: Step) -> TypeGuard[RowStep]:
     """Whether it judges one pair at a time."""
     return hasattr(step, "reason")
+
+
+def is_score_step(step: Step) -> TypeGuard[ScoreStep]:
+    """Whether it reads scores."""
+    return hasattr(step, "lost")
 
 
 def is_after_holdout(step: Step) -> bool:

@@ -3,8 +3,8 @@
 A *row step* looks at one pair at a time and returns an expression over the VIEW columns: null keeps the pair,
 a text is the reason. A *corpus step* looks at key columns of all kept pairs at once and returns decisions; where
 keys are not enough it names *sketches* (see curate.steps.corpus), which are computed beforehand, and may read
-those and the pairs files. Neither filters, counts or writes; `curate.screening.screen` does that, once, for all of
-them.
+those and the pairs files. A *score step* looks at the scores of the pairs of one pool. None of them filters,
+counts or writes; `curate.screening.screen` does that, once, for all of them.
 
 Steps are frozen dataclasses: their fields are what a recipe may set, their class name in snake_case is the name
 they have in a recipe, and `version` goes up when a decision changes. Where it rests on something expensive
@@ -114,7 +114,36 @@ class CorpusStep(Protocol):
         ...
 
 
-Step = RowStep | CorpusStep
+class ScoreStep(Protocol):
+    """A step that reads scores of pairs (curate.pairs.scores), after all others; it sees no held-out pair.
+
+    `scores` names them, and `wants` is the column of theirs that it cannot do without. With `at_random` as many
+    pairs are dropped as it would, whichever.
+    """
+
+    version: ClassVar[int]
+    wants: ClassVar[str]
+
+    @property
+    def scores(self) -> str:
+        """The name of the scores."""
+        ...
+
+    @property
+    def at_random(self) -> bool:
+        """Whether any pairs are dropped in the place of those that it finds."""
+        ...
+
+    def lost(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Return what it drops of one pool: at, reason, score.
+
+        `pairs` has the columns at, order (a keyed hash), chosen, rejected, margin and wrong; the last four are
+        null where there is no score.
+        """
+        ...
+
+
+Step = RowStep | CorpusStep | ScoreStep
 
 
 def drop_if(condition: pl.Expr, reason: str) -> pl.Expr:

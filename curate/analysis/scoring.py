@@ -1,0 +1,287 @@
+"""Scores of pairs by a model, by anyone's file, or by heads that did not see them; kept by curate.pairs.scores."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from curate import trainer_process
+from curate.analysis.audit import folds_of
+from curate.analysis.intervals import linked
+from curate.arrays import U64, series
+from curate.checksums import record, write_record
+from curate.errors import ConfigError
+from curate.evaluation import ensembles
+from curate.evaluation.score_file import absent, cell, lines_of, number
+from curate.evaluation.score_model import model_id
+from curate.hashing import Hashes, fingerprint
+from curate.inspect.targets import Target
+from curate.pairs import scores
+from curate.pairs.files import column
+from curate.pairs.keys import halves, load_keys
+from curate.pairs.scores import NOT_WANTED, SCORES, Provenance
+from curate.workspace import Workspace, read_json, write_json
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+COLUMNS = "columns pair_id, and chosen and rejected or margin"
+PAIR_ID = re.compile(r"[0-9a-f]{32}")
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a model was trained on, as far as is known: mixes by name, and those of them that are here."""
+
+    mixes: tuple[str, ...]
+    directories: tuple[Path, ...]
+    known: bool
+
+
+def check_name(name: str) -> str:
+    """Return the name of scores. Raises ConfigError for one that is no folder's name."""
+    if not NAME.fullmatch(name):
+        raise ConfigError("--name", f"found {name!r}", "letters, digits, and _ . - after the first")
+    return name
+
+
+def rows_of(target: Target) -> pl.Series:
+    """The rows of a target's pool, each once, ascending."""
+    if target.rows is not None:
+        return target.rows.unique().sort()
+    return pl.int_range(load_keys(target.pool.directory, target.pool.parts).height, eager=True)
+
+
+def by_model(
+    targets: Sequence[Target], model: Path, name: str, workspace: Workspace, max_tokens: int
+) -> list[dict[str, Any]]:
+    """Score pairs with a model or an ensemble and return the receipts; parts that are scored are kept.
+
+    Raises ConfigError where there is no model, TrainError from scoring.
+    """
+    members = ensembles.read(model).paths if ensembles.is_ensemble(model) else [model]
+    hashes = Hashes(workspace.cache)
+    found = {str(one): model_id(one, hashes) for one in members}
+    training = [training_of(one) for one in members]
+    trained = Training(
+        mixes=tuple(sorted({mix for one in training for mix in one.mixes})),
+        directories=tuple(dict.fromkeys(path for one in training for path in one.directories)),
+        known=all(one.known for one in training),
+    )
+    facts = {"by": {"kind": "model", "path": str(model), "models": found}}
+    prepared = [_prepared(target, name, facts) for target in targets]
+    jobs = [job for target, place in zip(targets, prepared, strict=True) for job in _jobs(target, place, None)]
+    arguments = ["--model", str(model), "--max-tokens", str(max_tokens)]
+    _run(jobs, workspace, name, arguments)
+    return [_finished(target, name, facts, _overlap(target, trained)) for target in targets]
+
+
+def by_heads(
+    targets: Sequence[Target], name: str, workspace: Workspace, folds: int, preset: str, settings: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Score pairs by heads on cached features, each pair by one that saw no pair of its group or prompt.
+
+    Raises ConfigError for wrong settings, TrainError from training.
+    """
+    given = [setting for setting in settings if setting.startswith(("lora", "paradigm="))]
+    if given:
+        hint = "train a model on other pairs and score with --model"
+        raise ConfigError(f"--set {given[0]}", "cross-fitted scores are by heads", "settings of a head", hint)
+    config = head_config(workspace, name, preset, settings)
+    facts = {
+        "by": {"kind": "heads", "preset": preset, "settings": list(settings), "folds": folds},
+        "provenance": "cross-fitted", "trained_on": None, "overlap": None,
+    }  # fmt: skip
+    prepared = [_prepared(target, name, facts) for target in targets]
+    parts = _folds(targets, folds)
+    jobs = [
+        job
+        for target, place, own in zip(targets, prepared, parts, strict=True)
+        for job in _jobs(target, place, own)
+    ]
+    arguments = ["--config", str(config), "--features", str(workspace.root / "features"), "--folds", str(folds)]
+    _run(jobs, workspace, name, arguments)
+    return [_finished(target, name, facts, {}) for target in targets]
+
+
+def by_file(
+    targets: Sequence[Target], file: Path, name: str, provenance: Provenance, say: Say
+) -> list[dict[str, Any]]:
+    """Take the scores of pairs from a JSONL, CSV or Parquet file and return the receipts.
+
+    Raises RawError for a line that is no score, ConfigError where no pair of the targets has one.
+    """
+    given = _read_file(file)
+    facts = {
+        "by": {"kind": "file", "path": file.name, "lines": given.height},
+        "provenance": provenance, "trained_on": None, "overlap": None,
+    }  # fmt: skip
+    out = []
+    for target in targets:
+        ids = pl.concat([_ids(target.pool.directory / part) for part in target.pool.parts])
+        wanted = pl.Series("row", np.isin(np.arange(ids.height), rows_of(target).to_numpy()))
+        found = ids.with_columns(wanted).join(given, on="pair_id", how="left", maintain_order="left")
+        out.append((target, found))
+    known = sum(int(found["margin"].count()) for _, found in out)
+    if not known:
+        raise ConfigError(str(file), "no line is about any of these pairs", "pair ids as curate show prints them")
+    say(f"{file.name}: {known:,} pairs have a score, {given.height:,} lines")
+    receipts = []
+    for target, found in out:
+        place = _prepared(target, name, facts)
+        problem = pl.when(~pl.col("row")).then(pl.lit(NOT_WANTED)).when(pl.col("margin").is_null()).then(
+            pl.lit("no_line")
+        )  # fmt: skip
+        frame = found.with_columns(problem=problem).with_columns(
+            pl.when("row").then(pl.col(column)).alias(column)
+            for column in ("chosen", "rejected", "margin", "wrong")
+        )
+        write_parts(target, place, frame)
+        receipts.append(_finished(target, name, facts, {}))
+    return receipts
+
+
+def write_parts(target: Target, place: Path, frame: pl.DataFrame) -> None:
+    """Write SCORES of all pairs of a pool, in file order, part by part."""
+    start = 0
+    for part in target.pool.parts:
+        height = column(target.pool.directory / part, "pair_id").num_rows
+        scores.write_part(frame.slice(start, height), place / part)
+        start += height
+
+
+def head_config(workspace: Workspace, name: str, preset: str, settings: Sequence[str]) -> Path:
+    """Write the config of heads or features and return its path. Raises ConfigError for a fault in it."""
+    trainer_process.check_installed()
+    text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else preset
+    place = workspace.cache / "heads" / fingerprint([name, text, list(settings)])
+    where = [f"{key}={json.dumps(str(place))}" for key in ("mix", "out")]
+    images = f"images={json.dumps(str(workspace.images))}"
+    trainer_process.prepare(preset, [*where, images, "eval_every_pairs=null", *settings])
+    return place / "config.yaml"
+
+
+def training_of(model: Path) -> Training:
+    """What a model's run says of its training: the lock of its mix, and where that was."""
+    for place in (model, model.parent):
+        lock, config = place / "mix.lock.json", place / "config.yaml"
+        if lock.exists():
+            named = read_json(lock)
+            title = f"{named['name']}@{named['fingerprint'][:8]}"
+            directory = Path(str(_mapping(config).get("mix", ""))) if config.exists() else Path()
+            here = (directory,) if (directory / "lock.json").exists() else ()
+            return Training(mixes=(title,), directories=here, known=bool(here))
+    return Training(mixes=(), directories=(), known=False)
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return value if isinstance(value, dict) else {}
+
+
+# ------------------------------------------------------------------------------------------------------- the work
+
+
+def _prepared(target: Target, name: str, facts: Mapping[str, Any]) -> Path:
+    """The directory of the scores; what is there by other facts, or of other pairs, is removed."""
+    place = scores.folder(target.pool.directory, name)
+    stamp = place / "settings.json"
+    now = json.loads(json.dumps({"facts": facts, "rows": fingerprint(rows_of(target).to_list())}))
+    if record(stamp) != now:
+        if place.exists():
+            scores.forget(place)
+        write_record(stamp, now)
+    return place
+
+
+def _jobs(target: Target, place: Path, folds: Any) -> Iterator[dict[str, Any]]:
+    rows, start = rows_of(target).to_numpy(), 0
+    for part in target.pool.parts:
+        height = column(target.pool.directory / part, "pair_id").num_rows
+        own = rows[(rows >= start) & (rows < start + height)] - start
+        yield {
+            "pairs": str(target.pool.directory / part), "out": str(place / part),
+            "rows": None if len(own) == height else own.tolist(),
+            "folds": None if folds is None else folds[start : start + height].tolist(),
+        }  # fmt: skip
+        start += height
+
+
+def _folds(targets: Sequence[Target], folds: int) -> list[Any]:
+    """The fold of every pair of each pool: pairs linked by group or prompt, of any source, are in one."""
+    keys = [
+        load_keys(target.pool.directory, target.pool.parts).select("group", "prompt_key") for target in targets
+    ]
+    joined: U64 = linked(pl.concat(keys))
+    ends = np.cumsum([frame.height for frame in keys])[:-1]
+    return np.split(folds_of(joined, 0, folds), ends)
+
+
+def _run(jobs: Iterable[Mapping[str, Any]], workspace: Workspace, name: str, arguments: Sequence[str]) -> None:
+    path = workspace.cache / "score_jobs" / f"{name}.json"
+    write_json(path, list(jobs))
+    trainer_process.run_module("trainer.score_pairs", [str(path), "--images", str(workspace.images), *arguments])
+
+
+def _finished(target: Target, name: str, facts: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    return scores.finish(target.pool, name, {**facts, **more})
+
+
+def _overlap(target: Target, trained: Training) -> dict[str, Any]:
+    """What is known of a model's training and these pairs: whether it saw some of them."""
+    keys = load_keys(target.pool.directory, target.pool.parts)[rows_of(target)].select("id_hi", "id_lo")
+    seen = [_mix_ids(directory) for directory in trained.directories]
+    count = keys.join(pl.concat(seen).unique(), on=["id_hi", "id_lo"], how="semi").height if seen else 0
+    return {
+        "provenance": "in-sample" if count else "external",
+        "trained_on": list(trained.mixes) if trained.mixes else None,
+        "overlap": count if trained.known or count else None,
+    }
+
+
+def _mix_ids(directory: Path) -> pl.DataFrame:
+    frames = []
+    for path in sorted(directory.glob("shard-*.parquet")):
+        high, low = halves(column(path, "pair_id")["pair_id"].combine_chunks(), str(path))
+        frames.append(pl.DataFrame({"id_hi": high, "id_lo": low}))
+    return pl.concat([pl.DataFrame(schema={"id_hi": pl.UInt64, "id_lo": pl.UInt64}), *frames])
+
+
+def _ids(path: Path) -> pl.DataFrame:
+    return pl.DataFrame({"pair_id": series(column(path, "pair_id")["pair_id"])})
+
+
+def _read_file(file: Path) -> pl.DataFrame:
+    rows: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
+    for where, row in lines_of(file, COLUMNS):
+        pair_id = cell(row, "pair_id", where)
+        if not PAIR_ID.fullmatch(pair_id):
+            raise ConfigError(where, f"pair_id {pair_id[:40]!r}", "32 hex digits, as curate show prints them")
+        if pair_id in seen:
+            raise ConfigError(where, f"a second score of {pair_id}", f"one; the first is {seen[pair_id]}")
+        seen[pair_id] = where
+        rows.append({"pair_id": pair_id, **_scored(row, where)})
+    kinds = {name: kind for name, kind in SCORES.items() if name != "problem"}
+    return pl.DataFrame(rows, schema={"pair_id": pl.String, **kinds}, orient="row")
+
+
+def _scored(row: Mapping[str, Any], where: str) -> dict[str, float | None]:
+    values = {
+        name: None if absent(row.get(name)) else number(row[name], f"{where}, {name}")
+        for name in ("chosen", "rejected", "margin", "wrong")
+    }
+    chosen, rejected = values["chosen"], values["rejected"]
+    if (chosen is None) != (rejected is None) or (chosen is None and values["margin"] is None):
+        raise ConfigError(where, "no score of both replies", COLUMNS)
+    if chosen is not None and rejected is not None:
+        values["margin"] = chosen - rejected
+    if values["wrong"] is not None and not 0 <= values["wrong"] <= 1:
+        raise ConfigError(where, f"wrong {values['wrong']}", "a chance from 0 to 1")
+    return values

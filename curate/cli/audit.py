@@ -1,0 +1,79 @@
+"""curate audit."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from curate.analysis import audit_run, scoring
+from curate.analysis.audit_tables import lines, tables
+from curate.cli.options import JsonOption, WorkOptions
+from curate.cli.output import data, progress, say, show_table, show_text
+from curate.errors import ConfigError
+from curate.inspect.targets import find
+
+
+def audit(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="A mix, a source, or a recipe whose sources are normalized."),
+    ],
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", "-p", metavar="NAME", help="The backbone whose features are read, as for train."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as max_length=2048; repeat for more."),
+    ] = None,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the audit is called.")] = "audit",
+    review: Annotated[
+        int, typer.Option("--review", min=0, metavar="N", help="Write a sheet of N pairs for people to review.")
+    ] = 0,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option("--reviewed", metavar="FILE", help="The sheet.csv filled in, or labels of curate browse."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=0, help="How many suspect pairs to list.")] = 20,
+    *,
+    work: WorkOptions,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank pairs by how likely their label is wrong, and say what is wrong with which source.
+
+    Linear models on features of a frozen backbone judge each pair without having seen its group. They rank; how
+    many labels are wrong only people can say: --review 200 draws a sheet, --reviewed FILE reads it.
+    """
+    inputs = work.inputs
+    place = audit_run.place_of(inputs.workspace, scoring.check_name(name))
+    if reviewed is not None and (preset or settings or review):
+        raise ConfigError(
+            "--reviewed", "given beside --preset, --set or --review", "the finished audit's name alone"
+        )
+    if reviewed is None and preset is None:
+        raise ConfigError(
+            "--preset", "not given", "the backbone whose features are read", "such as --preset tiny_cpu"
+        )
+    with work.open_engine() as engine, progress("audit", 0) as listen:
+        targets = find([target], inputs)
+        if reviewed is not None:
+            told = audit_run.reviewed(place, audit_run.read_review(reviewed))
+        else:
+            told = audit_run.carry_out(
+                targets, name, inputs.workspace, preset or "", settings or [], review, engine, listen
+            )
+        found = audit_run.suspects(place, targets, top)
+    _show(told, found, as_json=as_json)
+    if review:
+        say(
+            f"sheet: {place / 'sheet.csv'}; fill in label (agree, flip, tie, bad), then run with --reviewed and it"
+        )
+
+
+def _show(told: dict[str, Any], found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        data({**told, "suspects": found})
+        return
+    show_text("\n".join(lines(told)))
+    for table in tables(told, found):
+        show_table(table)

@@ -1,0 +1,60 @@
+"""The sections of label audits: what they found of the mix's sources, and the pairs that are most suspect."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from curate.analysis.audit_run import audits, read_audit
+from curate.analysis.audit_tables import lines, sources_table, strata_table
+from curate.html_report.markup import Section, paragraph, table
+from curate.html_report.pair_cards import Pictures, cards, every_item
+from curate.images.store import ImageStore
+from curate.inspect import render
+from curate.inspect.artefacts import Mix, Pairs, pools
+from curate.inspect.show import Item
+from curate.pairs.files import column, rows_at
+from curate.workspace import Workspace
+
+SUSPECTS = 50
+MEANING = (
+    "Pairs by how likely their label is wrong to a reader of frozen features. The order is for reading: such a "
+    "reader is itself often wrong, and no label should be dropped for its place here."
+)
+
+
+def audit_sections(mix: Mix, workspace: Workspace) -> Iterator[Section]:
+    """Yield a section for each finished audit of pairs that the mix was made from, by name."""
+    own = {pairs.directory: pairs for pairs in pools(mix, workspace).values()} if audits(workspace) else {}
+    for place in audits(workspace):
+        told = read_audit(place)
+        audited = {label: workspace.pairs(one["source"], one["pairs"]) for label, one in told["pools"].items()}
+        if set(audited.values()) & set(own):
+            found = list(_suspects(place, {label: own[path] for label, path in audited.items() if path in own}))
+            yield Section(f"audit-{place.name}", f"Label audit: {place.name}", _body(told, found, workspace))
+
+
+def _body(told: Mapping[str, Any], found: list[Item], workspace: Workspace) -> str:
+    labels = render.media_labels(every_item(found), workspace.images)
+    shown = cards(found, Pictures(ImageStore(workspace.images), labels), labels, f"audit-{told['name']}")
+    texts = [paragraph(line) for line in (*lines(told), MEANING)]
+    return "\n".join(
+        [*texts, table(sources_table(told)), table(strata_table(told)), f'<div class="pairs">\n{shown}\n</div>']
+    )
+
+
+def _suspects(place: Path, of: Mapping[str, Pairs]) -> Iterator[Item]:
+    listed = pl.read_parquet(place / "pairs.parquet").drop_nulls("wrong").filter(pl.col("source").is_in(list(of)))
+    for number, row in enumerate(listed.head(SUSPECTS).iter_rows(named=True), 1):
+        path, at = _place(of[row["source"]], row["at"])
+        yield {"pair": rows_at(path, [at])[0], "at": f"suspect {number}, score {row['wrong']:.3f}"}
+
+
+def _place(pairs: Pairs, at: int) -> tuple[Path, int]:
+    for path in pairs.parts:
+        height = column(path, "pair_id").num_rows
+        if at < height:
+            return path, at
+        at -= height
+    raise AssertionError("a row that no part has")

@@ -1,0 +1,120 @@
+"""Scores of pairs: what a model gave both replies, or how likely a label is wrong, kept beside the pairs.
+
+    <pairs>/rewards/NAME/part-00000.parquet   SCORES, a row for each pair of the part, in its order
+    <pairs>/rewards/NAME/receipt.json         what gave them and the files' hashes; written last
+
+Each file has its checksum beside it. A receipt has:
+
+name, source, pairs    of the scores, of the source, and the fingerprint of the pairs artefact
+provenance    external: by a model that trained on none of these pairs, as far as is known; cross-fitted: each by a
+              model that did not see its group of pairs; in-sample: by a model that trained on some of them
+by            what gave the scores: {kind: model, file, heads or audit, ...}
+trained_on    the mixes that it was trained on; null where that is not known
+overlap       how many of the pairs are in those mixes; null where that is not known
+scored        pairs with a margin; `unscored` are the others by reason
+files         [{name, rows, xxh3}], by part
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from curate.checksums import SUFFIX, check_file, hash_file, published, read_record, write_record
+from curate.errors import ConfigError
+from curate.pairs.pool import PairsPool
+
+Provenance = Literal["external", "cross-fitted", "in-sample"]
+PROVENANCES: tuple[Provenance, ...] = get_args(Provenance)
+
+VERSION = 1
+FOLDER, RECEIPT = "rewards", "receipt.json"
+NOT_WANTED = "not_wanted"
+"""The problem of a pair that is not in what was to be scored, such as a mix of some of the pairs."""
+
+SCORES: dict[str, Any] = {
+    "chosen": pl.Float64,
+    "rejected": pl.Float64,
+    "margin": pl.Float64,
+    "wrong": pl.Float64,
+    "problem": pl.String,
+}
+"""Columns of a file of scores.
+
+chosen, rejected   the replies' rewards; null where only their difference is known
+margin             chosen less rejected; null where the pair has no score, and `problem` then says why
+wrong              the chance that the label is wrong; null but for an audit's
+"""
+
+
+def folder(pairs: Path, name: str) -> Path:
+    """The directory of the scores of that name beside a pairs artefact."""
+    return pairs / FOLDER / name
+
+
+def write_part(frame: pl.DataFrame, path: Path) -> None:
+    """Publish the scores of one part."""
+    with published(path) as temporary:
+        frame.select(pl.col(name).cast(kind) for name, kind in SCORES.items()).write_parquet(temporary)
+
+
+def finish(pool: PairsPool, name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the receipt of scores whose parts are there, with these facts, and return it."""
+    place = folder(pool.directory, name)
+    frames = [pl.read_parquet(place / part) for part in pool.parts]
+    problems = pl.concat([pl.DataFrame(schema=SCORES), *frames]).filter(pl.col("margin").is_null())["problem"]
+    counted = problems.fill_null("unknown").value_counts().sort("problem").iter_rows()
+    receipt = {
+        "version": VERSION,
+        "name": name,
+        "source": pool.source,
+        "pairs": pool.directory.name,
+        **facts,
+        "scored": sum(frame.height for frame in frames) - problems.len(),
+        "unscored": dict(counted),
+        "files": [
+            {"name": part, "rows": frame.height, "xxh3": hash_file(place / part)}
+            for part, frame in zip(pool.parts, frames, strict=True)
+        ],
+    }
+    write_record(place / RECEIPT, receipt)
+    return receipt
+
+
+def receipt_of(pairs: Path, label: str, name: str, where: str) -> dict[str, Any]:
+    """The receipt of the scores of that name. Raises ConfigError, at `where`, if the pairs of a pool have none."""
+    path = folder(pairs, name) / RECEIPT
+    if not path.exists():
+        there = names(pairs)
+        expected = f"one of {', '.join(there)}" if there else "scores of its pairs"
+        hint = f"curate score {pairs.parent.name} --name {name} makes them, or curate audit --name {name}"
+        raise ConfigError(where, f"{label} has no scores {name!r}", expected, hint)
+    return read_record(path, "the receipt of scores", f"delete {path.parent} and score again")
+
+
+def names(pairs: Path) -> list[str]:
+    """The names of the finished scores beside a pairs artefact."""
+    return sorted(path.parent.name for path in pairs.glob(f"{FOLDER}/*/{RECEIPT}"))
+
+
+def read(pool: PairsPool, name: str, where: str) -> pl.DataFrame:
+    """The SCORES of all pairs of a pool, in file order. Raises ConfigError, WorkspaceError for a damaged file."""
+    return read_parts(
+        folder(pool.directory, name), receipt_of(pool.directory, pool.label, name, where), pool.parts
+    )
+
+
+def read_parts(place: Path, receipt: Mapping[str, Any], parts: Sequence[str]) -> pl.DataFrame:
+    """The SCORES of some parts. Raises WorkspaceError for a file that is not as the receipt says."""
+    hashes = {file["name"]: file["xxh3"] for file in receipt["files"]}
+    for part in parts:
+        check_file(place / part, hashes.get(part, ""), "the scores as written", f"delete {place} and score again")
+    return pl.concat([pl.DataFrame(schema=SCORES), *(pl.read_parquet(place / part) for part in parts)])
+
+
+def forget(place: Path) -> None:
+    """Remove the scores in a directory, the receipt first, so that they are made anew."""
+    for path in sorted(place.glob("*"), key=lambda path: not path.name.startswith(RECEIPT)):
+        if path.name.startswith(RECEIPT) or path.suffix in (".parquet", SUFFIX):
+            path.unlink()

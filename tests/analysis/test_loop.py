@@ -1,0 +1,55 @@
+"""The loop from the command line: audit, score, filter by scores, and ask whether the filter helped."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import planted
+
+pytestmark = pytest.mark.slow
+PLACES = ("--raw", "raw", "--manifests", "manifests", "--workspace", "data")
+HEAD = ("--preset", "tiny_cpu", "--set", "model=tiny/text", "--set", "epochs=1.0")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    project = tmp_path_factory.mktemp("loop")
+    planted.write(project, good=60, noise=60, asked=4)
+    recipe = project / "planted.yaml"
+    recipe.write_text(recipe.read_text().replace("60", "20"))
+    run(project, "mix", "planted.yaml")
+    return project
+
+
+def run(project: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "curate", *arguments, *PLACES]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_the_loop(project):
+    told = json.loads(run(project, "audit", "planted.yaml", *HEAD, "--review", "40", "--json").stdout)
+    assert told["with_features"] == told["pairs"] == 120
+    assert set(told["sources"]) == {"good", "noise"}
+    assert len((project / "data" / "audits" / "audit" / "sheet.jsonl").read_text().splitlines()) >= 39
+
+    receipts = json.loads(
+        run(project, "score", "planted.yaml", "--folds", "3", *HEAD, "--name", "heads", "--json").stdout
+    )
+    assert [(one["provenance"], one["scored"]) for one in receipts] == [("cross-fitted", 60)] * 2
+
+    step = "reward_margin: {scores: heads, hardest: 0.2}"
+    study = ("ablate", "--recipe", "planted.yaml", "--with-step", step, "--probe", "--seeds", "1", *HEAD, "--json")
+    report = json.loads(run(project, *study).stdout)
+    rows = {name: arm["rows"] for name, arm in report["arms"].items()}
+    [whole, filtered, drawn] = rows.values()
+    assert filtered == drawn < whole
+
+    done = run(project, "score", "planted.yaml", "--folds", "3", "--name", "heads", code=1)
+    assert "--folds: given without --preset" in done.stderr
+    done = run(project, "audit", "planted.yaml", code=1)
+    assert "--preset: not given" in done.stderr
