@@ -27,8 +27,8 @@ PART = 100_000
 
 def sketches(folder: Path, parts: int) -> None:
     """Write sketch files of random min-hashes."""
-    draw = np.random.default_rng(0)
     for part in range(len(list(folder.glob("*.npy"))), parts):
+        draw = np.random.default_rng(part)
         rows = np.zeros(PART, ROW)
         rows["same"] = draw.integers(0, 2**64, PART, np.uint64)
         rows["slots"] = draw.integers(0, 2**16, (PART, SLOTS), np.uint16)

@@ -15,7 +15,9 @@ from curate.errors import TrainError
 from trainer import prefix_attention
 from trainer.batch import Batch
 
-Kind = Literal["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm", "llava_onevision", "gemma3", "text"]
+Kind = Literal[
+    "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "smolvlm", "llava_onevision", "gemma3", "gemma4", "text"
+]
 
 VISION_KINDS: dict[str, Kind] = {
     "qwen2_vl": "qwen2_vl",
@@ -25,13 +27,16 @@ VISION_KINDS: dict[str, Kind] = {
     "smolvlm": "smolvlm",
     "llava_onevision": "llava_onevision",
     "gemma3": "gemma3",
+    "gemma4": "gemma4",
 }
 TOWERS = {
     "internvl": "vision_tower", "smolvlm": "vision_model", "llava_onevision": "vision_tower",
-    "gemma3": "vision_tower",
+    "gemma3": "vision_tower", "gemma4": "vision_tower",
 }  # fmt: skip
 """The attribute of the module that encodes images, where it is not `visual`."""
-TEXT_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")
+TEXT_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "gemma4_text")
+BOTH_WAYS = {"gemma3": "token_type_ids", "gemma4": "mm_token_type_ids"}
+"""Kinds whose images attend to all of themselves, and the input that says which tokens are those of images."""
 NOT_TOWER = ("merger.", "deepstack_merger_list.")
 
 
@@ -39,8 +44,8 @@ NOT_TOWER = ("merger.", "deepstack_merger_list.")
 class Backbone:
     """A base model and its facts. `vision` is the module that encodes images, None for text.
 
-    A backbone that `shares` attends by plans. The others (sliding windows; Gemma 3, where an image attends to all
-    of itself) have their own attention, and take padded batches only.
+    A backbone that `shares` attends by plans. The others (sliding windows; Gemma 3 and 4, where an image attends
+    to all of itself) have their own attention, and take padded batches only.
     """
 
     module: nn.Module
@@ -63,7 +68,7 @@ class Backbone:
         where = str(where)
         config = _config(where)
         kind = _kind(config, where)
-        shares = kind != "gemma3" and prefix_attention.plannable(config.get_text_config())
+        shares = kind not in BOTH_WAYS and prefix_attention.plannable(config.get_text_config())
         attn = attn if shares or attn != "curate" else "sdpa"
         options = {} if attn == "curate" else {"attn_implementation": attn}
         with quiet():
@@ -71,6 +76,9 @@ class Backbone:
                 where, dtype=dtype, trust_remote_code=False, output_loading_info=True, **options
             )
         _complete(report, where)
+        for name in ("audio_tower", "embed_audio"):  # of Gemma 4: no pair has sound
+            if isinstance(part := getattr(module, name, None), nn.Module):
+                part.requires_grad_(requires_grad=False)
         if attn == "curate":
             prefix_attention.install(module)
         return Backbone.of(module, kind, shares=shares)
@@ -87,9 +95,9 @@ class Backbone:
     def hidden(self, batch: Batch) -> Tensor:
         """Compute the last hidden state of every position, [B, T, hidden]."""
         plan: dict[str, Any] = {} if batch.plan is None else {"plan": batch.plan}
-        if self.kind == "gemma3":  # within an image it attends in both directions
+        if self.kind in BOTH_WAYS:
             seen: Any = batch.input_ids == self.image_token_id
-            plan["token_type_ids"] = seen.int()
+            plan[BOTH_WAYS[self.kind]] = seen.int()
         output = self.module(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
@@ -106,7 +114,7 @@ class Backbone:
 
         The layers that map its output into the language model's space are not part of the tower, and are trained
         even if it is frozen: Qwen's merger (Qwen3-VL's deepstack mergers too), the projector of InternVL and
-        LLaVA-OneVision and Gemma 3, SmolVLM's connector.
+        LLaVA-OneVision and Gemma, SmolVLM's connector.
         """
         if self.vision is not None:
             for name, parameter in self.vision.named_parameters():

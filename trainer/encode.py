@@ -31,7 +31,7 @@ from trainer.turns import Turn, TurnTexts
 DATE = "26 Jul 2024"
 """The date for templates that print one (Llama 3): a score must not depend on when it was computed."""
 
-MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>", "<image>", "<image_soft_token>")
+MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>", "<image>", "<image_soft_token>", "<|image|>")
 """The tokens that models replace by features."""
 
 

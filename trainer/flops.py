@@ -57,20 +57,25 @@ def forward_flops(batch: Batch, backbone: Backbone) -> Forward:
     """Count the FLOPs of one forward pass of the batch's real tokens, each shared token once."""
     module: Any = backbone.module
     text: Any = backbone.text
-    width = text.config.num_attention_heads * _head_dim(text.config)
-    linear = 2 * weights(text.layers) * batch.tokens
-    attention = 4 * width * sum(causal_pairs(batch, window) for window in _windows(text.config))
+    linear = 2 * weights(text) * batch.tokens  # embeddings are no products
+    widths = [text.config.num_attention_heads * _head_dim(layer, text.config) for layer in text.layers]
+    windows = _windows(text.config)
+    attention = 4 * sum(width * causal_pairs(batch, window) for width, window in zip(widths, windows, strict=True))
     head = 2 * text.config.vocab_size * text.config.hidden_size * len(batch.targets.ids)
     whole = {"text_linear": linear, "text_attention": attention, "lm_head": head}
-    if backbone.kind in TOWERS:
+    if backbone.kind == "gemma4":
+        whole |= _placed_patches(backbone, batch)
+    elif backbone.kind in TOWERS:
         whole |= _tiles(backbone, batch)
     elif backbone.kind != "text":
         whole |= _patches(module.visual, batch)
     return Forward(**whole)
 
 
-def _head_dim(config: Any) -> int:
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+def _head_dim(layer: Any, config: Any) -> int:
+    """The width of a head; Gemma 4's layers with full attention have wider ones."""
+    own = getattr(layer.self_attn, "head_dim", None)
+    return int(own or getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def weights(module: nn.Module) -> int:
@@ -130,6 +135,21 @@ def _tiles(backbone: Backbone, batch: Batch) -> dict[str, int]:
         "tower_linear": 2 * tiles * (convolution * patches + layers * tokens),
         "tower_attention": attention * tiles * tokens**2,
         "merger": 2 * tiles * weights(connector) * length,
+    }
+
+
+def _placed_patches(backbone: Backbone, batch: Batch) -> dict[str, int]:
+    """Gemma 4: patches with their places, of which those that fill up count for nothing; full attention."""
+    if "pixel_values" not in batch.media:
+        return {}
+    module: Any = backbone.module
+    config = module.config.vision_config
+    real = (batch.media["image_position_ids"] != -1).all(-1).sum(1)
+    patches, pairs = int(real.sum()), int((real**2).sum())
+    return {
+        "tower_linear": 2 * weights(module.vision_tower) * patches,
+        "tower_attention": 4 * config.num_attention_heads * config.head_dim * config.num_hidden_layers * pairs,
+        "merger": 2 * weights(module.embed_vision) * patches // config.pooling_kernel_size**2,
     }
 
 

@@ -18,6 +18,7 @@ import torch
 import xxhash
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+from torch.nn.functional import pad
 
 from curate.errors import TrainError
 from curate.images.decode import SIDEWAYS, turn
@@ -26,6 +27,9 @@ from curate.schema import MediaKind
 
 MAX_PIXELS = 89_478_485
 """Larger images are taken for bombs; PIL's own limit, so that its warning and its error give the same reason."""
+
+FILLS = {"image_position_ids": -1}
+"""What fills up a tensor of this name, where that is not 0."""
 
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -287,9 +291,18 @@ class Tiles:
         return f"Frame{number}: "
 
 
-def joined(tensors: Sequence[Tensor]) -> Tensor:
-    """Join tensors; a single one is not copied, since an image of a megapixel has 20 MB."""
-    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+def joined(tensors: Sequence[Tensor], fill: int = 0) -> Tensor:
+    """Join tensors; a single one is not copied, since an image of a megapixel has 20 MB.
+
+    Of Gemma 4, whose images [images, patches, values] may have fewer patches than others, `fill` makes them as
+    many.
+    """
+    if len(tensors) == 1:
+        return tensors[0]
+    most = max(tensor.shape[1] if tensor.ndim == 3 else 0 for tensor in tensors)
+    return torch.cat(
+        [pad(one, (0, 0, 0, most - one.shape[1]), value=fill) if one.ndim == 3 else one for one in tensors]
+    )
 
 
 def processor_facts(processor: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch.nn.functional import pad as pad_end
 
 from trainer.backbones import Backbone
 from trainer.batch import Batch, Targets, Tree
+from trainer.media import FILLS, joined
 from trainer.positions import positions
 from trainer.prefix_attention import Segment, plan
 
@@ -171,14 +172,17 @@ def pad(
 
 def _rows(places: Sequence[Tensor], dim: int = 2) -> Tensor:
     """Positions [R, 1, T] joined; a text backbone's single R is dropped."""
-    joined = torch.cat(list(places), dim=dim)
-    return joined[0] if len(joined) == 1 else joined
+    whole = torch.cat(list(places), dim=dim)
+    return whole[0] if len(whole) == 1 else whole
 
 
 def media_of(trees: Sequence[Tree]) -> dict[str, Tensor]:
     """Join the media tensors of all trees by name."""
     names = {name: None for tree in trees for name in tree.media}
-    return {name: torch.cat([tree.media[name] for tree in trees if name in tree.media]) for name in names}
+    return {
+        name: joined([tree.media[name] for tree in trees if name in tree.media], FILLS.get(name, 0))
+        for name in names
+    }
 
 
 def dummy_image(backbone: Backbone) -> Tree | None:
@@ -187,6 +191,10 @@ def dummy_image(backbone: Backbone) -> Tree | None:
         return None
     module: Any = backbone.module
     config, vision = module.config, module.config.vision_config
+    if backbone.kind == "gemma4":
+        return _dummy_patches(backbone)
+    if backbone.kind == "gemma4":
+        return _dummy_patches(backbone)
     if backbone.kind in ("smolvlm", "llava_onevision", "gemma3"):
         return _dummy_tile(backbone)
     if backbone.kind == "internvl":
@@ -214,3 +222,12 @@ def _dummy_tile(backbone: Backbone) -> Tree:
     sizes = {"image_sizes": torch.tensor([[edge, edge]]), "batch_num_images": torch.tensor([1])}
     ids = torch.full((2 * side**2 + side,), token)  # the whole, its one tile, the ends of lines
     return Tree((ids,), 0, {"pixel_values": torch.cat([pixels, pixels]), **sizes})
+
+
+def _dummy_patches(backbone: Backbone) -> Tree:
+    """A black image of one token."""
+    module: Any = backbone.module
+    side, patch = module.config.vision_config.pooling_kernel_size, module.config.vision_config.patch_size
+    places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).flip(1)[None]
+    media = {"pixel_values": torch.zeros(1, side * side, 3 * patch**2), "image_position_ids": places}
+    return Tree((torch.tensor([backbone.image_token_id]),), 0, media)

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import AutoTokenizer
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
@@ -16,7 +17,7 @@ from transformers.utils import cached_file
 
 from curate.errors import TrainError
 from trainer.media import Grids, ImageLayout, Tiles
-from trainer.split_images import AnyRes, Splits, Squares
+from trainer.split_images import AnyRes, Patches, Splits, Squares
 
 
 def load_tokenizer(model_dir: str | Path) -> Any:
@@ -91,10 +92,15 @@ def load_layout(
         return Squares(
             processor, number("<image_soft_token>"), whole.get("image_seq_length", 256), min_pixels, max_pixels
         )
+    if kind.startswith("Gemma4"):
+        bounds = Patches.bounds(Gemma4ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
+        processor = Gemma4ImageProcessorPil.from_pretrained(model_dir, **bounds)
+        ends = (number(getattr(tokenizer, f"{name}_token")) for name in ("image", "boi", "eoi"))
+        return Patches(processor, *ends)
     if kind.startswith(("SmolVLM", "LlavaOnevision")):
         smol = kind.startswith("SmolVLM")
         return _split(model_dir, tokenizer, whole, min_pixels, max_pixels, smol=smol)
-    known = "that of a Qwen-VL, InternVL, SmolVLM, LLaVA-OneVision or Gemma 3 checkpoint"
+    known = "that of a Qwen-VL, InternVL, SmolVLM, LLaVA-OneVision or Gemma checkpoint"
     raise TrainError(str(model_dir), f"an image processor {kind}", known)
 
 

@@ -1,4 +1,5 @@
-"""The layouts of SmolVLM and LLaVA-OneVision, which cut an image into tiles beside the whole, and of Gemma 3.
+"""The layouts of SmolVLM and LLaVA-OneVision, which cut an image into tiles beside the whole, and of Gemma 3 and
+4.
 
 All follow upstream's processors; how many tiles and tokens there are is computed from the image's size alone.
 """
@@ -11,11 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers.image_processing_utils import select_best_resolution
+from transformers.models.gemma4 import image_processing_pil_gemma4 as gemma4
 from transformers.models.smolvlm import image_processing_pil_smolvlm as upstream
 
 from curate.errors import TrainError
-from trainer.media import BadMedia, Picture, decode, joined, processor_facts
+from trainer.media import FILLS, BadMedia, Picture, decode, joined, processor_facts
 
+FRAME_TOKENS = 70  # upstream's for a frame, and the least that it knows for an image
 LLAVA_TILES = 9  # in upstream's vision_aspect_ratio, anyres_max_9
 
 
@@ -211,4 +214,67 @@ class Squares:
 
     def frame_label(self, number: int) -> str:  # noqa: ARG002
         """Gemma 3 has no label."""
+        return ""
+
+
+class Patches:
+    """The layout of Gemma 4: as many patches as fit a number of tokens, in the image's own shape, between two
+    marks.
+
+    A frame of a video takes FRAME_TOKENS at most, as upstream's do.
+    """
+
+    def __init__(self, processor: Any, placeholder: int, start: int, end: int) -> None:
+        self.processor, self.placeholder, self.start, self.end = processor, placeholder, start, end
+
+    @staticmethod
+    def bounds(processor: Any, min_pixels: int | None, max_pixels: int | None) -> dict[str, int]:
+        """Convert the upper bound to the most tokens that upstream knows and that stay within it.
+
+        Raises TrainError for a lower bound: upstream enlarges every image to its number of tokens.
+        """
+        area = (processor.patch_size * processor.pooling_kernel_size) ** 2
+        if min_pixels is not None:
+            raise TrainError(
+                "min_pixels", f"found {min_pixels}", "none: Gemma 4 has a number of tokens for images"
+            )
+        if max_pixels is None:
+            return {}
+        fitting = [tokens for tokens in gemma4._SUPPORTED_SOFT_TOKENS if tokens * area <= max_pixels]
+        if not fitting:
+            raise TrainError("max_pixels", f"found {max_pixels}", f"at least {FRAME_TOKENS * area}: 70 tokens")
+        return {"max_soft_tokens": min(max(fitting), int(processor.max_soft_tokens))}
+
+    def facts(self) -> dict[str, Any]:
+        """The image processor's configuration."""
+        return processor_facts(self.processor)
+
+    def _most(self, picture: Picture) -> int:
+        most = int(self.processor.max_soft_tokens)
+        return min(most, FRAME_TOKENS) if picture.frame else most
+
+    def ids(self, picture: Picture) -> list[int]:
+        """The mark of the start, a placeholder for every token, the mark of the end."""
+        pool, patch = int(self.processor.pooling_kernel_size), int(self.processor.patch_size)
+        try:
+            height, width = gemma4.get_aspect_ratio_preserving_size(
+                picture.height, picture.width, patch, self._most(picture) * pool**2, pool
+            )
+        except ValueError as error:
+            raise BadMedia("image_refused", str(error)) from None
+        tokens = (height // patch) * (width // patch) // pool**2
+        return [self.start, *[self.placeholder] * tokens, self.end]
+
+    def tensors(self, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+        """pixel_values fp32 [images, patches, values of a patch], image_position_ids int64 [images, patches,
+        2]."""
+        made = [
+            self.processor(images=[decode(one)], max_soft_tokens=self._most(one), return_tensors="pt")
+            for one in pictures
+        ]
+        names = ("pixel_values", "image_position_ids")
+        return {name: joined([one[name] for one in made], FILLS.get(name, 0)) for name in names}
+
+    def frame_label(self, number: int) -> str:  # noqa: ARG002
+        """None: upstream's needs the times of frames."""
         return ""

@@ -13,6 +13,7 @@ import torch
 from tokenizers import pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedConfig
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
@@ -38,6 +39,7 @@ SPLIT_SPECIALS = {
     "llava_onevision": ["<|im_start|>", "<image>", "<video>"],
     "gemma3": ["<|im_start|>", "<start_of_image>", "<image_soft_token>", "<end_of_image>"],
 }  # fmt: skip
+GEMMA4_SPECIALS = {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"}
 INTERNVL_SPECIALS = {
     "im_start_token": "<|im_start|>",
     "start_image_token": "<img>",
@@ -62,6 +64,7 @@ QWEN_MEDIA = ("<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|
 INTERNVL_MEDIA = ("<IMG_CONTEXT>\n", "<video>\n")
 SPLIT_MEDIA = ("<image>", "<video>")
 GEMMA_MEDIA = ("<start_of_image>", "<start_of_image>")
+GEMMA4_MEDIA = ("<|image|>", "<|image|>")
 
 CORPUS = (
     "You are a helpful assistant. What is shown in the picture? The image shows a red square on a white table.",
@@ -111,6 +114,7 @@ def _processor_facts(kind: str) -> dict[str, Any]:
         "smolvlm": {"image_seq_len": tile // 4, "processor_class": "SmolVLMProcessor"},
         "llava_onevision": {"num_image_tokens": tile, "processor_class": "LlavaOnevisionProcessor"},
         "gemma3": {"image_seq_length": tile // 4, "processor_class": "Gemma3Processor"},
+        "gemma4": {"processor_class": "Gemma4Processor"},
     }
     return found.get(kind, {})
 
@@ -135,11 +139,12 @@ def build_tokenizer(kind: str) -> Qwen2Tokenizer:
         CORPUS, trainers.BpeTrainer(vocab_size=VOCAB, initial_alphabet=alphabet, show_progress=False)
     )
     bpe = json.loads(learner.to_str())["model"]
+    named = {"internvl": INTERNVL_SPECIALS, "gemma4": GEMMA4_SPECIALS}
     return Qwen2Tokenizer(
         vocab=bpe["vocab"],
         merges=[tuple(merge) for merge in bpe["merges"]],
         eos_token="<|im_end|>",
-        extra_special_tokens=INTERNVL_SPECIALS if kind == "internvl" else SPLIT_SPECIALS.get(kind, QWEN_SPECIALS),
+        extra_special_tokens=named[kind] if kind in named else SPLIT_SPECIALS.get(kind, QWEN_SPECIALS),
         chat_template=_chat_template(kind),
     )
 
@@ -148,6 +153,7 @@ def _chat_template(kind: str) -> str:
     own = {
         "internvl": INTERNVL_MEDIA,
         "gemma3": GEMMA_MEDIA,
+        "gemma4": GEMMA4_MEDIA,
         **dict.fromkeys(("smolvlm", "llava_onevision"), SPLIT_MEDIA),
     }
     image, video = own.get(kind, QWEN_MEDIA)
@@ -163,6 +169,8 @@ def _image_processor(kind: str) -> Any:
         return SmolVLMImageProcessorPil(size={"longest_edge": 2 * TILE}, max_image_size={"longest_edge": TILE})
     if kind == "gemma3":
         return Gemma3ImageProcessorPil(size={"height": TILE, "width": TILE})
+    if kind == "gemma4":
+        return Gemma4ImageProcessorPil(max_soft_tokens=70, patch_size=4, pooling_kernel_size=2)
     if kind == "llava_onevision":
         return LlavaOnevisionImageProcessorPil(
             size={"height": TILE, "width": TILE}, image_grid_pinpoints=PINPOINTS
@@ -201,6 +209,15 @@ def _text_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int)
         windows = ["sliding_attention", "full_attention"] * (layers // 2 + 1)
         more = {"head_dim": HEAD_DIM, "query_pre_attn_scalar": HEAD_DIM, "sliding_window": 24}
         return config | more | {"layer_types": windows[:layers], "tie_word_embeddings": False}
+    if kind == "gemma4":
+        windows = ["sliding_attention", "full_attention"] * (layers // 2 + 1)
+        more = {
+            "head_dim": HEAD_DIM, "global_head_dim": 2 * HEAD_DIM, "sliding_window": 24,
+            "layer_types": windows[:layers],
+            "vocab_size_per_layer_input": len(tokenizer), "hidden_size_per_layer_input": 8,
+            "use_bidirectional_attention": "vision", "num_kv_shared_layers": 2 * (layers > 3),
+        }  # fmt: skip
+        return config | more | {"tie_word_embeddings": False}
     return config | ({"model_type": {"smolvlm": "llama"}.get(kind, "qwen2")} if kind != "text" else {})
 
 
@@ -210,6 +227,10 @@ def _vision_config(kind: str, hidden: int) -> dict[str, Any]:
     if kind == "internvl":
         size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
         return scale | size | {"intermediate_size": 64, "image_size": [TILE, TILE], "patch_size": [PATCH, PATCH]}
+    if kind == "gemma4":
+        size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
+        more = {"num_key_value_heads": heads, "head_dim": HEAD_DIM, "pooling_kernel_size": 2, "patch_size": 4}
+        return scale | size | more | {"intermediate_size": 64, "position_embedding_size": 128}
     if kind in SPLIT_SPECIALS:
         more = {"model_type": "siglip_vision_model", "vision_use_head": False} if kind != "smolvlm" else {}
         size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
@@ -232,6 +253,10 @@ def _media_ids(kind: str, tokenizer: Qwen2Tokenizer) -> dict[str, Any]:
     if kind == "gemma3":
         ends = {"boi_token_index": number("<start_of_image>"), "eoi_token_index": number("<end_of_image>")}
         return {"image_token_id": number("<image_soft_token>"), "mm_tokens_per_image": 4, **ends}
+    if kind == "gemma4":
+        ends = {"boi_token_id": number("<|image>"), "eoi_token_id": number("<image|>")}
+        others = {"video_token_id": None, "audio_token_id": None, "boa_token_id": None, "eoa_token_index": None}
+        return {"image_token_id": number("<|image|>"), **ends, **others, "tie_word_embeddings": False}
     if kind == "llava_onevision":
         tokens = {"image_token_id": number("<image>"), "video_token_id": number("<video>")}
         return tokens | {"image_grid_pinpoints": PINPOINTS}

@@ -7,11 +7,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, Qwen2_5_VLConfig
 
+from tests.support.questions import question
 from tests.support.shared_prefix import KINDS, backbone, make, upstream
 from tests.support.tiny_models import checkpoint
 from trainer.backbones import TOWERS, Backbone
 from trainer.batch import Tree
 from trainer.config import HeadConfig, LoraConfig
+from trainer.encode import Encoder
 from trainer.flops import causal_pairs, forward_flops, peak_flops, step_flops, weights, window_pairs
 from trainer.model import build
 from trainer.packing import pack, pad
@@ -125,6 +127,21 @@ def test_torch_counts_the_same_matrices_and_products(kind):
     tokens = batch.tokens
     whole = cost.text_attention * tokens**2 // causal_pairs(batch)  # eager computes what the mask then hides
     assert attention == whole + cost.tower_attention
+
+
+def test_gemma_4_counts_the_patches_that_are_there():
+    model, own = build(checkpoint("gemma4"), HeadConfig()), Encoder(checkpoint("gemma4"), max_length=4096)
+    told = question("a", 3, (5,), ((56, 30),))
+    (tree,) = own.dialogue(told.prompt, told.replies, told.media)
+    batch = pack([tree], model.backbone)
+    real = int((batch.media["image_position_ids"] != -1).all(-1).sum())
+    assert 0 < real < batch.media["image_position_ids"].shape[1]
+    cost = forward_flops(batch, model.backbone)
+    alone = replace(batch, media={name: values[:, :real] for name, values in batch.media.items()})
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.backbone.hidden(alone)
+    found = {str(name): count for name, count in counter.get_flop_counts()["Global"].items()}
+    assert cost.text_linear + cost.tower_linear + cost.merger == sum(found[f"aten.{n}"] for n in ("mm",))
 
 
 def test_training_is_three_forwards_and_a_frozen_tower_one(big):

@@ -66,7 +66,7 @@ def test_a_backbone_is_the_base_model_with_its_facts(kind):
     assert (backbone.kind, backbone.hidden_size) == (kind, 64)
     assert not [name for name, _ in backbone.module.named_parameters() if "lm_head" in name]
     tokens = AutoTokenizer.from_pretrained(checkpoint(kind))
-    own = {"internvl": "<IMG_CONTEXT>", "gemma3": "<image_soft_token>", "text": None}
+    own = {"internvl": "<IMG_CONTEXT>", "gemma3": "<image_soft_token>", "gemma4": "<|image|>", "text": None}
     own |= dict.fromkeys(("smolvlm", "llava_onevision"), "<image>")
     image = own.get(kind, "<|image_pad|>")
     assert backbone.image_token_id == (image and tokens.convert_tokens_to_ids(image))
@@ -89,7 +89,7 @@ def test_other_text_models_are_backbones_too(kind, tmp_path):
 
 def test_model_types_we_do_not_know_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(TrainError, match=r"model type 'bert'; expected one of qwen2_vl, .*gemma3_text$"):
+    with pytest.raises(TrainError, match=r"model type 'bert'; expected one of qwen2_vl, .*gemma4_text$"):
         Backbone.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen99"}))
     with pytest.raises(TrainError, match="`qwen99` but Transformers does not recognize") as caught:

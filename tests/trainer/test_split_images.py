@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
     LlavaOnevisionImageProcessorPil,
 )
@@ -22,14 +24,14 @@ from curate.schema import Block, Message
 from tests.support.questions import png, question, turn
 from tests.support.tiny_models import checkpoint
 from tests.support.training import curve, rows, small_mix, trained
-from trainer.backbones import quiet
+from trainer.backbones import BOTH_WAYS, quiet
 from trainer.config import HeadConfig
 from trainer.encode import Encoder
 from trainer.media import BadMedia, Picture, read_header
 from trainer.model import build
 from trainer.packing import dummy_image, pack
 from trainer.score import Scorer, score_items
-from trainer.split_images import AnyRes, Splits
+from trainer.split_images import AnyRes, Patches, Splits
 from trainer.writers import WriterOptions
 
 EDGES = st.integers(1, 3000)
@@ -139,22 +141,22 @@ def windowed(where: Path) -> Path:
     return where
 
 
-@pytest.mark.parametrize("kind", ["gemma3", "mistral"])
+@pytest.mark.parametrize("kind", ["gemma3", "gemma4", "mistral"])
 def test_a_backbone_that_does_not_share_runs_padded_as_upstream(kind, tmp_path):
-    where = checkpoint(kind) if kind == "gemma3" else windowed(tmp_path / "mistral")
+    where = windowed(tmp_path / "mistral") if kind == "mistral" else checkpoint(kind)
     model, own = build(where, HeadConfig()).eval(), Encoder(where, max_length=4096)
     assert not model.backbone.shares
     with quiet():
         upstream = AutoModel.from_pretrained(where, dtype=torch.float32, attn_implementation="sdpa")
-    asked = [question("a", 30, (3, 40), ((56, 56),) * (kind == "gemma3")), question("b", 2, (5, 1))]
+    asked = [question("a", 30, (3, 40), ((56, 56),) * (kind != "mistral")), question("b", 2, (5, 1))]
     trees = [tree for one in asked for tree in own.dialogue(one.prompt, one.replies, one.media)]
     assert all(tree.shared for tree in trees)
     wanted = []
     for tree in trees:
         for ids in tree.ids:
-            typed = (
-                {"token_type_ids": (ids == model.backbone.image_token_id).int()[None]} if kind == "gemma3" else {}
-            )
+            typed = {
+                name: (ids == model.backbone.image_token_id).int()[None] for name in [BOTH_WAYS.get(kind)] if name
+            }
             hidden = upstream(input_ids=ids[None], use_cache=False, **tree.media, **typed).last_hidden_state
             wanted.append(model.head(hidden[0, -1:].float()))
     batch = pack(trees, model.backbone, dummy_image=dummy_image(model.backbone))
@@ -163,6 +165,31 @@ def test_a_backbone_that_does_not_share_runs_padded_as_upstream(kind, tmp_path):
         torch.testing.assert_close(model(batch), torch.cat(wanted), rtol=0, atol=1e-5)
     scored = [score for one in score_items(model, own, asked, 10_000) for score in one.scores]
     assert scored == pytest.approx(torch.cat(wanted).tolist(), abs=1e-5)
+
+
+@settings(max_examples=20)
+@given(st.integers(8, 300), st.integers(8, 300))
+def test_tokens_and_pixels_of_gemma_4_are_upstreams(width, height):
+    own, data = encoder("gemma4").layout, png(width, height, 3)
+    made = Gemma4ImageProcessorPil.from_pretrained(checkpoint("gemma4"))(
+        images=[Image.open(io.BytesIO(data)).convert("RGB")], return_tensors="pt"
+    )
+    picture = read_header(data)
+    assert own.ids(picture) == [own.start, *[own.placeholder] * int(made["num_soft_tokens_per_image"][0]), own.end]
+    tensors = own.tensors([picture, replace(picture, frame=True)])
+    for name in ("pixel_values", "image_position_ids"):
+        assert torch.equal(tensors[name][:1], made[name])
+        assert len(tensors[name]) == 2
+
+
+def test_bounds_of_gemma_4_are_numbers_of_tokens():
+    processor = Gemma4ImageProcessorPil()  # as published: patches of 16 pixels, 3 x 3 of them a token, 280 tokens
+    assert Patches.bounds(processor, None, 501_760) == {"max_soft_tokens": 140}
+    assert Patches.bounds(processor, None, 10**7) == {"max_soft_tokens": 280}
+    with pytest.raises(TrainError, match="max_pixels: found 9; expected at least 161280: 70 tokens"):
+        Patches.bounds(processor, None, 9)
+    with pytest.raises(TrainError, match="min_pixels: found 9; expected none: Gemma 4 has a number of tokens"):
+        Patches.bounds(processor, 9, None)
 
 
 def test_line_breaks_around_an_image_join_those_of_the_text():
