@@ -193,8 +193,6 @@ def dummy_image(backbone: Backbone) -> Tree | None:
     config, vision = module.config, module.config.vision_config
     if backbone.kind == "gemma4":
         return _dummy_patches(backbone)
-    if backbone.kind == "gemma4":
-        return _dummy_patches(backbone)
     if backbone.kind in ("smolvlm", "llava_onevision", "gemma3"):
         return _dummy_tile(backbone)
     if backbone.kind == "internvl":

@@ -109,7 +109,7 @@ def save(kind: str, directory: str | Path, seed: int = 0, hidden: int = 64, laye
 def _processor_facts(kind: str) -> dict[str, Any]:
     """What a checkpoint's processor_config.json says; {} for kinds that have none."""
     tile = (TILE // PATCH) ** 2
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "internvl": {"image_seq_length": tile // 4, "processor_class": "InternVLProcessor"},
         "smolvlm": {"image_seq_len": tile // 4, "processor_class": "SmolVLMProcessor"},
         "llava_onevision": {"num_image_tokens": tile, "processor_class": "LlavaOnevisionProcessor"},
@@ -211,13 +211,13 @@ def _text_config(kind: str, tokenizer: Qwen2Tokenizer, hidden: int, layers: int)
         return config | more | {"layer_types": windows[:layers], "tie_word_embeddings": False}
     if kind == "gemma4":
         windows = ["sliding_attention", "full_attention"] * (layers // 2 + 1)
-        more = {
+        wider: dict[str, Any] = {
             "head_dim": HEAD_DIM, "global_head_dim": 2 * HEAD_DIM, "sliding_window": 24,
             "layer_types": windows[:layers],
             "vocab_size_per_layer_input": len(tokenizer), "hidden_size_per_layer_input": 8,
             "use_bidirectional_attention": "vision", "num_kv_shared_layers": 2 * (layers > 3),
         }  # fmt: skip
-        return config | more | {"tie_word_embeddings": False}
+        return config | wider | {"tie_word_embeddings": False}
     return config | ({"model_type": {"smolvlm": "llama"}.get(kind, "qwen2")} if kind != "text" else {})
 
 
@@ -229,8 +229,8 @@ def _vision_config(kind: str, hidden: int) -> dict[str, Any]:
         return scale | size | {"intermediate_size": 64, "image_size": [TILE, TILE], "patch_size": [PATCH, PATCH]}
     if kind == "gemma4":
         size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
-        more = {"num_key_value_heads": heads, "head_dim": HEAD_DIM, "pooling_kernel_size": 2, "patch_size": 4}
-        return scale | size | more | {"intermediate_size": 64, "position_embedding_size": 128}
+        own = {"num_key_value_heads": heads, "head_dim": HEAD_DIM, "pooling_kernel_size": 2, "patch_size": 4}
+        return scale | size | own | {"intermediate_size": 64, "position_embedding_size": 128}
     if kind in SPLIT_SPECIALS:
         more = {"model_type": "siglip_vision_model", "vision_use_head": False} if kind != "smolvlm" else {}
         size = {"hidden_size": VISION_HIDDEN, "num_hidden_layers": 2, "num_attention_heads": heads}
