@@ -44,7 +44,7 @@ trainer: $(BIN)/torch-of-lock  ## what curate train needs, torch among it
 docs: $(BIN)/curate  ## the documentation, as pages in build/docs that open from disk; a warning fails
 	$(BIN)/python .ci/requirements.py docs > $(VENV)/docs.txt
 	$(LOCKED) --requirement $(VENV)/docs.txt
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs docs/pages build/docs
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs docs/pages build/docs
 	@echo 'build/docs/index.html'
 
 test: $(BIN)/pytest  ## the default test suite
