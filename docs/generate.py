@@ -32,9 +32,33 @@ def filled(page: str) -> str:
 
 
 def prose(text: str) -> str:
-    """The docstring as Markdown: a block with columns or indentation is shown as it is written."""
-    blocks = re.split(r"\n\s*\n", text.strip())
-    return "\n\n".join(f"```text\n{block}\n```" if _laid_out(block) else _escaped(block) for block in blocks)
+    """The docstring as Markdown: names with their meanings as a table, other laid-out text as it is written."""
+    return "\n\n".join(_block(block) for block in re.split(r"\n\s*\n", text.strip()))
+
+
+def _block(block: str) -> str:
+    meanings = _meanings(block)
+    if meanings:
+        return table(
+            ("name", "meaning"), [(f"`{name}`".replace("|", "\\|"), cell(text)) for name, text in meanings]
+        )
+    return f"```text\n{block}\n```" if _laid_out(block) else _escaped(block)
+
+
+def _meanings(block: str) -> list[tuple[str, str]]:
+    """The rows of a block of lines `name   what it is` whose texts begin in one column; [] for another block."""
+    rows: list[tuple[str, str]] = []
+    at = -1
+    for line in block.splitlines():
+        head = re.match(r"(\S+(?: \S+)*) {2,}(?=\S)", line)
+        if head and at in (-1, head.end()):
+            at = head.end()
+            rows.append((head[1].strip("`"), line[at:]))
+        elif rows and line[:at].isspace():
+            rows[-1] = (rows[-1][0], f"{rows[-1][1]} {line[at:].strip()}")
+        else:
+            return []
+    return rows
 
 
 def _laid_out(block: str) -> bool:
@@ -42,14 +66,10 @@ def _laid_out(block: str) -> bool:
 
 
 def _escaped(block: str) -> str:
-    """Outside code, `<image>` is text and no tag, and `_` and `*` emphasise nothing."""
-    pieces = re.split(r"(`[^`]*`)", block)
-    return "".join(p if p.startswith("`") else re.sub(r"([<*_\[\]])", r"\\\1", p) for p in pieces)
-
-
-def summary(text: str) -> str:
-    """The first sentence or paragraph, on one line."""
-    return " ".join(text.strip().split("\n\n")[0].split())
+    """Outside code, `<image>` is text and no tag, `_` emphasises nothing, and `*` only a word or more."""
+    kept = r"(`[^`]*`|(?<!\w)\*\w[^*]*\*(?!\w))"  # every second piece is one of these
+    pieces = re.split(kept, block)
+    return "".join(p if at % 2 else re.sub(r"([<*_\[\]])", r"\\\1", p) for at, p in enumerate(pieces))
 
 
 def cell(value: Any) -> str:

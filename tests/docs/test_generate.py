@@ -52,5 +52,19 @@ def test_every_setting_of_the_trainer_is_there_with_its_comment():
 
 
 def test_text_of_a_docstring_is_text_on_its_page():
-    assert generate.prose("An `<image>` and <image> of x_y.") == "An `<image>` and \\<image> of x\\_y."
-    assert generate.prose("One.\n\nname   what it is\n  more") == "One.\n\n```text\nname   what it is\n  more\n```"
+    prose = generate.prose
+    assert (
+        prose("An `<image>` and <image> of x_y, an *edge*.") == "An `<image>` and \\<image> of x\\_y, an *edge*."
+    )
+    assert prose("All of *.jsonl and *.csv") == "All of \\*.jsonl and \\*.csv"
+    assert prose("*.jsonl") == "\\*.jsonl"
+
+
+def test_names_with_their_meanings_are_a_table_and_other_laid_out_text_is_as_written():
+    rows = "keep   what stays,\n       or more\nno: a  one | two"
+    head = "| name | meaning |\n| --- | --- |\n"
+    assert generate.prose(f"One.\n\n{rows}") == (
+        f"One.\n\n{head}| `keep` | what stays, or more |\n| `no: a` | one \\| two |"
+    )
+    for other in ("a  b\n  c", "  a\n b", "a   b\nc  d"):
+        assert generate.prose(f"One.\n\n{other}") == f"One.\n\n```text\n{other}\n```"
