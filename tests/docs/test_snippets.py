@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate import recipe
+from curate import recipe, steps
 from curate.ablation import spec
 from curate.cli import commands
 from curate.recipe import Holdout, ShardSettings, _RecipeFields
@@ -98,7 +98,8 @@ def test_every_yaml_snippet_is_read_by_the_loader_of_its_kind(tmp_path):
             assert list(spec.load(path).arms)
         else:
             kinds.append("recipe")
-            assert as_recipe(table, block).steps, named(block)
+            read = as_recipe(table, block)
+            assert steps.build_all(read.steps, read.where), named(block)
     assert set(kinds) == {"manifest", "ablation", "recipe"}
 
 
