@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from curate.errors import ConfigError
 from curate.inspect.artefacts import mixes
 from curate.labels import Label, append_label
 from curate.mixing.flips import exchanged
+from curate.mixing.select import select
 from curate.recipe import load
 from curate.schema import PAIR
 from curate.steps.labels import Labels
@@ -107,14 +109,42 @@ def test_the_account_is_whole_and_why_says_who(built, monkeypatch):
     assert lock["summary"]["sources"]["votes"]["margin"]["pairs"] == 2
     flipped = [pair_id for pair_id in mixed if wanted.get(pair_id) == "flip"]
     now = rows_of(root / "data/mixes/labelled", "shard")
-    longer = sum(len(text(row["chosen"])) > len(text(row["rejected"])) for row in now.values())
-    assert lock["summary"]["all"]["longer"]["chosen"] == longer
+    sizes = [(len(text(row["chosen"])), len(text(row["rejected"]))) for row in now.values()]
+    assert lock["summary"]["all"]["longer"] == {
+        "chosen": sum(a > b for a, b in sizes), "rejected": sum(a < b for a, b in sizes), "neither": 0,
+    }  # fmt: skip
+    assert lock["summary"]["all"]["rejected"]["quantiles"][-1] == max(b for _, b in sizes)
     assert "  flagged: labels/flipped (votes, a.jsonl:" in run("why", flipped[0]).text
     bad = next(pair_id for pair_id in mixed if wanted.get(pair_id) == "bad")
     assert "bad by ada" in run("why", bad).text
     said = run("why", next(iter(held))).text.partition("mix labelled")[2]
     assert said.partition("\n")[0].endswith(": held out")
     assert "labels/" not in said.partition("mix plain")[0]
+
+
+def test_selection_counts_a_barred_pair_as_kept_only_where_it_is_held_out(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("name: r\nsources: {votes: all}\nholdout: {rows_per_source: 3}\n")
+    count = 10
+    numbers = np.arange(1, count + 1, dtype=np.uint64)
+    keys = pl.DataFrame(
+        {
+            "id_hi": numbers, "id_lo": numbers, "copy": np.zeros(count, np.uint32), "group": numbers,
+            "prompt_key": numbers, "part": np.zeros(count, np.uint32),
+            "position": np.arange(count, dtype=np.uint32),
+            "text_bytes": np.ones(count, np.uint32), "media_bytes": np.zeros(count, np.uint64),
+            "has_fields": np.zeros(count, np.bool_),
+        }
+    )  # fmt: skip
+    recipe = load(str(path))
+    held = set(select(recipe, {"votes": keys}).holdout["position"])
+    barred = pl.Series([i in held or i % 2 == 0 for i in range(count)])
+    chosen = select(recipe, {"votes": keys.with_columns(barred=barred, flipped=pl.lit(False))})
+    [found] = chosen.counts
+    free = [i for i in range(count) if i not in held and i % 2]
+    assert set(chosen.holdout["position"]) == held
+    assert sorted(chosen.mix["position"]) == free
+    assert (found.kept, found.held_out, found.distinct, found.unused) == (len(free) + 3, 3, len(free), 0)
 
 
 def test_only_what_is_said_identifies_the_step(built, monkeypatch):

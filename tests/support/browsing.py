@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from curate.analysis.traits import Traits
+from curate.checksums import published
 from curate.evaluation.items import EvalSetFolders
 from curate.inspect.artefacts import mixes
+from curate.parquet import count_rows
+from curate.screening.row_steps import fingerprint_of
 from curate.web.browse.evals import EvalSets
 from curate.web.browse.labelling import LabelBook
 from curate.web.browse.routes import Browser, Choices
@@ -97,6 +102,7 @@ def talks(tmp_path_factory):
         patch.chdir(root)
         patch.delenv("CURATE_HOME", raising=False)
         make_talks(root)
+        cache_scores(root)
         yield root
 
 
@@ -114,6 +120,20 @@ def browser(root: Path, labels: Path, target: str | None = None, **settings: obj
 def visiting(app: Browser, host: str = "127.0.0.1:8001") -> Iterator[TestClient]:
     with TestClient(app.app(), base_url=f"http://{host}", follow_redirects=False) as client:
         yield client
+
+
+def cache_scores(root: Path) -> None:
+    """What a step language and curate doctor leave beside the pairs."""
+    for part in (root / "data/pairs").glob("*/*/part-*.parquet"):
+        rows = count_rows(part)
+        languages = ["de" if part.parent.parent.name == "second" and i == 1 else "en" for i in range(rows)]
+        folder = part.parent / "scores/languages-0123"
+        folder.mkdir(parents=True)
+        pl.DataFrame({"language": languages, "language_score": [i / 10 for i in range(rows)]}).write_parquet(
+            folder / part.name
+        )
+        with published(part.parent / f"sketches/traits-{fingerprint_of(Traits())}" / part.name) as temporary:
+            Traits().make(part, temporary)
 
 
 def lock(root: Path) -> dict:

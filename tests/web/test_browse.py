@@ -121,6 +121,21 @@ def test_filters_search_and_order_find_what_they_say(client, app):
     assert found_by(client, f="nothing:here") == []
 
 
+def test_cached_scores_and_rulers_are_facets_and_orders(client):
+    page = client.get("/").text
+    assert facets(page)["language"] == {"en": len(FIRST) + len(SECOND) - 1, "de": 1}
+    assert found_by(client, f="language:de") == found_by(client, q="über")
+    assert "language_score, largest first" in page
+    assert sum(facets(page)["language_score"].values()) == len(FIRST) + len(SECOND)
+    assert len(facets(page)["language_score"]) == 5
+    longest = found_by(client, order="-ruler: code_blocks")
+    assert len(longest) == 10
+    page = client.get("/", params={"order": "-ruler: longer"}).text
+    found = [int(float(one)) for one in re.findall(r"<li>ruler: longer ([-\d.e+]+)</li>", page)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] == max(len(row["chosen"]) - len(row["rejected"]) for row in [*FIRST, *SECOND])
+
+
 def test_a_pair_shows_what_became_of_it(client):
     [lost, *_] = found_by(client, f="reason:exact_duplicates/duplicate_pair")
     page = client.get(f"/pair/{lost}?why=1").text

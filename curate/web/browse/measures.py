@@ -4,16 +4,19 @@ Nothing is computed here: what is not cached of every pair is not offered.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from curate.analysis.rulers import RULERS, ruler_columns, ruler_values
 from curate.analysis.traits import Traits
-from curate.arrays import F32
+from curate.arrays import F32, frame
 from curate.inspect.artefacts import Pairs
 from curate.pairs.files import column
+from curate.parquet import checked
 from curate.screening.row_steps import fingerprint_of
 from curate.web.browse.table import NONE, Facet, PairTable
 
@@ -23,14 +26,31 @@ RULER = "ruler: "
 def add_cached_scores(table: PairTable) -> None:
     """Add what scorers of steps have cached of every pair: their numbers, and their words as facets."""
     for folder, name in _common_folders(list(table.pools.values()), "scores"):
-        frame = pl.concat([pl.DataFrame(column(path)) for path in _files(table, f"scores/{folder}")])
-        for one in frame.iter_columns():
+        every = pl.concat([_whole(path) for path in _files(table, f"scores/{folder}")])
+        for one in every.iter_columns():
             title = f"{name} {one.name}" if one.name in table.facets or one.name in table.numbers else one.name
             if one.dtype == pl.String:
                 words = one.fill_null(NONE).cast(pl.Categorical)
                 table.facets[title] = Facet(words.to_physical().to_numpy().astype(np.uint16), _names(words))
             elif one.dtype.is_numeric():
-                table.numbers[title] = one.cast(pl.Float32).fill_null(np.nan).to_numpy()
+                add_number(table, title, one.cast(pl.Float32).fill_null(np.nan).to_numpy())
+
+
+def add_number(table: PairTable, name: str, values: F32) -> None:
+    """Add a number of every pair as an order, and as a facet of five parts with about as many pairs each."""
+    table.numbers[name] = values
+    known = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(known, (0.2, 0.4, 0.6, 0.8))) if len(known) else np.zeros(0, np.float32)
+    codes = np.searchsorted(edges, values, "left").astype(np.uint16)
+    codes[np.isnan(values)] = len(edges) + 1
+    texts = [f"{edge:.3g}" for edge in edges.tolist()]
+    names = [f"up to {texts[0]}", *(f"{low} to {high}" for low, high in pairwise(texts))] if texts else []
+    table.facets[name] = Facet(codes, [*names, f"above {texts[-1]}" if texts else "", NONE])
+
+
+def _whole(path: Path) -> pl.DataFrame:
+    with checked(path, "a Parquet file"):
+        return frame(pq.read_table(path))
 
 
 def _names(words: pl.Series) -> list[str]:
