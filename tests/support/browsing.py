@@ -14,6 +14,9 @@ from curate.analysis.traits import Traits
 from curate.checksums import published
 from curate.evaluation.items import EvalSetFolders
 from curate.inspect.artefacts import mixes
+from curate.pairs import scores
+from curate.pairs.files import column
+from curate.pairs.pool import PairsPool
 from curate.parquet import count_rows
 from curate.screening.row_steps import fingerprint_of
 from curate.web.browse.evals import EvalSets
@@ -103,6 +106,7 @@ def talks(tmp_path_factory):
         patch.delenv("CURATE_HOME", raising=False)
         make_talks(root)
         cache_scores(root)
+        score(root)
         yield root
 
 
@@ -134,6 +138,20 @@ def cache_scores(root: Path) -> None:
         )
         with published(part.parent / f"sketches/traits-{fingerprint_of(Traits())}" / part.name) as temporary:
             Traits().make(part, temporary)
+
+
+def score(root: Path) -> None:
+    """What `curate score` and `curate audit --review` leave: scores of a source, a sheet of its first pair."""
+    [part] = (root / "data/pairs/second").glob("*/part-*.parquet")
+    pool = PairsPool(label="second", source="second", directory=part.parent, priority=0, parts=(part.name,))
+    margins = [1.5, -2.0, None, 0.5]
+    frame = pl.DataFrame({name: margins if name == "margin" else [None] * 4 for name in scores.SCORES})
+    scores.write_part(frame, scores.folder(part.parent, "mine") / part.name)
+    scores.finish(
+        pool, "mine", {"provenance": "external", "by": {"kind": "model"}, "trained_on": None, "overlap": None}
+    )
+    write_rows(root / "data/audits/one/audit.json", [])
+    write_rows(root / "data/audits/one/sheet.jsonl", [{"pair_id": column(part, "pair_id")["pair_id"][0].as_py()}])
 
 
 def lock(root: Path) -> dict:

@@ -136,6 +136,15 @@ def test_cached_scores_and_rulers_are_facets_and_orders(client):
     assert found[0] == max(len(row["chosen"]) - len(row["rejected"]) for row in [*FIRST, *SECOND])
 
 
+def test_scores_of_models_and_review_sheets_are_looked_at(client):
+    page = client.get("/").text
+    assert facets(page)["score mine"]["none"] == len(FIRST) + 1
+    best = found_by(client, order="-score mine")
+    card = client.get("/", params={"order": "-score mine"}).text.partition("</article>")[0]
+    assert "<li>score mine 1.5</li>" in card
+    assert found_by(client, f="drawn for review by:one") == best[:1]
+
+
 def test_a_pair_shows_what_became_of_it(client):
     [lost, *_] = found_by(client, f="reason:exact_duplicates/duplicate_pair")
     page = client.get(f"/pair/{lost}?why=1").text

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import xxhash
 
 from curate.labels import WORDS, Agreement, Label, Word, agreed, agreements, append_label, latest, now, read_labels
-from curate.pairs.keys import halves
 from curate.web.browse.table import Facet, PairTable
 
 UNLABELLED = "not labelled"
 DISAGREED = "labellers disagree"
-FEW = 20
 NAMES = [UNLABELLED, *WORDS, DISAGREED]
 
 
@@ -87,24 +84,9 @@ class LabelFacet:
         with self._lock:
             if self._version != self._book.version:
                 self._version, named = self._book.names(self._version)
-                self._put(named)
+                codes = {pair_id: NAMES.index(name) for pair_id, name in named.items()}
+                self._table.put(self._codes, codes, str(self._book.path))
             return Facet(self._codes, NAMES)
-
-    def _put(self, named: Mapping[str, str]) -> None:
-        """Set the values of these pairs: of a few one by one, of many in one pass."""
-        if len(named) <= FEW:
-            for pair_id, name in named.items():
-                self._codes[self._table.rows_of(pair_id)] = NAMES.index(name)
-            return
-        ids = sorted(named)
-        high, low = halves(pa.array(ids), str(self._book.path))
-        keys = high ^ low
-        by_key = np.argsort(keys)
-        own = self._table.id_hi ^ self._table.id_lo
-        at = np.searchsorted(keys[by_key], own).clip(max=len(keys) - 1)
-        here = np.flatnonzero(keys[by_key][at] == own)
-        codes = np.array([NAMES.index(named[pair_id]) for pair_id in ids], np.uint16)
-        self._codes[here] = codes[by_key][at[here]]
 
 
 def is_swapped(pair_id: str, who: str) -> bool:

@@ -8,17 +8,22 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
+from curate.analysis.audit_run import audits
 from curate.analysis.rulers import RULERS, ruler_columns, ruler_values
 from curate.analysis.traits import Traits
 from curate.arrays import F32, frame
 from curate.inspect.artefacts import Pairs
+from curate.pairs import scores
 from curate.pairs.files import column
-from curate.parquet import checked
+from curate.pairs.pool import PairsPool
+from curate.parquet import checked, count_rows
 from curate.screening.row_steps import fingerprint_of
 from curate.web.browse.table import NONE, Facet, PairTable
+from curate.workspace import Workspace
 
 RULER = "ruler: "
 
@@ -34,6 +39,41 @@ def add_cached_scores(table: PairTable) -> None:
                 table.facets[title] = Facet(words.to_physical().to_numpy().astype(np.uint16), _names(words))
             elif one.dtype.is_numeric():
                 add_number(table, title, one.cast(pl.Float32).fill_null(np.nan).to_numpy())
+
+
+def add_rewards(table: PairTable) -> None:
+    """Add what `curate score` and `curate audit` gave the pairs: margins, and chances that the label is wrong."""
+    pools = table.pools.values()
+    for name in sorted({name for pairs in pools for name in scores.names(pairs.directory)}):
+        found = pl.concat([_rewards(pairs, name) for pairs in pools])
+        for column_name, title in (("margin", f"score {name}"), ("wrong", f"{name}: label is wrong")):
+            values = found[column_name].cast(pl.Float32).fill_null(np.nan).to_numpy()
+            if not np.isnan(values).all():
+                add_number(table, title, values)
+
+
+def _rewards(pairs: Pairs, name: str) -> pl.DataFrame:
+    """The scores of a pool, null where it has none of that name."""
+    parts = tuple(part.name for part in pairs.parts)
+    pool = PairsPool(label=pairs.source, source=pairs.source, directory=pairs.directory, priority=0, parts=parts)
+    if name in scores.names(pairs.directory):
+        return scores.read(pool, name, "browse").select("margin", "wrong")
+    rows = sum(count_rows(part) for part in pairs.parts)
+    nothing = pl.repeat(None, rows, dtype=pl.Float64, eager=True)
+    return pl.DataFrame({"margin": nothing, "wrong": nothing})
+
+
+def add_sheets(table: PairTable, workspace: Workspace) -> None:
+    """Add the facet of pairs that audits drew for review, by the audit's name; of several the last by name."""
+    names, codes = [NONE], np.zeros(len(table), np.uint16)
+    for path in (place / "sheet.jsonl" for place in audits(workspace)):
+        if not path.exists():
+            continue
+        names.append(path.parent.name)
+        ids = [str(orjson.loads(line)["pair_id"]) for line in path.read_bytes().splitlines()]
+        table.put(codes, dict.fromkeys(ids, len(names) - 1), str(path))
+    if len(names) > 1:
+        table.facets["drawn for review by"] = Facet(codes, names)
 
 
 def add_number(table: PairTable, name: str, values: F32) -> None:

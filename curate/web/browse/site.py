@@ -16,7 +16,7 @@ from curate.inspect.show import find_target
 from curate.pairs.files import places, rows_at
 from curate.web.browse.cards import Shown
 from curate.web.browse.labelling import LabelBook
-from curate.web.browse.measures import add_cached_scores
+from curate.web.browse.measures import add_cached_scores, add_rewards, add_sheets
 from curate.web.browse.state import State
 from curate.web.browse.table import NO_RANK, NONE, load_table
 from curate.web.browse.view import View
@@ -90,6 +90,8 @@ class Site:
         else:
             table, mix = load_table(pools(found, self.workspace), found), found
         add_cached_scores(table)
+        add_rewards(table)
+        add_sheets(table, self.workspace)
         return View(table, mix, self.book)
 
     def loaded(self) -> int:

@@ -36,6 +36,7 @@ MOST_VALUES = 20_000
 """Values of a facet that are told apart; further ones are REST."""
 OUTCOMES = ("in the mix", "held out", "unused", "dropped")
 MIXED, HELD, UNUSED, DROPPED = range(4)
+FEW = 20
 NO_RANK = np.uint32(0xFFFFFFFF)
 
 
@@ -96,6 +97,22 @@ class PairTable:
         high, low = (np.uint64(int(half, 16)) for half in (pair_id[:16], pair_id[16:]))
         found: list[int] = np.flatnonzero((self.id_lo == low) & (self.id_hi == high)).tolist()
         return found
+
+    def put(self, codes: U16, named: Mapping[str, int], where: str) -> None:
+        """Set the codes of pairs by their ids, of many in one pass; ids that no pair has are passed over."""
+        if len(named) <= FEW:
+            for pair_id, code in named.items():
+                codes[self.rows_of(pair_id)] = code
+            return
+        ids = sorted(named)
+        high, low = halves(pa.array(ids), where)
+        keys = high ^ low
+        by_key = np.argsort(keys)
+        own = self.id_hi ^ self.id_lo
+        at = np.searchsorted(keys[by_key], own).clip(max=len(keys) - 1)
+        here = np.flatnonzero(keys[by_key][at] == own)
+        values = np.array([named[pair_id] for pair_id in ids], np.uint16)
+        codes[here] = values[by_key][at[here]]
 
     def same_prompt(self, row: int) -> U32:
         """The rows with the prompt, media and tools of this one, itself among them."""
