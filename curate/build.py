@@ -96,7 +96,7 @@ def build(recipe: Recipe, inputs: Inputs, engine: Engine, watch: Watcher) -> Bui
 
 
 def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watch: Watcher) -> list[Built]:
-    """Make the mixes of recipes that differ only in names, shards and what they are `without`; screen once."""
+    """Make the mixes of recipes that differ in names, shards, quotas and what they are `without`; screen once."""
     first, workspace, work = recipes[0], inputs.workspace, _Work(inputs, engine, watch)
     assert len({screening_key(recipe) for recipe in recipes}) == 1, "one screening serves the whole family"
     hashes = inputs.hashes
@@ -125,9 +125,11 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
 
 
 def screening_key(recipe: Recipe) -> str:
-    """Identifies what normalizing, screening and selecting depend on."""
-    idle = ("shards", "without")
-    return fingerprint({name: value for name, value in recipe.material().items() if name not in idle})
+    """Identifies what normalizing and screening depend on: all but how much is taken, and how it is written."""
+    facts = {name: value for name, value in recipe.material().items() if name not in ("shards", "without", "rows")}
+    taken = ("quota", "cap", "max_repeats")
+    entries = [{name: value for name, value in one.items() if name not in taken} for one in facts["entries"]]
+    return fingerprint(facts | {"entries": entries})
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class _Work:
         check_rest(recipe, pairs, pairs - sum(count.held_out for count in chosen.counts))
         self.watch.plan(chosen.plan, "pools as kept")
         self.watch.say(f"shards: {chosen.plan.rows or 0:,} pairs into {directory}")
-        if any(path.parent != directory for path in directory.parent.glob("*/lock.json")):
+        if not recipe.arm_of and any(path.parent != directory for path in directory.parent.glob("*/lock.json")):
             self.watch.say(WHOLE)
         write_decisions(screened, directory / "decisions")
         pools = [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]

@@ -1,7 +1,7 @@
 """Arms: mixes of one recipe that differ by exactly the pairs of named datasets, and trainer settings for each."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from curate import recipe as recipes
 from curate.config import check_key, did_you_mean, parse_yaml, read_yaml
 from curate.errors import ConfigError
 from curate.hashing import fingerprint
-from curate.recipe import Recipe, ShardSettings
+from curate.recipe import Quota, Recipe, ShardSettings
 from curate.steps import build, is_score_step
 
 Mode = Literal["single", "leave-one-out", "add-one"]
@@ -25,7 +25,7 @@ class Arm:
 
     With a `step`, the recipe's steps and this one, the last.
     `datasets` is what the arm is about and `mode` how: nothing for the baseline and for arms that differ by
-    settings.
+    settings. `rows`, by entry, replace the recipe's quotas; without any the arm has the recipe's.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Arm:
     datasets: tuple[str, ...] = ()
     mode: Mode | None = None
     step: tuple[str, Any] | None = None
+    rows: tuple[tuple[str, int], ...] = ()
 
     @property
     def lacks(self) -> bool:
@@ -48,6 +49,8 @@ class Arm:
         if self.step is not None:
             base = replace(base, steps=(*base.steps, self.step), arm_of=base.arm_of or base.name)
             return self._named(base)
+        if self.rows:
+            return self._named(with_rows(replace(base, without=tuple(sorted(self.without))), dict(self.rows)))
         same = set(self.without) == set(base.without)
         if same and not base.arm_of:
             return base
@@ -62,6 +65,19 @@ class Arm:
         """The arm's own recipe; it refers to images, so that there is no second copy of them on disk."""
         shards = ShardSettings(max_mb=base.shards.max_mb, media="reference")
         return replace(base, name=self._name(base), arm_of=base.arm_of or base.name, shards=shards)
+
+
+def with_rows(base: Recipe, rows: Mapping[str, int]) -> Recipe:
+    """The recipe with exactly so many rows of each entry, in the place of its quotas.
+
+    An entry of 0 rows stays, screened and held out as before, and is left out of the mix.
+    """
+    entries = tuple(
+        replace(entry, quota=Quota(kind="rows", value=max(rows[entry.label], 1)), cap=None)
+        for entry in base.entries
+    )
+    nothing = (f"entry:{label}" for label, count in rows.items() if not count)
+    return replace(base, entries=entries, rows=None, without=tuple(sorted({*base.without, *nothing})))
 
 
 def load(

@@ -13,6 +13,7 @@ from curate import statistics, trainer_process
 from curate.ablation.effects import Effect
 from curate.ablation.eval_items import title
 from curate.ablation.findings import values
+from curate.ablation.probe_agreement import published
 from curate.ablation.report import Report
 from curate.ablation.runs import Say
 from curate.ablation.study import Prepared, Study
@@ -121,7 +122,7 @@ def agreement_text(found: Mapping[str, Any]) -> str:
     """The agreement in Markdown."""
     if not found["agreement"]:
         few = f"Only {found['arms']} arms have full runs" if found.get("arms") else "No arm has full runs"
-        return f"{few}, so it is not known how well the probe agrees with them."
+        return f"{few}, so it is not known how well the probe agrees with them. {published().text()}"
     lines = [
         f"- {one['column']}: τ = {one['tau']:.2f}, [{one['low']:.2f}, {one['high']:.2f}] over {one['arms']} arms"
         for one in found["agreement"]

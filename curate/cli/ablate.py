@@ -156,7 +156,9 @@ class RunOptions:
             "--budget", metavar="UNIT=N", help="pairs=N or steps=N for every arm.  [default: the preset's epochs]"
         ),
     ] = None
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Runs of each arm.  [default: 3]")] = None
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Runs of each arm.  [default: 3; 1 for a search]")
+    ] = None
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -262,12 +264,19 @@ def ablate(
     say(f"report: {written}")
 
 
-def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report:
-    if not prepared.study.probe:
+def finish_runs(prepared: Prepared, workspace: Workspace, nproc: int) -> None:
+    """Do what is left of a study's runs, as probes or in full."""
+    if prepared.study.probe:
+        probe_runs.carry_out(prepared, workspace, say)
+    else:
         one_after_another(prepared.every_run, nproc, say)
-        return outcome(prepared)
-    probe_runs.carry_out(prepared, workspace, say)
+
+
+def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report:
+    finish_runs(prepared, workspace, nproc)
     report = outcome(prepared)
+    if not prepared.study.probe:
+        return report
     return replace(report, probe=probe_runs.agreement(report, probe_runs.full_values(prepared)))
 
 

@@ -91,13 +91,18 @@ COMMANDS = {
         "Train arms that differ by one dataset (or by one setting), and say which helps, by how much, and how "
         "sure.",
     ),
+    "search": (
+        "search",
+        "Search the mix of a recipe's entries by small runs, and confirm it in full on items that the search did "
+        "not use.",
+    ),
 }
 
 GROUPS = {
     "Begin": ("init", "sources", "recipes"),
     "Build": ("pin", "fetch", "normalize", "plan", "mix", "rethreshold"),
     "Look": ("show", "browse", "why", "doctor", "overlap", "report", "card", "diff"),
-    "Improve": ("score", "audit"),
+    "Improve": ("score", "audit", "search"),
     "Train and use": ("train", "ablate", "evaluate", "serve", "export"),
     "Share and keep": ("publish", "publish-model", "verify", "gc", "engines"),
 }

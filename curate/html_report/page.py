@@ -35,7 +35,7 @@ def page(mix: Mix, workspace: Workspace, known: Examined | None, *, pairs: int, 
         *_samples(mix, workspace, pairs, seed),
     ]
     links = "".join(f'<li><a href="#{part.name}">{words(part.title)}</a></li>' for part in parts)
-    return _document(
+    return document(
         lock["name"],
         f'<a class="skip" href="#main">Skip to the report</a>\n<header>\n{opening(lock)}\n</header>\n'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n<main id="main">\n'
@@ -66,7 +66,7 @@ def _samples(mix: Mix, workspace: Workspace, pairs: int, seed: int) -> Sequence[
     ]
 
 
-def _document(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
     """The document. Its policy lets nothing run or load that is not part of it, whatever a text may contain."""
     style, script = (
         files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js")
