@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import torch
 from transformers import AutoTokenizer
 
 from curate import recipe, statistics, trainer_process
-from curate.ablation import probe, study
+from curate.ablation import probe, probe_agreement, study
 from curate.ablation.arms import Arm
 from curate.ablation.eval_items import EvalItems
 from curate.ablation.runs import Run
@@ -46,6 +47,9 @@ ROWS, MIXES, SEED = 96, 12, 18
 PROBE = ("head_lr=1e-3", "epochs=16")
 PROBE_SEEDS = 5
 DRAWS = 2000
+CITED = 8
+"""The least number of mixes with full runs whose agreement is cited; of fewer the interval is nearly [-1, 1]."""
+
 PRESET = """
 head: {layers: 1}
 lr: 1.0e-3
@@ -69,7 +73,8 @@ TEMPLATE = (
 
 def mixes(pools: Mapping[str, int]) -> list[Arm]:
     """Mixes of three to five sources, shares by a flat Dirichlet, with exact rows."""
-    draw, arms = np.random.Generator(np.random.PCG64(SEED)), []
+    draw = np.random.Generator(np.random.PCG64(SEED))
+    arms: list[Arm] = []
     names = sorted(pools)
     while len(arms) < MIXES:
         some = draw.choice(names, draw.integers(3, 6), replace=False)
@@ -162,16 +167,16 @@ def work(probed: Prepared, full: Prepared, place: Path, costs: Costs) -> Iterato
 
     for arm, runs in probed.runs.items():
         if any(not (run.folder / "result.json").exists() for run in runs):
-            yield lambda arm=arm, runs=runs: _heads(replace(probed, runs={arm: runs}), place, costs)
+            yield partial(_heads, replace(probed, runs={arm: runs}), place, costs)
     for seed in range(full.study.seeds):
-        runs = [by_seed[seed] for by_seed in full.runs.values()]
+        of_seed = [by_seed[seed] for by_seed in full.runs.values()]
         for some in (full.eval_sets[:-1], full.eval_sets[-1:]):
-            for run in runs:
+            for run in of_seed:
                 if not (run.folder / "result.json").exists():
-                    yield lambda run=run: _train(run, costs)
+                    yield partial(_train, run, costs)
                 for eval_set in some:
                     if not run.scores(eval_set).exists():
-                        yield lambda run=run, eval_set=eval_set: _score(run, eval_set, costs)
+                        yield partial(_score, run, eval_set, costs)
 
 
 def _heads(of_one: Prepared, place: Path, costs: Costs) -> None:
@@ -274,6 +279,16 @@ def report(probed: Prepared, full: Prepared, rows: Any, costs: Costs) -> dict[st
     }  # fmt: skip
 
 
+def cite(result: Mapping[str, Any]) -> None:
+    """Write what `curate search` and `--probe` cite; no tau where fewer than CITED mixes have full runs."""
+    whole = result["agreement"].get("all") or {"mixes": 0}
+    enough = whole["mixes"] >= CITED
+    figures = {name: whole[name] if enough else None for name in ("tau", "low", "high")}
+    facts = {"model": "SmolLM2-135M", "mixes": whole["mixes"], "items": sum(result["rows"]["items"].values())}
+    place = Path(probe_agreement.__file__).with_name(probe_agreement.FILE)
+    place.write_text(json.dumps(facts | figures) + "\n", encoding="utf-8")
+
+
 def _between_seeds(full: Prepared, sets: Sequence[str]) -> dict[str, Any] | None:
     """How well a second seed of the full runs agrees with the first: no proxy can be expected to agree better."""
     sides = [
@@ -304,6 +319,7 @@ def main() -> None:
         say(json.dumps(costs.seconds))
     result = report(probed, full, rows, costs)
     print(measure.save("probe_study", result))
+    cite(result)
     lines = [[name, *(one[key] for key in ("mixes", "tau", "low", "high"))]
              for name, one in result["agreement"].items() if one]  # fmt: skip
     print(measure.table(lines, ["held-out items", "mixes", "tau", "low", "high"]), file=sys.stderr)

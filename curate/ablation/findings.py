@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from curate.ablation.arms import Arm
 from curate.ablation.effects import ALPHA, Effect, above_chance, corrected, effects
 from curate.ablation.eval_items import EvalItems, title
+from curate.ablation.halves import Half, only
 from curate.evalsets.base import Trial
 from curate.evaluation.held_out import HOLDOUT
 from curate.statistics import Interval
@@ -23,12 +24,16 @@ ScoresByArm = Mapping[str, Mapping[str, Sequence[Scores]]]
 
 
 class Suggestion(NamedTuple):
-    """What to do with the dataset or settings of an arm, and why."""
+    """What to do with the dataset or settings of an arm, and why.
+
+    `elsewhere` is the arm's largest difference on one half of the items, as it is on the other half.
+    """
 
     about: str
     arm: str
     suggestion: Literal["keep", "drop", "weigh", "unclear", "better", "worse", "no difference"]
     reason: str
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +83,51 @@ def find(
             details += [one for one in found if one.measure not in compared]
             details += _by_source(eval_set, arm, trials, base)
     tests = corrected(tests) if tests else []
-    suggestions = [suggest(arm, [one for one in tests if one.arm == arm.name]) for arm in arms[1:]]
+    suggestions = [
+        suggest(arm, [one for one in tests if one.arm == arm.name])._replace(
+            elsewhere=elsewhere(arm, baseline, own.get(arm.name), eval_sets, scores)
+        )
+        for arm in arms[1:]
+    ]
     return Findings(values=every, tests=tests, details=details, suggestions=suggestions)
+
+
+def elsewhere(
+    arm: Arm, baseline: Arm, own: set[str] | None, eval_sets: Sequence[EvalItems], scores: ScoresByArm
+) -> str:
+    """The difference that stands out most on one half of the items, measured on the other half.
+
+    The half that chose the measure shows too large a difference; the other half had no part in the choice. Empty
+    where a half has no item.
+    """
+    halved = {
+        half: [
+            _named(one, eval_set, arm)
+            for eval_set in eval_sets
+            for one in _halved(eval_set, scores[arm.name], scores[baseline.name], own, half)
+        ]
+        for half in get_args(Half)
+    }
+    known = {(one.eval_set, one.measure): one for one in halved["confirm"]}
+    chosen = [one for one in halved["choose"] if (one.eval_set, one.measure) in known]
+    if not chosen:
+        return ""
+    most = max(chosen, key=lambda one: abs(one.difference) / one.error)
+    other = known[most.eval_set, most.measure]
+    return f"{_title(most)}: {points(other.difference)}, {interval_in_points(other.interval)}"
+
+
+def _halved(
+    eval_set: EvalItems, arm: Mapping[str, Sequence[Scores]], base: Mapping[str, Sequence[Scores]],
+    own: set[str] | None, half: Half,
+) -> list[Effect]:  # fmt: skip
+    """The effects on the compared measures on one half of the items; none where a half is empty."""
+    trials, other = ([only(seed, half) for seed in _trials(eval_set, side[eval_set.name])] for side in (arm, base))
+    if not trials[0]:
+        return []
+    formulas = eval_set.formulas(own)
+    compared = eval_set.compared(formulas)
+    return [one for one in effects(trials, other, formulas, eval_set.seed) if one.measure in compared]
 
 
 def _trials(eval_set: EvalItems, by_seed: Sequence[Scores]) -> list[list[Trial]]:

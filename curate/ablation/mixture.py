@@ -1,7 +1,7 @@
 """Mixes of a recipe's entries as shares of the whole: within bounds, with exact rows, drawn by Dirichlet."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,12 +16,20 @@ SMALL = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The least and the most share of each entry, and the natural mix, all within them; sums of 1 are possible."""
+    """The least and the most share of each entry; mixes that sum to 1 are possible.
+
+    `natural` is the recipe's own mix, which floors and caps do not bind; `have` is what its pools can give.
+    """
 
     labels: tuple[str, ...]
     least: F64
     most: F64
     natural: F64
+    have: F64
+
+    def own(self, total: int) -> tuple[int, ...]:
+        """Exact rows of the natural mix."""
+        return replace(self, least=np.zeros(len(self.labels)), most=self.have).rows(self.natural, total)
 
     def rows(self, shares: F64, total: int) -> tuple[int, ...]:
         """Exact rows of one mix: whole numbers that sum to `total`, within the bounds, by largest remainder."""
@@ -58,8 +66,10 @@ def bounds(
         raise InfeasibleError("--floor", f"the floors sum to {least.sum():.3g} ({asked})", "at most 1")
     _check_most(labels, most, caps, total, where)
     own = np.array([natural[label] for label in labels], float)
-    free = Bounds(labels=labels, least=np.zeros(len(labels)), most=np.minimum(have, 1.0), natural=own / own.sum())
-    return Bounds(labels=labels, least=least, most=most, natural=fit(own[None] / own.sum(), free)[0])
+    have = np.minimum(have, 1.0)
+    free = Bounds(labels=labels, least=np.zeros(len(labels)), most=have, natural=own / own.sum(), have=have)
+    natural_shares = fit(free.natural[None], free)[0]
+    return Bounds(labels=labels, least=least, most=most, natural=natural_shares, have=have)
 
 
 def _refuse_floor(label: str, least: float, most: float, caps: Mapping[str, float], where: str) -> None:
@@ -102,7 +112,7 @@ def draw(within: Bounds, count: int, seed: int, spread: Sequence[float] = CONCEN
     size = len(within.labels)
     centres = (np.ones(size), within.natural * size)
     drawn = [
-        random.dirichlet(centres[int(random.random() < 0.5)] * spread[random.integers(len(spread))] + 0.02)
+        random.dirichlet(centres[int(random.random() < 0.5)] * spread[int(random.integers(len(spread)))] + 0.02)
         for _ in range(count)
     ]
     return fit(np.array(drawn).reshape(count, size), within)
@@ -113,7 +123,7 @@ def design(within: Bounds, count: int, total: int, seed: int) -> list[tuple[int,
 
     Raises InfeasibleError where the bounds allow fewer.
     """
-    natural = within.rows(within.natural, total)
+    natural = within.own(total)
     found = dict.fromkeys(within.rows(shares, total) for shares in draw(within, 4 * count + 64, seed))
     found.pop(natural, None)
     if len(found) < count:

@@ -94,8 +94,9 @@ ORDER = (
 
 def suggestion_table(report: Report) -> Table:
     """One line for each arm: what to do, and why."""
-    rows = [(one.about, one.arm, one.suggestion, one.reason) for one in report.found.suggestions]
-    return Table("suggestions", ("about", "arm", "suggestion", "why"), rows)
+    found = report.found.suggestions
+    rows = [(one.about, one.arm, one.suggestion, one.reason, one.elsewhere or None) for one in found]
+    return Table("suggestions", ("about", "arm", "suggestion", "why", "on the other half"), rows)
 
 
 def accuracy_table(report: Report, *, intervals: bool = False) -> Table:

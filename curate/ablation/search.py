@@ -62,13 +62,13 @@ class Search:
         """The natural mix and the design, in small; and `extra`."""
         drawn = mixture.design(self.within, self.arms, self.small, SEED)
         arms = [_arm(f"mix{i:03d}", self.within, rows) for i, rows in enumerate(drawn, 1)]
-        natural = self.arm(NATURAL, self.within.natural, self.small)
+        natural = _arm(NATURAL, self.within, self.within.own(self.small))
         return replace(self.template, title=self.title, arms=(natural, *arms, *extra))
 
     def confirmation(self, candidates: F64, seeds: int, budget: Any) -> Study:
         """The natural mix and the candidates at full size, trained in full."""
         arms = [self.arm(f"candidate{i}", shares, self.rows) for i, shares in enumerate(candidates, 1)]
-        natural = self.arm(NATURAL, self.within.natural, self.rows)
+        natural = _arm(NATURAL, self.within, self.within.own(self.rows))
         name = f"{self.title}-confirm-{fingerprint([list(arm.rows) for arm in arms])[:6]}"
         every = (natural, *arms)
         return replace(self.template, title=name, arms=every, seeds=seeds, budget=budget, probe=False)

@@ -6,6 +6,7 @@ from curate.ablation import charts
 from curate.ablation.effects import ALPHA
 from curate.ablation.eval_items import title
 from curate.ablation.findings import COARSE, NEGLIGIBLE
+from curate.ablation.halves import STATED
 from curate.ablation.probe import agreement_text
 from curate.ablation.report import Report, tables
 from curate.cards.markdown import markdown
@@ -99,6 +100,8 @@ def _method(report: Report) -> str:
         "The effect of a dataset is the value with it less the value without it.",
         "Of the held-out pairs, *others* are those of the other sources; *own* are its own, which count for no",
         "suggestion: a dataset teaches its own labels, right or wrong.",
+        f"*On the other half*: {STATED[0].lower()}{STATED[1:]} Shown is the measure that differs most",
+        "for its error on the first half, as it is on the second, which had no part in that choice.",
         f"{limit} An equal score is wrong.{lost}",
     )
     return f"## Method\n\n{' '.join(sentences)}"

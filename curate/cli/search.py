@@ -82,19 +82,26 @@ class SearchOptions:
             seeds=1,
             preset=self.preset,
         )
+        self.limits(recipe)
         return training.applied(blank)
+
+    def limits(self, recipe: Recipe) -> tuple[dict[str, float], dict[str, float]]:
+        """Floors and caps by entry, as shares. Raises ConfigError with what was typed."""
+        labels = [entry.label for entry in recipe.entries]
+        return _by_entry("--floor", self.floor, labels), _by_entry("--cap", self.cap, labels)
 
     def search(self, template: Study, lock: dict[str, Any]) -> Search:
         """The search around the recipe's own mix, whose lock says what its pools hold. Raises InfeasibleError."""
         recipe, lines = template.recipe, {line["label"]: line for line in lock["plan"]["sources"]}
         rows = self.rows or lock["rows"]
         assert template.budget is not None, "checked by template"
+        floors, caps = self.limits(recipe)
         within = mixture.bounds(
             {label: line["pool"] for label, line in lines.items()},
             {label: line["rows"] for label, line in lines.items()},
             rows,
             repeats={entry.label: entry.max_repeats for entry in recipe.entries},
-            floors=_by_entry("--floor", self.floor, lines), caps=_by_entry("--cap", self.cap, lines),
+            floors=floors, caps=caps,
             where=recipe.where,
         )  # fmt: skip
         small = template.budget.amount
@@ -103,7 +110,7 @@ class SearchOptions:
         return Search(template=template, within=within, rows=rows, small=small, arms=self.arms)
 
 
-def _by_entry(option: str, given: list[str] | None, labels: dict[str, Any]) -> dict[str, float]:
+def _by_entry(option: str, given: list[str] | None, labels: list[str]) -> dict[str, float]:
     """The shares that an option gives. Raises ConfigError with what was typed."""
     out = {}
     for text in given or []:
@@ -199,9 +206,7 @@ class _Stages:
         place = folder(study, self.work.inputs.workspace)
         names = [run.name for run in prepared.every_run]
         lines = dict(zip(names, commands(study, place, self.training.nproc), strict=True))
-        say(
-            f"{len(left)} of {len(names)} runs are left of {study.name}; in any order and place, then the last line"
-        )
+        say(f"{len(left)} of {len(names)} runs of {study.name} are left, for any order and place")
         for line in [] if study.probe else [lines[name] for name in names if name in left]:
             show_text(line)
         show_text(again)

@@ -136,3 +136,40 @@ def test_the_paradigms_are_compared_on_the_quickstart(tmp_path):
     assert 0 < costs["reasoned"]["pairs"] < 837, "pairs without critiques have no reasoning"
     spent = os.times()
     assert spent.children_user + spent.children_system < 600
+
+
+@pytest.mark.slow
+def test_a_search_confirms_its_candidates_on_other_items_and_does_nothing_twice(tmp_path):
+    """Probes of eight mixes, then five full runs of a tiny model; the candidates are recipes that can be built."""
+    planted.write(tmp_path, good=260)
+    words = ("search", "planted.yaml", "--arms", "8", "--budget", "pairs=120", "--probe", "--rows", "300",
+             "--floor", "noise=0.1", "--preset", "tiny_cpu", "--set", "model=tiny/text", "--set", "workers=0",
+             "--set", "lr=3e-3", "--set", "head_lr=0.02", "-e", "judgebench", "--confirm-seeds", "1",
+             "--confirm-budget", "pairs=300", "--workers", "1", "--json")  # fmt: skip
+    place = ("--raw", "raw", "--manifests", "manifests", "--workspace", "data")
+
+    def run(*more):
+        command = [sys.executable, "-m", "curate", *words, *place, *more]
+        environment = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    found = json.loads(run().stdout)
+    assert [one["mix"] for one in found["seen"][:2]] == ["natural", "mix001"]
+    assert len(found["seen"]) == 1 + 8 + 4
+    assert {sum(one["rows"].values()) for one in found["candidates"]} == {300}
+    assert min(one["rows"]["noise"] for one in found["candidates"]) >= 30
+    assert sum(found["natural"].values()) == 300
+    assert found["chosen"] in {None, *(one["name"] for one in found["candidates"])}
+    assert 100 < found["confirming_items"] < 260  # of 360
+    again = run()
+    assert json.loads(again.stdout) == found
+    assert "5 of 5 runs are done already" in again.stderr
+    [written] = (tmp_path / "data" / "runs").glob("*/search/candidate1.yaml")
+    assert "accuracy by share" in (written.parent / "search.html").read_text()
+    mix = subprocess.run(
+        [sys.executable, "-m", "curate", "mix", str(written), *place, "--workers", "1", "--json"],
+        cwd=tmp_path, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert json.loads(mix.stdout)["rows"] == 300

@@ -33,6 +33,19 @@ pytestmark = pytest.mark.usefixtures("project")
             ("ablate", "heads", "--set", "seed=3"),
             "--set seed=3: every run is given its own seed; expected --seeds",
         ),
+        (("search", "recipe.yaml", "--budget", "pairs=9"), "--preset: not given; expected a preset"),
+        (
+            ("search", "recipe.yaml", "--preset", "tiny_cpu", "--budget", "steps=9"),
+            "--budget: found 'steps=9'; expected pairs=N: every small run has a mix of exactly N rows",
+        ),
+        (
+            ("search", "recipe.yaml", "--preset", "tiny_cpu", "--budget", "pairs=9", "--floor", "vote=0.1"),
+            "--floor vote=0.1: no entry 'vote'; expected NAME=SHARE, of ",
+        ),
+        (
+            ("search", "recipe.yaml", "--preset", "tiny_cpu", "--budget", "pairs=9", "--cap", "votes=some"),
+            "--cap votes=some: found 'some'; expected a share from 0 to 1",
+        ),
         (("doctor", "small", "votes"), "votes: there 2 times: in small, votes; expected every source once"),
     ],
 )
