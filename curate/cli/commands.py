@@ -93,8 +93,7 @@ COMMANDS = {
     ),
     "search": (
         "search",
-        "Search the mix of a recipe's entries by small runs, and confirm it in full on items that the search did "
-        "not use.",
+        "Search the mix of a recipe's entries by small runs, and confirm it in full on items that it did not use.",
     ),
 }
 

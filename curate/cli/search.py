@@ -68,6 +68,9 @@ class SearchOptions:
 
     def template(self, recipe: Recipe, training: RunOptions) -> Study:
         """The study that all runs are of, without arms. Raises ConfigError for a budget that is not pairs=N."""
+        if recipe.without:
+            found, hint = f"leaves out {', '.join(recipe.without)}", "take them out of its sources"
+            raise ConfigError(f"{recipe.where}.without", found, "a recipe that mixes all its entries", hint)
         if self.preset is None:
             raise ConfigError("--preset", "not given", "a preset, such as basereward_1b")
         given = Budget.parse(training.budget) if training.budget else None

@@ -81,7 +81,7 @@ def test_values_of_options_have_names():
 
 def test_every_command_that_computes_takes_the_same_block_of_options():
     block = {"raw", "workspace", "manifests", "engine", "address", "workers", "wait"}
-    for name in ("normalize", "mix", "rethreshold", "doctor", "overlap", "report", "ablate"):
+    for name in ("normalize", "mix", "rethreshold", "doctor", "overlap", "report", "ablate", "search"):
         assert block <= {parameter.name for parameter in commands.load(name).params}
 
 
