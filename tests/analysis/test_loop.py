@@ -43,10 +43,10 @@ def test_the_loop(project):
     assert [(one["provenance"], one["scored"]) for one in receipts] == [("cross-fitted", 60)] * 2
 
     step = "reward_margin: {scores: heads, hardest: 0.2}"
-    study = ("ablate", "--recipe", "planted.yaml", "--with-step", step, "--probe", "--seeds", "1", *HEAD, "--json")
-    report = json.loads(run(project, *study).stdout)
-    rows = {name: arm["rows"] for name, arm in report["arms"].items()}
-    [whole, filtered, drawn] = rows.values()
+    study = ("ablate", "--recipe", "planted.yaml", "--with-step", step, "--probe", "--seeds", "1", *HEAD)
+    run(project, *study)
+    [place] = (project / "data" / "runs").glob("*/probe/ablation.json")
+    [whole, filtered, drawn] = [arm["rows"] for arm in json.loads(place.read_text())["arms"].values()]
     assert filtered == drawn < whole
 
     done = run(project, "score", "planted.yaml", "--folds", "3", "--name", "heads", code=1)
