@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from curate import recipe, steps
 from curate.cli.hints import with_places
+from curate.errors import CurateError
 from docs.outputs import printed
 from tests.support.hints import faults, typed
 from tests.support.paths import ROOT
@@ -84,6 +86,52 @@ def test_own_files_that_a_hint_sends_to_their_folder_are_found_there(home):
     place.mkdir(parents=True)
     (place / "a.jsonl").write_text('{"prompt": "a?", "chosen": "b", "rejected": "c"}\n')
     assert "\nmine       1        0      1\n" in printed("curate normalize mine")
+
+
+@pytest.mark.parametrize(
+    ("before", "hint", "after"),
+    [
+        (
+            "sources: {shp: all, a: {of: [shp, povid], rows: 5}}",
+            "set max_repeats: 2 on a if its pairs may occur in the mix twice",
+            "sources: {shp: all, a: {of: [shp, povid], rows: 5, max_repeats: 2}}",
+        ),
+        (
+            "sources: {shp: {share: 1.0}}",
+            "add rows: N, as many as the mix shall have",
+            "sources: {shp: {share: 1.0}}\nrows: 30",
+        ),
+        ("sources: {shp: {rows: 10}}\nrows: 30", "leave rows out", "sources: {shp: {rows: 10}}"),
+        (
+            "sources: {shp: 1.0}",
+            "a quota is typed: all, {rows: 1000}, {share: 0.3} or {epochs: 1.5}",
+            "sources: {shp: {epochs: 1.0}}",
+        ),
+        ("sources: {shp: all}\nprioriti: [shp]", "did you mean priority?", "sources: {shp: all}\npriority: [shp]"),
+        (
+            "sources: {shp: all}\nsteps: [identcal]",
+            "did you mean identical?",
+            "sources: {shp: all}\nsteps: [identical]",
+        ),
+        (
+            "sources: {shp: all}\nsteps: [language: {kep: [en]}]",
+            "did you mean keep?",
+            "sources: {shp: all}\nsteps: [language: {keep: [en]}]",
+        ),
+    ],
+)
+def test_a_recipe_that_follows_its_hint_is_read(tmp_path, before, hint, after):
+    path = tmp_path / "t.yaml"
+
+    def read(text):
+        path.write_text(f"name: t\n{text}\n")
+        found = recipe.load(path)
+        return steps.build_all(found.steps, found.where)
+
+    with pytest.raises(CurateError) as caught:
+        read(before)
+    assert caught.value.hint == hint
+    assert read(after)
 
 
 @pytest.mark.parametrize(
