@@ -3,6 +3,8 @@
     python benchmarks/exports.py --venvs DIR                  every loader; makes environments that are missing
     python benchmarks/exports.py --venvs DIR --loaders trl    some; writes no results file
 
+What a loader gave is kept in `--dir`, so that the same command continues after a stop.
+
 The mix is the quickstart's: texts, images, several images, videos, several turns. Each trainer is installed at a
 pinned version into an environment of its own, `DIR/NAME`, and reads the export with its own code
 (exports_loaders.py). Compared are all pairs, text for text, images by the sha256 of their bytes, or of their
@@ -305,11 +307,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--venvs", type=Path, required=True, help="where the environments are, or are made")
     parser.add_argument("--dir", type=Path, default=Path("/tmp/curate-exports"), help="a scratch directory")
+    parser.add_argument("--fresh", action="store_true", help="forget what loaders gave before")
     parser.add_argument("--loaders", nargs="+", choices=LOADERS, default=list(LOADERS))
     given = parser.parse_args()
-    shutil.rmtree(given.dir, ignore_errors=True)
+    if given.fresh:
+        shutil.rmtree(given.dir, ignore_errors=True)
     workspace = Workspace(given.dir / "data")
-    given.dir.mkdir(parents=True)
+    given.dir.mkdir(parents=True, exist_ok=True)
     venvs = given.venvs.absolute()
     command = [sys.executable, "-m", "curate", "mix", "quickstart", "--workspace", workspace.root]
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
@@ -317,12 +321,18 @@ def main() -> None:
     found: dict[str, Any] = {}
     failed = []
     for name in given.loaders:
+        kept = given.dir / f"{name} of {mix.lock['fingerprint']}.json"
         try:
-            found[name] = check(name, mix, venvs, given.dir, workspace, model)
+            found[name] = (
+                json.loads(kept.read_text())
+                if kept.exists()
+                else check(name, mix, venvs, given.dir, workspace, model)
+            )
         except RuntimeError as error:
             failed.append(name)
             print(f"{name} fails: {error}", file=sys.stderr, flush=True)
             continue
+        kept.write_text(json.dumps(found[name]))
         print(json.dumps({name: found[name]["splits"]}), file=sys.stderr, flush=True)
     print(measure.table(rows(found), HEAD))
     if given.loaders == list(LOADERS) and not failed:

@@ -1,5 +1,6 @@
 """The columns of a shard made from those of pairs: messages as texts or with fields, and the bytes of media."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from curate.images.store import ImageStore
 from curate.mixing.shard_schema import IMAGES, SIDES, TEXT
-from curate.schema import MESSAGES, Block, Message, to_fields
+from curate.schema import MEDIA, MEDIA_BLOCKS, MESSAGES, Block, Message, to_fields
 
 
 def shard_column(rows: pa.RecordBatch, field: pa.Field, images: ImageStore | None) -> pa.Array:
@@ -46,6 +47,35 @@ def _fields(turn: dict[str, Any], text: bool) -> dict[str, Any]:
     if text:
         message["content"] = "".join(block["text"] for block in message["content"])
     return message
+
+
+def with_frames(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with each video as its frames, images one after another at its place. Messages are of MESSAGES.
+
+    Row by row, and only where there is a video.
+    """
+    media = rows.column("media").to_pylist()
+    if not any(item["kind"] == "video" for some in media for item in some):
+        return rows
+    sizes = [iter([len(item["keys"]) for item in some]) for some in media]
+    images = [[{"kind": "image", "keys": [key]} for item in some for key in item["keys"]] for some in media]
+    made = {"media": pa.array(images, MEDIA)}
+    for name in SIDES:
+        dialogues = zip(rows.column(name).to_pylist(), sizes, strict=True)
+        made[name] = pa.array([_shown(dialogue, left) for dialogue, left in dialogues], MESSAGES)
+    arrays = [made.get(field.name, rows.column(field.name)) for field in rows.schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=rows.schema)
+
+
+def _shown(dialogue: list[dict[str, Any]], sizes: Iterator[int]) -> list[dict[str, Any]]:
+    """The turns with as many image blocks for each media block as it has frames."""
+    for turn in dialogue:
+        blocks = []
+        for block in turn["content"]:
+            media = block["type"] in MEDIA_BLOCKS
+            blocks += [{"type": "image", "text": None}] * next(sizes) if media else [block]
+        turn["content"] = blocks
+    return dialogue
 
 
 def _embedded(rows: pa.RecordBatch, images: ImageStore) -> pa.Array:

@@ -30,7 +30,7 @@ from curate.errors import ConfigError, WorkspaceError
 from curate.images.store import ImageStore
 from curate.mixing.scatter import ScatterTask, between, bucket, by_rank, receipt, scatter
 from curate.mixing.select import Selection
-from curate.mixing.shard_columns import shard_column
+from curate.mixing.shard_columns import shard_column, with_frames
 from curate.mixing.shard_schema import CODECS, FEW_VALUES, columns, message_type
 from curate.recipe import ShardSettings
 from curate.workspace import atomic
@@ -77,6 +77,7 @@ class _Gather:
     directory: Path
     images: Path | None
     messages: pa.DataType
+    frames: bool
     digest: str
 
     def __str__(self) -> str:
@@ -109,7 +110,10 @@ def write(
     kind = message_type(fields=has_fields(selection), text=has_text(selection, settings))
     facts = []
     for name, rows in (("shard", selection.mix), ("holdout", selection.holdout)):
-        job = Job(name=name, rows=rows, pools=pools, images=root, messages=kind, limit=int(settings.max_mb * 1e6))
+        job = Job(
+            name=name, rows=rows, pools=pools, images=root, messages=kind, frames=settings.videos == "frames",
+            limit=int(settings.max_mb * 1e6),
+        )  # fmt: skip
         facts += job.run(directory, engine)
     for path in [*directory.glob(".shard-*.tmp"), *directory.glob(".holdout-*.tmp")]:
         path.unlink()  # left by a killed run
@@ -141,6 +145,7 @@ class Job:
     pools: Sequence[tuple[Path, Sequence[str]]]
     images: Path | None
     messages: pa.DataType
+    frames: bool
     limit: int
 
     def run(self, directory: Path, engine: Engine) -> list[ShardFacts]:
@@ -162,6 +167,7 @@ class Job:
                 directory=directory,
                 images=self.images,
                 messages=self.messages,
+                frames=self.frames,
                 digest=digest,
             )
             for number, (first, last) in enumerate(pairwise(buckets))
@@ -191,7 +197,7 @@ class Job:
     def digest(self) -> str:
         """Identifies the selection and where it is read, so that receipts of another one do not count."""
         state = xxhash.xxh3_128(
-            f"{VERSION} {self.limit} {self.images} {self.bucket_text()} {BUCKET_CONTENT}".encode()
+            f"{VERSION} {self.limit} {self.images} {self.frames} {self.bucket_text()} {BUCKET_CONTENT}".encode()
         )
         for directory, parts in self.pools:
             state.update(json.dumps([str(directory), *parts]).encode())
@@ -307,6 +313,7 @@ def _write_shard(
         ) as writer:
             for first, last in pairwise(shard.groups):
                 rows = by_rank([between(piece, first, last) for piece in pieces])
+                rows = with_frames(rows) if task.frames else rows
                 arrays = [shard_column(rows, field, images) for field in schema]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema), row_group_size=last - first)
                 following.go_on()

@@ -16,10 +16,11 @@ sources:
 holdout: {rows_per_source: 20}                      or {share: 0.01}; whole groups, no prompt is in the mix too
 without: [mmpr]                                     screened and held out, but not in the mix (curate ablate)
 licenses: {exclude: [cc-by-nc-4.0, unknown]}        or {allow: [...]}; the first step
-require: [critiques]                                pairs without one for each reply are dropped, the next step
+require: [critiques]                                pairs without one for each reply are dropped, the next step;
+                                                    no_videos: pairs with a video
 steps:
   - truncation: {max_length: 1000}                  `ties` comes first unless named; `- ties: false`: off
-shards: {max_mb: 256, media: embed, content: auto}  or media: reference; content: text, blocks
+shards: {max_mb: 256, media: embed, content: auto}  or media: reference; content: text, blocks; videos: frames
 max_skip: {llava_critic: 0.2}
 raw: samples                  raw files, one folder per source, beside the recipe (or beside the folder `recipes`
                               that it is in); of a source without a folder there, those in the workspace
@@ -64,11 +65,14 @@ class ShardSettings:
 
     content   what the content of a message is: a text, as templates of text models take it, or a list of blocks,
               as those of multimodal models do; auto: text unless the mix has media
+    videos    blocks: a video is one block and one of the media; frames: it is as many images as it has frames, for
+              trainers without videos, such as TRL
     """
 
     max_mb: float = 256.0
     media: Literal["embed", "reference"] = "embed"
     content: Literal["auto", "text", "blocks"] = "auto"
+    videos: Literal["blocks", "frames"] = "blocks"
 
     def __post_init__(self) -> None:
         if not 0 < self.max_mb <= 1000:  # a shard's text is held at once, under 32-bit offsets
@@ -140,9 +144,10 @@ class Recipe:
 
 
 def material(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `Recipe.to_dict` defines the mix."""
+    """What of `Recipe.to_dict` defines the mix; `without` and `shards.videos` only where they are set."""
     idle = ("name", "about", "max_skip", *(() if plain["without"] else ("without",)))
-    return {key: value for key, value in plain.items() if key not in idle}
+    shards = {key: value for key, value in plain["shards"].items() if (key, value) != ("videos", "blocks")}
+    return {key: value for key, value in {**plain, "shards": shards}.items() if key not in idle}
 
 
 def removable_names(entries: Sequence[Entry], pools: Sequence[Pool]) -> list[str]:

@@ -18,6 +18,7 @@ VIEW columns of a row step
     prompt_roles, chosen_roles, rejected_roles  list[str]
     chosen_key, rejected_key                  u64   equal where the replies are: roles, blocks and text
     media_blocks, media                       u32   image and video blocks in the dialogue; entries in `media`
+    videos                                    u32   those of `media` that are videos
     reply_media                               u32   those of `media_blocks` that are in the two replies
     margin, chosen_score, rejected_score      f64   null when upstream has none
     chosen_critique, rejected_critique        str   null when upstream has none

@@ -28,6 +28,7 @@ READS: dict[str, tuple[str, ...]] = {
     "media_blocks": DIALOGUE,
     "reply_media": ("chosen", "rejected"),
     "media": ("media",),
+    "videos": ("media",),
     **{name: (name,) for name in AS_STORED},
 }
 """The columns of a pairs file that each VIEW column is made from."""
@@ -52,8 +53,16 @@ def _column(name: str, batch: Any, dialogues: dict[str, "Messages"]) -> pl.Serie
         return series(dialogues["prompt"].question())
     if name == "media":
         return series(pc.list_value_length(batch.column("media"))).cast(pl.UInt32)
+    if name == "videos":
+        return _videos(batch.column("media"))
     if name in ("media_blocks", "reply_media"):
         counts = [dialogues[side].media_blocks() for side in READS[name]]
         return pl.Series(np.add.reduce(counts).astype(np.uint32))
     side, what = name.rsplit("_", 1)
     return series(dialogues[side].text() if what == "text" else dialogues[side].roles())
+
+
+def _videos(media: Any) -> pl.Series:
+    kinds = pc.equal(pc.struct_field(media.values, "kind"), "video").to_numpy(zero_copy_only=False)
+    sums = np.concatenate([[0], np.cumsum(kinds)])
+    return pl.Series(np.diff(sums[media.offsets.to_numpy()]).astype(np.uint32))

@@ -23,7 +23,7 @@ from curate.mixing import scatter, select, shard_schema, shards
 from curate.pairs import keys
 from curate.pairs.files import rows_at
 from curate.recipe import Recipe
-from curate.schema import Block, Message, from_fields, tool_call
+from curate.schema import Block, Media, Message, from_fields, tool_call
 from tests.support.pairs import turn, write_pairs
 
 
@@ -227,6 +227,46 @@ def test_text_is_what_a_chat_template_takes(tmp_path):
     ]
 
 
+def test_a_video_is_its_frames_where_the_recipe_says_so(tmp_path):
+    store = ImageStore(tmp_path / "images")
+    with store.writer() as writer:
+        [one, two, three] = [writer.put(jpeg(10 * i)).key for i in range(3)]
+    store.refresh()
+    media = [Media("image", (one,)), Media("video", (two, three))]
+    asked = [turn("user", "<image>", "then ", "<video>", "?")]
+    rows = [
+        {"source": "b", "prompt": asked, "media": media, "media_bytes": 9},
+        {"source": "b", "prompt": "text"},
+    ]
+    world = World(tmp_path, write_pairs(tmp_path / "a", []), write_pairs(tmp_path / "b", rows), store)
+    shown = [{"type": "image", "text": None}] * 2
+    for videos, kinds in (("blocks", ["image", "video"]), ("frames", ["image"] * 3)):
+        settings = {"max_mb": 1, "videos": videos}
+        world.write(tmp_path / videos, sources={"b": "all"}, holdout=None, shards=settings, max_repeats=1)
+        table = pq.read_table(tmp_path / videos / "shard-00000.parquet").to_pylist()
+        [pair] = [row for row in table if row["media"]]
+        assert [item["kind"] for item in pair["media"]] == kinds
+        assert [key for item in pair["media"] for key in item["keys"]] == [one, two, three]
+        assert [image["path"] for image in pair["images"]] == [one, two, three]
+        [message] = pair["prompt"]
+        place = shown if videos == "frames" else [{"type": "video", "text": None}]
+        assert message["content"] == [
+            shown[0], {"type": "text", "text": "then "}, *place, {"type": "text", "text": "?"},
+        ]  # fmt: skip
+        assert [row["prompt"] for row in table if not row["media"]] == [
+            [{"role": "user", "content": [{"type": "text", "text": "text"}]}]
+        ]
+
+
+def test_a_recipe_without_videos_defines_what_it_did_before_there_was_a_word_for_them():
+    recipes = [
+        build({"name": "r", "sources": {"a": "all"}, "shards": shards}, Recipe, "$").material()["shards"]
+        for shards in ({}, {"videos": "blocks"}, {"videos": "frames"})
+    ]
+    assert recipes[0] == recipes[1] == {"max_mb": 256.0, "media": "embed", "content": "auto"}
+    assert recipes[2] == {**recipes[0], "videos": "frames"}
+
+
 class KilledError(Exception):
     pass
 
@@ -286,7 +326,7 @@ def test_a_scatter_file_has_one_piece_for_each_bucket_by_rank(world, tmp_path, m
 )
 def test_buckets_grow_with_the_root_of_the_mix_so_that_pieces_do_not_shrink(text, bucket):
     rows = pl.DataFrame({"text_bytes": [text // 1000] * 1000}, schema={"text_bytes": pl.UInt32})
-    job = shards.Job(name="shard", rows=rows, pools=(), images=None, messages=pa.null(), limit=1)
+    job = shards.Job(name="shard", rows=rows, pools=(), images=None, messages=pa.null(), frames=False, limit=1)
     assert job.bucket_text() == bucket
 
 

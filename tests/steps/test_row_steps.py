@@ -641,8 +641,20 @@ def test_pairs_without_critiques_are_counted_by_the_side_that_lacks_one(critique
     assert why("require", {"what": ["critiques"]}, chosen_critique=chosen, rejected_critique=rejected) == reason
 
 
+def test_pairs_with_a_video_are_left_out_where_the_recipe_says_so():
+    video, image = Media("video", ("k1", "k2")), Media("image", ("k3",))
+    for media, reason in (((), None), ((image,), None), ((image, video), "videos")):
+        assert why("require", {"what": ["no_videos"]}, media=media) == reason
+        assert why("require", {"what": ["critiques", "no_videos"]}, media=media) == "no_critiques"
+    assert (
+        why("require", {"what": ["critiques"]}, media=(video,), chosen_critique="a", rejected_critique="b") is None
+    )
+
+
 def test_what_can_not_be_required():
-    with pytest.raises(ConfigError, match=r"\$\.what\[0\]: found text 'critique'; expected critiques"):
+    with pytest.raises(
+        ConfigError, match=r"\$\.what\[0\]: found text 'critique'; expected critiques or no_videos"
+    ):
         build("require", {"what": ["critique"]}, "$")
-    with pytest.raises(ConfigError, match="what: name critiques, once"):
+    with pytest.raises(ConfigError, match="what: name critiques, no_videos or both, each once"):
         build("require", {"what": []}, "$")
