@@ -95,16 +95,16 @@ def find(
 def elsewhere(
     arm: Arm, baseline: Arm, own: set[str] | None, eval_sets: Sequence[EvalItems], scores: ScoresByArm
 ) -> str:
-    """The difference that stands out most on one half of the items, measured on the other half.
+    """The effect that stands out most on one half of the items, measured on the other half.
 
-    The half that chose the measure shows too large a difference; the other half had no part in the choice. Empty
-    where a half has no item.
+    The half that chose the measure shows too large an effect; the other half had no part in the choice. The sign
+    is that of the suggestion. Empty where a half has no item.
     """
     halved = {
         half: [
             _named(one, eval_set, arm)
             for eval_set in eval_sets
-            for one in _halved(eval_set, scores[arm.name], scores[baseline.name], own, half)
+            for one in _halved(eval_set, arm, scores[arm.name], scores[baseline.name], own, half)
         ]
         for half in get_args(Half)
     }
@@ -114,20 +114,24 @@ def elsewhere(
         return ""
     most = max(chosen, key=lambda one: abs(one.difference) / one.error)
     other = known[most.eval_set, most.measure]
+    other = turned(other) if arm.lacks else other
     return f"{_title(most)}: {points(other.difference)}, {interval_in_points(other.interval)}"
 
 
 def _halved(
-    eval_set: EvalItems, arm: Mapping[str, Sequence[Scores]], base: Mapping[str, Sequence[Scores]],
+    eval_set: EvalItems, arm: Arm, mine: Mapping[str, Sequence[Scores]], base: Mapping[str, Sequence[Scores]],
     own: set[str] | None, half: Half,
 ) -> list[Effect]:  # fmt: skip
-    """The effects on the compared measures on one half of the items; none where a half is empty."""
-    trials, other = ([only(seed, half) for seed in _trials(eval_set, side[eval_set.name])] for side in (arm, base))
+    """The effects on the measures that count for suggestions, on one half of the items; none where it is empty."""
+    alone, name = arm.mode == "single", eval_set.name
+    other = [_negated(seed) for seed in mine[name]] if alone else base[name]
+    trials, against = ([only(seed, half) for seed in _trials(eval_set, side)] for side in (mine[name], other))
     if not trials[0]:
         return []
     formulas = eval_set.formulas(own)
-    compared = eval_set.compared(formulas)
-    return [one for one in effects(trials, other, formulas, eval_set.seed) if one.measure in compared]
+    counted = set(eval_set.compared(formulas)) - (set() if alone or name != HOLDOUT else {"own"})
+    found = (above_chance if alone else effects)(trials, against, formulas, eval_set.seed)
+    return [one for one in found if one.measure in counted]
 
 
 def _trials(eval_set: EvalItems, by_seed: Sequence[Scores]) -> list[list[Trial]]:

@@ -12,6 +12,7 @@ from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect, above_chance, corrected, detectable, effects
 from curate.ablation.eval_items import EvalItems
 from curate.ablation.findings import find, suggest, turned
+from curate.ablation.halves import half_of
 from curate.ablation.report import Cost, Report, accuracy_table
 from curate.ablation.t_distribution import chance, quantile
 from curate.evalsets import get
@@ -254,6 +255,10 @@ def test_the_table_has_true_means(tmp_path):
     [found] = report.found.suggestions
     assert (found.about, found.suggestion) == ("x", "keep")
     assert found.reason.startswith("helps on JudgeBench (+30.0 points, [")
+    confirming = [i for i in range(100) if half_of(str(i)) == "confirm"]
+    gained = 100 * sum(40 <= i < 70 for i in confirming) / len(confirming)
+    assert found.elsewhere.startswith(f"JudgeBench: {gained:+.1f}, [")
+    assert (len(confirming), f"{gained:.1f}") == (52, "40.4")
 
     written = write.write(report, tmp_path).read_text()
     assert "The multimodal mean is the plain mean of VL, MMRB." in written

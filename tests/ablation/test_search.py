@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from curate.ablation import halves, mixture, probe_agreement, search, surface
+from curate.ablation import halves, mixture, probe, probe_agreement, search, surface
 from curate.ablation.arms import Arm
 from curate.ablation.effects import Effect
 from curate.ablation.search import Candidate, recommend
@@ -138,6 +138,17 @@ def test_the_natural_mix_is_left_only_for_a_clear_gain_by_a_proxy_that_ranks(mon
     assert recommend([clear], 0.9, probed=True)[0] is None
     assert recommend([clear], 0.9, probed=False)[0] == "one"
     assert known.text().endswith("Kendall's τ = 0.20, 95 % [-0.10, 0.50], judged on 900 items.")
+
+
+def test_what_the_study_found_is_cited_or_that_it_found_nothing_yet():
+    cited = probe_agreement.published()
+    assert cited.tau is None or cited.mixes >= 8
+    assert probe.agreement_text({"agreement": [], "arms": 0}) == (
+        f"No arm has full runs, so it is not known how well the probe agrees with them. {cited.text()}"
+    )
+    nothing = replace(cited, mixes=3, tau=None, low=None, high=None)
+    assert "has not been measured" in nothing.text()
+    assert "full runs of 3 mixes, too few" in nothing.text()
 
 
 def test_a_candidates_recipe_is_the_arm_that_was_confirmed():
