@@ -1,9 +1,10 @@
 """The memory that `near_dedup` takes in the process that runs a build, as a slope in bytes a pair.
 
-    python benchmarks/near_dedup_memory.py --pairs 1000000 3000000
+    python benchmarks/near_dedup_memory.py
 
 Min-hashes are random, so that no pair has a near-duplicate: what is measured grows with all pairs. Pairs that have
-one take their slots, 256 bytes, and their shingles besides.
+one take their slots, 256 bytes, and their shingles besides. Band keys take up to 256 MB, which 3.4 million pairs fill:
+the slope is that above.
 """
 
 import argparse
@@ -60,7 +61,7 @@ def decide(folder: Path, parts: int) -> None:
 def main() -> None:
     """Measure each number of pairs in a process of its own."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pairs", type=int, nargs="+", default=[1_000_000, 3_000_000])
+    parser.add_argument("--pairs", type=int, nargs="+", default=[4_000_000, 8_000_000])
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.folder:
