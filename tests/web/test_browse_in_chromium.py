@@ -174,6 +174,22 @@ def test_the_tour(talks, server, chromium, monkeypatch):
     assert sum(account["dropped"].get("labels/bad", 0) for account in dropped.values()) == 1
 
 
+def test_everything_but_keys_works_without_scripts(server, chromium):
+    address, labels = server
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/?f=category:sums&who=eve")
+    page.get_by_label("note").first.fill("seen")
+    page.get_by_role("button", name="flip").first.click()
+    page.wait_for_url(f"{address}/?f=category%3Asums&who=eve")
+    assert page.locator('button[value="2"][aria-pressed="true"]').count() == 1
+    row = read_labels(labels)[-1]
+    assert (row.label, row.note, row.who) == ("flip", "seen", "eve")
+    page.locator("a.zoom, article h3 a").first.click()
+    page.wait_for_url("**/pair/**")
+    context.close()
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_is_readable_and_inert(server, chromium, width, scheme):

@@ -138,7 +138,7 @@ class Site:
             yield "row", f"{int(table.rank[row]):,} of the mix from 0"
         for name, facet in table.facets.items():
             value = facet.names[facet.codes[row]] if facet.names else NONE
-            if name not in ABOUT and value != NONE:
+            if name not in ABOUT and name not in table.numbers and value != NONE:
                 yield name, value
         wanted = order.removeprefix("-")
         for name, values in table.numbers.items():
