@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from curate.errors import CurateError
@@ -30,6 +31,7 @@ def pytest_sessionstart() -> None:
     CurateError.__init__ = noted  # type: ignore[method-assign]
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """A test has an error if a hint that it provoked names a command or an option that there is not."""
     hints = sorted(HINTS)

@@ -21,7 +21,7 @@ def faults(hint: str) -> list[str]:
         if name not in commands.COMMANDS:
             wrong.append(f"no command {name!r}: {hint}")
             continue
-        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)
+        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", re.sub(r"'[^']*'", "", rest))  # a name may look like one
         known = {option for one in commands.load(name).params for option in one.opts} if options else set()
         wrong += [f"curate {name} has no {option}: {hint}" for option in options if option not in known]
     return wrong
