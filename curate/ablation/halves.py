@@ -6,13 +6,14 @@ So no item that chose something takes part in what is said of it afterwards.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import xxhash
 
 from curate.ablation.eval_items import EvalItems
 from curate.arrays import F64
+from curate.errors import ConfigError
 from curate.evalsets.base import Formula, Trial, mean
 from curate.evalsets.measures import evaluate_formulas, tally
 
@@ -70,6 +71,17 @@ def domain_values(eval_sets: Sequence[EvalItems], scores: Mapping[str, Sequence[
     found = [evaluate_formulas(tally(one), formulas) for one in joined_trials(eval_sets, scores, half)]
     names = [_within(*domain) for domain in domains(eval_sets)]
     return np.asarray(np.mean([[float(one[name][0]) for name in names] for one in found], axis=0))
+
+
+def check(eval_sets: Sequence[EvalItems]) -> None:
+    """Raise ConfigError for an eval set of which a half lacks items that a measure needs."""
+    for one in eval_sets:
+        nothing = [[[0.0] * len(item.replies) for item in one.items.items]]
+        if any(np.isnan(domain_values([one], {one.name: nothing}, half)).any() for half in get_args(Half)):
+            raise ConfigError(
+                one.name, f"its {len(one.items.items)} items cannot be split in two halves",
+                "items of every category in both", "another --eval-set, or a larger holdout in the recipe",
+            )  # fmt: skip
 
 
 def _within(eval_set: str, name: str) -> str:

@@ -23,7 +23,6 @@ from curate.ablation.probe_agreement import LEAST_TAU
 from curate.ablation.study import Prepared, Study
 from curate.ablation.surface import Surface
 from curate.arrays import F64
-from curate.errors import ConfigError
 from curate.evaluation.metrics import seed_of
 from curate.hashing import fingerprint
 
@@ -94,17 +93,11 @@ class Seen:
 
 
 def seen(prepared: Prepared) -> Seen:
-    """Read the small runs, all of which are done.
-
-    Raises ConfigError where an eval set has no item in the half that chooses.
-    """
+    """Read the small runs, all of which are done."""
     eval_sets = prepared.eval_sets
     rows = [[count for _, count in arm.rows] for arm in prepared.study.arms]
     values = np.array([_values(prepared, arm.name, "choose") for arm in prepared.study.arms])
     names = tuple(title(*domain) for domain in halves.domains(eval_sets))
-    for i, name in enumerate(names):
-        if np.isnan(values[:, i]).any():
-            raise ConfigError(name, "too few items to split in two halves", "a larger eval set or holdout")
     arms = tuple(arm.name for arm in prepared.study.arms)
     return Seen(names=arms, domains=names, shares=mixture.shares(rows), accuracies=values)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from curate import trainer_process
-from curate.ablation import mixture, search_files
+from curate.ablation import halves, mixture, search_files
 from curate.ablation import probe as probe_runs
 from curate.ablation.arms import Arm
 from curate.ablation.plan import commands
@@ -194,6 +194,7 @@ class _Stages:
         inputs: Inputs = self.work.inputs
         with self.work.open_engine() as engine:
             prepared = prepare(study, inputs, self.training.eval_set or [], engine, Once())
+        halves.check(prepared.eval_sets)
         left = [
             run for run in prepared.every_run if not all(run.scores(one).exists() for one in prepared.eval_sets)
         ]

@@ -16,12 +16,14 @@ from curate.build import build_family
 from curate.cli.mix import Terminal
 from curate.config import parse_yaml
 from curate.engines.local import Local
-from curate.errors import InfeasibleError
+from curate.errors import ConfigError, InfeasibleError
+from curate.evalsets import get
 from curate.evalsets.base import Trial
 from curate.inputs import Inputs
 from curate.recipe import Recipe, load
 from curate.statistics import Interval
 from curate.workspace import Workspace
+from tests.ablation.test_effects import eval_set
 from tests.support import planted
 from tests.support.paths import ROOT
 
@@ -110,6 +112,15 @@ def test_an_arm_with_rows_has_exactly_these_and_the_recipes_holdout(tmp_path):
     assert files[0].equals(files[1])
     assert files[0].equals(files[2])
     assert some.directory.parent.parent.name == "arms"
+
+
+def test_an_eval_set_too_small_to_split_is_refused_before_anything_is_trained():
+    halves.check([eval_set(get("judgebench"), 60)])
+    with pytest.raises(ConfigError) as error:
+        halves.check([eval_set(get("judgebench"), 60), eval_set(get("vl_rewardbench"), 1)])
+    assert str(error.value).startswith(
+        "vl_rewardbench: its 1 items cannot be split in two halves; expected items of"
+    )
 
 
 def candidate(name, gain, holm):
