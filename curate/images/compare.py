@@ -1,5 +1,7 @@
 """Whether pairs of images are copies: decoded to at most 256 x 256 values, they are compared block by block.
 
+Those of pages, charts and the like, and those of which one has few colours, are looked at once more, by `closer`.
+
 Images that pairs connect are decoded once, in one task, which compares their pairs; where they are too many for a
 worker's memory, tasks are tiles of the square of their pairs. Nothing is written.
 """
@@ -7,14 +9,14 @@ worker's memory, tasks are tiles of the square of their pairs. Nothing is writte
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from curate.arrays import F32, I32, I64, U8
+from curate.arrays import B8, F32, I32, I64, U8
 from curate.engines.base import Engine, tick
-from curate.images import decode
+from curate.images import closer, pixels
+from curate.images.closer import Stored
 from curate.images.packs import Packs
 
 FINE, PALETTE = 256, 8
@@ -25,11 +27,9 @@ LEAST = 16
 """The fine grid of an image has the largest of SIDES that its width and height reach, else just as many values as
 the smaller of them, but LEAST at the least."""
 
-TIERS = np.array([[256, 0.56, 0.54], [192, 0.52, 0.41], [128, 0.44, 0.18], [0, 0.4, 0.18]])
-LIMITS = np.array([20.0, 24.0])
-"""See `verified`. Of 2,000 copies, 99 in 100 were within; of 3,000 look-alikes of one template, the least unlike
-were at .67, .45 and .20 where they had at least 256, 192 and 128 pixels each way. In smaller images (a page at
-a quarter) other figures cannot be told from other pixels: there 1 look-alike in 30 is within."""
+LIMITS = np.array([0.45, 3.6, 0.35, 20.0, 24.0, 24.0])
+"""See `compared`. Of 3,600 copies (JPEG of quality 10 to 90, WebP 10 to 80, scale 1/4 to 2, sides rounded to
+multiples of 28, squeezed to 224 x 224) all but those scaled by nearest neighbour were within."""
 
 HELD = 1900
 """Most images of a share: a task holds the grids of two at the most, 250 MB."""
@@ -37,37 +37,36 @@ HELD = 1900
 FEW = 200  # images worth a task of their own
 
 
-class Stored(NamedTuple):
-    """Images of one store."""
-
-    root: Path
-    keys: Sequence[str]
-
-
 class Copies(NamedTuple):
-    """Pairs of copies: images, left < right; how they differ where most, and on the whole (mean square)."""
+    """Pairs of copies: images, left < right; how they differ where most, and on the whole (mean square).
+
+    `sure` is false of look-alikes: in them other figures could not be told from other pixels.
+    """
 
     left: I32
     right: I32
     unlike: F32
     distance: F32
+    sure: B8
 
 
-def compare(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: Engine) -> Copies:
-    """Those of the pairs, left < right, that are copies.
+def compare(
+    stored: Sequence[Stored], sizes: I64, left: I32, right: I32, engine: Engine, *, tolerant: bool = False
+) -> Copies:
+    """Those of the pairs, left < right, that are copies or look-alikes.
 
     stored  the images, numbered through the stores
     sizes   their (width, height)
     """
     if not len(left):
-        return Copies(left, right, np.zeros(0, np.float32), np.zeros(0, np.float32))
+        return Copies(left, right, np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(0, np.bool_))
     left, right, ends = _tiled(len(sizes), left, right, engine.workers)
     pairs = zip(np.split(left, ends), np.split(right, ends), strict=True)
-    compared = engine.map(_compare_task, [_task(stored, sizes, *some) for some in pairs])
+    compared = engine.map(_compare_task, [_task(stored, sizes, *some, tolerant) for some in pairs])
     found = [(begin + at, how) for begin, (at, how) in zip([0, *ends.tolist()], compared, strict=True)]
     good = np.concatenate([at for at, _ in found])
-    unlike, distance = np.concatenate([how for _, how in found], axis=1)
-    return Copies(left[good], right[good], unlike, distance)
+    alike, unlike, distance = np.concatenate([how for _, how in found], axis=1)
+    return Copies(left[good], right[good], unlike, distance, alike == closer.COPY)
 
 
 def _tiled(count: int, left: I32, right: I32, workers: int) -> tuple[I32, I32, I64]:
@@ -101,30 +100,39 @@ class _CompareTask:
     sizes: I64
     left: I32
     right: I32
+    tolerant: bool
 
     def __str__(self) -> str:
         return f"comparing {len(self.left):,} pairs of {len(self.sizes):,} images"
 
 
-def _task(stored: Sequence[Stored], sizes: I64, left: I32, right: I32) -> _CompareTask:
+def _task(stored: Sequence[Stored], sizes: I64, left: I32, right: I32, tolerant: bool) -> _CompareTask:
     images = np.unique(np.concatenate([np.unique(left), np.unique(right)]))
     some, first = [], 0
     for root, keys in stored:
         mine = images[(images >= first) & (images < first + len(keys))] - first
         some.append(Stored(root, tuple(keys[i] for i in mine.tolist())))
         first += len(keys)
-    numbers = [np.searchsorted(images, side).astype(np.int32) for side in (left, right)]
-    return _CompareTask(stored=tuple(some), sizes=sizes[images], left=numbers[0], right=numbers[1])
+    one, other = (np.searchsorted(images, side).astype(np.int32) for side in (left, right))
+    return _CompareTask(stored=tuple(some), sizes=sizes[images], left=one, right=other, tolerant=tolerant)
 
 
 def _compare_task(task: _CompareTask) -> tuple[I64, F32]:
-    """Which of the pairs are copies, and of these `unlike` and distance."""
-    from curate.images.kernels import verified  # numba
+    """Which of the pairs are alike, and of these how (COPY or LOOK_ALIKE), `unlike` and distance."""
+    from curate.images.kernels import compared  # numba
 
     sides = _sides(task.sizes)
-    grids, colours = _decoded(task.stored, sides)
-    how: F32 = verified(grids, sides, colours, task.sizes, task.left, task.right, TIERS, LIMITS)
-    good = np.flatnonzero(how[0] < 1)
+    made = _decoded(task.stored, sides, task.tolerant)
+    how: F32 = compared(made.grids, sides, made.colours, task.sizes, task.left, task.right, LIMITS, task.tolerant)
+    how[0] *= closer.COPY
+    images = closer.Images(task.stored, task.tolerant)
+    for at, (i, j) in enumerate(zip(task.left.tolist(), task.right.tolist(), strict=True)):
+        texts = made.texts[i], made.texts[j]
+        if how[0, at] and any(texts):
+            how[0, at] = closer.as_pages(images, i, j)
+        elif not how[0, at] and not all(texts):
+            how[:, at] = closer.as_few_colours(images, i, j)
+    good = np.flatnonzero(how[0] > 0)
     return good, how[:, good]
 
 
@@ -133,21 +141,30 @@ def _sides(sizes: I64) -> I64:
     return np.select([smaller >= side for side in SIDES], SIDES, np.maximum(smaller, LEAST))
 
 
-def _decoded(stored: Sequence[Stored], sides: I64) -> tuple[U8, U8]:
-    """Grids and colours as `verified` takes them."""
-    from curate.images.kernels import shrunk  # numba
+class _Decoded(NamedTuple):
+    """Grids and colours as `compared` takes them, and which of the grids are `is_text`."""
+
+    grids: U8
+    colours: U8
+    texts: B8
+
+
+def _decoded(stored: Sequence[Stored], sides: I64, tolerant: bool) -> _Decoded:
+    from curate.images.kernels import is_text, shrunk  # numba
 
     grids = np.empty((len(sides), FINE * FINE), np.uint8)
     colours = np.empty((len(sides), 3 * PALETTE * PALETTE), np.uint8)
+    texts = np.empty(len(sides), np.bool_)
     first = 0
     for root, keys in stored:
         store, rows = Packs(root), {key: row for row, key in enumerate(keys, first)}
         for key in store.in_order(keys):
             row, side = rows[key], int(sides[rows[key]])
-            planes = decode.planes(store.read(key), 2 * side)
-            grids[row, : side * side] = shrunk(next(planes), side).ravel()
+            planes = pixels.planes(store.read(key), 2 * side, tolerant=tolerant)
+            grid = shrunk(next(planes), side, side)
+            grids[row, : side * side], texts[row] = grid.ravel(), is_text(grid)
             # by map, which lets go of a plane before the next one is made
-            colours[row] = np.concatenate([*map(shrunk, planes, repeat(PALETTE))]).ravel()
+            colours[row] = np.concatenate([*map(shrunk, planes, repeat(PALETTE), repeat(PALETTE))]).ravel()
             tick(rows=1)
         first += len(keys)
-    return grids, colours
+    return _Decoded(grids, colours, texts)

@@ -1,11 +1,15 @@
 """Which images of the store are copies of each other: the same pixels, or the same picture encoded or scaled anew.
 
+Scaled also means squeezed, by 2 1/2 times at the most. Crops, flips and borders make another picture; grey and
+another gamma do so too, but where one is `tolerant`.
+
 Every image is decoded once to a coarse grid of 32 x 32 grey values, kept beside the packs. Images whose coarse
 grids agree are decoded again to at most 256 x 256 and compared block by block: that decides. The difference hash
 of the store's index takes no part: at the distance that finds 99 of 100 copies, 3 of 100 pairs of unrelated
 drawings are as near, so nearly every image must be decoded anyway.
 
     <images>/grids/<pack>-<version>.npy        GRID of each image in the order of the pack's index
+    <images>/grids/<pack>-<version>-tolerant.npy
     <images>/grids/copies-<fingerprint>.parquet
 """
 
@@ -23,11 +27,13 @@ import xxhash
 from curate.arrays import I32, I64, U8
 from curate.checksums import published, usable
 from curate.engines.base import Engine, tick
-from curate.images import decode
-from curate.images.compare import Copies, Stored, compare
+from curate.images import decode, pixels
+from curate.images.closer import Stored
+from curate.images.compare import compare
+from curate.images.groups import Groups
 from curate.images.packs import Packs
 
-VERSION = 3
+VERSION = 4
 """Goes up when the same images give other copies, or another grid."""
 
 
@@ -48,51 +54,65 @@ NONE: tuple[I32, I32] = (np.zeros(0, np.int32), np.zeros(0, np.int32))
 COPIES: dict[str, Any] = {"key": pl.String, "of": pl.String, "how": pl.String, "unlike": pl.Float32}
 """An image and the larger one (by pixels, then by key) it is a copy of, which is a copy of no other.
 
-`how` is `pixels` (the same, in another file) or `near`; `unlike` is 0 for equal grids, below 1.
+`how` is `pixels` (the same, in another file) or `near`; `unlike` is 0 for equal grids, below 1. A row with
+`look_alike` is about an image that is no copy: of all that cannot be told from it or from its copies, or theirs,
+the one that is most like it and is itself a copy of no other.
 """
+LOOK_ALIKE = "look_alike"
 
 
-def find_copies(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
+def find_copies(keys: Iterable[str], store: Packs, engine: Engine, *, tolerant: bool = False) -> pl.DataFrame:
     """COPIES among these images, by key. Depends on nothing else that the store holds."""
     wanted = sorted(set(keys))
-    path = _folder(store) / f"copies-{_fingerprint(wanted)}.parquet"
+    path = _folder(store) / f"copies-{_fingerprint(wanted, tolerant)}.parquet"
     if not usable(path):
-        found = _copies(_pictures(wanted, store, engine), store, engine)
+        found = _copies(_pictures(wanted, store, engine, tolerant), store, engine, tolerant)
         with published(path) as temporary:
             found.write_parquet(temporary)
     return pl.read_parquet(path)
 
 
+COPIES_OF: dict[str, Any] = {"key": pl.String, "of": pl.String, "unlike": pl.Float32, "sure": pl.Boolean}
+"""An image and another that it is a copy of, or, where not `sure`, a look-alike of."""
+
+
 def find_copies_of(
-    keys: Iterable[str], store: Packs, others: Iterable[str], there: Packs, engine: Engine
+    keys: Iterable[str],
+    store: Packs,
+    others: Iterable[str],
+    there: Packs,
+    engine: Engine,
+    *,
+    tolerant: bool = False,
 ) -> pl.DataFrame:
-    """Which of these images of the store are copies of which others, there: columns key, of, unlike; by key, of.
+    """Which of these images of the store are copies of which others, there: COPIES_OF, by key and of.
 
     The same bytes are copies with unlike 0. In memory are the grids of all others, and of one pack of the store.
     """
-    known = _pictures(sorted(set(others)), there, engine)
+    known = _pictures(sorted(set(others)), there, engine, tolerant)
     near: set[str] = set()
-    for some in _packs(sorted(set(keys)), store, engine) if known.keys else ():
+    for some in _packs(sorted(set(keys)), store, engine, tolerant) if known.keys else ():
         left, _ = _candidates(_joined(some, known), len(some.keys), engine.workers)
         near.update(some.keys[i] for i in np.unique(left).tolist())
-    here = _pictures(sorted(near), store, engine)
+    here = _pictures(sorted(near), store, engine, tolerant)
     both = _joined(here, known)
     left, right = _candidates(both, len(here.keys), engine.workers) if near else NONE
     stored = [Stored(store.root, here.keys), Stored(there.root, known.keys)]
-    pairs = compare(stored, both.sizes, left, right, engine)
+    pairs = compare(stored, both.sizes, left, right, engine, tolerant=tolerant)
     found = {
         "key": [both.keys[i] for i in pairs.left.tolist()],
         "of": [both.keys[i] for i in pairs.right.tolist()],
         "unlike": pairs.unlike,
+        "sure": pairs.sure,
     }
-    return pl.DataFrame(found, schema={"key": pl.String, "of": pl.String, "unlike": pl.Float32}).sort("key", "of")
+    return pl.DataFrame(found, schema=COPIES_OF).sort("key", "of")
 
 
-def grid(data: bytes, side: int) -> U8:
+def grid(data: bytes, side: int, *, tolerant: bool = False) -> U8:
     """The grid, side x side, of an image that `decode.check` passes."""
     from curate.images.kernels import shrunk  # numba
 
-    small: U8 = shrunk(decode.grey(data, 2 * side), side)
+    small: U8 = shrunk(pixels.grey(data, 2 * side, tolerant=tolerant), side, side)
     return small
 
 
@@ -112,14 +132,19 @@ class _PackTask:
     root: Path
     pack: str
     out: Path
+    tolerant: bool
 
 
 def _folder(store: Packs) -> Path:
     return store.root / "grids"
 
 
-def _fingerprint(keys: Sequence[str]) -> str:
-    return xxhash.xxh3_64_hexdigest("".join([f"{VERSION}:", *keys]).encode())
+def _named(tolerant: bool) -> str:
+    return f"{VERSION}-tolerant" if tolerant else str(VERSION)
+
+
+def _fingerprint(keys: Sequence[str], tolerant: bool) -> str:
+    return xxhash.xxh3_64_hexdigest("".join([f"{_named(tolerant)}:", *keys]).encode())
 
 
 def _joined(left: _Grids, right: _Grids) -> _Grids:
@@ -127,18 +152,18 @@ def _joined(left: _Grids, right: _Grids) -> _Grids:
     return _Grids(left.keys + right.keys, sizes, np.concatenate([left.grids, right.grids]))
 
 
-def _pictures(keys: Sequence[str], store: Packs, engine: Engine) -> _Grids:
+def _pictures(keys: Sequence[str], store: Packs, engine: Engine, tolerant: bool) -> _Grids:
     """The images of these distinct keys, in their order."""
     sizes = np.zeros((len(keys), 2), np.int64)
     grids: U8 = np.zeros((len(keys), COARSE, COARSE), np.uint8)
     rows = {key: row for row, key in enumerate(keys)}
-    for some in _packs(keys, store, engine):
+    for some in _packs(keys, store, engine, tolerant):
         at = [rows[key] for key in some.keys]
         sizes[at], grids[at] = some.sizes, some.grids
     return _Grids(list(keys), sizes, grids)
 
 
-def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Grids]:
+def _packs(keys: Sequence[str], store: Packs, engine: Engine, tolerant: bool) -> Iterator[_Grids]:
     """Those of each pack; packs without grids get them first. Raises WorkspaceError for an image not there."""
     wanted = pl.DataFrame({"key": keys}, schema={"key": pl.String})
     tasks, held = [], {}
@@ -147,7 +172,8 @@ def _packs(keys: Sequence[str], store: Packs, engine: Engine) -> Iterator[_Grids
         found = index.join(wanted, on="key")
         if found.height:
             wanted = wanted.join(found, on="key", how="anti", maintain_order="left")
-            task = _PackTask(root=store.root, pack=path.stem, out=_folder(store) / f"{path.stem}-{VERSION}.npy")
+            out = _folder(store) / f"{path.stem}-{_named(tolerant)}.npy"
+            task = _PackTask(root=store.root, pack=path.stem, out=out, tolerant=tolerant)
             held[task.out] = found
             tasks += [] if usable(task.out) else [task]
     if wanted.height:
@@ -165,7 +191,7 @@ def _make_grids(task: _PackTask) -> None:
     grids = np.empty(len(keys), GRID)
     for row, key in enumerate(keys):
         data = store.read(key)
-        grids[row] = decode.upright_size(data), grid(data, COARSE)
+        grids[row] = decode.upright_size(data), grid(data, COARSE, tolerant=task.tolerant)
         tick(rows=1)
     with published(task.out) as temporary, temporary.open("wb") as file:
         np.save(file, grids)
@@ -197,14 +223,15 @@ def _candidates(pictures: _Grids, split: int, threads: int) -> tuple[I32, I32]:
 # ------------------------------------------------------------------------------------------------ classes
 
 
-def _copies(pictures: _Grids, store: Packs, engine: Engine) -> pl.DataFrame:
+def _copies(pictures: _Grids, store: Packs, engine: Engine, tolerant: bool) -> pl.DataFrame:
     ranked = np.lexsort((np.arange(len(pictures.keys)), -pictures.sizes.prod(axis=1)))
     best_first = _Grids(
         [pictures.keys[i] for i in ranked.tolist()], pictures.sizes[ranked], pictures.grids[ranked]
     )
     left, right = _candidates(best_first, 0, engine.workers)
     stored = Stored(store.root, best_first.keys)
-    found = _to_leaders(compare([stored], best_first.sizes, left, right, engine))
+    groups = Groups(compare([stored], best_first.sizes, left, right, engine, tolerant=tolerant))
+    found = groups.copies()
     pairs = [(best_first.keys[copy], best_first.keys[of]) for copy, of, _ in found]
     one_size = [(best_first.sizes[copy] == best_first.sizes[of]).all() for copy, of, _ in found]
     same = _same_pixels([pair for pair, one in zip(pairs, one_size, strict=True) if one], store, engine)
@@ -212,22 +239,8 @@ def _copies(pictures: _Grids, store: Packs, engine: Engine) -> pl.DataFrame:
         (copy, of, "pixels" if (copy, of) in same else "near", unlike)
         for (copy, of), (_, _, unlike) in zip(pairs, found, strict=True)
     ]
+    rows += [(best_first.keys[i], best_first.keys[j], LOOK_ALIKE, unlike) for i, j, unlike in groups.look_alikes()]
     return pl.DataFrame(rows, schema=COPIES, orient="row").sort("key")
-
-
-def _to_leaders(pairs: Copies) -> list[tuple[int, int, float]]:
-    """(copy, leader, unlike): in their order, an image joins the leader that it is most like, or becomes one.
-
-    The distance over the whole image decides which leader: what encoding did to the copy is the same against all,
-    so a look-alike is farther by what it shows itself. The worst block of a small copy may be noise alone.
-    """
-    order = np.lexsort((pairs.left, pairs.distance, pairs.right))
-    found: dict[int, tuple[int, int, float]] = {}
-    for at in order.tolist():
-        copy, of = int(pairs.right[at]), int(pairs.left[at])
-        if copy not in found and of not in found:
-            found[copy] = (copy, of, float(pairs.unlike[at]))
-    return list(found.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +261,6 @@ def _compare_pixels(task: _PixelTask) -> list[tuple[str, str]]:
     store = Packs(task.root)
 
     def digest(key: str) -> bytes:
-        return decode.pixels_digest(store.read(key))
+        return pixels.pixels_digest(store.read(key))
 
     return [(copy, of) for copy, of in task.pairs if digest(copy) == digest(of)]

@@ -1,7 +1,7 @@
-"""Decodes images: whether bytes are an image to train on, and its pixels for comparisons and pages.
+"""Decodes images: whether bytes are an image to train on, and a small one of it for pages.
 
 Sizes and pixels are those of the upright image, as its EXIF orientation says; bytes stay as received. This module
-alone imports PIL, and the trainer's.
+and `pixels` alone import PIL, and the trainer's.
 """
 
 import io
@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +122,7 @@ def _check_jpeg(data: bytes, max_pixels: int) -> ImageFacts | None:
 
 
 def _check_with_pil(data: bytes, max_pixels: int, *, decode: bool = True) -> ImageFacts:
-    with _pil_unguarded():
+    with unguarded():
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(*image.size, max_pixels)
@@ -134,7 +133,7 @@ def _check_with_pil(data: bytes, max_pixels: int, *, decode: bool = True) -> Ima
                 size = _upright_size(image, data)
                 if decode:
                     image.load()
-                    _Upright(image.crop((0, 0, 1, 1)), b"").grey()  # what PIL cannot convert would fail later
+                    Upright(image.crop((0, 0, 1, 1)), b"").grey()  # what PIL cannot convert would fail later
                 name = "JPEG" if image.format == "MPO" else str(image.format)
                 return _facts(data, *size, name, image.mode)
         except UnidentifiedImageError:
@@ -161,7 +160,7 @@ _PIL = threading.Lock()
 
 
 @contextmanager
-def _pil_unguarded() -> Iterator[None]:
+def unguarded() -> Iterator[None]:
     """PIL without its own size limit (ours was asked before) and with no warning leaking out, then as it was."""
     with _PIL, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -209,7 +208,7 @@ def turn(image: Image.Image, data: bytes) -> Image.Transpose | None:
 
 def upright_size(data: bytes) -> tuple[int, int]:
     """Width and height of an image that `check` lets pass, from its header."""
-    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         return _upright_size(image, data)
 
 
@@ -249,7 +248,7 @@ def _unidentified(data: bytes) -> BadImage:
 STRIP = 1 << 20  # pixels, about, that are converted at once: an image of 100 megapixels is never there twice
 
 
-class _Upright:
+class Upright:
     """An opened image as it is upright, whose pixels are handed out in strips of some rows from its top."""
 
     def __init__(self, image: Image.Image, data: bytes) -> None:
@@ -272,10 +271,10 @@ class _Upright:
         return (top, 0, bottom, self.width) if self._turn in SIDEWAYS else (0, top, self.width, bottom)
 
     def filled(self, pixels: Callable[[Image.Image], npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
-        """[height, width] of what a function gives of each strip."""
+        """[height, width] of what a function gives of each strip, on white where it is transparent."""
         out, top = np.empty((self.height, self.width), np.uint8), 0
         for strip in self.strips():
-            out[top : top + strip.height] = pixels(strip)
+            out[top : top + strip.height] = pixels(on_white(strip))
             top += strip.height
         return out
 
@@ -287,6 +286,19 @@ class _Upright:
         low, high = min(low for low, _ in ends), max(high for _, high in ends)
         scale = 255 / max(high - low, 1e-9)  # PIL's own conversion would clip them to white
         return self.filled(lambda strip: ((_numbers(strip) - low) * scale).astype(np.uint8))
+
+
+OPAQUE = 255
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """The image, of which nothing is transparent: it is laid on white. A deep one is as it was."""
+    if image.mode[0] in "IF" or not image.has_transparency_data:
+        return image
+    clear = image.convert("RGBA")
+    if clear.getchannel("A").getextrema()[0] == OPAQUE:
+        return clear.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
 
 
 def _grey(image: Image.Image) -> Image.Image:
@@ -312,12 +324,10 @@ def preview(data: bytes, side: int, quality: int = 60) -> tuple[bytes, int, int]
 
 
 def _preview(data: bytes, side: int, quality: int) -> tuple[bytes, int, int]:
-    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("RGB", (2 * side, 2 * side))
         small = _small(image, data, side)
-        opaque = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small.convert("RGBA")).convert(
-            "RGB"
-        )
+        opaque = on_white(small).convert("RGB")
         opaque.thumbnail((side, side), Image.Resampling.LANCZOS)
         out = io.BytesIO()
         opaque.save(out, "JPEG", quality=quality, optimize=True)
@@ -327,63 +337,13 @@ def _preview(data: bytes, side: int, quality: int) -> tuple[bytes, int, int]:
 def _small(image: Image.Image, data: bytes, side: int) -> Image.Image:
     """The upright image, in 8 bits; a large one reduced by a whole number, far above `side`."""
     if image.mode[0] in "IF":
-        image, how = Image.fromarray(_Upright(image, data).grey()), None
+        image, how = Image.fromarray(Upright(image, data).grey()), None
     else:
         how = turn(image, data)
     times = max(min(image.size) // (4 * side), max(image.size) // (32 * side))
     if times > 1:
         image = (image if image.mode not in "P1" else image.convert("RGBA")).reduce(times)
     return image if how is None else image.transpose(how)
-
-
-def grey(data: bytes, least: int) -> npt.NDArray[np.uint8]:
-    """Grey values [height, width] of an image that `check` lets pass.
-
-    At reduced scale where the format allows, but not below `least` x `least`.
-    """
-    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        image.draft("L", (least, least))
-        return _Upright(image, data).grey()
-
-
-def planes(data: bytes, least: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Brightness, red, green and blue, each [height, width] and made when it is its turn, as `grey` gives values.
-
-    Brightness is by the weights of ITU-R 601, as PIL has them. Those of a grey image are the same memory.
-    """
-    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        image.draft("RGB", (least, least))
-        upright = _Upright(image, data)
-    if upright.mode[0] in "IFL1":
-        yield from [upright.grey()] * 4
-        return
-    yield upright.filled(lambda strip: _brightness(np.asarray(_rgb(strip), np.uint32)))
-    for channel in ("R", "G", "B"):
-        yield upright.filled(partial(_channel, channel=channel))
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    return image if image.mode == "RGB" else image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB")
-
-
-def _channel(image: Image.Image, channel: str) -> npt.NDArray[np.uint8]:
-    return np.asarray(_rgb(image).getchannel(channel))
-
-
-def _brightness(rgb: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
-    grey: npt.NDArray[np.uint32] = rgb[:, :, 0] * 19595 + rgb[:, :, 1] * 38470 + rgb[:, :, 2] * 7471 + 0x8000
-    return (grey >> 16).astype(np.uint8)
-
-
-def pixels_digest(data: bytes) -> bytes:
-    """16 bytes that identify the decoded pixels, with transparency, of an image that `check` lets pass."""
-    with _pil_unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        upright = _Upright(image, data)
-        mode = upright.mode if upright.deep else "RGBA"  # more than 8 bits: as they are
-        digest = xxhash.xxh3_128(f"{mode} {upright.width} {upright.height} ".encode())
-        for strip in upright.strips():
-            digest.update((strip if upright.deep else strip.convert("RGBA")).tobytes())
-        return digest.digest()
 
 
 def _facts(data: bytes | memoryview, width: int, height: int, name: str, mode: str) -> ImageFacts:

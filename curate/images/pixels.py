@@ -1,0 +1,125 @@
+"""Pixels of images for comparisons: brightness and colours, upright, on white where they are transparent."""
+
+import io
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import xxhash
+from PIL import Image
+
+from curate.arrays import U8, U32
+from curate.images.decode import FORMATS, JPEG_BEGINS, Upright, on_white, unguarded
+
+MIDDLE, GAMMAS = 128, (0.4, 2.5)
+"""The mean brightness to which an image is brought where gamma is not to matter, by a gamma between these."""
+
+
+def grey(data: bytes, least: int, *, tolerant: bool = False) -> U8:
+    """Grey values [height, width] of an image that `check` lets pass, on white where it is transparent.
+
+    At reduced scale where the format allows, but not below `least` x `least`. Where `tolerant`,
+    under the gamma that brings their mean to MIDDLE.
+    """
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft("L", (least, least))
+        values = Upright(image, data).grey()
+    return _levelling(values)[values] if tolerant else values
+
+
+def planes(data: bytes, least: int, *, tolerant: bool = False) -> Iterator[U8]:
+    """Brightness, red, green and blue, each [height, width] and made when it is its turn, as `grey` gives values.
+
+    Brightness is by the weights of ITU-R 601, as PIL has them. Those of a grey image are the same memory. Where
+    `tolerant`, all four under the gamma that brings brightness to MIDDLE.
+    """
+    made = _planes(data, least)
+    if not tolerant:
+        yield from made
+        return
+    values = next(made)
+    curve = _levelling(values)
+    yield curve[values]
+    yield from (curve[plane] for plane in made)
+
+
+def _planes(data: bytes, least: int) -> Iterator[U8]:
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft("RGB", (least, least))
+        upright = Upright(image, data)
+    if upright.mode[0] in "IFL1":
+        yield from [upright.grey()] * 4
+        return
+    yield upright.filled(lambda strip: _brightness(np.asarray(_rgb(strip), np.uint32)))
+    for channel in ("R", "G", "B"):
+        yield upright.filled(partial(_channel, channel=channel))
+
+
+def _levelling(values: U8) -> U8:
+    """What each of 256 values is under the gamma that brings the mean of these to MIDDLE, or nearest to it."""
+    counts = np.bincount(values.ravel(), minlength=256)
+    low, high = GAMMAS
+    for _ in range(16):
+        gamma = (low + high) / 2
+        darker = 255 * (np.arange(256) / 255) ** gamma
+        low, high = (gamma, high) if counts @ darker > MIDDLE * counts.sum() else (low, gamma)
+    return np.asarray(np.rint(darker), np.uint8)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB")
+
+
+def _channel(image: Image.Image, channel: str) -> U8:
+    return np.asarray(_rgb(image).getchannel(channel))
+
+
+MOST_COLOURS, PROBE = 256, 64
+"""An image of few colours has at most so many; PROBE x PROBE of its pixels are looked at first."""
+
+
+def palette(data: bytes) -> bytes:
+    """The colours (R, G, B) of an image of few, which `check` lets pass; empty for others and for any JPEG."""
+    if data.startswith(JPEG_BEGINS):
+        return b""
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if image.mode[0] in "IF":
+            return b""
+        for looked_at in (image.resize((PROBE, PROBE), Image.Resampling.NEAREST), image):
+            counted = on_white(looked_at).convert("RGB").getcolors(MOST_COLOURS)
+            if counted is None:
+                return b""
+        return np.array([colour for _, colour in counted or ()], np.uint8).tobytes()
+
+
+def in_colours(data: bytes, colours: bytes, size: tuple[int, int]) -> U8:
+    """Brightness [height, width] of an image that `check` lets pass, each pixel of the nearest of these colours.
+
+    It is scaled down to `size` (width, height) before, where that is smaller.
+    """
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        image.draft("RGB", size)
+        upright = Upright(image, data)
+        whole = Image.fromarray(np.concatenate([np.asarray(_rgb(on_white(s))) for s in upright.strips()]))
+        if size[0] < whole.width and size[1] < whole.height:
+            whole = whole.resize(size, Image.Resampling.BOX)
+        named = Image.new("P", (1, 1))
+        named.putpalette(colours)
+        few = whole.quantize(palette=named, dither=Image.Dither.NONE).convert("RGB")
+        return _brightness(np.asarray(few, np.uint32))
+
+
+def _brightness(rgb: U32) -> U8:
+    grey: U32 = rgb[:, :, 0] * 19595 + rgb[:, :, 1] * 38470 + rgb[:, :, 2] * 7471 + 0x8000
+    return (grey >> 16).astype(np.uint8)
+
+
+def pixels_digest(data: bytes) -> bytes:
+    """16 bytes that identify the decoded pixels, with transparency, of an image that `check` lets pass."""
+    with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        upright = Upright(image, data)
+        mode = upright.mode if upright.deep else "RGBA"  # more than 8 bits: as they are
+        digest = xxhash.xxh3_128(f"{mode} {upright.width} {upright.height} ".encode())
+        for strip in upright.strips():
+            digest.update((strip if upright.deep else strip.convert("RGBA")).tobytes())
+        return digest.digest()
