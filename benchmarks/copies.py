@@ -2,14 +2,14 @@
 
     pip install scikit-image scikit-learn matplotlib imagehash pdqhash       # the photographs, and the peers
     python benchmarks/copies.py                       curate as it is here
-    PYTHONPATH=CHECKOUT python benchmarks/copies.py --label before     another commit; both stay in the results file
+    PYTHONPATH=CHECKOUT python benchmarks/copies.py --label before     another commit; both are in the results
 
-The originals are the photographs that scikit-image, scikit-learn and matplotlib ship, quarters of ten of them as
-further pictures, bills, and drawings of `drawings.py`. Each is changed in all the ways of `CHANGES`; of each kind, copies are
-looked for among all originals (`find_copies_of`), then all variants of every original in one store (`find_copies`).
-`NEVER` are changes that make another picture, `TOLERATED` those that only `tolerant` takes for copies. Look-alikes
-are bills with one figure changed, of which only the other version is there. A pair is right if it is a variant and
-its own original. phash is within a distance of 8 of 64 bits, PDQ of 31 of 256, as their authors advise.
+The originals are the photographs that scikit-image, scikit-learn and matplotlib ship, quarters of five of them as
+further pictures, bills, and drawings of `drawings.py`. Each is changed in all ways of `CHANGES`; copies of each
+kind are looked for among all originals (`find_copies_of`), then all variants of every original in one store
+(`find_copies`). `NEVER` are changes that make another picture, `TOLERATED` those that only `tolerant` takes for
+copies. Look-alikes are bills with one figure changed, of which only the other version is there. A pair is right if
+it is a variant and its own original. phash is within a distance of 8 of 64 bits, PDQ of 31 of 256.
 """
 
 import argparse
@@ -35,9 +35,9 @@ Picture = Image.Image
 Change = Callable[[Picture], bytes]
 
 PEERS = {"phash": 8, "pdq": 31}
-LOOK_ALIKES = 60
+LOOK_ALIKES = 40
 NO_PHOTOGRAPHS = ("chessboard_GRAY", "chessboard_RGB", "color", "horse", "logo", "microaneurysms", "phantom")
-QUARTERED = ("astronaut", "coffee", "chelsea", "china", "flower", "rocket", "retina", "hubble_deep_field", "ihc")
+QUARTERED = ("astronaut", "coffee", "china", "flower", "hubble_deep_field")
 
 
 # ------------------------------------------------------------------------------------------------ what is changed
@@ -89,8 +89,8 @@ def bill(seed: int, *, changed: bool = False) -> Picture:
 def originals() -> dict[str, Picture]:
     """All pictures by name; photographs, bills and drawings begin with what they are."""
     found = {f"photo {name}": image for name, image in photographs().items()}
-    found |= {f"page bill {seed}": bill(seed) for seed in range(20)}
-    numbers = [number for number in range(1000, 1000 + 37 * 40, 37) if drawings.kind(number) != "photo"]
+    found |= {f"page bill {seed}": bill(seed) for seed in range(8)}
+    numbers = [number for number in range(1000, 1000 + 37 * 16, 37) if drawings.kind(number) != "photo"]
     return found | {f"page {drawings.kind(n)} {n}": on_white(read(drawings.original(n))) for n in numbers}
 
 
@@ -100,7 +100,7 @@ def read(data: bytes) -> Picture:
 
 
 def on_white(image: Picture) -> Picture:
-    """The image without transparency."""
+    """Without transparency."""
     clear = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
 
@@ -144,11 +144,6 @@ def clear(image: Picture) -> bytes:
     pixels = np.array(image.convert("RGBA"))
     pixels[(pixels[:, :, :3] >= 250).all(axis=2)] = 0
     return encoded(Image.fromarray(pixels))
-
-
-def dithered(image: Picture) -> bytes:
-    """The 216 colours of the web, dithered."""
-    return encoded(image.convert("P"))
 
 
 def then(*steps: Any, name: str = "PNG", quality: int | None = None) -> Change:
@@ -198,7 +193,7 @@ CHANGES: dict[str, Change] = {
     "16 colours": then(colours(16)),
     "8 colours": then(colours(8)),
     "GIF": then(name="GIF"),
-    "web colours, dithered": dithered,
+    "web colours, dithered": then(lambda image: image.convert("P")),
     "half": then(scaled(0.5)),
     "half, bilinear, JPEG 75": then(scaled(0.5, how=Image.Resampling.BILINEAR), name="JPEG", quality=75),
     "half, nearest": then(scaled(0.5, how=Image.Resampling.NEAREST)),
@@ -374,7 +369,8 @@ def main() -> None:
     """Measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--label", default="now")
-    parser.add_argument("--every", type=int, default=1, help="of the originals only every so many; saves nothing")
+    parser.add_argument("--every", type=int, default=1, help="of the originals only every so many")
+    parser.add_argument("--save", action="store_true", help="also of fewer originals")
     parser.add_argument("--skip-peers", action="store_true")
     options = parser.parse_args()
     pictures = dict(list(originals().items())[:: options.every])
@@ -394,7 +390,7 @@ def main() -> None:
     head = ("change", *(f"{some} {way}" for some in ("photo", "page") for way in ways), "wrong")
     print(measure.table(summary(found["changes"]), head))
     print(json.dumps({name: found[name] for name in ("together", "look_alikes")}, indent=1))
-    if options.every == 1:
+    if options.save or options.every == 1:
         saved = Path(__file__).parent / "results" / "copies.json"
         runs = json.loads(saved.read_text()) if saved.exists() else {}
         print(measure.save("copies", {**runs, options.label: found}))

@@ -26,10 +26,11 @@ from typing import Any
 import drawings
 import measure
 import numpy as np
+import polars as pl
 from PIL import Image
 
 from curate.engines.local import Local
-from curate.images.copies import find_copies
+from curate.images.copies import LOOK_ALIKE, find_copies
 from curate.images.packs import Packs
 from curate.images.store import ImageStore
 
@@ -87,7 +88,9 @@ def by_curate(directory: Path, images: int) -> dict[str, Any]:
     with Local(WORKERS) as engine:
         start = time.perf_counter()
         found = find_copies(wanted, Packs(directory / "images"), engine)
-        return {"seconds": time.perf_counter() - start, "pairs": found.select("key", "of").rows()}
+        seconds, sure = time.perf_counter() - start, pl.col("how") != LOOK_ALIKE
+        pairs = {"pairs": found.filter(sure).select("key", "of").rows()}
+        return {"seconds": seconds, **pairs, "flagged": found.filter(~sure).height}
 
 
 def by_peer(directory: Path, images: int) -> dict[str, Any]:
@@ -143,6 +146,7 @@ def judged(truth: list[dict[str, str]], output: dict[str, Any]) -> dict[str, Any
     return {
         "copies": len(want),
         "pairs_found": count,
+        "look_alikes_flagged": output.get("flagged", 0),
         "recall": round(right / len(want), 4),
         "precision": round(right / max(count, 1), 6),
         "recall_by_change": {name: round(1 - by_change[name] / total[name], 4) for name in sorted(total)},

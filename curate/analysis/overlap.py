@@ -15,7 +15,7 @@ from curate.arrays import U64
 from curate.contamination.eval_sets import EvalSetLibrary
 from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
-from curate.images.copies import find_copies
+from curate.images.copies import LOOK_ALIKE, find_copies
 from curate.images.packs import Packs
 from curate.inputs import Inputs
 from curate.inspect.targets import Target
@@ -100,6 +100,7 @@ def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
     hashes = inputs.hashes
     library = EvalSetLibrary(folders=inputs.eval_set_folders(), hashes=hashes)
     every: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
+    every["image_look_alike"] = "keep"
     return Decontaminate(against=tuple(evalsets), **every).bind(library, "overlap")
 
 
@@ -136,6 +137,7 @@ def _same_images(pairs: pl.DataFrame, corpus: Corpus, *, copies: bool) -> U64:
     )
     if copies:
         leaders = find_copies(images["image"].unique(), Packs(corpus.images), corpus.engine)
+        leaders = leaders.filter(pl.col("how") != LOOK_ALIKE)
         of = leaders.select("of", image="key")
         images = images.join(of, on="image", how="left").with_columns(image=pl.coalesce("of", "image"))
     held = images.unique(["image", "bit"]).group_by("image").agg(bits=pl.col("bit").sum())

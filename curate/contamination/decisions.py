@@ -21,8 +21,8 @@ from curate.images import copies
 from curate.images.packs import Packs
 from curate.pairs import media_refs
 
-Reason = Literal["prompt_media", "prompt", "response", "media_only"]
-REASONS: tuple[Reason, ...] = ("prompt_media", "prompt", "response", "media_only")
+Reason = Literal["prompt_media", "prompt", "response", "media_only", "image_look_alike"]
+REASONS: tuple[Reason, ...] = ("prompt_media", "prompt", "response", "media_only", "image_look_alike")
 """What of an item a pair holds, from the surest to the least sure."""
 
 OUTCOMES = ("dropped", "flagged")
@@ -47,7 +47,8 @@ LEAST_RARE = 3.0
 def decide(found: Found, keys: pl.DataFrame, index: Index, share: float, pictured: pl.DataFrame) -> pl.DataFrame:
     """The decisions about the pairs of `keys`, one per pair and reason: columns index, reason, score, evidence.
 
-    `pictured` (columns index, entry, key, exact) says which pairs have an image of which item.
+    `pictured` (columns index, entry, key, exact, sure) says which pairs have an image of which item, or, where not
+    `sure`, one that cannot be told from it.
     """
     place = ["pool", "part", "position"]
     documents = index.documents.with_row_index("document").select("document", "kind", "entries", "parts", "words")
@@ -55,13 +56,15 @@ def decide(found: Found, keys: pl.DataFrame, index: Index, share: float, picture
         _scored(found, index, share).join(keys.select("index", *place), on=place).join(documents, on="document")
     )
     texts = texts.with_columns(more=pl.col("entries").list.len() - 1)
-    beside = _beside_image(texts, pictured)
+    beside = _beside_image(texts, pictured.filter("sure"))
     by_text = _best(pl.concat([beside, _together(texts), _by_words(texts)], how="diagonal_relaxed"))
     evidence = [_text_evidence(row, index) for row in by_text.iter_rows(named=True)]
     by_text = by_text.select("index", "reason", "score")
-    alone = pictured.join(beside, on="index", how="anti").unique("index", keep="first", maintain_order=True)
+    alone = pictured.join(beside, on="index", how="anti").sort("sure", descending=True, maintain_order=True)
+    alone = alone.unique("index", keep="first", maintain_order=True)
     evidence_alone = [_image_evidence(row, index) for row in alone.iter_rows(named=True)]
-    alone = alone.select("index", reason=pl.lit("media_only"), score=pl.lit(1.0))
+    reason = pl.when("sure").then(pl.lit("media_only")).otherwise(pl.lit("image_look_alike"))
+    alone = alone.select("index", reason=reason, score=pl.lit(1.0))
     return pl.concat(
         [
             by_text.with_columns(evidence=pl.Series(evidence, dtype=pl.String)),
@@ -180,7 +183,9 @@ def _text_evidence(row: Mapping[str, Any], index: Index) -> str:
 
 
 def _image_evidence(row: Mapping[str, Any], index: Index) -> str:
-    how = "its image" if row["exact"] else "a copy of its image"
+    how = (
+        "its image" if row["exact"] else "a copy of its image" if row["sure"] else "cannot be told from its image"
+    )
     return f"{_name(row['entry'], index)}: {how}, {row['key']}"
 
 
@@ -201,16 +206,20 @@ def pictured(
     protected: Packs,
     store: Packs,
     engine: Engine,
+    *,
+    tolerant: bool,
 ) -> pl.DataFrame:
-    """Which pairs have an image of which item, or a copy of it: columns index, entry, key, exact.
+    """Which pairs have which item's image, a copy of it or a look-alike: columns index, entry, key, exact, sure.
 
     `protected` has the images of the index, `store` those of the pairs; only images of these pairs are compared.
     """
-    schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean}
+    schema = {"index": pl.UInt32, "entry": pl.UInt32, "key": pl.String, "exact": pl.Boolean, "sure": pl.Boolean}
     used = media_refs.image_refs(keys, files).select("index", "key")
     if not index.images.height or not used.height:
         return pl.DataFrame(schema=schema)
-    near = copies.find_copies_of(used["key"].unique(), store, index.images["key"].unique(), protected, engine)
+    near = copies.find_copies_of(
+        used["key"].unique(), store, index.images["key"].unique(), protected, engine, tolerant=tolerant
+    )
     same = near.with_columns(exact=pl.col("key") == pl.col("of")).join(index.images, left_on="of", right_on="key")
-    same = same.group_by("key", "entry").agg(pl.col("exact").any())
+    same = same.group_by("key", "entry").agg(pl.col("exact", "sure").any())
     return used.join(same, on="key").select(list(schema)).unique().sort("index", "entry", "key")

@@ -17,6 +17,7 @@ REASONS = {
     "prompt": "the prompt of an item",
     "response": "a reply of an item",
     "media_only": "an image of an item, under another question",
+    "image_look_alike": "a page or chart that cannot be told from an image of an item",
 }
 """The meaning of the reasons of decontaminate, from the surest to the least sure."""
 

@@ -112,7 +112,8 @@ def grid(data: bytes, side: int, *, tolerant: bool = False) -> U8:
     """The grid, side x side, of an image that `decode.check` passes."""
     from curate.images.kernels import shrunk  # numba
 
-    small: U8 = shrunk(pixels.grey(data, 2 * side, tolerant=tolerant), side, side)
+    values = next(pixels.planes(data, 2 * side, tolerant=True)) if tolerant else pixels.grey(data, 2 * side)
+    small: U8 = shrunk(values, side, side)
     return small
 
 

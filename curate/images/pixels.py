@@ -1,7 +1,7 @@
 """Pixels of images for comparisons: brightness and colours, upright, on white where they are transparent."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,36 +11,37 @@ from PIL import Image
 from curate.arrays import U8, U32
 from curate.images.decode import FORMATS, JPEG_BEGINS, Upright, on_white, unguarded
 
+WEIGHTS = (19595, 38470, 7471)
+"""Of red, green and blue in brightness, of 65,536."""
 MIDDLE, GAMMAS = 128, (0.4, 2.5)
 """The mean brightness to which an image is brought where gamma is not to matter, by a gamma between these."""
 
 
-def grey(data: bytes, least: int, *, tolerant: bool = False) -> U8:
+def grey(data: bytes, least: int) -> U8:
     """Grey values [height, width] of an image that `check` lets pass, on white where it is transparent.
 
-    At reduced scale where the format allows, but not below `least` x `least`. Where `tolerant`,
-    under the gamma that brings their mean to MIDDLE.
+    At reduced scale where the format allows, but not below `least` x `least`.
     """
     with unguarded(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         image.draft("L", (least, least))
-        values = Upright(image, data).grey()
-    return _levelling(values)[values] if tolerant else values
+        return Upright(image, data).grey()
 
 
 def planes(data: bytes, least: int, *, tolerant: bool = False) -> Iterator[U8]:
     """Brightness, red, green and blue, each [height, width] and made when it is its turn, as `grey` gives values.
 
     Brightness is by the weights of ITU-R 601, as PIL has them. Those of a grey image are the same memory. Where
-    `tolerant`, all four under the gamma that brings brightness to MIDDLE.
+    `tolerant`, all four under the gamma that brings the mean brightness to MIDDLE.
     """
     made = _planes(data, least)
     if not tolerant:
         yield from made
         return
-    values = next(made)
-    curve = _levelling(values)
-    yield curve[values]
-    yield from (curve[plane] for plane in made)
+    colours = list(made)[1:]
+    curve = _levelling(colours)
+    levelled = [curve[plane] for plane in colours]
+    yield _brightness(np.dstack(levelled).astype(np.uint32))
+    yield from levelled
 
 
 def _planes(data: bytes, least: int) -> Iterator[U8]:
@@ -55,15 +56,18 @@ def _planes(data: bytes, least: int) -> Iterator[U8]:
         yield upright.filled(partial(_channel, channel=channel))
 
 
-def _levelling(values: U8) -> U8:
-    """What each of 256 values is under the gamma that brings the mean of these to MIDDLE, or nearest to it."""
-    counts = np.bincount(values.ravel(), minlength=256)
+def _levelling(colours: Sequence[U8]) -> U8:
+    """What each of 256 values is under the gamma that brings mean brightness to MIDDLE, or nearest to it."""
+    counts = sum(
+        weight * np.bincount(plane.ravel(), minlength=256) for weight, plane in zip(WEIGHTS, colours, strict=True)
+    )
+    wanted = MIDDLE * sum(WEIGHTS) * colours[0].size
     low, high = GAMMAS
     for _ in range(16):
         gamma = (low + high) / 2
-        darker = 255 * (np.arange(256) / 255) ** gamma
-        low, high = (gamma, high) if counts @ darker > MIDDLE * counts.sum() else (low, gamma)
-    return np.asarray(np.rint(darker), np.uint8)
+        curve = 255 * (np.arange(256) / 255) ** gamma
+        low, high = (gamma, high) if counts @ curve > wanted else (low, gamma)
+    return np.asarray(np.rint(curve), np.uint8)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -110,7 +114,8 @@ def in_colours(data: bytes, colours: bytes, size: tuple[int, int]) -> U8:
 
 
 def _brightness(rgb: U32) -> U8:
-    grey: U32 = rgb[:, :, 0] * 19595 + rgb[:, :, 1] * 38470 + rgb[:, :, 2] * 7471 + 0x8000
+    red, green, blue = WEIGHTS
+    grey: U32 = rgb[:, :, 0] * red + rgb[:, :, 1] * green + rgb[:, :, 2] * blue + 0x8000
     return (grey >> 16).astype(np.uint8)
 
 

@@ -27,12 +27,14 @@ class Actions:
     prompt_media  the prompt and the image of one item, however plain the prompt
     response      a reply of an item
     media_only    an image of an item, under another question: most often a photograph that both took from COCO
+    image_look_alike  a page or chart that cannot be told from an image of an item: other figures would not be seen
     """
 
     prompt: Action = "drop"
     prompt_media: Action = "drop"
     response: Action = "drop"
     media_only: Action = "flag"
+    image_look_alike: Literal["flag", "keep"] = "flag"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class Decontaminate(Actions):
 
     against  names of eval sets, or `all`
     text     files with texts, and `images` directories with images, that must be kept out as well
+    tolerant whether a grey version of an image, or one with another gamma, is a copy of it too
     share    how much of a document of 26 words or more must be found, weighed by rarity; of shorter ones more, and
              all of one with fewer than 13
     """
@@ -50,6 +53,7 @@ class Decontaminate(Actions):
     against: tuple[str, ...] | Literal["all"] = ()
     text: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    tolerant: bool = False
     share: float = 0.7
 
     def __post_init__(self) -> None:
@@ -83,7 +87,7 @@ class Decontaminate(Actions):
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
         made = protected_sets(sets, library.cache, library.hashes)
         actions = {name: getattr(self, name) for name in decisions.REASONS}
-        return Bound(share=self.share, index=made.fingerprint, protected=made, **actions)
+        return Bound(share=self.share, tolerant=self.tolerant, index=made.fingerprint, protected=made, **actions)
 
     def sketches(self) -> tuple[Sketch, ...]:
         """None: it is not bound."""
@@ -106,9 +110,10 @@ def _is_there(protected: ProtectedSet, library: Library) -> bool:
 class Bound(Actions):
     """The step with its index, which is known by what went into it."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...]] = ("pool", "part", "position")
     share: float
+    tolerant: bool
     index: str
     protected: ProtectedSets = field(metadata={"place": True})
 
@@ -125,7 +130,9 @@ class Bound(Actions):
         index = load(self.protected)
         found = read(corpus.files(self._sketch), len(index.rarity))
         images = Packs(self.protected.directory / PICTURES)
-        pictured = decisions.pictured(keys, corpus.files(), index, images, Packs(corpus.images), corpus.engine)
+        pictured = decisions.pictured(
+            keys, corpus.files(), index, images, Packs(corpus.images), corpus.engine, tolerant=self.tolerant
+        )
         decided = decisions.decide(found, keys, index, self.share, pictured)
         rank = {name: i for i, name in enumerate(decisions.REASONS)}
         acts = {name: getattr(self, name) for name in decisions.REASONS}

@@ -11,15 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from curate.checksums import published
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
-from curate.images import compare, copies, kernels
+from curate.images import compare, kernels
 from curate.images.compare import Copies
 from curate.images.copies import find_copies, find_copies_of, grid
 from curate.images.decode import TURNS
+from curate.images.groups import Groups
 from curate.images.packs import INDEX
 from curate.images.store import ImageStore
 from curate.pairs.media_refs import image_refs, media_keys
@@ -65,10 +66,10 @@ def store_of(directory: Path, images: Sequence[bytes]) -> tuple[ImageStore, list
     return store, keys
 
 
-def found(store: ImageStore, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+def found(store: ImageStore, keys: Sequence[str], **options: bool) -> dict[str, tuple[str, str]]:
     return {
         key: (of, how)
-        for key, of, how in find_copies(keys, store, Local(1)).select("key", "of", "how").iter_rows()
+        for key, of, how in find_copies(keys, store, Local(1), **options).select("key", "of", "how").iter_rows()
     }
 
 
@@ -77,10 +78,10 @@ def found(store: ImageStore, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def test_cells_weigh_pixels_by_area():
     grey = np.array([[0, 60, 120]], np.uint8)
-    assert kernels.shrunk(grey, 2).tolist() == [[20, 100], [20, 100]]
-    assert kernels.shrunk(np.array([[1, 2], [3, 5]], np.uint8), 1).tolist() == [[3]]
+    assert kernels.shrunk(grey, 2, 2).tolist() == [[20, 100], [20, 100]]
+    assert kernels.shrunk(np.array([[1, 2], [3, 5]], np.uint8), 1, 1).tolist() == [[3]]
     same = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    assert kernels.shrunk(same, 8).tolist() == same.tolist()
+    assert kernels.shrunk(same, 8, 8).tolist() == same.tolist()
 
 
 @given(seed=st.integers(0, 1000), side=st.sampled_from([16, 32]))
@@ -119,17 +120,49 @@ def test_distance_is_the_mean_square_of_the_whole():
     grids = np.zeros((2, 256 * 256), np.uint8)
     grids[0, :256], grids[1, :256] = 100, 103
     sides, colours = np.array([16, 16]), np.zeros((2, 192), np.uint8)
-    left, right = np.array([0], np.int32), np.array([1], np.int32)
-    found = kernels.verified(
-        grids, sides, colours, np.full((2, 2), 16), left, right, compare.TIERS, compare.LIMITS
-    )
-    assert found.tolist() == [[0], [9]]
+    pair = np.array([0], np.int32), np.array([1], np.int32)
+    found = kernels.compared(grids, sides, colours, np.full((2, 2), 16), *pair, compare.LIMITS, False)
+    assert found.tolist() == [[1], [0], [9]]
+    squeezed = np.array([[16, 16], [16, 20]])
+    assert kernels.compared(grids, sides, colours, squeezed, *pair, compare.LIMITS, False)[0].tolist() == [0]
+
+
+def test_noise_everywhere_is_a_copy_and_as_much_in_one_place_is_not():
+    rng = np.random.default_rng(3)
+    one = rng.integers(60, 200, (256, 256), dtype=np.uint8)
+    noise = rng.integers(-25, 26, one.shape)
+    everywhere = np.clip(one + noise, 0, 255).astype(np.uint8)
+    there = one.copy()
+    there[100:116, 100:116] = everywhere[100:116, 100:116]
+    unlike, worst, typical, contrast, active, shift = kernels.difference(one, everywhere)
+    assert 0.1 < unlike < 0.25
+    assert typical < worst < 2 * typical < 0.5 * contrast
+    assert active == 63 * 63
+    assert shift < 8
+    assert kernels.within(kernels.difference(one, everywhere), compare.LIMITS)
+    assert not kernels.within(kernels.difference(one, there), compare.LIMITS)
+    assert kernels.difference(one, there)[2] == 0
+
+
+def grouped(*pairs: tuple[int, int, float, bool]) -> Groups:
+    """Groups of (image, other, distance, whether sure) pairs; `unlike` is a tenth of the distance."""
+    left, right, distance, sure = (np.array(column) for column in zip(*pairs, strict=True))
+    unlike = distance.astype(np.float32) / 10
+    return Groups(Copies(left.astype(np.int32), right.astype(np.int32), unlike, distance.astype(np.float32), sure))
 
 
 def test_a_copy_joins_the_image_it_is_nearest_to_on_the_whole():
-    pairs = [np.array(side, np.int32) for side in ([0, 1, 1, 2], [2, 2, 3, 3])]
-    measures = [np.array(some, np.float32) for some in ([0.125, 0.25, 0.5, 0], [9, 4, 7, 0])]
-    assert copies._to_leaders(Copies(*pairs, *measures)) == [(2, 1, 0.25), (3, 1, 0.5)]
+    groups = grouped((0, 2, 5, True), (1, 2, 2.5, True), (1, 3, 5, True), (2, 3, 0, True))
+    assert groups.copies() == [(2, 1, 0.25), (3, 1, 0.5)]
+
+
+def test_a_copy_of_any_member_joins_and_a_chain_of_look_alikes_does_not():
+    third = grouped((0, 1, 1.25, True), (1, 2, 2, True), (0, 2, 5, False))
+    assert third.copies() == [(1, 0, 0.125), (2, 0, 0.5)]
+    assert third.look_alikes() == []
+    chain = grouped((0, 1, 1.25, True), (1, 2, 2, True), (2, 3, 2.5, False))
+    assert chain.copies() == [(1, 0, 0.125)]
+    assert chain.look_alikes() == [(3, 2, 0.25)]
 
 
 # ---------------------------------------------------------------------------------------------- copies
@@ -153,8 +186,11 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageStore, dict[
 
 
 def test_images_encoded_and_scaled_anew_are_copies_of_the_largest(changed: Any):
+    """Of the chart at 200 x 150 pixels and less, other figures could not be told."""
     store, keys = changed
     expected = {key: (keys[drawn, "twice"], "near") for (drawn, name), key in keys.items() if name != "twice"}
+    expected[keys["chart", "half"]] = keys["chart", "twice"], "look_alike"
+    expected[keys["chart", "quarter"]] = keys["chart", "half"], "look_alike"
     assert found(store, list(keys.values())) == expected
 
 
@@ -162,6 +198,9 @@ def test_neither_order_nor_other_images_matter(changed: Any):
     store, keys = changed
     some = [keys["photo", "itself"], keys["photo", "half"], keys["chart", "half"]]
     expected = {keys["photo", "half"]: (keys["photo", "itself"], "near")}
+    assert found(store, [keys["chart", "half"], keys["chart", "itself"]]) == {
+        keys["chart", "half"]: (keys["chart", "itself"], "look_alike")
+    }
     assert found(store, some) == found(store, some[::-1]) == expected
     everything = find_copies(list(keys.values()), store, Local(1))
     for path in (store.root / "grids").glob("*"):
@@ -210,10 +249,70 @@ def test_look_alikes_are_not_copies(tmp_path: Path):
         chart(20, 80, 50, 90, 10), chart(20, 80, 55, 90, 10), chart(20, 80, 50, 90, 11), page, word, other,
         chart(20, 80, 50, 90, 10, fill="#c80000"), chart(20, 80, 50, 90, 10, fill=grey),
         photo(1), photo(2), photo(1).transpose(Image.Transpose.FLIP_LEFT_RIGHT), scaled(photo(3), 0.03),
-        photo(1).resize((400, 240)),
+        photo(1).crop((20, 15, 380, 285)), framed(photo(1)), photo(4), photo(4).convert("L"),
+        photo(6), photo(6).point([round(255 * (value / 255) ** 2) for value in range(256)] * 3),
     ]  # fmt: skip
     store, keys = store_of(tmp_path, [encoded(image) for image in images])
     assert found(store, keys) == {}
+    tolerant = found(store, keys[-4:], tolerant=True)
+    pairs = ((keys[-4], keys[-3]), (keys[-2], keys[-1]))
+    assert tolerant == {max(pair): (min(pair), "near") for pair in pairs}
+    assert len(list((store.root / "grids").glob("*-tolerant.npy"))) == 1
+
+
+def framed(image: Image.Image) -> Image.Image:
+    out = Image.new("RGB", (image.width + 40, image.height + 30))
+    out.paste(image, (20, 15))
+    return out
+
+
+def clear(image: Image.Image) -> Image.Image:
+    """White made transparent black."""
+    pixels = np.array(image.convert("RGBA"))
+    pixels[(pixels[:, :, :3] == 255).all(axis=2)] = 0
+    return Image.fromarray(pixels)
+
+
+def test_what_pipelines_do_to_images_gives_copies(tmp_path: Path):
+    image, drawn = photo(1), chart(20, 80, 50, 90, 10)
+    of_photo = [
+        encoded(image, "JPEG", quality=10), encoded(image, "WEBP", quality=30), encoded(image, "GIF"),
+        encoded(image.quantize(128)), encoded(image.resize((392, 308))), encoded(image.resize((224, 224))),
+        encoded(image.resize((400, 240)), "JPEG"), encoded(image.resize((380, 300))),
+    ]  # fmt: skip
+    of_chart = [encoded(clear(drawn)), encoded(clear(drawn).convert("P")), encoded(drawn.resize((392, 308)))]
+    store, keys = store_of(tmp_path, [encoded(image), encoded(drawn), *of_photo, *of_chart])
+    there, (photo_, chart_) = store_of(tmp_path / "there", [encoded(image), encoded(drawn)])
+    matched = find_copies_of(keys, store, [photo_, chart_], there, Local(1))
+    assert matched["sure"].all()
+    expected = {keys[0]: photo_, keys[1]: chart_}
+    expected |= dict.fromkeys(keys[2 : 2 + len(of_photo)], photo_)
+    expected |= dict.fromkeys(keys[2 + len(of_photo) :], chart_)
+    assert dict(matched.select("key", "of").iter_rows()) == expected
+    groups = found(store, keys)
+    assert len(groups) == len(keys) - 2
+    assert {how for _, how in groups.values()} <= {"near", "pixels"}
+
+
+def bill(price: str) -> Image.Image:
+    image = Image.new("RGB", (420, 560), "white")
+    draw = ImageDraw.Draw(image)
+    for row in range(12):
+        shown = price if row == 5 else f"{(row * 7919) % 9000 / 100:.2f}"
+        draw.text((30, 60 + 36 * row), f"{row + 2} x item {row * 31}", fill=0, font=ImageFont.load_default(16))
+        draw.text((300, 60 + 36 * row), shown, fill=0, font=ImageFont.load_default(16))
+    return image
+
+
+def test_a_bill_with_another_price_is_never_a_copy(tmp_path: Path):
+    other, itself = bill("18.50"), bill("13.50")
+    there, of = store_of(tmp_path / "there", [encoded(other), encoded(itself)])
+    small = [encoded(scaled(itself, factor), "JPEG", quality=80) for factor in (1, 0.5, 0.25)]
+    store, keys = store_of(tmp_path, small)
+    matched = find_copies_of(keys, store, of, there, Local(1)).select("key", "of", "sure").rows()
+    sure = {(key, copy) for key, copy, certain in matched if certain}
+    assert sure == {(keys[0], of[1]), (keys[1], of[1])}
+    assert {(keys[2], of[0]), (keys[2], of[1])} <= {(key, copy) for key, copy, certain in matched if not certain}
 
 
 def test_the_same_pixels_in_other_files(tmp_path: Path):
@@ -340,7 +439,7 @@ def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
     image, chart_ = photo(1), chart(20, 80, 50)
     store, keys = store_of(
         tmp_path,
-        [encoded(image), encoded(image, "JPEG"), encoded(chart_), encoded(scaled(chart_, 0.5)), encoded(photo(2))],
+        [encoded(image), encoded(image, "JPEG"), encoded(chart_), encoded(scaled(chart_, 0.7)), encoded(photo(2))],
     )
     first = placed(tmp_path / "first", [
         {"prompt": "q", "media": [keys[1]]},
@@ -367,6 +466,25 @@ def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
         f"near {keys[0]} {keys[1]}", f"near {keys[1]} {keys[0]}, near {keys[2]} {keys[3]}"
     ]  # fmt: skip
     assert all(0.7 < score < 1 for score in lost.decisions["score"])
+
+
+def test_pairs_about_pages_that_cannot_be_told_apart_stay_with_a_flag(tmp_path: Path):
+    page, image = bill("18.50"), photo(1)
+    images = [page, scaled(page, 0.25), image, image.convert("L")]
+    store, keys = store_of(tmp_path, [encoded(some) for some in images])
+    rows = [{"prompt": "q", "media": [key]} for key in keys]
+    pool = placed(tmp_path / "one", rows)
+
+    def screened(**options: Any) -> Any:
+        step = build("image_duplicates", options or None, "$")
+        return screen([pool], [("image_duplicates", step)], 0, Local(1), images=store.root).pools[0]
+
+    plain = screened()
+    assert plain.kept.all()
+    assert plain.flags.select("step", "reason").rows() == [("image_duplicates", "look_alike")]
+    assert plain.flags["evidence"][0].startswith("look_alike ")
+    assert set(plain.flags["evidence"][0].split()[1:]) == set(keys[:2])
+    assert screened(tolerant=True).decisions["reason"].to_list() == ["near_image"]
 
 
 def test_text_alone_has_no_images(tmp_path: Path):

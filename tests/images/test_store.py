@@ -24,13 +24,11 @@ from curate.images.decode import (
     BadImage,
     ImageFacts,
     check,
-    grey,
-    pixels_digest,
-    planes,
     preview,
     upright_size,
 )
 from curate.images.packs import INDEX, LOST
+from curate.images.pixels import grey, pixels_digest, planes
 from curate.images.store import ImageStore, KnownImage
 
 REAL = Path("/work/shared/real/llamafactory_mllm_demo/mllm_demo_data")

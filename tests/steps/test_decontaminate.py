@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
 from curate import steps
@@ -271,6 +271,30 @@ def test_a_directory_of_images_of_the_users_own(tmp_path: Path):
     assert found(run(tmp_path, rows, images=[str(folder)], media_only="drop")) == {0: "dropped/media_only"}
 
 
+def bill(price: str) -> Image.Image:
+    image = Image.new("RGB", (420, 560), "white")
+    draw = ImageDraw.Draw(image)
+    for row in range(12):
+        text = f"{row + 2} x item {row * 31}   {price if row == 5 else row * 7919 % 9000 / 100}"
+        draw.text((30, 60 + 36 * row), text, fill=0, font=ImageFont.load_default(16))
+    return image
+
+
+def test_squeezed_images_are_copies_and_illegible_pages_are_flagged(tmp_path: Path):
+    folder = tmp_path / "secret"
+    folder.mkdir()
+    (folder / "one.png").write_bytes(encode(picture(1)))
+    (folder / "bill.png").write_bytes(encode(bill("18.50")))
+    small = bill("13.50").resize((105, 140))
+    images = [picture(1).resize((224, 224)), picture(1).convert("L"), small, bill("13.50")]
+    rows = [{"media": [key]} for key in stored(tmp_path, [encode(image) for image in images])]
+    screened = run(tmp_path, rows, images=[str(folder)], media_only="drop")
+    assert found(screened) == {0: "dropped/media_only", 2: "flagged/image_look_alike"}
+    assert "bill.png: cannot be told from its image, " in screened.pools[0].flags["evidence"][0]
+    tolerant = run(tmp_path, rows, images=[str(folder)], tolerant=True, image_look_alike="keep")
+    assert found(tolerant) == {0: "flagged/media_only", 1: "flagged/media_only"}
+
+
 # ------------------------------------------------------------------------------------------------ actions
 
 
@@ -482,7 +506,8 @@ def test_a_changed_file_of_an_eval_set_makes_another_step(tmp_path: Path):
         return steps.identity(listed(library_of(tmp_path, raw), against=["rm_bench"])[0][1])
 
     first = identity()
-    assert sorted(first) == ["index", "media_only", "prompt", "prompt_media", "response", "share", "version"]
+    reasons = ["image_look_alike", "media_only", "prompt", "prompt_media", "response"]
+    assert sorted(first) == sorted([*reasons, "index", "share", "tolerant", "version"])
     assert identity() == first
     file = raw / "rm_bench" / "total_dataset.json"
     file.write_text(file.read_text() + " ")
