@@ -300,9 +300,7 @@ def hashed(way: str, data: bytes) -> Any:
 def by_kind(searcher: Searcher, pictures: Mapping[str, Picture], *, tolerant: bool, peers: bool) -> dict[str, Any]:
     """Figures of every kind of change, photographs and pages apart."""
     found: dict[str, Any] = {}
-    for kind, change in (CHANGES | TOLERATED | NEVER).items():
-        if tolerant and kind in NEVER:
-            continue
+    for kind, change in (TOLERATED if tolerant else CHANGES | TOLERATED | NEVER).items():
         variants = {name: change(image) for name, image in pictures.items()}
         ways = {"curate": searcher.by_curate(variants, tolerant=tolerant)}
         if peers:
@@ -352,7 +350,7 @@ def look_alikes(directory: Path) -> dict[str, Any]:
 
 def summary(by: Mapping[str, Any]) -> list[Sequence[Any]]:
     """A row for each kind: recall (flagged) of photographs and of pages, by way; wrong pairs at the end."""
-    rows = []
+    rows: list[Sequence[Any]] = []
     for kind, ways in by.items():
         cells = [
             f"{ways[way][some]['recall']:.2f}"

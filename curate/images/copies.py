@@ -29,8 +29,8 @@ from curate.checksums import published, usable
 from curate.engines.base import Engine, tick
 from curate.images import decode, pixels
 from curate.images.closer import Stored
-from curate.images.compare import compare
-from curate.images.groups import Groups
+from curate.images.compare import Copies, compare
+from curate.images.groups import Groups, either
 from curate.images.packs import Packs
 
 VERSION = 4
@@ -66,7 +66,7 @@ def find_copies(keys: Iterable[str], store: Packs, engine: Engine, *, tolerant: 
     wanted = sorted(set(keys))
     path = _folder(store) / f"copies-{_fingerprint(wanted, tolerant)}.parquet"
     if not usable(path):
-        found = _copies(_pictures(wanted, store, engine, tolerant), store, engine, tolerant)
+        found = _copies(wanted, store, engine, tolerant)
         with published(path) as temporary:
             found.write_parquet(temporary)
     return pl.read_parquet(path)
@@ -89,23 +89,12 @@ def find_copies_of(
 
     The same bytes are copies with unlike 0. In memory are the grids of all others, and of one pack of the store.
     """
-    known = _pictures(sorted(set(others)), there, engine, tolerant)
-    near: set[str] = set()
-    for some in _packs(sorted(set(keys)), store, engine, tolerant) if known.keys else ():
-        left, _ = _candidates(_joined(some, known), len(some.keys), engine.workers)
-        near.update(some.keys[i] for i in np.unique(left).tolist())
-    here = _pictures(sorted(near), store, engine, tolerant)
-    both = _joined(here, known)
-    left, right = _candidates(both, len(here.keys), engine.workers) if near else NONE
-    stored = [Stored(store.root, here.keys), Stored(there.root, known.keys)]
-    pairs = compare(stored, both.sizes, left, right, engine, tolerant=tolerant)
-    found = {
-        "key": [both.keys[i] for i in pairs.left.tolist()],
-        "of": [both.keys[i] for i in pairs.right.tolist()],
-        "unlike": pairs.unlike,
-        "sure": pairs.sure,
-    }
-    return pl.DataFrame(found, schema=COPIES_OF).sort("key", "of")
+    wanted, known = sorted(set(keys)), sorted(set(others))
+    found = _copies_of(wanted, store, known, there, engine, tolerant=False)
+    if tolerant:
+        found = pl.concat([found, _copies_of(wanted, store, known, there, engine, tolerant=True)])
+    best = found.sort("key", "of", "sure", "unlike", descending=[False, False, True, False])
+    return best.unique(["key", "of"], keep="first", maintain_order=True)
 
 
 def grid(data: bytes, side: int, *, tolerant: bool = False) -> U8:
@@ -221,17 +210,48 @@ def _candidates(pictures: _Grids, split: int, threads: int) -> tuple[I32, I32]:
     return np.concatenate([left for left, _ in found]), np.concatenate([right for _, right in found])
 
 
+def _copies_of(
+    keys: Sequence[str], store: Packs, others: Sequence[str], there: Packs, engine: Engine, *, tolerant: bool
+) -> pl.DataFrame:
+    """COPIES_OF, in one of the two ways to look at images."""
+    known = _pictures(others, there, engine, tolerant)
+    near: set[str] = set()
+    for some in _packs(keys, store, engine, tolerant) if known.keys else ():
+        left, _ = _candidates(_joined(some, known), len(some.keys), engine.workers)
+        near.update(some.keys[i] for i in np.unique(left).tolist())
+    here = _pictures(sorted(near), store, engine, tolerant)
+    both = _joined(here, known)
+    left, right = _candidates(both, len(here.keys), engine.workers) if near else NONE
+    stored = [Stored(store.root, here.keys), Stored(there.root, known.keys)]
+    pairs = compare(stored, both.sizes, left, right, engine, tolerant=tolerant)
+    found = {
+        "key": [both.keys[i] for i in pairs.left.tolist()],
+        "of": [both.keys[i] for i in pairs.right.tolist()],
+        "unlike": pairs.unlike,
+        "sure": pairs.sure,
+    }
+    return pl.DataFrame(found, schema=COPIES_OF)
+
+
 # ------------------------------------------------------------------------------------------------ classes
 
 
-def _copies(pictures: _Grids, store: Packs, engine: Engine, tolerant: bool) -> pl.DataFrame:
-    ranked = np.lexsort((np.arange(len(pictures.keys)), -pictures.sizes.prod(axis=1)))
-    best_first = _Grids(
-        [pictures.keys[i] for i in ranked.tolist()], pictures.sizes[ranked], pictures.grids[ranked]
-    )
+def _pairs(keys: Sequence[str], store: Packs, engine: Engine, *, tolerant: bool) -> tuple[_Grids, Copies]:
+    """The images, the largest first, and which of them are alike, in one of the two ways to look at them."""
+    pictures = _pictures(keys, store, engine, tolerant)
+    ranked = np.lexsort((np.arange(len(keys)), -pictures.sizes.prod(axis=1)))
+    names = [pictures.keys[i] for i in ranked.tolist()]
+    best_first = _Grids(names, pictures.sizes[ranked], pictures.grids[ranked])
     left, right = _candidates(best_first, 0, engine.workers)
-    stored = Stored(store.root, best_first.keys)
-    groups = Groups(compare([stored], best_first.sizes, left, right, engine, tolerant=tolerant))
+    stored = [Stored(store.root, names)]
+    return best_first, compare(stored, best_first.sizes, left, right, engine, tolerant=tolerant)
+
+
+def _copies(keys: Sequence[str], store: Packs, engine: Engine, tolerant: bool) -> pl.DataFrame:
+    best_first, alike = _pairs(keys, store, engine, tolerant=False)
+    if tolerant:
+        alike = either(alike, _pairs(keys, store, engine, tolerant=True)[1])
+    groups = Groups(alike)
     found = groups.copies()
     pairs = [(best_first.keys[copy], best_first.keys[of]) for copy, of, _ in found]
     one_size = [(best_first.sizes[copy] == best_first.sizes[of]).all() for copy, of, _ in found]

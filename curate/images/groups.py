@@ -5,6 +5,18 @@ import numpy as np
 from curate.images.compare import Copies
 
 
+def either(one: Copies, other: Copies) -> Copies:
+    """The pairs of both, each once: where only one is sure its, else that which is less unlike."""
+    left, right = np.concatenate([one.left, other.left]), np.concatenate([one.right, other.right])
+    unlike = np.concatenate([one.unlike, other.unlike])
+    distance = np.concatenate([one.distance, other.distance])
+    sure = np.concatenate([one.sure, other.sure])
+    order = np.lexsort((unlike, ~sure, right, left))
+    new = (np.diff(left[order]) != 0) | (np.diff(right[order]) != 0)
+    some = order[np.append(True, new)[: len(order)]]
+    return Copies(left[some], right[some], unlike[some], distance[some], sure[some])
+
+
 class Groups:
     """Images joined by verified pairs; the first image of a group is its leader.
 

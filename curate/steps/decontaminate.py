@@ -113,7 +113,7 @@ class Bound(Actions):
     version: ClassVar[int] = 3
     reads: ClassVar[tuple[str, ...]] = ("pool", "part", "position")
     share: float
-    tolerant: bool
+    tolerant: bool = False
     index: str
     protected: ProtectedSets = field(metadata={"place": True})
 

@@ -20,7 +20,7 @@ from curate.images import compare, kernels
 from curate.images.compare import Copies
 from curate.images.copies import find_copies, find_copies_of, grid
 from curate.images.decode import TURNS
-from curate.images.groups import Groups
+from curate.images.groups import Groups, either
 from curate.images.packs import INDEX
 from curate.images.store import ImageStore
 from curate.pairs.media_refs import image_refs, media_keys
@@ -149,6 +149,17 @@ def grouped(*pairs: tuple[int, int, float, bool]) -> Groups:
     left, right, distance, sure = (np.array(column) for column in zip(*pairs, strict=True))
     unlike = distance.astype(np.float32) / 10
     return Groups(Copies(left.astype(np.int32), right.astype(np.int32), unlike, distance.astype(np.float32), sure))
+
+
+def test_of_two_ways_to_look_at_a_pair_the_surer_counts():
+    pairs = ([[0, 1], [1, 2]], [[0, 1, 3], [1, 2, 4]])
+    numbers = [[np.array(side, np.int32) for side in sides] for sides in pairs]
+    unlike = [np.array(some, np.float32) for some in ([0.5, 0.25], [0.25, 0.125, 0.5])]
+    sure = np.array([True, False]), np.array([False, False, True])
+    one, other = (Copies(*numbers[i], unlike[i], unlike[i], sure[i]) for i in (0, 1))
+    assert [column.tolist() for column in either(one, other)] == [
+        [0, 1, 3], [1, 2, 4], [0.5, 0.125, 0.5], [0.5, 0.125, 0.5], [True, False, True]
+    ]  # fmt: skip
 
 
 def test_a_copy_joins_the_image_it_is_nearest_to_on_the_whole():
