@@ -29,7 +29,7 @@ from curate.inspect.artefacts import find_mix
 from curate.inspect.targets import find
 from curate.workspace import Workspace
 
-SHARE, SEEDS, TOP = 0.1, 10, 100
+SHARE, SEEDS, TOP = 0.1, 5, 100
 NAME = "hh"
 
 

@@ -28,8 +28,9 @@ SAMPLE = 10_000
 """Pairs from which the penalty is chosen, and from which the model of all pairs begins."""
 
 NEWTON_STEPS, CHORD_STEPS = 25, 40
-ENOUGH = 1e-4
-"""The fit ends when its last step moved margins by less than this, root mean square."""
+ENOUGH, ROUGHLY = 1e-4, 1e-2
+"""A fit ends when its last step moved margins by less than this, root mean square; ROUGHLY where penalties are
+compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _losses(fitted: Floats, judged: Floats) -> F64:
     """The loss of the judged pairs for each of RIDGES; each fit begins at the one before."""
     weights, out = np.zeros(fitted.shape[1]), []
     for ridge in RIDGES:
-        weights = _newton(fitted, ridge, weights)
+        weights = _newton(fitted, ridge, weights, ROUGHLY)
         out.append(float(np.logaddexp(0, -(judged @ weights)).sum()))
     return np.array(out)
 
@@ -138,14 +139,14 @@ def fit(x: Differences, ridge: float) -> F64:
     return _chord(x, hessian, np.ones((1, 1), np.bool_), np.zeros(len(x), np.int64), ridge, weights)[:, 0]
 
 
-def _newton(x: Floats, ridge: float, weights: F64) -> F64:
+def _newton(x: Floats, ridge: float, weights: F64, enough: float = ENOUGH) -> F64:
     for _ in range(NEWTON_STEPS):
         doubt = _doubt(x @ weights)
         gradient = ridge * weights - x.T @ doubt
         hessian = _weighted_square(x, doubt * (1 - doubt)) + ridge * np.eye(x.shape[1])
         step = np.linalg.solve(hessian, gradient)
         weights = weights - step
-        if step @ hessian @ step < ENOUGH**2 * len(x):
+        if step @ hessian @ step < enough**2 * len(x):
             break
     return weights
 
