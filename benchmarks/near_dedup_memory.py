@@ -3,8 +3,8 @@
     python benchmarks/near_dedup_memory.py
 
 Min-hashes are random, so that no pair has a near-duplicate: what is measured grows with all pairs. Pairs that have
-one take their slots, 256 bytes, and their shingles besides. Band keys take up to 256 MB, which 3.4 million pairs fill:
-the slope is that above.
+one take their slots, 256 bytes, and their shingles besides. Band keys take up to 256 MB, which 3.4 million pairs
+fill: the slope is that above.
 """
 
 import argparse
