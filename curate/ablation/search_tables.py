@@ -45,7 +45,7 @@ def method(found: Outcome) -> list[str]:
     cited = [probe_agreement.published().text()] if search.template.probe else []
     return [
         f"{len(found.seen.names)} {kind} of {search.small:,} rows; full mixes of {search.rows:,} rows.",
-        f"{halves.STATED} {found.items:,} items confirm, with {found.seeds} runs of each mix.",
+        f"{halves.STATED} {found.items:,} items confirm; runs of each mix: {found.seeds}.",
         "The confirmed gain and its interval are paired by item and by run, on items that the search did not use; "
         "the predicted gain and that of the small runs are of the items that chose the candidate, and too high.",
         f"The natural mix is left only for a gain with p < {ALPHA:g} after Holm's correction over the candidates.",
