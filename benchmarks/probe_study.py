@@ -320,7 +320,7 @@ def main() -> None:
     result = report(probed, full, rows, costs)
     print(measure.save("probe_study", result))
     cite(result)
-    lines = [[name, *(one[key] for key in ("mixes", "tau", "low", "high"))]
+    lines = [[name, one["mixes"], *(f"{one[key]:.2f}" for key in ("tau", "low", "high"))]
              for name, one in result["agreement"].items() if one]  # fmt: skip
     print(measure.table(lines, ["held-out items", "mixes", "tau", "low", "high"]), file=sys.stderr)
 
