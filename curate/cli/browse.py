@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from curate.cli import completion
 from curate.cli.options import InputOptions
 from curate.cli.output import say
 from curate.errors import ConfigError
@@ -22,6 +23,7 @@ def browse(
             metavar="MIX|SOURCE|ABLATION",
             help="What to look at: a mix or a source as for curate show, or a study.  [default: the last mix]",
             show_default=False,
+            autocompletion=completion.any_of(completion.mixes, completion.sources),
         ),
     ] = None,
     labels: Annotated[

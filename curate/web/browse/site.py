@@ -45,7 +45,7 @@ def targets(text: str | None, workspace: Workspace) -> list[Target]:
         newest: Sequence[Mix | Pairs] = [*mixes(workspace)[:1], *artefacts(workspace)[:1]]
         if not newest:
             raise ConfigError(
-                str(workspace.root), "no mix and no pairs", "something to look at", "curate mix RECIPE"
+                str(workspace.root), "no mix and no pairs", "something to look at", "curate mix quickstart"
             )
         return [Target(newest[0].title, newest[0])]
     own = [name for name in arms(workspace) if name.partition("/")[0] == text]
