@@ -89,7 +89,7 @@ class ArmOptions:
         typer.Option(
             "--with-step",
             metavar="STEP",
-            help="In the place of datasets: a step that reads scores, such as 'label_audit: {above: 0.95}'. The "
+            help="In the place of datasets: a step that reads scores, such as label_audit. The "
             "arms are without it, with it, and as few pairs at random.",
         ),
     ] = None

@@ -55,7 +55,7 @@ def score(
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Score both replies of every pair, by a model, by anyone's file, or by heads that did not see them.
+    """Score both replies of every pair, by a model, anyone's file or heads that did not see them.
 
     The scores are kept beside the pairs, with what is known of the model's training: steps refuse scores by a
     model that trained on the pairs. Parts that are scored are kept, the same command continues.
