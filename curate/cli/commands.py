@@ -148,6 +148,11 @@ def _readable(parameter: Any, ctx: Any) -> Any:
     return parameter
 
 
+def _flowing(text: str) -> str:
+    """The help with each paragraph in one line, since lines are as wide as the code and terminals are not."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 def load(name: str) -> TyperCommand:
     """The command itself: the function of its name in its module."""
     from curate.cli import options  # engines and all: `curate --help` does without
@@ -157,6 +162,7 @@ def load(name: str) -> TyperCommand:
     table.command(name, cls=Command, context_settings=HELP)(options.expanded(function))
     found = typer.main.get_group(table).commands[name]
     assert isinstance(found, TyperCommand)
+    found.help = _flowing(found.help or "")
     from rich.markup import escape  # loads the rest of rich
 
     for parameter in found.params:
