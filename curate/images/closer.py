@@ -26,8 +26,10 @@ changed on a bill of 105 x 140 gave 187 and more."""
 
 FEW_COLOURS = np.array([0.6, 6.0, 0.5, 22.0])
 """Limits of `within` for an image with few colours and another that was reduced to them."""
-TINTED, FEWEST = 60, 24
-"""Most difference of mean colours there, and the fewest active blocks."""
+FEWEST = 24
+"""The fewest active blocks there."""
+TINT, GREY = 0.3, 4.0
+"""A copy in few colours keeps so much of the other's mean difference of colours, where that is above GREY."""
 
 KEPT = 8  # images of a task that stay decoded
 
@@ -81,20 +83,32 @@ def as_pages(images: Images, left: int, right: int) -> int:
 
 
 def as_few_colours(images: Images, left: int, right: int) -> tuple[float, float, float]:
-    """(COPY, unlike, distance) where one image has few colours and the other, in these, is like it; else zeros."""
+    """(COPY, unlike, distance) where one image has few colours and the other, in these, is like it; else zeros.
+
+    Of two with few colours it is the one with fewer.
+    """
     from curate.images.kernels import within  # numba
 
     palettes = images.palette(left), images.palette(right)
-    if bool(palettes[0]) == bool(palettes[1]):
+    sizes = [len(colours) or np.inf for colours in palettes]
+    if sizes[0] == sizes[1]:
         return DIFFERENT, 0, 0
-    few, other = (left, right) if palettes[0] else (right, left)
+    few, other = (left, right) if sizes[0] < sizes[1] else (right, left)
     small = images.brightness(few)
     size = small.shape[1], small.shape[0]
-    reduced = pixels.in_colours(images.read(other), palettes[0] or palettes[1], size)
+    reduced = pixels.in_colours(images.read(other), palettes[few == right], size)
     found, _ = _difference(small, reduced)
     if found[4] < FEWEST or not within(found, FEW_COLOURS):
         return DIFFERENT, 0, 0
     return COPY, min(float(found[0]), 0.999), float(found[2]) / 64
+
+
+def keeps_tint(one: U8, other: U8) -> bool:
+    """Whether neither of two images, by mean colours (red, green, blue of their parts), is a grey one of it."""
+    tints = sorted(
+        float(np.ptp(colours.reshape(3, -1).astype(np.int64), axis=0).mean()) for colours in (one, other)
+    )
+    return tints[1] <= GREY or tints[0] >= TINT * tints[1]
 
 
 def _difference(one: U8, other: U8) -> tuple[F64, int]:
@@ -104,5 +118,5 @@ def _difference(one: U8, other: U8) -> tuple[F64, int]:
     height, width = (min(sides) for sides in zip(one.shape, other.shape, strict=True))
     times = min(1.0, LONGEST / max(height, width))
     height, width = (max(round(side * times), 16) for side in (height, width))
-    found: F64 = difference(*(shrunk(image, height, width) for image in (one, other)))
+    found: F64 = difference(shrunk(one, height, width), shrunk(other, height, width), np.inf)
     return found, min(height, width)

@@ -27,7 +27,7 @@ LEAST = 16
 """The fine grid of an image has the largest of SIDES that its width and height reach, else just as many values as
 the smaller of them, but LEAST at the least."""
 
-LIMITS = np.array([0.45, 3.6, 0.35, 20.0, 24.0, 24.0])
+LIMITS = np.array([0.45, 5.0, 0.35, 20.0, 24.0, 24.0])
 """See `compared`. Of 3,600 copies (JPEG of quality 10 to 90, WebP 10 to 80, scale 1/4 to 2, sides rounded to
 multiples of 28, squeezed to 224 x 224) all but those scaled by nearest neighbour were within."""
 
@@ -123,14 +123,13 @@ def _compare_task(task: _CompareTask) -> tuple[I64, F32]:
 
     sides = _sides(task.sizes)
     made = _decoded(task.stored, sides, task.tolerant)
-    how: F32 = compared(made.grids, sides, made.colours, task.sizes, task.left, task.right, LIMITS, task.tolerant)
-    how[0] *= closer.COPY
+    pairs = task.sizes, task.left, task.right
+    how: F32 = compared(made.grids, sides, made.colours, made.texts, *pairs, LIMITS, task.tolerant)
     images = closer.Images(task.stored, task.tolerant)
     for at, (i, j) in enumerate(zip(task.left.tolist(), task.right.tolist(), strict=True)):
-        texts = made.texts[i], made.texts[j]
-        if how[0, at] and any(texts):
-            how[0, at] = closer.as_pages(images, i, j)
-        elif not how[0, at] and not all(texts):
+        if how[0, at] > 0:
+            how[0, at] = closer.as_pages(images, i, j) if made.texts[i] or made.texts[j] else closer.COPY
+        elif how[0, at] < 0 and closer.keeps_tint(made.colours[i], made.colours[j]):
             how[:, at] = closer.as_few_colours(images, i, j)
     good = np.flatnonzero(how[0] > 0)
     return good, how[:, good]

@@ -1,6 +1,6 @@
 """Which images of the store are copies of each other: the same pixels, or the same picture encoded or scaled anew.
 
-Scaled also means squeezed, by 2 1/2 times at the most. Crops, flips and borders make another picture; grey and
+Scaled also means squeezed, by 3 times at the most. Crops, flips and borders make another picture; grey and
 another gamma do so too, but where one is `tolerant`.
 
 Every image is decoded once to a coarse grid of 32 x 32 grey values, kept beside the packs. Images whose coarse

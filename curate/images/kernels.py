@@ -117,6 +117,9 @@ def unlike(left: Any, right: Any, most: float, shift: float) -> float:
     return worst
 
 
+MOST, COARSENED = 16000.0, 12.0
+"""A larger residual of a block is in no copy of a page; fewer colours make the worst block at most so much worse
+than the typical one."""
 ACTIVE, FEWEST = 2000.0, 32
 """A block shows something from this variance on, of 64 values; where fewer blocks do, all are looked at."""
 TYPICAL = 0.98
@@ -124,8 +127,8 @@ TYPICAL = 0.98
 
 
 @compiled
-def difference(one: Any, other: Any) -> Any:
-    """How two grids of one shape differ, block by block: six numbers.
+def difference(one: Any, other: Any, most: float) -> Any:
+    """How two grids of one shape differ, block by block: six numbers; all APART once a residual exceeds `most`.
 
     unlike    where they differ most, the share of the variance of both blocks that is not common, 0 to about 1;
               what blocks typically differ by is added to the variance
@@ -158,6 +161,8 @@ def difference(one: Any, other: Any) -> Any:
             both = size * (aa + bb) - a * a - b * b
             residual[at] = (both - 2 * (size * ab - a * b)) / size
             variance[at] = both / (2 * size)
+            if residual[at] > most:
+                return np.full(6, APART)
             shift = max(shift, abs(a - b))
             at += 1
     active = variance > ACTIVE
@@ -182,8 +187,8 @@ def is_text(grid: Any) -> bool:
     for y in range(height):
         _blur(grid, y, blurred)
     flat, count, shown, fine, variance, steps = 0, 0, 0, 0, 0.0, 0.0
-    for top in range(0, height - BLOCK + 1, STRIDE):
-        for left in range(0, width - BLOCK + 1, STRIDE):
+    for top in range(0, height - BLOCK + 1, BLOCK):
+        for left in range(0, width - BLOCK + 1, BLOCK):
             a: Any = np.int64(0)
             aa: Any = np.int64(0)
             step: Any = np.int64(0)
@@ -248,9 +253,9 @@ def _one_shape(left: Any, right: Any) -> bool:
 
 @compiled
 def _near_shape(left: Any, right: Any) -> bool:
-    """Whether one (width, height) is the other squeezed, at most 2 1/2 times more one way than the other."""
+    """Whether one (width, height) is the other squeezed, at most 3 times more one way than the other."""
     one, other = left[0] * right[1], right[0] * left[1]
-    return bool(2 * max(one, other) <= 5 * min(one, other))
+    return bool(max(one, other) <= 3 * min(one, other))
 
 
 @compiled
@@ -349,9 +354,19 @@ def within(found: Any, limits: Any) -> bool:
 
 @compiled
 def compared(
-    grids: Any, sides: Any, colours: Any, sizes: Any, left: Any, right: Any, limits: Any, tolerant: bool
+    grids: Any,
+    sides: Any,
+    colours: Any,
+    texts: Any,
+    sizes: Any,
+    left: Any,
+    right: Any,
+    limits: Any,
+    tolerant: bool,
 ) -> Any:
     """(alike, unlike, distance) of each pair of fine grids; alike is 0 or 1, unlike APART where it is 0.
+
+    alike is -1 where not both are text, and one may be the other in few colours.
 
     grids    row r begins with the sides[r] ** 2 values of a grid; pairs are compared at the smaller side
     colours  row r has mean colours of parts of the image
@@ -370,10 +385,14 @@ def compared(
         if sides[j] > side:
             other = shrunk(other, side, side)
         grey = tolerant and (_is_grey(colours[i]) or _is_grey(colours[j]))
-        if not grey and not _one_colour(colours[i], colours[j], int(limits[4])):
+        tinted = not grey and not _one_colour(colours[i], colours[j], int(limits[4]))
+        if tinted and texts[i] and texts[j]:
             continue
-        found = difference(one, other)
+        text = texts[i] and texts[j]
+        found = difference(one, other, MOST if text else np.inf)
         squeezed = not _one_shape(sizes[i], sizes[j])
-        if within(found, limits) and not (squeezed and found[4] < limits[5]):
+        if not tinted and within(found, limits) and not (squeezed and found[4] < limits[5]):
             out[0, at], out[1, at], out[2, at] = 1, min(found[0], 0.999), _distance(one, other)
+        elif not text and found[1] <= COARSENED * (found[2] + SMALL):
+            out[0, at] = -1
     return out

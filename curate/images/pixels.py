@@ -13,7 +13,7 @@ from curate.images.decode import FORMATS, JPEG_BEGINS, Upright, on_white, unguar
 
 WEIGHTS = (19595, 38470, 7471)
 """Of red, green and blue in brightness, of 65,536."""
-MIDDLE, GAMMAS = 128, (0.4, 2.5)
+MIDDLE, GAMMAS = 128, (0.15, 6.0)
 """The mean brightness to which an image is brought where gamma is not to matter, by a gamma between these."""
 
 

@@ -121,10 +121,13 @@ def test_distance_is_the_mean_square_of_the_whole():
     grids[0, :256], grids[1, :256] = 100, 103
     sides, colours = np.array([16, 16]), np.zeros((2, 192), np.uint8)
     pair = np.array([0], np.int32), np.array([1], np.int32)
-    found = kernels.compared(grids, sides, colours, np.full((2, 2), 16), *pair, compare.LIMITS, False)
-    assert found.tolist() == [[1], [0], [9]]
-    squeezed = np.array([[16, 16], [16, 20]])
-    assert kernels.compared(grids, sides, colours, squeezed, *pair, compare.LIMITS, False)[0].tolist() == [0]
+    texts = np.array([True, True])
+
+    def compared(sizes: Any) -> Any:
+        return kernels.compared(grids, sides, colours, texts, sizes, *pair, compare.LIMITS, False).tolist()
+
+    assert compared(np.full((2, 2), 16)) == [[1], [0], [9]]
+    assert compared(np.array([[16, 16], [16, 20]]))[0] == [0]
 
 
 def test_noise_everywhere_is_a_copy_and_as_much_in_one_place_is_not():
@@ -134,14 +137,15 @@ def test_noise_everywhere_is_a_copy_and_as_much_in_one_place_is_not():
     everywhere = np.clip(one + noise, 0, 255).astype(np.uint8)
     there = one.copy()
     there[100:116, 100:116] = everywhere[100:116, 100:116]
-    unlike, worst, typical, contrast, active, shift = kernels.difference(one, everywhere)
+    unlike, worst, typical, contrast, active, shift = kernels.difference(one, everywhere, np.inf)
     assert 0.1 < unlike < 0.25
     assert typical < worst < 2 * typical < 0.5 * contrast
     assert active == 63 * 63
     assert shift < 8
-    assert kernels.within(kernels.difference(one, everywhere), compare.LIMITS)
-    assert not kernels.within(kernels.difference(one, there), compare.LIMITS)
-    assert kernels.difference(one, there)[2] == 0
+    assert kernels.within(kernels.difference(one, everywhere, np.inf), compare.LIMITS)
+    assert not kernels.within(kernels.difference(one, there, np.inf), compare.LIMITS)
+    assert kernels.difference(one, there, np.inf)[2] == 0
+    assert kernels.difference(one, there, 500.0).tolist() == [kernels.APART] * 6
 
 
 def grouped(*pairs: tuple[int, int, float, bool]) -> Groups:
