@@ -28,7 +28,7 @@ LEAST = 16
 the smaller of them, but LEAST at the least."""
 
 LIMITS = np.array([0.45, 5.0, 0.35, 20.0, 24.0, 24.0])
-"""See `compared`. Of 3,600 copies (JPEG of quality 10 to 90, WebP 10 to 80, scale 1/4 to 2, sides rounded to
+"""See `compared`. Of 2,500 copies (JPEG of quality 10 to 90, WebP 10 to 80, scale 1/4 to 2, sides rounded to
 multiples of 28, squeezed to 224 x 224) all but those scaled by nearest neighbour were within."""
 
 HELD = 1900
