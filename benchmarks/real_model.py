@@ -128,8 +128,9 @@ def main() -> None:
     print(table(rows, ("arm", "accuracy, %", "low", "high", "seconds")))
     results["ensembles"] = []
     for members in ENSEMBLES:
-        models = [next(work.glob(f"runs/paradigms-*/{member}-seed0/final")) for member in members]
-        results["ensembles"].append(curate(work, "evaluate", "-e", "hh_held_out", "--ensemble", "mean", *models))
+        files = [next(work.glob(f"runs/paradigms-*/{member}-seed0/scores/*.jsonl")) for member in members]
+        whole = curate(work, "evaluate", "-e", "hh_held_out", "--ensemble", "mean", *files)
+        results["ensembles"].append({"members": members, **whole})
     save("real_model", results)
 
 
