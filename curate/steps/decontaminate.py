@@ -19,6 +19,12 @@ from curate.steps.corpus import Corpus, Sketch
 Action = Literal["drop", "flag", "keep"]
 
 
+KINDS_OF = {
+    "text": ("file", "a .txt, JSONL, CSV or Parquet file of texts"),
+    "images": ("directory", "a directory of images"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
     """What becomes of a pair by what it holds: `drop`, `flag` (it stays, for people to look at) or `keep`.
@@ -81,8 +87,8 @@ class Decontaminate(Actions):
         for name in ("text", "images"):
             for path in getattr(self, name):
                 if not Path(path).expanduser().exists():
-                    expected = "a file of texts" if name == "text" else "a directory with images"
-                    raise ConfigError(f"{where}.{name}", f"{path}: no such {expected.split()[1]}", expected)
+                    kind, expected = KINDS_OF[name]
+                    raise ConfigError(f"{where}.{name}", f"{path}: no such {kind}", expected)
         sets += [TextFile(path=Path(path).expanduser()) for path in self.text]
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
         made = protected_sets(sets, library.cache, library.hashes)

@@ -386,7 +386,9 @@ def test_sets_that_are_not_here_are_named_in_one_line(tmp_path: Path):
     assert error.value.hint == "curate fetch rm_bench judgebench"
     with pytest.raises(ConfigError) as error:
         listed(library_of(tmp_path), text=["none.txt"])
-    assert str(error.value) == "$.steps.decontaminate.text: none.txt: no such file; expected a file of texts"
+    assert str(error.value) == (
+        "$.steps.decontaminate.text: none.txt: no such file; expected a .txt, JSONL, CSV or Parquet file of texts"
+    )
 
 
 @pytest.mark.parametrize(
