@@ -173,6 +173,9 @@ def _row(number: int, text: str) -> dict[str, Any]:
         "chosen_bytes": len(text),
         "rejected_bytes": 2,
         "media_bytes": 0,
+        "reply_media": 0,
+        "has_fields": False,
+        "known": 0,
     }
 
 

@@ -6,7 +6,7 @@ It decides nothing about pairs: it hands artefacts from stage to stage, keeps th
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,13 +16,14 @@ import polars as pl
 from curate import steps
 from curate.cards import mix_card
 from curate.checksums import write_record
+from curate.contamination.strengths import recall_line
 from curate.engines.base import Engine, Tick
 from curate.engines.local import suit
 from curate.errors import InfeasibleError, WorkspaceError
 from curate.hashing import Hashes, fingerprint
 from curate.images.store import ImageStore
 from curate.inputs import Inputs, jobs, pools_of, sizes
-from curate.lock import Results, identity, make_lock
+from curate.lock import Results, Screening, identity, make_lock
 from curate.lock_file import file_facts, read_lock, recorded
 from curate.mixing import quotas, select, shards
 from curate.mixing.holdout import check_rest, hold_out, without_holdout
@@ -115,7 +116,8 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         suit(engine, little=sum(artefact.manifest["pairs"] for artefact in artefacts.values()) < FEW_PAIRS)
         screened = work.screen(first, listed, artefacts)
         for at in fresh:
-            built[at] = work.publish(recipes[at], facts[at], places[at], artefacts, screened, scored)
+            screening = Screening(listed, artefacts, screened)
+            built[at] = work.publish(recipes[at], facts[at], places[at], screening, scored)
             for name, entry in recorded(built[at]).items():
                 hashes.remember(places[at] / name, entry["xxh3"])
     elif not images_known(artefacts.values(), workspace):
@@ -162,6 +164,8 @@ class _Work:
         watch.say(f"screen: {', '.join(name for name, _ in listed) or 'no steps'}")
         for name, banding in steps.bandings(listed).items():
             watch.say(f"{name}: {banding}")
+        for name, share in steps.shares(listed).items():
+            watch.say(f"{name}: {recall_line(share)}")
         with watch.progress("screen", 0) as listen:
             return screen(
                 pools_of(recipe, artefacts), listed, recipe.seed, self.engine, listen, images, watch.say,
@@ -173,11 +177,11 @@ class _Work:
         recipe: Recipe,
         facts: dict[str, Any],
         directory: Path,
-        artefacts: Mapping[str, Artefact],
-        screened: Screened,
+        made: Screening,
         scored: score_steps.Receipts,
     ) -> dict[str, Any]:
         """Select, write decisions, shards, card and, last, the lock; return the lock."""
+        artefacts, screened = made.artefacts, made.screened
         kept = {one.pool.label: one.kept_keys() for one in screened.pools}
         chosen = select.select(recipe, kept)
         screened = _after_holdout(screened, chosen)
@@ -191,7 +195,8 @@ class _Work:
         pools = [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]
         images = ImageStore(self.inputs.workspace.images)
         written = shards.write(chosen, pools, images, recipe.shards, directory, self.engine)
-        lock = make_lock(recipe, facts, Results(artefacts, screened, chosen, written), directory)
+        results = Results(replace(made, screened=screened), chosen, written)
+        lock = make_lock(recipe, facts, results, directory)
         if scored:
             lock["scores"] = score_steps.facts(scored)
         lock["card"] = file_facts(directory, sorted(mix_card.write(lock, directory)))

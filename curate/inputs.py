@@ -53,8 +53,12 @@ class Inputs:
 
     def steps(self, recipe: Recipe, hashes: Hashes) -> list[tuple[str, Step]]:
         """The steps of a recipe, bound to the files that they name. Raises ConfigError for what is not there."""
-        library = EvalSetLibrary(folders=self.eval_set_folders(recipe), hashes=hashes)
+        library = self.eval_set_library(recipe, hashes)
         return steps.bind(steps.build_all(recipe.steps, recipe.where), library, recipe.where)
+
+    def eval_set_library(self, recipe: Recipe, hashes: Hashes) -> EvalSetLibrary:
+        """The eval sets that the steps of a recipe can name."""
+        return EvalSetLibrary(folders=self.eval_set_folders(recipe), hashes=hashes)
 
     def job(self, name: str, options: Mapping[str, Any], max_skip: float | None, where: str) -> Job:
         """A source with its options, checked. Raises ConfigError for an unknown source or option."""

@@ -11,7 +11,8 @@ import polars as pl
 
 import curate
 from curate import order, schema, steps
-from curate.contamination.decisions import by_set
+from curate.contamination.decisions import OUTCOMES, by_set
+from curate.contamination.findable import findable
 from curate.hashing import fingerprint
 from curate.lock_file import file_facts
 from curate.mixing import holdout, select, shards
@@ -20,6 +21,7 @@ from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
 from curate.screening.screen import Screened, review
 from curate.steps.base import Step
+from curate.steps.decontaminate import Bound
 
 
 def identity(
@@ -46,17 +48,26 @@ def identity(
 
 
 @dataclass(frozen=True, slots=True)
+class Screening:
+    """The steps that ran, the pairs artefacts that they ran over, and what they decided."""
+
+    listed: Sequence[tuple[str, Step]]
+    artefacts: Mapping[str, Artefact]
+    screened: Screened
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """What the stages of a build made."""
 
-    artefacts: Mapping[str, Artefact]
-    screened: Screened
+    screening: Screening
     chosen: select.Selection
     shards: Sequence[shards.ShardFacts]
 
 
 def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: Path) -> dict[str, Any]:
     """Return the lock of a mix; `facts` is its `identity`, and its shards and decisions are in the directory."""
+    artefacts, screened = made.screening.artefacts, made.screening.screened
     lock = {
         "name": recipe.name,
         "fingerprint": fingerprint(facts),
@@ -67,12 +78,12 @@ def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: P
         "rows": len(made.chosen.mix),
         "held_out": len(made.chosen.holdout),
         "plan": made.chosen.plan.to_dict(),
-        "funnel": funnel(recipe, made.artefacts, made.screened, made.chosen),
+        "funnel": funnel(recipe, artefacts, screened, made.chosen),
         "sources": {
             label: {**artefact.facts, "pinned": artefact.job.pinned, "fingerprint": facts["pairs"][label]}
-            for label, artefact in made.artefacts.items()
+            for label, artefact in artefacts.items()
         },
-        **summary(recipe, made.artefacts, made.chosen),
+        **summary(recipe, artefacts, made.chosen),
         **({"message_fields": True} if shards.has_fields(made.chosen) else {}),
         "content": "text" if shards.has_text(made.chosen, recipe.shards) else "blocks",
         "files": [dataclasses.asdict(shard) for shard in made.shards],
@@ -81,8 +92,12 @@ def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: P
         ),
         "review": file_facts(directory, ["review.parquet"])[0],
     }
-    if "decontaminate" in dict(recipe.steps):
-        lock["decontamination"] = by_set(review(made.screened).filter(pl.col("step") == "decontaminate"))
+    for name, step in made.screening.listed:
+        if isinstance(step, Bound):
+            found = by_set(review(screened).filter(pl.col("step") == name))
+            none = dict.fromkeys(OUTCOMES, 0)
+            sets = findable(step.protected)
+            lock["decontamination"] = {of: {**found.get(of, none), **one.to_dict()} for of, one in sets.items()}
     return lock
 
 

@@ -99,9 +99,10 @@ def compare_targets(
 def _bound(evalsets: Sequence[str], inputs: Inputs) -> Bound:
     hashes = inputs.hashes
     library = EvalSetLibrary(folders=inputs.eval_set_folders(), hashes=hashes)
-    every: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
-    every["image_look_alike"] = "keep"
-    return Decontaminate(against=tuple(evalsets), **every).bind(library, "overlap")
+    leaks: dict[str, Any] = dict.fromkeys(("prompt", "prompt_media", "response", "media_only"), "flag")
+    unsure = ("passage", "stock_reply", "short_prompt", "image_look_alike")
+    others: dict[str, Any] = dict.fromkeys(unsure, "keep")
+    return Decontaminate(against=tuple(evalsets), **leaks, **others).bind(library, "overlap")
 
 
 # ------------------------------------------------------------------------------------------ which sets have a pair

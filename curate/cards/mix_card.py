@@ -20,6 +20,7 @@ from curate.cards.front_matter import columns, front_matter, splits
 from curate.cards.markdown import cell, hub_page, markdown, percent
 from curate.cards.recipe_text import recipe_text
 from curate.cards.reproduce import reproduce
+from curate.contamination.strengths import recall_line
 from curate.errors import WorkspaceError
 from curate.licenses import NO_ADVICE, known_id, terms
 from curate.mixing import shard_schema
@@ -30,7 +31,7 @@ from curate.steps.exact_duplicates import ExactDuplicates
 from curate.steps.image_duplicates import ImageDuplicates
 from curate.steps.label_conflicts import LabelConflicts
 from curate.steps.near_dedup import NearDedup
-from curate.tables import Table
+from curate.tables import Table, count
 from curate.text.inert import code, fenced, json_text, markdown_text, terminal_text
 from curate.workspace import atomic
 
@@ -192,8 +193,8 @@ def _steps(lock: Lock) -> str:
     """The steps that ran, those that found nothing too, and what they looked for."""
     dropped = Counter[str]()
     for facts in lock["funnel"].values():
-        for reason, count in facts["dropped"].items():
-            dropped[reason.partition("/")[0]] += count
+        for reason, pairs in facts["dropped"].items():
+            dropped[reason.partition("/")[0]] += pairs
     rows = [(code(name), facts["version"], dropped[name]) for name, facts in lock["steps"]]
     lines = [
         f"- {text} {', '.join(map(code, names))}."
@@ -278,6 +279,20 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(map(markdown_text, names))
 
 
+def _leaks(lock: Lock) -> str:
+    """What decontamination finds, and how many items it could not."""
+    share = next((facts.get("share") for name, facts in lock["steps"] if name in _that(lock, Decontaminate)), None)
+    sets = [one for one in lock.get("decontamination", {}).values() if isinstance(one, Mapping)]
+    neither = sum(one.get("by_neither", 0) for one in sets)
+    items = sum(one.get("items", 0) for one in sets)
+    missing = sum(one.get("pictures_missing", 0) for one in sets)
+    found = [recall_line(share)] if isinstance(share, float) else []
+    found.append(f"{neither:,} of {count(items, 'item')} can be found neither by words nor by picture")
+    if missing:
+        found.append(f"the pictures of {count(missing, 'item')} were not here")
+    return "; ".join(found)
+
+
 def _facts(title: str, facts: Mapping[str, Any]) -> str:
     """Facts as a list; those that are mappings as one table, with a column for each of their keys."""
     lines = [f"- {_words(name)}: {cell(value)}" for name, value in facts.items() if not isinstance(value, Mapping)]
@@ -337,6 +352,7 @@ def _limits(lock: Lock) -> list[str]:
         f"Who judged the pairs of {_names(judged)} is not stated upstream.": judged,
         f"The terms of {blend['unknown_pairs']:,} pairs are unknown.": blend["unknown"],
         f"{repeats:,} rows repeat a pair that stands in the mix already.": repeats,
+        f"Items of benchmarks may be left: {_leaks(lock)}.": _that(lock, Decontaminate),
         "Nothing was compared with benchmarks: the mix may contain their items.": not _that(lock, Decontaminate),
         "Equal pairs were not looked for.": not (_that(lock, ExactDuplicates) or _that(lock, NearDedup)),
         "Near-duplicates were not looked for.": not _that(lock, NearDedup),

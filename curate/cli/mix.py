@@ -18,6 +18,8 @@ from curate.cli.options import (
     WorkOptions,
 )
 from curate.cli.output import data, progress, say, say_table, show_table
+from curate.contamination.findable import findable_table
+from curate.contamination.strengths import strength_table
 from curate.engines.base import Tick
 from curate.inputs import located_pairs, pool_sizes
 from curate.mixing import quotas
@@ -26,6 +28,7 @@ from curate.mixing.quotas import Plan
 from curate.near_duplicates.banding import curve_table
 from curate.pairs.column_account import not_used
 from curate.recipe import load
+from curate.steps.decontaminate import findable_items
 
 
 class Terminal:
@@ -50,9 +53,10 @@ def plan(
     place: InputOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how many rows each source gives, without reading any text.
+    """Show how many rows each source gives, without reading any text of pairs.
 
-    Pools are counted where a source is normalized already, and published, derived or unknown where it is not.
+    Pools are counted where a source is normalized already, and published, derived or unknown where it is not. Of
+    eval sets that are here, it is counted which items can be found in pairs.
     """
     read = load(recipe)
     inputs = place.inputs
@@ -61,13 +65,16 @@ def plan(
     listed = steps.build_all(read.steps, read.where)
     steps.check_eval_sets(listed, read.where, inputs.manifests)
     bandings = steps.bandings(listed)
+    counted, uncounted = findable_items(listed, inputs.eval_set_library(read, hashes), read.where)
     known = pool_sizes(located_pairs(read, inputs, hashes))
     planned = make_plan(read, {label: size.pairs for label, size in known.items()})
     warnings = doubts(read, planned, known)
     if as_json:
         curves = {name: banding.to_dict() for name, banding in bandings.items()}
         pools = {label: asdict(size) for label, size in known.items()}
-        data({**planned.to_dict(), "pools": pools, "warnings": warnings, "near_duplicates": curves})
+        sets = {of: one.to_dict() for found in counted.values() for of, one in found.items()}
+        leaks = {"decontamination": sets} if counted or uncounted else {}
+        data({**planned.to_dict(), "pools": pools, "warnings": warnings, "near_duplicates": curves, **leaks})
     else:
         show_table(
             quotas.plan_table(planned, "pools before screening where counted, else as published; less the holdout")
@@ -75,6 +82,12 @@ def plan(
         show_table(pools_table(read, known))
         for name, banding in bandings.items():
             show_table(curve_table(name, banding))
+        for name, share in steps.shares(listed).items():
+            show_table(strength_table(name, share))
+        for name, found in counted.items():
+            show_table(findable_table(name, found))
+    for line in uncounted:
+        say(line)
     for warning in warnings:
         say(f"warning: {warning}")
 

@@ -12,17 +12,22 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 
-from curate.arrays import F32, F64, I64
-from curate.contamination.grams import EDITED, LENGTHS, SHORT, SIZE
-from curate.contamination.index import PROMPT, REPLY, Index, needed, rarity
+from curate.arrays import B8, F32, F64, I64
+from curate.contamination.collected import PROMPT, REPLY
+from curate.contamination.grams import EDITED, LEAST, LENGTHS, SHORT, SIZE
+from curate.contamination.index import Index, needed, rarity
 from curate.contamination.scan import SIDES, SNIPPET, Found
 from curate.engines.base import Engine
 from curate.images import copies
 from curate.images.packs import Packs
 from curate.pairs import media_refs
 
-Reason = Literal["prompt_media", "prompt", "response", "media_only", "image_look_alike"]
-REASONS: tuple[Reason, ...] = ("prompt_media", "prompt", "response", "media_only", "image_look_alike")
+Reason = Literal[
+    "prompt_media", "prompt", "response", "passage", "stock_reply", "short_prompt", "media_only", "image_look_alike"
+]  # fmt: skip
+REASONS: tuple[Reason, ...] = (
+    "prompt_media", "prompt", "response", "passage", "stock_reply", "short_prompt", "media_only", "image_look_alike"
+)  # fmt: skip
 """What of an item a pair holds, from the surest to the least sure."""
 
 OUTCOMES = ("dropped", "flagged")
@@ -31,8 +36,11 @@ RARE_TEXTS, RARE_SHARE = 50, 1e-5
 COMMON_TEXTS, COMMON_SHARE = 1000, 1e-3
 """An n-gram has its full weight up to RARE texts of the corpus, as a count or a share, and none from COMMON on."""
 
-TRIVIAL = 4
-"""A prompt of fewer words ("hi", "go on please") identifies no item."""
+STOCK_SHARE = 0.8
+"""So much of a stock reply must be found: less of it is in many replies."""
+
+OFTEN = 20
+"""A short prompt that is likely in more pairs is what people ask anyway."""
 
 TOGETHER = 12
 """A prompt and a reply of one item, each a whole turn, identify it if they have so many words or more together."""
@@ -51,13 +59,15 @@ def decide(found: Found, keys: pl.DataFrame, index: Index, share: float, picture
     `sure`, one that cannot be told from it.
     """
     place = ["pool", "part", "position"]
-    documents = index.documents.with_row_index("document").select("document", "kind", "entries", "parts", "words")
+    columns = ("document", "kind", "entries", "parts", "words", "stock", "quoted")
+    documents = index.documents.with_row_index("document").select(columns)
     texts = (
         _scored(found, index, share).join(keys.select("index", *place), on=place).join(documents, on="document")
     )
     texts = texts.with_columns(more=pl.col("entries").list.len() - 1)
     beside = _beside_image(texts, pictured.filter("sure"))
-    by_text = _best(pl.concat([beside, _together(texts), _by_words(texts)], how="diagonal_relaxed"))
+    found_by = [beside, _together(texts), _by_words(texts), _likely(texts)]
+    by_text = _best(pl.concat(found_by, how="diagonal_relaxed"))
     evidence = [_text_evidence(row, index) for row in by_text.iter_rows(named=True)]
     by_text = by_text.select("index", "reason", "score")
     alone = pictured.join(beside, on="index", how="anti").sort("sure", descending=True, maintain_order=True)
@@ -76,8 +86,27 @@ def decide(found: Found, keys: pl.DataFrame, index: Index, share: float, picture
 def _by_words(texts: pl.DataFrame) -> pl.DataFrame:
     """Documents that are identified by their words alone."""
     is_reply = (pl.col("kind") == REPLY) | ((pl.col("kind") != PROMPT) & (pl.col("side") > 0))
-    return texts.filter("identified").with_columns(
-        reason=pl.when(is_reply).then(pl.lit("response")).otherwise(pl.lit("prompt")),
+    reason = (
+        pl.when(is_reply & pl.col("stock"))
+        .then(pl.lit("stock_reply"))
+        .when(pl.col("passage") | (pl.col("quoted") & (pl.col("side") == 0)))
+        .then(pl.lit("passage"))
+    )
+    weak = pl.col("stock") & (pl.col("score") < STOCK_SHARE)
+    return texts.filter("identified", ~weak).with_columns(
+        reason=reason.when(is_reply).then(pl.lit("response")).otherwise(pl.lit("prompt")),
+        entries=pl.col("entries").list.first(),
+        parts=pl.col("parts").list.first(),
+    )
+
+
+def _likely(texts: pl.DataFrame) -> pl.DataFrame:
+    """Short prompts that are in a turn with a few other words, or but for a changed word."""
+    near = texts.filter(pl.col("near") > 0, (pl.col("near") < pl.col("words")) | (pl.col("words") < SHORT))
+    seldom = pl.col("index").n_unique().over("document") <= OFTEN
+    return near.filter(seldom).with_columns(
+        reason=pl.lit("short_prompt"),
+        score=pl.col("near") / pl.col("words"),
         entries=pl.col("entries").list.first(),
         parts=pl.col("parts").list.first(),
     )
@@ -121,18 +150,26 @@ def _scored(found: Found, index: Index, share: float) -> pl.DataFrame:
     hits = found.hits
     documents = hits["document"].to_numpy().astype(np.int64)
     plain, score, total = _shares(hits, documents, weights_of(found, index), index)
+    enough = needed(index.packed.words[documents], share)
+    likely = hits["near"].to_numpy() > 0
+    identified = (score >= enough) & identifying(documents, total, index) & ~likely
+    whole = (plain >= enough) & ~likely
+    values = {"score": np.where(identified, score, plain), "identified": identified, "whole": whole}
+    return hits.drop("cover").with_columns(**{name: pl.Series(value) for name, value in values.items()})
+
+
+def identifying(documents: I64, total: F64, index: Index) -> B8:
+    """Whether documents identify an item by their words alone; `total` has the summed weights of their n-grams."""
     length = index.packed.words[documents]
-    enough = needed(length, share)
     rare = total * 2.0 ** np.searchsorted(LENGTHS, length)  # also those that are not in the index
-    recognised = np.where(length < SHORT, (total >= 0.5) & (length >= TRIVIAL), rare >= LEAST_RARE)
+    recognised = np.where(length < SHORT, (total >= 0.5) & (length >= LEAST), rare >= LEAST_RARE)
     pictures = index.documents["pictures"].to_numpy()[documents]
     is_reply = index.documents["kind"].to_numpy()[documents] == REPLY
     # without its picture, a short question identifies no item, and neither does one about many pictures
     of_picture = ~is_reply & (pictures > np.where(length < EDITED, 0, FEW))
     too_short = is_reply & (length < EDITED)
-    identified = (score >= enough) & recognised & ~of_picture & ~too_short
-    values = {"score": np.where(identified, score, plain), "identified": identified, "whole": plain >= enough}
-    return hits.drop("cover").with_columns(**{name: pl.Series(value) for name, value in values.items()})
+    identifies: B8 = recognised & ~of_picture & ~too_short
+    return identifies
 
 
 class Shares(NamedTuple):

@@ -21,6 +21,18 @@ LENGTHS = LONG << np.arange(24)
 EDITED = 13
 """A shorter document must be found word for word; in a longer one words may differ."""
 
+LEAST = 4
+"""A prompt of fewer words ("hi", "go on please") identifies no item."""
+
+AROUND = 16
+"""A short prompt is likely to be an item's that has few more words than it; it has at most so many more."""
+
+CHANGED = 3
+"""How many words of a prompt of SHORT words or more one changed word can hide among runs of three."""
+
+SHORT_BYTES = 1200
+"""More bytes are not looked at as a short prompt."""
+
 MANY, NONE = np.uint64(0xFFFFFFFF), np.uint64(0xFFFFFFFE)
 """In place of a document's number: there is more than one, or none."""
 

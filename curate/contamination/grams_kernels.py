@@ -8,10 +8,23 @@ at once.
 
 import numpy as np
 
-from curate.arrays import I64, U8, U16, U32, U64
+from curate.arrays import B8, I64, U8, U16, U32, U64
 from curate.compiled import compiled
-from curate.contamination.grams import LENGTHS, MANY, NONE, SHORT, SIZE, Documents, Table
-from curate.text.cover_kernels import cover, fine, longest
+from curate.contamination.grams import (
+    AROUND,
+    CHANGED,
+    EDITED,
+    LEAST,
+    LENGTHS,
+    MANY,
+    NONE,
+    SHORT,
+    SHORT_BYTES,
+    SIZE,
+    Documents,
+    Table,
+)
+from curate.text.cover_kernels import cover, covered_by, fine, longest, runs_found
 from curate.text.word_kernels import mix, most_words, words, words_into
 
 FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -65,6 +78,19 @@ def whole_of(data: U8, start: int, end: int) -> np.uint64:
 
 
 @compiled
+def runs_of(data: U8, start: int, end: int) -> U64:
+    """The runs of three words of a text."""
+    return fine(words(data, start, end)[0])
+
+
+@compiled
+def share_of(data: U8, other: U8) -> float:
+    """The share of the words of a text that are in another one."""
+    own, text = words(data, 0, len(data))[0], words(other, 0, len(other))[0]
+    return float(cover(own, text, fine(text)).sum()) / max(len(own), 1)
+
+
+@compiled
 def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: U64, lists: U32) -> None:
     """Put n-grams, numbered as they come, into an empty table whose size is a power of two.
 
@@ -90,10 +116,11 @@ def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: 
 
 
 @compiled
-def _likely(table: Table, hashes: U64, likely: U64, places: U32) -> int:
+def _likely(table: Table, hashes: U64, likely: U64, places: U32, short: bool) -> int:
     """Write the n-grams of a text whose bits are set, or all its words as one, and where each begins.
 
     Returns how many there are. It has no branch on the outcome, which a processor could not predict.
+    With `short`, all words of a short text are one more.
     """
     count, rolling = 0, np.uint64(0)
     for i in range(len(hashes)):
@@ -105,7 +132,7 @@ def _likely(table: Table, hashes: U64, likely: U64, places: U32) -> int:
         bits = table.bits[high >> np.uint64(3)] >> np.uint8(high & np.uint64(7))
         likely[count], places[count] = value, i
         count += int(bits & np.uint8(1)) & int(i >= SIZE - 1)
-    if 0 < len(hashes) < SHORT:
+    if short and 0 < len(hashes) < SHORT:
         likely[count], places[count] = whole(hashes), 0
         count += 1
     return count
@@ -198,10 +225,11 @@ def _is_hit(documents: Documents, document: int, text: U64, text_fine: U64) -> b
 
 @compiled
 def scan(
-    table: Table, documents: Documents, data: U8, offsets: I64, first: int, counts: U32, out: U32
+    table: Table, documents: Documents, data: U8, offsets: I64, first: int, short: bool, counts: U32, out: U32
 ) -> tuple[int, int]:
-    """Hits in the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document).
+    """Hits in the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document, 0).
 
+    With `short`, a text of fewer than SHORT words is looked up whole.
     `counts` grows by how often each n-gram of the index occurs. Stops when `out` might overflow: (rows of `out`
     that were written, the text to go on with).
     """
@@ -216,30 +244,96 @@ def scan(
         if written + len(table.needs) > len(out):
             return written, text
         own = hashes[: words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)]
-        some = _likely(table, own, likely, places)
+        some = _likely(table, own, likely, places, short)
         cells = likely[: _look_up(table, likely[:some], places, begins.view(np.uint64))]
         _count(table.lists, cells, counts)
         candidates = found[: _candidates(table, cells, places, states, found)]
         text_fine = fine(own[: len(own) if len(candidates) else 0])
         for document in candidates:
             if _is_hit(documents, document, own, text_fine):
-                out[written, 0], out[written, 1] = text, document
+                out[written, 0], out[written, 1], out[written, 2] = text, document, 0
                 written += 1
     return written, len(offsets) - 1
 
 
 @compiled
-def compare(documents: Documents, document: int, data: U8) -> tuple[U8, int, int]:
-    """How much of a document is in a text: for each of its n-grams how many of its SIZE words.
+def _is_near(documents: Documents, document: int, text: U64, text_fine: U64) -> int:
+    """How many words of a short prompt are in a text that is little longer; 0 where too few are."""
+    count = int(documents.words[document])
+    if len(text) > count + AROUND:
+        return 0
+    other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
+    found = int(cover(other, text, text_fine).sum())
+    return found if found >= (count if count < SHORT else count - CHANGED) else 0
 
-    And the bytes where the longest part of the text that it shares with the document begins and ends.
+
+@compiled
+def scan_short(
+    table: Table, near: Table, documents: Documents, data: U8, offsets: I64, first: int, counts: U32, out: U32
+) -> tuple[int, int]:
+    """Hits in short texts data[offsets[i]:offsets[i + 1]], as rows (text, document, words of it that are found).
+
+    0 words means that the text is the document; more, that it has most words of a short prompt, and few others.
+    `counts`, and what is returned, as for `scan`.
+    """
+    most = SHORT_BYTES // 2 + 2
+    hashes, places = np.empty(most, np.uint64), np.empty(most, np.uint32)
+    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    states, found = np.zeros(len(table.needs), np.uint64), np.empty(len(table.needs), np.uint32)
+    written = 0
+    for text in range(first, len(offsets) - 1):
+        if written + 2 * len(table.needs) > len(out):
+            return written, text
+        start, end = offsets[text], offsets[text + 1]
+        own = hashes[: words_into(data, start, end, hashes, begins, ends) if end - start <= SHORT_BYTES else 0]
+        if len(own) == 0 or len(own) >= EDITED + AROUND:
+            continue
+        likely = np.empty(len(own), np.uint64)
+        if len(own) < SHORT:
+            likely[0], places[0] = whole(own), 0
+            cells = likely[: _look_up(table, likely[:1], places, begins.view(np.uint64))]
+            _count(table.lists, cells, counts)
+            for document in found[: _candidates(table, cells, places, states, found)]:
+                out[written, 0], out[written, 1], out[written, 2] = text, document, 0
+                written += 1
+        if len(own) >= LEAST:
+            runs = fine(own)
+            likely[: len(runs)] = runs
+            for i in range(len(runs)):
+                places[i] = i
+            cells = likely[: _look_up(near, likely[: len(runs)], places, begins.view(np.uint64))]
+            for document in found[: _candidates(near, cells, places, states, found)]:
+                there = _is_near(documents, document, own, runs)
+                if there:
+                    out[written, 0], out[written, 1], out[written, 2] = text, document, there
+                    written += 1
+    return written, len(offsets) - 1
+
+
+@compiled
+def _once(runs: U64) -> B8:
+    """Which of these are there once."""
+    ordered = np.sort(runs)
+    once: B8 = np.searchsorted(ordered, runs) + 1 == np.searchsorted(ordered, runs, "right")
+    return once
+
+
+@compiled
+def compare(documents: Documents, document: int, data: U8) -> tuple[U8, U8, U8, int, int]:
+    """How much of a document is in a text: for each of its n-grams how many of its SIZE words; which of its words.
+
+    Then these but for words that are found among neighbours which they have elsewhere in the document too; and the
+    bytes where the longest part of the text that it shares with the document begins and ends.
     """
     text, begins, ends = words(data, 0, len(data))
     other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
-    covered = cover(other, text, fine(text))
+    runs = fine(other)
+    there = runs_found(runs, len(other), text, fine(text))
+    covered = covered_by(there, len(other))
     places = documents.places[documents.firsts[document] : documents.firsts[document + 1]]
     shares = np.empty(len(places), np.uint8)
     for i in range(len(places)):
         shares[i] = covered[places[i] : places[i] + SIZE].sum()
     first, end = longest(other, text)
-    return shares, begins[first] if end else 0, ends[end - 1] if end else 0
+    own = covered_by(there & _once(runs), len(other))
+    return shares, covered, own, begins[first] if end else 0, ends[end - 1] if end else 0

@@ -22,7 +22,7 @@ BATCH_ROWS = 4096
 class ContaminationHits:
     """The hits of a pairs file against the index of the fingerprint `index`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffix: ClassVar[str] = "arrow"
     index: str
     protected: ProtectedSets = field(metadata={"place": True})
@@ -37,7 +37,9 @@ class ContaminationHits:
         position = 0
         for batch in parquet.batches(pairs, SIDES, BATCH_BYTES, BATCH_ROWS):
             for side, name in enumerate(SIDES):
-                found.scan(texts(batch.column(name), position, turns=name == "prompt"), side)
+                found.scan(texts(batch.column(name), position, turns=False), side)
+            # a short prompt is a whole turn, a longer one may be spread over several
+            found.scan_turns(texts(batch.column(SIDES[0]), position, turns=True), 0)
             position += batch.num_rows
             tick(rows=batch.num_rows)
         found.write(out)

@@ -2,7 +2,7 @@
 
     <cache>/contamination/<fingerprint>/index.json      written last: it means finished
         entries.parquet     of, key, pictures, images      one row per protected item
-        documents.parquet   kind, words, text, entries, parts      every distinct text once
+        documents.parquet   kind, words, text, entries, parts, stock, quoted      every distinct text once
         images.parquet      key, entry; the images themselves are packs in pictures/
         *.npy               n-grams of the documents (see NGrams)
 
@@ -13,7 +13,7 @@ prompt that it belongs to. An n-gram that occurs in many contexts is boilerplate
 import functools
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,31 +26,29 @@ import pyarrow as pa
 from curate.arrays import F32, I64, U8, U16, U32, U64
 from curate.checksums import made_again, published, record, usable, write_record
 from curate.contamination import grams
-from curate.contamination.grams import EDITED, LONG, Documents, Table
-from curate.contamination.protected import FLOOR, ProtectedItem, ProtectedSet, ProtectedSets
+from curate.contamination.collected import QUOTED, REPLY, Collected
+from curate.contamination.grams import CHANGED, EDITED, LEAST, SHORT, Documents, Table
+from curate.contamination.protected import FLOOR, ProtectedSet, ProtectedSets
 from curate.errors import WorkspaceError
 from curate.hashing import Hashes, fingerprint
-from curate.images.decode import BadImage
 from curate.images.packs import Packs
 from curate.images.store import ImageStore, PackWriter
 from curate.text import words
 
-VERSION = 3
+VERSION = 4
 PICTURES = "pictures"
-
-PROMPT, REPLY, TEXT = 0, 1, 2
-"""Kinds of documents."""
 
 RARE, COMMON = 10, 100
 """An n-gram counts fully if it occurs in at most RARE contexts of the index, and not at all from COMMON on."""
 
-SHARED, THINNED = 0.2, 0.15
-"""The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it.
-
-Lower still where only some n-grams are in the index: these are few, and a changed word takes fewer with it."""
+SHARED = 0.08
+"""The share of a document's rare n-grams that makes it a candidate: low, as a changed word takes five with it, and
+of three in ten changed words one n-gram in six is left."""
 
 BITS = 8
 """The least number of bits of the bit table for each n-gram."""
+
+STRICT = 4
 
 ENOUGH = 0.999
 """The share of a document that counts as all of it."""
@@ -58,20 +56,11 @@ ENOUGH = 0.999
 FEW = 4
 """A document with fewer rare n-grams than this is looked up by all of its n-grams."""
 
-DOCUMENTS: dict[str, Any] = {
-    "kind": pl.UInt8,
-    "words": pl.UInt32,
-    "text": pl.String,
-    "entries": pl.List(pl.UInt32),
-    "parts": pl.List(pl.UInt16),
-    "pictures": pl.UInt32,
-}
-"""`parts` says which prompt, reply or text of the item it is; `pictures` how many different ones it is about."""
-
 
 def protected_sets(sets: Sequence[ProtectedSet], cache: Path, hashes: Hashes) -> ProtectedSets:
     """The sets, with a fingerprint of their content and of how it is indexed."""
-    versions = [VERSION, words.VERSION, grams.SIZE, grams.SHORT, grams.LONG, EDITED, RARE, COMMON, SHARED]
+    limits = [grams.SIZE, grams.SHORT, grams.LONG, EDITED, RARE, COMMON, SHARED, FLOOR, STRICT, QUOTED]
+    versions = [VERSION, words.VERSION, *limits]
     facts = [[one.name, one.facts(hashes)] for one in sets]
     hashes.save()
     return ProtectedSets(fingerprint=fingerprint([versions, facts]), sets=tuple(sets), cache=cache)
@@ -81,12 +70,14 @@ def protected_sets(sets: Sequence[ProtectedSet], cache: Path, hashes: Hashes) ->
 class Index:
     """An index in memory.
 
+    near              the runs of three words of short prompts
     packed            the documents as arrays for the kernels; `documents` the same as a frame
     rarity            for each n-gram, from 0 (boilerplate of the index) to 1
     own               document i has the n-grams own[packed.firsts[i]:packed.firsts[i + 1]]
     """
 
     table: Table
+    near: Table
     packed: Documents
     rarity: F32
     own: U32
@@ -107,9 +98,16 @@ def load(protected: ProtectedSets) -> Index:
 
 _checked: set[Path] = set()
 
-ARRAYS = ("bits", *Table._fields[2:], "rarity", "own", "firsts", "places")
+TABLES = ("bits", *Table._fields[2:])
+NEAR = "near_"
+ARRAYS = (*TABLES, *(f"{NEAR}{name}" for name in TABLES), "rarity", "own", "firsts", "places")
 FRAMES = ("entries", "documents", "images")
 FILES = (*(f"{name}.npy" for name in ARRAYS), *(f"{name}.parquet" for name in FRAMES))
+
+
+def is_built(protected: ProtectedSets) -> bool:
+    """Whether the index is there, if perhaps damaged."""
+    return (protected.directory / "index.json").exists()
 
 
 def _is_whole(directory: Path) -> bool:
@@ -131,9 +129,16 @@ def _load(directory: Path) -> Index:
     def array(name: str) -> Any:
         return np.asarray(np.load(directory / f"{name}.npy", mmap_mode="r"))  # a plain array of the mapped file
 
-    shift = json.loads((directory / "index.json").read_text(encoding="utf-8"))["shift"]
-    table = Table(array("bits"), shift, *(array(name) for name in Table._fields[2:]))
+    facts = json.loads((directory / "index.json").read_text(encoding="utf-8"))
     frames: dict[str, Any] = {name: pl.read_parquet(directory / f"{name}.parquet") for name in FRAMES}
+    return _assembled(array, frames, facts)
+
+
+def _assembled(array: Callable[[str], Any], frames: dict[str, Any], facts: dict[str, Any]) -> Index:
+    table, near = (
+        Table(array(f"{start}bits"), facts[f"{start}shift"], *(array(f"{start}{name}") for name in TABLES[1:]))
+        for start in ("", NEAR)
+    )
     lengths = frames["documents"]["words"].to_numpy().astype(np.int64)
     texts = frames["documents"]["text"].to_arrow().cast(pa.large_string())
     _, offsets, text = texts.buffers()
@@ -147,119 +152,59 @@ def _load(directory: Path) -> Index:
         weights=np.ascontiguousarray(rarities[own]),
         floors=needed(lengths, FLOOR),
     )
-    return Index(table=table, packed=packed, rarity=rarities, own=own, **frames)
+    return Index(table=table, near=near, packed=packed, rarity=rarities, own=own, **frames)
+
+
+def in_memory(protected: ProtectedSets) -> Index:
+    """The index without its images, made of the items and written nowhere: enough to count what can be found."""
+    collected = _collect(protected, None)
+    arrays, shifts = _arrays(collected)
+    return _assembled(arrays.__getitem__, collected.frames(), shifts)
 
 
 def needed(lengths: I64, share: float) -> F32:
     """The share of a document that must be found, by its length in words; `share` is that of a long one.
 
-    ENOUGH where it has fewer than EDITED words; from EDITED to twice as many, it falls linearly to `share`.
+    ENOUGH where it has fewer than EDITED words; from EDITED to twice as many, it falls linearly to `share`, from
+    where 1 / STRICT of what may be missing must be found too.
     """
-    strict = np.clip(2 - lengths / EDITED, 0, 1) * (1 - share) / 2
+    strict = np.clip(2 - lengths / EDITED, 0, 1) * (1 - share) / STRICT
     return np.where(lengths < EDITED, ENOUGH, share + strict).astype(np.float32)
 
 
 def build(protected: ProtectedSets) -> None:
     """Write the index of all items."""
     with ImageStore(protected.directory / PICTURES).writer() as writer:
-        collected = _Collected(writer)
-        for one in protected.sets:
-            for item in one.items():
-                collected.add(item)
-    arrays, shift = _ngrams(collected)
+        collected = _collect(protected, writer)
+    arrays, shifts = _arrays(collected)
     for name, array in arrays.items():
         with published(protected.directory / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, array)
     for name, frame in collected.frames().items():
         with published(protected.directory / f"{name}.parquet") as temporary:
             frame.write_parquet(temporary)
-    write_record(protected.directory / "index.json", {"shift": shift, **collected.facts()})
+    write_record(protected.directory / "index.json", {**shifts, **collected.facts()})
 
 
-class _Collected:
-    """The items read so far: every text once; images go to the writer."""
-
-    def __init__(self, writer: PackWriter) -> None:
-        self._writer = writer
-        self.entries: list[tuple[str, str, int, int]] = []
-        self.numbers: dict[tuple[int, int], int] = {}
-        self.texts: list[tuple[int, str]] = []
-        self.holders: list[list[int]] = []
-        self.parts: list[list[int]] = []
-        self.contexts: list[int] = []
-        self.lengths: list[int] = []
-        self.pictures: list[set[str]] = []
-        self.images: list[tuple[str, int]] = []
-
-    def add(self, item: ProtectedItem) -> None:
-        """Take one more item."""
-        number = len(self.entries)
-        keys = list(self._pictures(item, number))
-        # items of one id are about the same picture, where the pictures themselves are not here
-        about = ",".join(keys) if keys else item.key.partition("#")[0] if item.pictures else ""
-        documents: list[int] = []
-        for kind, texts in ((PROMPT, item.prompts), (REPLY, item.replies), (TEXT, item.texts)):
-            for part, text in enumerate(texts):
-                documents.append(self._text(kind, text, number, part, documents[0] if documents else None))
-        for document in documents:
-            self.pictures[document].add(f"{item.of}:{about}" if about else "")
-        self.entries.append((item.of, item.key, item.pictures, len(keys)))
-
-    def _text(self, kind: int, text: str, number: int, part: int, context: int | None) -> int:
-        from curate.contamination.grams_kernels import whole_of  # numba
-
-        data = np.frombuffer(text.encode(errors="replace"), np.uint8)
-        key = (kind, int(whole_of(data, 0, len(data))))
-        if key not in self.numbers:
-            self.numbers[key] = len(self.texts)
-            self.texts.append((kind, text))
-            for column in (self.holders, self.parts):
-                column.append([])
-            self.contexts.append(self.numbers[key] if context is None else context)
-            self.pictures.append(set())
-        document = self.numbers[key]
-        self.holders[document].append(number)
-        self.parts[document].append(part)
-        return document
-
-    def _pictures(self, item: ProtectedItem, number: int) -> Iterable[str]:
-        for data in item.images:
-            try:
-                key = self._writer.put(data, strict=True).key
-            except BadImage:
-                continue  # an eval set may have images that we would not train on
-            self.images.append((key, number))
-            yield key
-
-    def frames(self) -> dict[str, pl.DataFrame]:
-        """The tables of the index."""
-        schema: dict[str, Any] = {"of": pl.String, "key": pl.String, "pictures": pl.UInt32, "images": pl.UInt32}
-        return {
-            "entries": pl.DataFrame(self.entries, schema=schema, orient="row"),
-            "documents": pl.DataFrame(
-                {
-                    "kind": [kind for kind, _ in self.texts],
-                    "words": self.lengths,
-                    "text": [text for _, text in self.texts],
-                    "entries": self.holders,
-                    "parts": self.parts,
-                    "pictures": [len(pictures - {""}) for pictures in self.pictures],
-                },
-                schema=DOCUMENTS,
-            ),
-            "images": pl.DataFrame(self.images, schema={"key": pl.String, "entry": pl.UInt32}, orient="row"),
-        }
-
-    def facts(self) -> dict[str, Any]:
-        """What is in the index, by set: its items, and how many of them lack pictures."""
-        frame = self.frames()["entries"]
-        some = frame.group_by("of", maintain_order=True).agg(
-            entries=pl.len(), without_pictures=(pl.col("images") < pl.col("pictures")).sum()
-        )
-        return {"documents": len(self.texts), "images": len(self.images), "sets": some.to_dicts()}
+def _collect(protected: ProtectedSets, writer: PackWriter | None) -> Collected:
+    collected = Collected(writer)
+    for one in protected.sets:
+        for item in one.items():
+            collected.add(item)
+    return collected
 
 
-def _ngrams(collected: _Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
+def _arrays(collected: Collected) -> tuple[dict[str, npt.NDArray[Any]], dict[str, int]]:
+    """ARRAYS, and the shifts of both tables."""
+    arrays, shift = _ngrams(collected)
+    near, near_shift = _runs(collected)
+    return (
+        {**arrays, **{f"{NEAR}{name}": array for name, array in near.items()}},
+        {"shift": shift, f"{NEAR}shift": near_shift},
+    )
+
+
+def _ngrams(collected: Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
     """The arrays of the index's n-grams, and the table's shift."""
     hashes, places, owners = _occurrences(collected)
     lengths = np.asarray(collected.lengths, np.int64)
@@ -287,6 +232,30 @@ def _ngrams(collected: _Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
     }, shift
 
 
+def _runs(collected: Collected) -> tuple[dict[str, npt.NDArray[Any]], int]:
+    """The arrays of the runs of three words of short prompts that are about no picture, and the table's shift."""
+    from curate.contamination.grams_kernels import runs_of  # numba
+
+    lengths = np.asarray(collected.lengths, np.int64)
+    short = [
+        number
+        for number, (kind, _) in enumerate(collected.texts)
+        if kind != REPLY and LEAST <= lengths[number] < EDITED and not collected.pictures[number] - {""}
+    ]
+    data = [np.frombuffer(collected.texts[number][1].encode(errors="replace"), np.uint8) for number in short]
+    found = [runs_of(one, 0, len(one)) for one in data]
+    hashes = np.concatenate([np.zeros(0, np.uint64), *found])
+    owners = np.repeat(np.array(short, np.int64), [len(one) for one in found])
+    unique, number = np.unique(hashes, return_inverse=True)
+    own = _contexts(number, np.asarray(collected.contexts, np.int64)[owners], len(unique))[number] < COMMON
+    starts, documents = _postings(number[own], owners[own], len(unique))
+    table, shift = _table(unique, starts, documents)
+    kept = np.bincount(documents, minlength=len(lengths))
+    needs = _needs(documents, lengths)
+    needs[:, 0] = np.where(lengths < SHORT, kept, np.maximum(kept - CHANGED, 1))
+    return {**table, "needs": needs}, shift
+
+
 def rarity(counts: I64, rare: float, common: float) -> F32:
     """1 for counts up to `rare`, 0 from `common` on, and between them by the logarithm: what an n-gram weighs."""
     falling = np.log(np.maximum(counts / rare, 1)) / np.log(common / rare)
@@ -294,7 +263,7 @@ def rarity(counts: I64, rare: float, common: float) -> F32:
     return weights
 
 
-def _occurrences(collected: _Collected) -> tuple[U64, U16, I64]:
+def _occurrences(collected: Collected) -> tuple[U64, U16, I64]:
     """(hash, place, document) of all n-grams, by document and place; fills in how long documents are."""
     from curate.contamination.grams_kernels import grams_of  # numba
 
@@ -327,7 +296,7 @@ def _needs(documents: U32, lengths: I64) -> U16:
     from curate.text.cover_kernels import room  # numba
 
     distinct = np.bincount(documents, minlength=len(lengths))
-    some = np.ceil(np.where(lengths > LONG, THINNED, SHARED) * distinct)
+    some = np.ceil(SHARED * distinct)
     needs: U32 = np.empty((len(lengths), 2), np.uint32)
     needs[:, 0] = np.where(lengths < EDITED, distinct, some)
     needs[:, 1] = [room(int(length)) for length in lengths]

@@ -14,7 +14,7 @@ PROMPTS = ("prompt", "question", "query", "instruction")
 REPLIES = ("chosen", "rejected", "response", "answer", "output")
 LINES = ".txt"
 
-FLOOR = 0.5
+FLOOR = 0.35
 """The least share of a text that can be asked for."""
 
 

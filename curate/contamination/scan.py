@@ -15,14 +15,20 @@ import pyarrow as pa
 from curate.arrays import I64, U8, U32
 from curate.contamination.grams import SHORT, SIZE
 from curate.contamination.index import Index
+from curate.contamination.passages import is_passage, sentences
 from curate.errors import WorkspaceError
 
 SIDES = ("prompt", "chosen", "rejected")
 HITS = pa.schema(
     [("position", pa.uint32()), ("side", pa.uint8()), ("document", pa.uint32()), ("cover", pa.list_(pa.uint8())),
-     ("snippet", pa.string())]
+     ("passage", pa.bool_()), ("near", pa.uint8()), ("snippet", pa.string())]
 )  # fmt: skip
-"""`cover` says for each n-gram of the document how many of its words are in the text."""
+"""The hits of a file.
+
+cover     for each n-gram of the document how many of its words are in the text
+passage   the text has the document but for sentences at its beginning or end: most often, its question
+near      0, or how many words of a short prompt the text has, which is not that prompt but likely to be made of it
+"""
 
 COUNTS = pa.schema([("gram", pa.uint32()), ("count", pa.uint32())])
 SNIPPET = 240  # characters of evidence
@@ -44,17 +50,32 @@ class Pass:
         self.counts: U32 = np.zeros(len(index.rarity), np.uint32)
         self.texts = 0
         self.hits: list[dict[str, Any]] = []
-        self._out: U32 = np.empty((len(index.table.needs) + (1 << 15), 2), np.uint32)
+        self._out: U32 = np.empty((2 * len(index.table.needs) + (1 << 15), 3), np.uint32)
+        self._sentences: dict[int, I64] = {}
 
     def scan(self, texts: Texts, side: int) -> None:
-        """Look for documents in the texts; `side` is the position in SIDES that they come from."""
+        """Look for documents in the texts; `side` is the position in SIDES that they come from.
+
+        Prompts of few words are left to `scan_turns`.
+        """
         from curate.contamination.grams_kernels import scan  # numba
 
         self.texts += len(texts.rows)
-        text = 0
+        index, text = self.index, 0
         while text < len(texts.offsets) - 1:
             some, text = scan(
-                self.index.table, self.index.packed, texts.data, texts.offsets, text, self.counts, self._out
+                index.table, index.packed, texts.data, texts.offsets, text, side > 0, self.counts, self._out
+            )
+            self.hits += [self._hit(texts, side, *row) for row in self._out[:some].tolist()]
+
+    def scan_turns(self, texts: Texts, side: int) -> None:
+        """Look for short prompts in the texts, which are turns: for those that are one, and likely ones."""
+        from curate.contamination.grams_kernels import scan_short  # numba
+
+        index, text = self.index, 0
+        while text < len(texts.offsets) - 1:
+            some, text = scan_short(
+                index.table, index.near, index.packed, texts.data, texts.offsets, text, self.counts, self._out
             )
             self.hits += [self._hit(texts, side, *row) for row in self._out[:some].tolist()]
 
@@ -66,19 +87,28 @@ class Pass:
             _write(sink, pa.Table.from_pylist(self.hits, HITS))
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
-    def _hit(self, texts: Texts, side: int, text: int, document: int) -> dict[str, Any]:
+    def _hit(self, texts: Texts, side: int, text: int, document: int, near: int) -> dict[str, Any]:
         from curate.contamination.grams_kernels import compare  # numba
 
         packed = self.index.packed
         start, end = texts.offsets[text], texts.offsets[text + 1]
         places = packed.places[packed.firsts[document] : packed.firsts[document + 1]]
-        cover, snippet = np.full(len(places), SIZE, np.uint8), None
+        cover, snippet, passage = np.full(len(places), SIZE, np.uint8), None, False
         if packed.words[document] >= SHORT:
-            cover, begin, stop = compare(packed, document, texts.data[start:end])
+            cover, there, own, begin, stop = compare(packed, document, texts.data[start:end])
             snippet = texts.data[start + begin : start + stop].tobytes().decode(errors="replace")[:SNIPPET]
+            passage = is_passage(there, own, self._sentences_of(document))
         return {
-            "position": texts.rows[text], "side": side, "document": document, "cover": cover, "snippet": snippet
+            "position": texts.rows[text], "side": side, "document": document, "cover": cover, "passage": passage,
+            "near": near, "snippet": snippet,
         }  # fmt: skip
+
+    def _sentences_of(self, document: int) -> I64:
+        if document not in self._sentences:
+            packed = self.index.packed
+            text = packed.text[packed.starts[document] : packed.starts[document + 1]]
+            self._sentences[document] = sentences(text)
+        return self._sentences[document]
 
 
 def _write(sink: Any, table: Any) -> None:

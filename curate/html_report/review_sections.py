@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from curate.contamination.findable import Findable, findable_table
+from curate.contamination.strengths import strength_table
 from curate.html_report.markup import Section, fold, paragraph, table
 from curate.inspect.artefacts import Mix
 from curate.pairs.files import column
@@ -16,6 +18,9 @@ REASONS = {
     "prompt_media": "the prompt and the image of one item",
     "prompt": "the prompt of an item",
     "response": "a reply of an item",
+    "passage": "a text of an item without its question: a passage that the item quotes",
+    "stock_reply": "a reply of an item that is given to many questions",
+    "short_prompt": "likely a short prompt of an item: a few words around it, or one changed",
     "media_only": "an image of an item, under another question",
     "image_look_alike": "a page or chart that cannot be told from an image of an item",
 }
@@ -34,8 +39,9 @@ def _decontamination(lock: Mapping[str, Any], found: pl.DataFrame | None, most: 
         missing = "Not done: the recipe has no step decontaminate, so the mix may contain items of eval sets."
         return Section(name, title, paragraph(missing))
     leaks = found.filter(pl.col("step") == DECONTAMINATE)
+    sought = _sought(lock)
     if not leaks.height:
-        return Section(name, title, paragraph("No item of an eval set was found."))
+        return Section(name, title, paragraph("No item of an eval set was found.") + sought)
     counts = leaks.group_by("reason", "fate").len()
     number = {(reason, fate): n for reason, fate, n in counts.iter_rows()}
     rows = [
@@ -46,6 +52,7 @@ def _decontamination(lock: Mapping[str, Any], found: pl.DataFrame | None, most: 
         (name, counts["dropped"], counts["flagged"]) for name, counts in lock.get("decontamination", {}).items()
     ]
     body = [
+        sought,
         table(Table("Reasons", ("reason", "what the pair has", "pairs dropped", "flagged"), rows)),
         table(
             Table("Eval sets, by the surest decision about a pair", ("eval set", "pairs dropped", "flagged"), sets)
@@ -53,6 +60,19 @@ def _decontamination(lock: Mapping[str, Any], found: pl.DataFrame | None, most: 
         *(_listed(reason, leaks.filter(pl.col("reason") == reason), most) for reason in REASONS),
     ]
     return Section(name, title, "\n".join(filter(None, body)))
+
+
+def _sought(lock: Mapping[str, Any]) -> str:
+    """What can be found, and how well."""
+    shares = [facts["share"] for name, facts in lock["steps"] if name == DECONTAMINATE and "share" in facts]
+    counted = {
+        name: Findable(**{key: facts[key] for key in Findable.__dataclass_fields__})
+        for name, facts in lock.get("decontamination", {}).items()
+        if "by_words" in facts
+    }
+    tables = [strength_table(DECONTAMINATE, share) for share in shares]
+    tables += [findable_table(DECONTAMINATE, counted)] if counted else []
+    return "\n".join(map(table, tables))
 
 
 def _flagged(found: pl.DataFrame | None, most: int) -> Section:

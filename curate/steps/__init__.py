@@ -10,7 +10,7 @@ from curate.contamination.protected import Library
 from curate.errors import ConfigError
 from curate.near_duplicates.banding import Banding
 from curate.steps.base import CorpusStep, RowStep, ScoreStep, Step
-from curate.steps.decontaminate import Decontaminate
+from curate.steps.decontaminate import Bound, Decontaminate
 from curate.steps.empty_reply import EmptyReply
 from curate.steps.exact_duplicates import ExactDuplicates
 from curate.steps.formatting_only import FormattingOnly
@@ -113,6 +113,12 @@ def check_eval_sets(listed: Iterable[tuple[str, Step]], where: str, manifests: P
 def bandings(listed: Iterable[tuple[str, Step]]) -> dict[str, Banding]:
     """How the steps that look for near-duplicates do it, by their names."""
     return {name: step.banding for name, step in listed if isinstance(step, NearDedup)}
+
+
+def shares(listed: Iterable[tuple[str, Step]]) -> dict[str, float]:
+    """How much of a document the steps that look for items of eval sets want to find, by their names."""
+    wanted = {name: step.wanted for name, step in listed if isinstance(step, Decontaminate)}
+    return wanted | {name: step.share for name, step in listed if isinstance(step, Bound)}
 
 
 def is_row_step(step: Step) -> TypeGuard[RowStep]:

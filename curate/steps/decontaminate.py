@@ -1,17 +1,20 @@
 """Pairs that hold what they will be measured by: items of eval sets, and texts and images that a user names."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
 from curate import evalsets
 from curate.contamination import decisions
+from curate.contamination.findable import Findable, findable
 from curate.contamination.hits import ContaminationHits
 from curate.contamination.index import PICTURES, load, protected_sets
 from curate.contamination.protected import FLOOR, ImageFolder, Library, ProtectedSet, ProtectedSets, TextFile
 from curate.contamination.scan import read
+from curate.contamination.strengths import SHARES, Strength
 from curate.errors import ConfigError, RawError
 from curate.images.packs import Packs
 from curate.steps.corpus import Corpus, Sketch
@@ -32,6 +35,9 @@ class Actions:
     prompt        the prompt of an item
     prompt_media  the prompt and the image of one item, however plain the prompt
     response      a reply of an item
+    passage       a text of an item without its question, or without the first or last sentences: a public text
+    stock_reply   a reply of an item that is given to many questions, such as a refusal
+    short_prompt  what is likely to be a short prompt of an item: with a few words around it, or one changed
     media_only    an image of an item, under another question: most often a photograph that both took from COCO
     image_look_alike  a page or chart that cannot be told from an image of an item: other figures would not be seen
     """
@@ -39,6 +45,9 @@ class Actions:
     prompt: Action = "drop"
     prompt_media: Action = "drop"
     response: Action = "drop"
+    passage: Action = "flag"
+    stock_reply: Action = "flag"
+    short_prompt: Literal["flag", "keep"] = "flag"
     media_only: Action = "flag"
     image_look_alike: Literal["flag", "keep"] = "flag"
 
@@ -50,8 +59,10 @@ class Decontaminate(Actions):
     against  names of eval sets, or `all`
     text     files with texts, and `images` directories with images, that must be kept out as well
     tolerant whether a grey version of an image, or one with another gamma, is a copy of it too
-    share    how much of a document of 26 words or more must be found, weighed by rarity; of shorter ones more, and
-             all of one with fewer than 13
+    strength how much of a document must be found: with less, more changed leaks are found, and more that are none
+             (see `curate.contamination.strengths`)
+    share    in place of that of `strength`: how much of a document of 26 words or more must be found, weighed by
+             rarity; of shorter ones more, and all of one with fewer than 13
     """
 
     version: ClassVar[int] = 1
@@ -60,13 +71,19 @@ class Decontaminate(Actions):
     text: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     tolerant: bool = False
-    share: float = 0.7
+    strength: Strength = "medium"
+    share: float | None = None
 
     def __post_init__(self) -> None:
         if not (self.against or self.text or self.images):
             raise ValueError("against, text and images are empty; name eval sets in against, or `all`")
-        if not FLOOR <= self.share <= 1:
+        if self.share is not None and not FLOOR <= self.share <= 1:
             raise ValueError(f"share is {self.share}; it is {FLOOR} to 1")
+
+    @property
+    def wanted(self) -> float:
+        """The share of a long document that must be found."""
+        return SHARES[self.strength] if self.share is None else self.share
 
     def check_names(self, where: str, manifests: Path | None) -> None:
         """Raise ConfigError, with the closest names, for an unknown eval set in `against`; no file is read."""
@@ -93,7 +110,7 @@ class Decontaminate(Actions):
         sets += [ImageFolder(path=Path(path).expanduser()) for path in self.images]
         made = protected_sets(sets, library.cache, library.hashes)
         actions = {name: getattr(self, name) for name in decisions.REASONS}
-        return Bound(share=self.share, tolerant=self.tolerant, index=made.fingerprint, protected=made, **actions)
+        return Bound(share=self.wanted, tolerant=self.tolerant, index=made.fingerprint, protected=made, **actions)
 
     def sketches(self) -> tuple[Sketch, ...]:
         """None: it is not bound."""
@@ -102,6 +119,20 @@ class Decontaminate(Actions):
     def decide(self, keys: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:  # noqa: ARG002
         """Nothing: it is not bound."""
         raise AssertionError("decontaminate is not bound")
+
+
+def findable_items(
+    listed: Iterable[tuple[str, Any]], library: Library, where: str
+) -> tuple[dict[str, dict[str, Findable]], list[str]]:
+    """By step, which items of its sets can be found; and a line for each step whose sets are not here yet."""
+    counted, uncounted = {}, []
+    for name, step in listed:
+        if isinstance(step, Decontaminate):
+            try:
+                counted[name] = findable(step.bind(library, f"{where}.steps.{name}").protected)
+            except (ConfigError, RawError) as error:
+                uncounted.append(f"{name}: what can be found is counted once its sets are here: {error}")
+    return counted, uncounted
 
 
 def _is_there(protected: ProtectedSet, library: Library) -> bool:

@@ -62,7 +62,7 @@ def _slots(found: U64, table: U64) -> I32:
 
 
 @compiled
-def _covered(there: B8, words: int) -> U8:
+def covered_by(there: B8, words: int) -> U8:
     """For each word whether it is in one of the n-grams that are there, of which one begins at each word."""
     covered = np.zeros(words, np.uint8)
     for j in range(FINE):
@@ -94,20 +94,25 @@ def _window(covered: U8, document_words: int) -> tuple[int, int]:
 @compiled
 def cover(document: U64, text: U64, text_fine: U64) -> U8:
     """Return for each word of a document whether it is, among the same neighbours, in the one piece of a text."""
-    document_fine = fine(document)
+    return covered_by(runs_found(fine(document), len(document), text, text_fine), len(document))
+
+
+@compiled
+def runs_found(document_fine: U64, words: int, text: U64, text_fine: U64) -> B8:
+    """Return which of the n-grams of a document of so many words are in the one piece of a text that has most."""
     table = _table_of(document_fine)
     slots = _slots(text_fine, table)
-    first, end = _window(_covered(slots != NOWHERE, len(text)), len(document))
+    first, end = _window(covered_by(slots != NOWHERE, len(text)), words)
     shared = np.zeros(len(table), np.bool_)
     for slot in slots[first : max(end - FINE + 1, first)]:
         shared[slot] |= slot != NOWHERE
-    return _covered(shared[_slots(document_fine, table)], len(document))
+    return shared[_slots(document_fine, table)]
 
 
 @compiled
 def longest(document: U64, text: U64) -> tuple[int, int]:
     """From which to which word of a text its longest piece goes that the document has too; (0, 0) without one."""
-    here = _covered(_slots(fine(text), _table_of(fine(document))) != NOWHERE, len(text))
+    here = covered_by(_slots(fine(text), _table_of(fine(document))) != NOWHERE, len(text))
     first, end = _window(here, len(document))
     best = best_end = run = 0
     for i in range(first, end):

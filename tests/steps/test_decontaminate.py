@@ -20,6 +20,7 @@ from curate.cli import app
 from curate.cli.mix import Terminal
 from curate.contamination import index as indexes
 from curate.contamination.eval_sets import EvalSetLibrary
+from curate.contamination.strengths import recall_line
 from curate.engines.local import Local
 from curate.errors import ConfigError, RawError
 from curate.evaluation.items import EvalSetFolders
@@ -172,7 +173,8 @@ def test_short_prompts_must_be_all_of_a_turn_and_trivial_ones_say_nothing(tmp_pa
         {"prompt": f"Who wrote the Tale of Genji? {sentence(9)}"},
         {"prompt": "Who wrote the Tale of Heike?"},
     ]
-    assert found(run(tmp_path, rows, text=[jsonl(tmp_path / "t.jsonl", known)])) == {2: "dropped/prompt"}
+    got = found(run(tmp_path, rows, text=[jsonl(tmp_path / "t.jsonl", known)]))
+    assert got == {2: "dropped/prompt", 3: "flagged/short_prompt"}
 
 
 def test_a_short_question_and_a_short_answer_of_one_item_are_a_leak_together(tmp_path: Path):
@@ -395,7 +397,7 @@ def test_sets_that_are_not_here_are_named_in_one_line(tmp_path: Path):
     ("fields", "message"),
     [
         ({}, "$: against, text and images are empty; name eval sets in against, or `all`"),
-        ({"against": "all", "share": 0.2}, "$: share is 0.2; it is 0.5 to 1"),
+        ({"against": "all", "share": 0.2}, "$: share is 0.2; it is 0.35 to 1"),
         ({"against": "all", "prompt": "remove"}, "$.prompt: found text 'remove'; expected drop or flag or keep"),
     ],
 )
@@ -427,10 +429,10 @@ def test_unknown_names_and_files(tmp_path: Path):
         listed(library, against=["rm_bank"])
     assert error.value.where == "$.steps.decontaminate.against"
     with pytest.raises(
-        ConfigError, match=r"nothing\.txt: no such file; expected a \.txt, JSONL, CSV or Parquet file"
+        ConfigError, match=r"nothing\.txt: no such file; expected a file of texts"
     ):
         listed(library, text=[str(tmp_path / "nothing.txt")])
-    with pytest.raises(ConfigError, match="nowhere: no such directory; expected a directory of images"):
+    with pytest.raises(ConfigError, match="nowhere: no such directory; expected a directory with images"):
         listed(library, images=[str(tmp_path / "nowhere")])
     path = jsonl(tmp_path / "odd.jsonl", [{"sentence": "x"}])
     with pytest.raises(RawError) as odd:
@@ -480,7 +482,12 @@ def test_a_mix_says_what_it_dropped_and_flagged_and_depends_on_what_is_read(tmp_
     first = made()
     account = first.lock["funnel"]["mine"]
     assert (account["dropped"], account["kept"], first.lock["rows"]) == ({"decontaminate/prompt": 1}, 19, 19)
-    assert first.lock["decontamination"] == {"private.jsonl": {"dropped": 1, "flagged": 1}}
+    counts = {"by_picture": 0, "by_neither": 0, "pictures_missing": 0}
+    assert first.lock["decontamination"] == {
+        "private.jsonl": {"dropped": 1, "flagged": 1, "items": 3, "by_words": 3, "by_reply": 3, **counts}
+    }
+    card = (first.directory / "README.md").read_text()
+    assert f"Items of benchmarks may be left: {recall_line(0.5)}; 0 of 3 items can be found neither by" in card
     sheet = pl.read_parquet(first.directory / "review.parquet")
     assert sheet.select("fate", "pool", "step", "reason", "row").rows() == [
         ("dropped", "mine", "decontaminate", "prompt", "rows.jsonl:5"),
@@ -497,7 +504,9 @@ def test_a_mix_says_what_it_dropped_and_flagged_and_depends_on_what_is_read(tmp_
     jsonl(private, known[:1])
     second = made()
     assert (second.fresh, second.lock["fingerprint"] != first.lock["fingerprint"]) == (True, True)
-    assert second.lock["decontamination"] == {"private.jsonl": {"dropped": 1, "flagged": 0}}
+    assert second.lock["decontamination"] == {
+        "private.jsonl": {"dropped": 1, "flagged": 0, "items": 1, "by_words": 1, "by_reply": 1, **counts}
+    }
 
 
 def test_a_changed_file_of_an_eval_set_makes_another_step(tmp_path: Path):
@@ -508,8 +517,8 @@ def test_a_changed_file_of_an_eval_set_makes_another_step(tmp_path: Path):
         return steps.identity(listed(library_of(tmp_path, raw), against=["rm_bench"])[0][1])
 
     first = identity()
-    reasons = ["image_look_alike", "media_only", "prompt", "prompt_media", "response"]
-    assert sorted(first) == sorted([*reasons, "index", "share", "tolerant", "version"])
+    reasons = ["image_look_alike", "media_only", "passage", "prompt", "prompt_media", "response", "short_prompt"]
+    assert sorted(first) == sorted([*reasons, "stock_reply", "index", "share", "tolerant", "version"])
     assert identity() == first
     file = raw / "rm_bench" / "total_dataset.json"
     file.write_text(file.read_text() + " ")
