@@ -83,7 +83,8 @@ def plan(
         for name, banding in bandings.items():
             show_table(curve_table(name, banding))
         for name, share in steps.shares(listed).items():
-            show_table(strength_table(name, share))
+            table = strength_table(name, share)
+            show_table(table) if table.rows else say(table.title)
         for name, found in counted.items():
             show_table(findable_table(name, found))
     for line in uncounted:

@@ -23,10 +23,12 @@ from curate.images.packs import Packs
 from curate.pairs import media_refs
 
 Reason = Literal[
-    "prompt_media", "prompt", "response", "passage", "stock_reply", "short_prompt", "media_only", "image_look_alike"
+    "prompt_media", "prompt", "response", "passage", "stock_reply", "short_prompt", "media_only",
+    "image_look_alike",
 ]  # fmt: skip
 REASONS: tuple[Reason, ...] = (
-    "prompt_media", "prompt", "response", "passage", "stock_reply", "short_prompt", "media_only", "image_look_alike"
+    "prompt_media", "prompt", "response", "passage", "stock_reply", "short_prompt", "media_only",
+    "image_look_alike",
 )  # fmt: skip
 """What of an item a pair holds, from the surest to the least sure."""
 

@@ -147,7 +147,7 @@ def _is_there(protected: ProtectedSet, library: Library) -> bool:
 class Bound(Actions):
     """The step with its index, which is known by what went into it."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[str, ...]] = ("pool", "part", "position")
     share: float
     tolerant: bool = False
