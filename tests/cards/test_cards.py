@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import DatasetCard
 from typer.testing import CliRunner
 
 from curate import sources, svg
+from curate.analysis import scoring
 from curate.build import build
 from curate.cards.croissant import croissant
 from curate.cards.figures import plot
@@ -29,6 +31,7 @@ from curate.config import build as read_config
 from curate.engines.local import Local
 from curate.errors import WorkspaceError
 from curate.inputs import Inputs
+from curate.inspect.targets import find
 from curate.licenses import blend_terms
 from curate.lock_tables import funnel_table
 from curate.mixing import shard_schema
@@ -246,19 +249,30 @@ def test_the_card_of_a_mix_with_one_step_says_what_that_step_looked_for(tmp_path
     options = {
         "decontaminate": {"text": [str(tmp_path / "protected.txt")]}, "truncation": {"max_length": 1000},
         "language": {"keep": ["en"]}, "length": {"max_reply": 4000}, "licenses": {"exclude": ["cc-by-nd-4.0"]},
-        "labels": {"file": str(tmp_path / "labels.jsonl")},
+        "labels": {"file": str(tmp_path / "labels.jsonl")}, "reward_margin": {"scores": "audit"},
     }  # fmt: skip
-    for name in STEPS:
+    for name in sorted(STEPS, key=lambda name: name in ("label_audit", "reward_margin")):
         steps = [{name: options[name]} if name in options else name]
         given = {"name": "one", "sources": {"hh_rlhf": "all"}, "steps": steps}
         with Local(1) as engine:
             inputs = Inputs(workspace=Workspace(tmp_path / "data"), raw=SAMPLES)
+            if name == "label_audit":
+                _score(inputs, tmp_path / "scores.jsonl")
             lock = build(read_config(given, Recipe, "$"), inputs, engine, Silent()).lock
         text = card(lock)
         assert f"`{name}`" in table(text, "Steps"), name
         for other, (looked, not_looked) in LOOKED.items():
             assert (f"- {looked}.\n" in text) == (other == name), (name, other)
             assert other != name or not_looked not in text
+
+
+def _score(inputs: Inputs, path: Path) -> None:
+    """Give the pairs of hh_rlhf scores called audit, one of them known."""
+    targets = find(["hh_rlhf"], inputs)
+    [pool] = {target.pool for target in targets}
+    pair_id = pq.read_table(pool.directory / pool.parts[0], columns=["pair_id"])["pair_id"][0].as_py()
+    path.write_text(json.dumps({"pair_id": pair_id, "margin": 1.0, "wrong": 0.0}) + "\n")
+    scoring.by_file(targets, path, "audit", "external", lambda _: None)
 
 
 def test_a_lock_without_a_summary_is_said_to_be_old(lock: dict[str, Any]) -> None:
