@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 
 from curate.errors import CurateError
 
+for name in ("COLUMNS", "LINES"):  # readline, which pytest imports, sets them for the workers of xdist
+    os.environ.pop(name, None)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # pytest has a process for each core; read when torch is imported
 

@@ -24,7 +24,7 @@ KINDS = (
     "pairs/steps/*.parquet.xxh3",
     "pairs/skips-*.parquet",
     "images/packs/*.pack",
-    "images/grids/*-3.npy",
+    "images/grids/*-4.npy",
     "images/grids/copies-*.parquet",
     "cache/hashes.json",
     "cache/contamination/*.npy",

@@ -28,7 +28,7 @@ COMMANDS = {
     ),
     "pin": ("hub", "Record what the Hub has in manifests: commit, files with hashes, licence, rows."),
     "fetch": ("hub", "Fetch the pinned files of sources and eval sets into the workspace, verified by hash."),
-    "plan": ("mix", "Show how many rows each source gives, without reading any text."),
+    "plan": ("mix", "Show how many rows each source gives, without reading any text of pairs."),
     "mix": ("mix", "Build the training shards of a recipe, running every stage that is missing."),
     "rethreshold": (
         "rethreshold",

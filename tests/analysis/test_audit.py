@@ -73,6 +73,7 @@ def test_a_bad_source_is_found_and_the_clean_ones_are_not_blamed(bad):
     assert named == ["clean", "noisy", "clean", "clean", "clean", "unclear"]  # the last has 120 pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("taste", "other taste"), ("swapped", "columns swapped")])
 def test_taste_and_swapped_columns_are_told_from_noise(kind, name):
     found = audited(world(1, kind))

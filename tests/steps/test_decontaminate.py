@@ -428,9 +428,11 @@ def test_unknown_names_and_files(tmp_path: Path):
     with pytest.raises(ConfigError, match="no eval set is called 'rm_bank'") as error:
         listed(library, against=["rm_bank"])
     assert error.value.where == "$.steps.decontaminate.against"
-    with pytest.raises(ConfigError, match=r"nothing\.txt: no such file; expected a file of texts"):
+    with pytest.raises(
+        ConfigError, match=r"nothing\.txt: no such file; expected a \.txt, JSONL, CSV or Parquet file of"
+    ):
         listed(library, text=[str(tmp_path / "nothing.txt")])
-    with pytest.raises(ConfigError, match="nowhere: no such directory; expected a directory with images"):
+    with pytest.raises(ConfigError, match="nowhere: no such directory; expected a directory of images"):
         listed(library, images=[str(tmp_path / "nowhere")])
     path = jsonl(tmp_path / "odd.jsonl", [{"sentence": "x"}])
     with pytest.raises(RawError) as odd:

@@ -110,6 +110,7 @@ def test_replies_that_are_given_to_many_questions_are_flagged(tmp_path: Path):
     assert found(run(tmp_path / "drop", rows, text=[path], stock_reply="drop"))[0] == "dropped/stock_reply"
 
 
+@pytest.mark.slow
 def test_strengths_trade_what_is_found_for_what_is_sure(tmp_path: Path):
     def changed(said: str, share: float) -> str:
         words = said.split()

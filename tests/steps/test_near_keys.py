@@ -103,7 +103,7 @@ def test_a_copy_of_a_reversed_pair_is_led_by_the_same_pair(tmp_path: Path):
 
 def test_a_step_without_near_is_the_step_that_it_was():
     assert identity(build("label_conflicts", None, "$")) == {
-        "version": 2,
+        "version": 3,
         "policy": "keep_priority",
         "cycles": True,
     }
