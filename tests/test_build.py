@@ -281,8 +281,8 @@ def test_a_renamed_column_stops_the_run_with_the_column_named(project):
     assert error_of(done) == (
         "error: alpha: 40 of 120 rows (33.3%) gave no pair, most of them: missing column 'good', the rows have "
         "bad, better, pictures, question; expected at most max_skip 5.0%\n"
-        "hint: look at the rows with: curate show --workspace data alpha --skipped; if they may go, raise max_skip "
-        "for alpha"
+        "hint: look at the rows with: curate show --workspace data alpha --skipped; if they may go, raise "
+        "max_skip for alpha"
     )
     assert not list(project.glob("data/pairs/alpha/*/manifest.json"))
 
