@@ -70,7 +70,7 @@ arms:
 """
 
 
-def prepare(work: Path, model: Path, pairs: Path, steps: int) -> dict[str, int]:
+def prepare(work: Path, model: Path, pairs: Path, steps: int, skipped: list[str]) -> dict[str, int]:
     """Write raw files, manifests, recipe, preset and ablations; return the rows of each side.
 
     Held out are the rows of the smallest hashes: the same ones in whatever order they come.
@@ -81,7 +81,9 @@ def prepare(work: Path, model: Path, pairs: Path, steps: int) -> dict[str, int]:
     texts = {f"raw/{name}/rows.jsonl": b"".join(part).decode() for name, part in sides.items()}
     texts |= {"manifests/hh_train.yaml": OWN, "manifests/evalsets/hh_held_out.yaml": OWN, "hh.yaml": RECIPE}
     texts |= {"smollm2.yaml": PRESET.format(model=model), "heads.yaml": HEADS}
-    texts |= {"paradigms.yaml": PARADIGMS.replace("STEPS", str(steps))}
+    lines = PARADIGMS.replace("STEPS", str(steps)).splitlines()
+    kept = [line for line in lines if line.strip().partition(":")[0] not in skipped]
+    texts |= {"paradigms.yaml": "\n".join(kept) + "\n"}
     for name, text in texts.items():
         path = work / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,15 +121,16 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="HH-RLHF, .jsonl.gz")
     parser.add_argument("--work", type=Path, required=True, help="the workspace; runs in it continue")
     parser.add_argument("--steps", type=int, default=24, help="optimizer steps of 32 pairs [default: 24]")
+    parser.add_argument("--skip", nargs="*", default=[], help="arms of the paradigms that are left out")
     given = parser.parse_args()
     work = given.work.resolve()
     results = facts() | {"steps": given.steps}
-    results["rows"] = prepare(work, given.model.resolve(), given.pairs, given.steps)
+    results["rows"] = prepare(work, given.model.resolve(), given.pairs, given.steps, given.skip)
     results["arms"] = arms(work, "heads", "--probe") + arms(work, "paradigms")
     rows = [[one["name"], one["accuracy"], *one["interval"], one["seconds"]] for one in results["arms"]]
     print(table(rows, ("arm", "accuracy, %", "low", "high", "seconds")))
     results["ensembles"] = []
-    for members in ENSEMBLES:
+    for members in (one for one in ENSEMBLES if not {*one} & {*given.skip}):
         files = [next(work.glob(f"runs/paradigms-*/{member}-seed0/scores/*.jsonl")) for member in members]
         whole = curate(work, "evaluate", "-e", "hh_held_out", "--ensemble", "mean", *files)
         results["ensembles"].append({"members": members, **whole})
