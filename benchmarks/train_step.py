@@ -12,8 +12,7 @@ trl      TRL's RewardTrainer on the text model's twin, in its own loop, checkpoi
 
 A step is layout, forward, loss, backward, clipping and AdamW. Arms take turns within a round, in another order
 each round; the median of the rounds' ratios is reported. On a CPU all but the wall seconds are CPU time. The
-vision tower is frozen, as by default. What is possible is the ratio of FLOPs by trainer/flops.py; `saving` is the
-part saved.
+vision tower is frozen. What is possible is the ratio of FLOPs by trainer/flops.py; `saving` is the part saved.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from trainer.turns import Turn, TurnTexts
 DATE = "26 Jul 2024"
 """The date for templates that print one (Llama 3): a score must not depend on when it was computed."""
 
-MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>", "<image>", "<image_soft_token>", "<|image|>")
+MEDIA_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<IMG_CONTEXT>", "<image>", "<image_soft_token>")
 """The tokens that models replace by features."""
 
 
@@ -140,7 +140,9 @@ class Encoder:
         self.literals = Literals(self.tokenizer)
         tokens = self.tokenizer.added_tokens_decoder
         self._media_ids = {number for number, token in tokens.items() if token.content in MEDIA_TOKENS}
-        self._media_texts = [tokens[number].content for number in self._media_ids]
+        if self.layout is not None:
+            self._media_ids.add(self.layout.placeholder)
+        self._media_texts = [token.content for number, token in tokens.items() if number in self._media_ids]
 
     @cached_property
     def end(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from curate.errors import TrainError
 from curate.workspace import read_json
 
 Say = Callable[[str], None]
-SAID_EVERY = 30.0  # seconds between the lines of a run that are said
+PASSED_ON_EVERY = 30.0  # seconds between the lines of a run that are passed on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,13 +76,13 @@ def one_after_another(runs: Sequence[Run], processes: int, say: Say) -> None:
 
 
 def carry_out(run: Run, processes: int, say: Say) -> None:
-    """Execute the commands that a run still needs, with a log, of which a line is said now and then.
+    """Execute the commands that a run still needs, with a log; pass a line of it on now and then.
 
     Raises TrainError with the log's name.
     """
     log = run.folder / "log.txt"
     for command in run.commands(processes):
-        due = time.monotonic()
+        due = time.monotonic()  # of the next line that is passed on
         with open(log, "a", encoding="utf-8") as file:
 
             def write(line: str) -> None:
@@ -90,7 +90,7 @@ def carry_out(run: Run, processes: int, say: Say) -> None:
                 file.write(f"{line}\n")
                 file.flush()
                 if time.monotonic() >= due:
-                    due = time.monotonic() + SAID_EVERY
+                    due = time.monotonic() + PASSED_ON_EVERY
                     say(f"{run.name}: {line}")
 
             try:

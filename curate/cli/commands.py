@@ -209,19 +209,10 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
 
 
-MISSING = {
-    "RECIPE": "curate recipes lists those that have a name; curate mix quickstart runs offline",
-    "MIX": "curate gc lists the finished ones; curate mix quickstart makes one",
-    "TARGET...": "A mix, a source or a file of rows; curate mix quickstart makes a mix",
-    "TARGET": "A mix, a source or a file of rows; curate mix quickstart makes a mix",
-    "SOURCE...": "curate sources lists them",
-    "SOURCE|RECIPE...": "curate sources and curate recipes list them",
-}
-"""What helps where an argument is missing, by the name that help shows for it."""
-
-
 def _what_to_give(error: TyperException) -> str:
-    return MISSING.get(str(getattr(getattr(error, "param", None), "metavar", "")), "")
+    """What help says of an argument or option that is missing."""
+    text = str(getattr(getattr(error, "param", None), "help", None) or "")
+    return terminal_line(text.replace("\\[", "[").partition("  [")[0])
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def evaluate(
             "--eval-set",
             "-e",
             metavar="NAME",
-            help="An eval set; repeat for more.",
+            help="An eval set (curate sources --evalsets lists them); repeat for more.",
             show_default=False,
             autocompletion=completion.eval_sets,
         ),

@@ -85,7 +85,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RecipeArgument = Annotated[
     str,
     typer.Argument(
-        help="A recipe: its name (curate recipes lists them) or its file.",
+        help="A recipe: its name (curate recipes lists them; quickstart is one that runs offline) or its file.",
         show_default=False,
         autocompletion=completion.recipes,
     ),

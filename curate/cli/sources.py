@@ -81,7 +81,11 @@ def _facts(name: str, manifests: Any) -> dict[str, Any]:
 def normalize(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Sources to normalize.", autocompletion=completion.sources),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Sources to normalize; curate sources lists them.",
+            autocompletion=completion.sources,
+        ),
     ],
     option: Annotated[
         list[str] | None,

@@ -119,9 +119,12 @@ def _order(request: FetchRequest, workspace: Workspace, policy: RetryPolicy, nam
 def _limited(order: SourceDownloads, rows: int) -> str:
     """What --max-rows leaves of a source, and the files that it cannot choose among."""
     whole, left = (sum(file.bytes for file in files) for files in (order.manifest.files, order.files))
-    patterns = order.manifest.patterns
-    media = [file for file in order.files if not manifests.is_row_file(file.path, patterns)]
-    unknown = [file for file in order.files if file.rows is None and file not in media]
+    media, unknown = [], []
+    for file in order.files:
+        if not manifests.is_row_file(file.path, order.manifest.patterns):
+            media.append(file)
+        elif file.rows is None:
+            unknown.append(file)
     because = [
         f"{count(len(some), what)} ({sum(file.bytes for file in some):,} bytes), {why}"
         for some, what, why in (

@@ -57,6 +57,21 @@ def test_help_names_values_in_plain_words(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("mix", "Missing argument 'RECIPE'. A recipe: its name (curate recipes lists them; quickstart is one"),
+        ("init", "Missing argument 'TARGET'. A file, a folder, or a dataset on the Hub (owner/name)."),
+        ("why", "Missing argument 'PAIR'. A pair id or its first 6 or more digits"),
+        ("evaluate", "Missing option '--eval-set' / '-e'. An eval set (curate sources --evalsets lists them)"),
+    ],
+)
+def test_what_is_missing_is_described_as_in_help(name, advice):
+    done = CliRunner().invoke(app, [name], env={"COLUMNS": "300"})
+    assert done.exit_code == 2
+    assert advice in done.output
+
+
+@pytest.mark.parametrize(
     ("name", "usage"),
     [
         ("mix", "[OPTIONS] RECIPE"),
