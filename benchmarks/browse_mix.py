@@ -22,7 +22,7 @@ from curate.images.packs import INDEX
 from curate.order import order_key
 from curate.pairs.part import PARQUET
 from curate.schema import MESSAGES, PAIRS_FILE
-from curate.screening.screen import DECISIONS
+from curate.screening.screened import DECISIONS
 
 GROUP = 4096
 PART = 25 * GROUP

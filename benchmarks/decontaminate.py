@@ -190,7 +190,8 @@ def curate(home: Path) -> dict[str, Any]:
     from curate.engines.local import Local
     from curate.hashing import Hashes
     from curate.pairs.pool import PairsPool
-    from curate.screening.screen import review, screen, sketched
+    from curate.screening.screen import screen, sketched
+    from curate.screening.screened import review
     from curate.steps.decontaminate import Bound
 
     sets = [Items(name, str(home / f"{name}.jsonl")) for name in SETS]

@@ -69,7 +69,8 @@ def curate(home: Path, fields: dict[str, Any]) -> dict[str, Any]:
     from curate.evaluation.items import EvalSetFolders
     from curate.hashing import Hashes
     from curate.pairs.pool import PairsPool
-    from curate.screening.screen import review, screen, sketched
+    from curate.screening.screen import screen, sketched
+    from curate.screening.screened import review
     from curate.workspace import Workspace
 
     pairs = _pairs_file(home)

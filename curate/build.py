@@ -31,7 +31,8 @@ from curate.mixing.quotas import Plan
 from curate.pairs.normalize import Artefact, images_known, locate, normalize_all
 from curate.recipe import Recipe
 from curate.screening import score_steps
-from curate.screening.screen import Screened, screen, write_decisions
+from curate.screening.screen import screen
+from curate.screening.screened import Screened, write_decisions
 from curate.steps.base import Step
 from curate.workspace import Workspace
 

@@ -19,7 +19,7 @@ from curate.mixing import holdout, select, shards
 from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
-from curate.screening.screen import Screened, review
+from curate.screening.screened import Screened, review
 from curate.steps.base import Step
 from curate.steps.decontaminate import Bound
 

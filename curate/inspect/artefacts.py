@@ -93,7 +93,7 @@ class Mix:
 
     @property
     def review(self) -> Path:
-        """The decisions and flags with evidence (curate.screening.screen.review); older mixes lack this file."""
+        """The decisions and flags with evidence (curate.screening.screened.review); older mixes lack this file."""
         return self.directory / "review.parquet"
 
     def check(self, *kinds: str) -> None:
@@ -106,7 +106,7 @@ class Mix:
                 check_file(self.directory / name, entry["xxh3"], "the file that its lock records", AGAIN)
 
     def decisions(self, label: str) -> Path:
-        """Why pairs of a pool were dropped (columns curate.screening.screen.DECISIONS)."""
+        """Why pairs of a pool were dropped (columns curate.screening.screened.DECISIONS)."""
         return self.directory / "decisions" / f"{label}.parquet"
 
 

@@ -21,5 +21,5 @@ def broken_images(pairs: pl.DataFrame, corpus: Corpus) -> pl.DataFrame:
     """DECISIONs, with columns index, reason and evidence, about pairs with the columns of `image_refs`."""
     images = image_refs(pairs, corpus.files())
     bad = broken(images["key"].unique().to_list(), Packs(corpus.images), corpus.engine)
-    shown = images.join(bad, on="key").sort("index", "entry").unique("index", keep="first", maintain_order=True)
-    return shown.select("index", "reason", evidence=pl.format("{} {}", "key", "detail"))
+    found = images.join(bad, on="key").sort("index", "entry").unique("index", keep="first", maintain_order=True)
+    return found.select("index", "reason", evidence=pl.format("{} {}", "key", "detail"))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from curate.engines.local import Local
 from curate.pairs.pool import PairsPool
-from curate.screening.screen import TRIAL, screen, trials
+from curate.screening.ledgers import TRIAL
+from curate.screening.screen import screen, trials
 from curate.steps.near_dedup import NearDedup
 from tests.support.finished_work import fault, ids, mix_directory, pairs_directory, run, write_rows
 from tests.support.pairs import write_pairs

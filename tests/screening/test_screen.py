@@ -17,7 +17,8 @@ from curate.engines.local import Local
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
 from curate.schema import PAIRS_FILE
-from curate.screening.screen import DECISIONS, Screened, ScreenedPool, screen, write_decisions
+from curate.screening.screen import screen
+from curate.screening.screened import DECISIONS, Screened, ScreenedPool, write_decisions
 from curate.steps import build
 from curate.steps.ties import Ties
 from tests.support.pairs import table, write_pairs

@@ -30,7 +30,8 @@ from curate.inputs import Inputs
 from curate.inspect import why
 from curate.pairs.pool import PairsPool
 from curate.recipe import load
-from curate.screening.screen import Screened, review, screen
+from curate.screening.screen import screen
+from curate.screening.screened import Screened, review
 from curate.workspace import Workspace
 from tests.support.pairs import write_pairs
 from tests.support.paths import ROWS

@@ -19,7 +19,8 @@ from curate.near_duplicates.banding import curve_table
 from curate.order import order_key
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
-from curate.screening.screen import Screened, screen
+from curate.screening.screen import screen
+from curate.screening.screened import Screened
 from curate.steps import bandings, build, build_all
 from curate.steps.near_dedup import NearDedup
 from tests.support.collisions import colliding_images

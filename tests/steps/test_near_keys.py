@@ -18,7 +18,8 @@ from curate.inputs import Inputs
 from curate.inspect.targets import Target
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
-from curate.screening.screen import Screened, screen, sketched
+from curate.screening.screen import screen, sketched
+from curate.screening.screened import Screened
 from curate.steps import build, identity
 from curate.steps.near_dedup import NearDedup
 from curate.steps.near_keys import either_order_sketches, near_keys

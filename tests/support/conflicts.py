@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from curate.pairs.pool import PairsPool
-from curate.screening.screen import Screened, screen
+from curate.screening.screen import screen
+from curate.screening.screened import Screened
 from curate.steps import build
 from tests.support.pairs import write_pairs
 
