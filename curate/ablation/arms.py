@@ -23,7 +23,8 @@ PREFIX: dict[Mode, str] = {"single": "only", "leave-one-out": "without", "add-on
 class Arm:
     """One thing to train: the mix of a recipe `without` some datasets, with trainer settings of its own.
 
-    With a `step`, the recipe's steps and this one, the last.
+    With a `step`, the recipe's steps and this one, the last; `control` names the arm that drops as many pairs at
+    random, with which it is compared as well as with the baseline.
     `datasets` is what the arm is about and `mode` how: nothing for the baseline and for arms that differ by
     settings. `rows`, by entry, replace the recipe's quotas; without any the arm has the recipe's.
     """
@@ -34,6 +35,7 @@ class Arm:
     datasets: tuple[str, ...] = ()
     mode: Mode | None = None
     step: tuple[str, Any] | None = None
+    control: str | None = None
     rows: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -153,9 +155,10 @@ def with_step(recipe: Recipe, text: str) -> list[Arm]:
         raise ConfigError(where, f"{name} reads no scores", "a step that does", hint)
     short = fingerprint([name, fields])[:6]
     drawn = {**(fields or {}), "at_random": True}
-    steps = {f"with-{name}-{short}": fields, f"random-{name}-{short}": drawn}
-    arms = [Arm(name=one, without=recipe.without, step=(name, given)) for one, given in steps.items()]
-    return [Arm(name=BASELINE, without=recipe.without), *arms]
+    control = f"random-{name}-{short}"
+    filtered = Arm(name=f"with-{name}-{short}", without=recipe.without, step=(name, fields), control=control)
+    at_random = Arm(name=control, without=recipe.without, step=(name, drawn))
+    return [Arm(name=BASELINE, without=recipe.without), filtered, at_random]
 
 
 def _check_sides(mode: Mode, datasets: Sequence[str], aside: set[str], entries: int) -> None:

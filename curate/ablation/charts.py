@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from curate.ablation.effects import ALPHA, Effect
+from curate.ablation.effects import ALPHA, Against, Effect
 from curate.ablation.eval_items import title
 from curate.svg import CHOSEN, FAINT, INK, LEFT, NEITHER, REJECTED, RIGHT, ROW, WIDTH, box, line, svg, text
 
@@ -11,10 +11,13 @@ TOP = 44
 
 def charts(tests: Sequence[Effect]) -> dict[str, str]:
     """File names and their SVG."""
-    baseline = [one for one in tests if one.against == "baseline"]
-    chance = [one for one in tests if one.against == "chance"]
-    out = {"effects.svg": forest(baseline, "Difference from the baseline, in points")} if baseline else {}
-    return out | ({"above_chance.svg": forest(chance, "Above chance, in points")} if chance else {})
+    kinds: dict[Against, tuple[str, str]] = {
+        "baseline": ("effects.svg", "Difference from the baseline, in points"),
+        "chance": ("above_chance.svg", "Above chance, in points"),
+        "random": ("over_random.svg", "Over as many pairs dropped at random, in points"),
+    }
+    found = {kind: [one for one in tests if one.against == kind] for kind in kinds}
+    return {file: forest(found[kind], heading) for kind, (file, heading) in kinds.items() if found[kind]}
 
 
 def forest(tests: Sequence[Effect], heading: str) -> str:

@@ -30,12 +30,13 @@ from curate.evaluation.metrics import differences, discordant
 from curate.statistics import Interval
 
 ALPHA, POWER = 0.05, 0.8
-Against = Literal["baseline", "chance"]
+Against = Literal["baseline", "chance", "random"]
+"""What an arm is compared with: `random` is the arm without as many pairs that were drawn at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """The difference of one measure between an arm and the baseline, or chance, as shares of 1.
+    """The difference of one measure between an arm and what it is compared with, as shares of 1.
 
     `gained` and `lost` are trials that only the arm, or only the other got right, over all seeds; None for
     weighted means. `error` is the standard error with its degrees of `freedom`. `p` is of this test alone, `holm`

@@ -62,7 +62,10 @@ class Findings:
 def find(
     arms: Sequence[Arm], own: Mapping[str, set[str]], eval_sets: Sequence[EvalItems], scores: ScoresByArm
 ) -> Findings:
-    """Compare every arm with the first, the baseline. `own` names the sources of the dataset of an arm."""
+    """Compare every arm with the first, the baseline, and with its control if it has one.
+
+    `own` names the sources of the dataset of an arm.
+    """
     baseline = arms[0]
     every = {arm.name: values(eval_sets, scores[arm.name]) for arm in arms}
     tests: list[Effect] = []
@@ -77,6 +80,12 @@ def find(
                 mirror = [eval_set.trials(_negated(seed)) for seed in scores[arm.name][eval_set.name]]
                 found += [
                     _named(one, eval_set, arm) for one in above_chance(trials, mirror, formulas, eval_set.seed)
+                ]
+            if arm.control is not None:
+                at_random = _trials(eval_set, scores[arm.control][eval_set.name])
+                found += [
+                    replace(_named(one, eval_set, arm), against="random")
+                    for one in effects(trials, at_random, formulas, eval_set.seed)
                 ]
             compared = eval_set.compared(formulas)
             tests += [one for one in found if one.measure in compared]
@@ -174,6 +183,8 @@ def values(eval_sets: Sequence[EvalItems], by_set: Mapping[str, Sequence[Scores]
 
 def suggest(arm: Arm, tests: Sequence[Effect]) -> Suggestion:
     """What to do with an arm's dataset, or its settings, by the corrected tests."""
+    if arm.control is not None:
+        return _of_step(arm, tests)
     if not arm.datasets:
         return _of_settings(arm, tests)
     alone = arm.mode == "single"
@@ -221,6 +232,21 @@ def _of_settings(arm: Arm, tests: Sequence[Effect]) -> Suggestion:
     if worse:
         return Suggestion(arm.name, arm.name, "worse", f"worse on {_list(worse)}")
     return Suggestion(arm.name, arm.name, "no difference" if tests else "unclear", _undetected(tests))
+
+
+def _of_step(arm: Arm, tests: Sequence[Effect]) -> Suggestion:
+    """A filter is better only where it also beats as many pairs dropped at random, on one of the same measures."""
+    found = _of_settings(arm, [one for one in tests if one.against == "baseline"])
+    control = [one for one in tests if one.against == "random"]
+    if not control:
+        return found
+    most = max(control, key=lambda one: abs(one.difference) / one.error)
+    reason = f"{found.reason}; over as many pairs dropped at random {_title(most)} ({_numbers(most)})"
+    if found.suggestion == "better":
+        gains = {_title(one) for one in tests if one.against == "baseline" and one.holm < ALPHA}
+        if not gains & {_title(one) for one in _signed(control, 1)}:
+            return Suggestion(arm.name, arm.name, "unclear", f"{reason}: the gain may come of fewer pairs alone")
+    return found._replace(reason=reason)
 
 
 def _signed(tests: Sequence[Effect], sign: int) -> list[Effect]:

@@ -140,7 +140,11 @@ def test_table(report: Report) -> Table:
 
 
 def _measure(one: Effect) -> str:
-    return title(one.eval_set, one.measure) + (" above chance" if one.against == "chance" else "")
+    return title(one.eval_set, one.measure) + AGAINST[one.against]
+
+
+AGAINST = {"baseline": "", "chance": " above chance", "random": " over random"}
+"""What is added to the name of a measure that is not compared with the baseline."""
 
 
 def brief_table(report: Report) -> Table:

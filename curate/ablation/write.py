@@ -72,6 +72,12 @@ def _means_note(report: Report) -> str:
     return stars + "".join(notes)
 
 
+STEPS = (
+    "*Over random*: a filter against the arm that lacks as many pairs, drawn at random. It is called better only "
+    "where it also beats that arm: training on fewer pairs can help by itself."
+)
+
+
 def _method(report: Report) -> str:
     family = len(report.found.tests)
     how = {
@@ -102,6 +108,7 @@ def _method(report: Report) -> str:
         "suggestion: a dataset teaches its own labels, right or wrong.",
         f"*On the other half*: {STATED[0].lower()}{STATED[1:]} Shown is the measure that differs most",
         "for its error on the first half, as it is on the second, which had no part in that choice.",
+        *([STEPS] if any(arm.control for arm in report.arms) else []),
         f"{limit} An equal score is wrong.{lost}",
     )
     return f"## Method\n\n{' '.join(sentences)}"

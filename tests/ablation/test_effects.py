@@ -195,6 +195,24 @@ def test_suggestions_for_settings():
     assert suggest(arm, [effect(0.0, 0.01, 1.0)]).suggestion == "no difference"
 
 
+def test_a_filter_is_better_only_if_it_beats_as_many_pairs_dropped_at_random():
+    arm = Arm(name="with-f", step=("reward_margin", {}), control="random-f")
+    gain = effect(0.05, 0.01, 0.001)
+    beaten = suggest(arm, [gain, effect(0.04, 0.01, 0.001, against="random")])
+    assert beaten.suggestion == "better"
+    assert beaten.reason == (
+        "better on JudgeBench (+5.0 points, [4.0, 6.0], p_holm=.001); over as many pairs dropped at random "
+        "JudgeBench (+4.0 points, [3.0, 5.0], p_holm=.001)"
+    )
+    level = suggest(arm, [gain, effect(0.01, 0.03, 1.0, against="random")])
+    assert level.suggestion == "unclear"
+    assert level.reason.endswith("the gain may come of fewer pairs alone")
+    assert (
+        suggest(arm, [effect(-0.05, 0.01, 0.001), effect(0.04, 0.01, 0.001, against="random")]).suggestion
+        == "worse"
+    )
+
+
 # --- the report
 
 
@@ -222,14 +240,14 @@ def holdout(sources):
     return EvalItems(evalset=holdout_set(len(items)), options=Options(), items=keyed, file=None)
 
 
-def study(right):
+def study(right, *more):
     """A report of arms on three eval sets of 100 items; `right` says for each arm how many it gets right."""
     eval_sets = [
         eval_set(get("vl_rewardbench"), 100, "other"),
         eval_set(get("multimodal_rewardbench"), 100, "correctness"),
         eval_set(get("judgebench"), 100, "mmlu-pro"),
     ]
-    arms = [Arm(name="baseline"), LACKS]
+    arms = [Arm(name="baseline"), *(more or (LACKS,))]
     scores = {
         arm.name: {x.name: [scored(100, n)] for x, n in zip(eval_sets, right[arm.name], strict=True)}
         for arm in arms
@@ -268,6 +286,22 @@ def test_the_table_has_true_means(tmp_path):
     assert {test["exam"] for test in plain["tests"]} == {"vl_rewardbench", "multimodal_rewardbench", "judgebench"}
     assert plain["means"]["baseline"] == {"multimodal mean": pytest.approx(0.7)}
     assert [test["measure"] for test in plain["tests"]] == ["overall"] * 3
+
+
+def test_a_filter_is_tested_against_its_random_arm(tmp_path):
+    filtered = Arm(name="with-f", step=("f", {}), control="random-f")
+    right = {"baseline": [80, 60, 40], "with-f": [80, 60, 70], "random-f": [80, 60, 45]}
+    report = study(right, filtered, Arm(name="random-f", step=("f", {})))
+    tests = [(one.arm, one.against, round(100 * one.difference)) for one in report.found.tests]
+    assert [one for one in tests if one[0] == "with-f" and one[2]] == [
+        ("with-f", "baseline", 30), ("with-f", "random", 25)
+    ]  # fmt: skip
+    assert {one[1] for one in tests if one[0] == "random-f"} == {"baseline"}
+    assert [one.suggestion for one in report.found.suggestions] == ["better", "no difference"]
+    written = write.write(report, tmp_path).read_text()
+    assert "JudgeBench over random" in written
+    assert "*Over random*" in written
+    assert (tmp_path / "over_random.svg").exists()
 
 
 def test_held_out_pairs_are_others_and_own():
