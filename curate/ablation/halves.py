@@ -1,7 +1,7 @@
 """Two halves of the items, apart by id: what a choice was made by, and what confirms it.
 
 An item's half follows from the hash of its id; items of one cluster, such as those of one prompt, have one half.
-So no item that chose something takes part in what is said of it afterwards.
+So no item that chose something takes part in what confirms the choice.
 """
 
 from collections.abc import Mapping, Sequence

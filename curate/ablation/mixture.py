@@ -62,8 +62,8 @@ def bounds(
         if least[i] > most[i]:
             _refuse_floor(label, float(least[i]), float(most[i]), caps, where)
     if least.sum() > 1 + SMALL:
-        asked = ", ".join(f"{label} {floors[label]:g}" for label in labels if floors.get(label))
-        raise InfeasibleError("--floor", f"the floors sum to {least.sum():.3g} ({asked})", "at most 1")
+        given = ", ".join(f"{label} {floors[label]:g}" for label in labels if floors.get(label))
+        raise InfeasibleError("--floor", f"the floors sum to {least.sum():.3g} ({given})", "at most 1")
     _check_most(labels, most, caps, total, where)
     own = np.array([natural[label] for label in labels], float)
     have = np.minimum(have, 1.0)

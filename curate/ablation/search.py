@@ -186,7 +186,9 @@ def _compared(full: Prepared, arm: str) -> dict[str, Effect]:
     measured = effects(trials, base, halves.joined_formulas(full.eval_sets), seed_of(full.study.title))
     by_name = {one.measure: replace(one, arm=arm) for one in measured}
     wanted = {f"{name}: {measure}": title(name, measure) for name, measure in halves.domains(full.eval_sets)}
-    parts = {shown: replace(by_name[name], measure=shown) for name, shown in wanted.items() if name in by_name}
+    parts = {
+        heading: replace(by_name[name], measure=heading) for name, heading in wanted.items() if name in by_name
+    }
     return parts | {MEAN: by_name[MEAN]}
 
 
@@ -203,8 +205,8 @@ def recommend(candidates: Sequence[Candidate], tau: float | None, *, probed: boo
             f"below {LEAST_TAU:g})"
         )
     if tau is None or tau < LEAST_TAU:
-        said = "is not defined" if tau is None else f"is {tau:.2f}, below {LEAST_TAU:g}"
-        return None, f"no recommendation: τ between the small and the full runs {said}; they tell nothing"
+        value = "is not defined" if tau is None else f"is {tau:.2f}, below {LEAST_TAU:g}"
+        return None, f"no recommendation: τ between the small and the full runs {value}; they tell nothing"
     clear = [one for one in candidates if one.effect.holm < ALPHA and one.effect.difference > 0]
     if not clear:
         best = max(candidates, key=lambda one: one.effect.difference)

@@ -132,7 +132,7 @@ def _by_entry(option: str, given: list[str] | None, labels: list[str]) -> dict[s
 def search(
     recipe: RecipeArgument,
     *,
-    asked: SearchOptions,
+    options: SearchOptions,
     training: RunOptions,
     plan: Annotated[
         bool,
@@ -148,17 +148,19 @@ def search(
     """
     work = replace(work, workspace=work.workspace.absolute())
     trainer_process.check_installed()
-    steps = _Stages(asked=asked, training=training, template=asked.template(load(recipe), training), work=work)
+    steps = _Stages(
+        options=options, training=training, template=options.template(load(recipe), training), work=work
+    )
     with work.open_engine() as engine:
         lock = build(steps.template.recipe, work.inputs, engine, Once()).lock
-    wanted = asked.search(steps.template, lock)
+    wanted = options.search(steps.template, lock)
     small = steps.finished(wanted.small_runs(), plan=plan)
     if small is None:
         return
     fitted, mixes = fitted_candidates(wanted, seen(small))
     small = steps.finished(wanted.small_runs(wanted.small_candidates(mixes)), plan=plan)
-    budget = Budget.parse(asked.confirm_budget) if asked.confirm_budget else None
-    full = small and steps.finished(wanted.confirmation(mixes, asked.confirm_seeds, budget), plan=plan)
+    budget = Budget.parse(options.confirm_budget) if options.confirm_budget else None
+    full = small and steps.finished(wanted.confirmation(mixes, options.confirm_seeds, budget), plan=plan)
     if small is None or full is None:
         return
     found = outcome(wanted, small, full, mixes, fitted)
@@ -182,7 +184,7 @@ def search(
 class _Stages:
     """Prepares and finishes the studies of a search, one after the other."""
 
-    asked: SearchOptions
+    options: SearchOptions
     training: RunOptions
     template: Study
     work: WorkOptions
