@@ -76,19 +76,19 @@ def main() -> None:
         start = time.process_time()
         pairs, _, _ = audit_run.gather(targets, NAME, workspace, preset, (), engine)
         trials = [trial(pairs, seed) for seed in range(SEEDS)]
-        told = audit_run.carry_out(targets, NAME, workspace, preset, (), 200, engine)
+        record = audit_run.carry_out(targets, NAME, workspace, preset, (), 200, engine)
         report = page(find_mix(NAME, workspace), workspace, None, pairs=20, seed=0)
     (work / "audit.html").write_text(report, encoding="utf-8")
     names = list(trials[0])
     means = {name: float(np.mean([one[name] for one in trials])) for name in names}
     spread = {name: float(np.std([one[name] for one in trials], ddof=1)) for name in names}
     print(table([(name, f"{means[name]:.3f}", f"{spread[name]:.3f}") for name in names], ("what", "mean", "sd")))
-    print("\n".join(lines(told)), f"report: {work / 'audit.html'}", sep="\n")
+    print("\n".join(lines(record)), f"report: {work / 'audit.html'}", sep="\n")
     if given.save:
         result = {
-            **facts(), "pairs": told["pairs"], "with_features": told["with_features"], "reversed": SHARE,
+            **facts(), "pairs": record["pairs"], "with_features": record["with_features"], "reversed": SHARE,
             "seeds": SEEDS, "chance": SHARE, "mean": means, "sd": spread, "cpu_s": time.process_time() - start,
-            "original": {name: told[name] for name in ("self_check", "sources", "strata")},
+            "original": {name: record[name] for name in ("self_check", "sources", "strata")},
         }  # fmt: skip
         print(save("audit_real", json.loads(json.dumps(result, default=float))))
 

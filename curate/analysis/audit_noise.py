@@ -144,7 +144,12 @@ class Calibration:
 
     def apply(self, wrong: F64) -> F64:
         """Return the calibrated chances."""
-        return _logistic(self.shift + self.slope * _logit(wrong))
+        return corrected(wrong, self.shift, self.slope)
+
+
+def corrected(wrong: F64, shift: float, slope: float) -> F64:
+    """Return chances as a review of that shift and slope corrects them; NaN stays."""
+    return _logistic(shift + slope * _logit(wrong))
 
 
 STEADY = 4.0

@@ -12,21 +12,21 @@ STRATA = 5  # rulers in the table
 ID_DIGITS = 10  # of a pair in a table; `curate why` takes them
 
 
-def lines(told: Facts) -> list[str]:
+def lines(record: Facts) -> list[str]:
     """Return how far the ranking can be trusted, and the rate of wrong labels where people reviewed some."""
-    return [*_ranking(told), *_rate(told)]
+    return [*_ranking(record), *_rate(record)]
 
 
-def _ranking(told: Facts) -> Iterator[str]:
-    yield f"{told['with_features']:,} of {told['pairs']:,} labelled pairs have features"
+def _ranking(record: Facts) -> Iterator[str]:
+    yield f"{record['with_features']:,} of {record['pairs']:,} labelled pairs have features"
     yield (
-        f"self-check: labels reversed at random would be found with AUROC {told['self_check']:.2f}; that says how "
-        "well these features tell replies apart, not how many labels are wrong"
+        f"self-check: labels reversed at random would be found with AUROC {record['self_check']:.2f}; that says "
+        "how well these features tell replies apart, not how many labels are wrong"
     )
 
 
-def _rate(told: Facts) -> Iterator[str]:
-    review = told["review"]
+def _rate(record: Facts) -> Iterator[str]:
+    review = record["review"]
     if review is None:
         yield "wrong labels: not known before a review; --review 200 draws a sheet for people to read"
         return
@@ -37,18 +37,18 @@ def _rate(told: Facts) -> Iterator[str]:
     )
 
 
-def tables(told: Facts, suspects: Sequence[Facts]) -> Iterator[Table]:
+def tables(record: Facts, suspects: Sequence[Facts]) -> Iterator[Table]:
     """Yield the sources with their diagnoses, the strata of rulers, and the most suspect pairs."""
-    yield sources_table(told)
-    yield strata_table(told)
-    yield suspects_table(told, suspects)
+    yield sources_table(record)
+    yield strata_table(record)
+    yield suspects_table(record, suspects)
 
 
-def sources_table(told: Facts) -> Table:
+def sources_table(record: Facts) -> Table:
     """How often models of the other sources, and of the source itself, agree with labels; what that means."""
-    rates = told["review"]["rates"] if told["review"] else {}
+    rates = record["review"]["rates"] if record["review"] else {}
     rows = []
-    for label, one in told["sources"].items():
+    for label, one in record["sources"].items():
         rate = rates.get(label)
         wrong = f"{rate['value']:.1%} ({interval(rate)})" if rate else "not reviewed"
         agreements = (one[name]["value"] for name in ("others", "within"))
@@ -57,15 +57,15 @@ def sources_table(told: Facts) -> Table:
     return Table("sources", columns, rows)
 
 
-def strata_table(told: Facts) -> Table:
+def strata_table(record: Facts) -> Table:
     """Where noise sits, by rulers: a contrast above 0 where the chosen reply has less of it. No rates."""
-    rows = [(one["ruler"], one["pairs"][0], one["pairs"][2], one["contrast"]) for one in told["strata"][:STRATA]]
+    rows = [(one["ruler"], one["pairs"][0], one["pairs"][2], one["contrast"]) for one in record["strata"][:STRATA]]
     return Table("noise by ruler, where the chosen reply has", ("ruler", "less", "more", "less - more"), rows)
 
 
-def suspects_table(told: Facts, suspects: Sequence[Facts]) -> Table:
+def suspects_table(record: Facts, suspects: Sequence[Facts]) -> Table:
     """The most suspect pairs; `rank` is a score to sort by, a chance only after a review."""
-    calibrated = told["review"] is not None
+    calibrated = record["review"] is not None
     rows = [
         (one["pair_id"][:ID_DIGITS], one["source"], one["wrong"], one["wrong_without_rulers"], one["text"])
         for one in suspects

@@ -1,6 +1,7 @@
 """Scores of pairs by a model, by anyone's file, or by heads that did not see them; kept by curate.pairs.scores."""
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ from curate.pairs import scores
 from curate.pairs.files import column
 from curate.pairs.keys import halves, load_keys
 from curate.pairs.scores import NOT_WANTED, SCORES, Provenance
+from curate.tables import count
 from curate.workspace import Workspace, read_json, write_json
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 COLUMNS = "columns pair_id, and chosen and rejected or margin"
 PAIR_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -42,13 +43,6 @@ class Training:
     mixes: tuple[str, ...]
     directories: tuple[Path, ...]
     known: bool
-
-
-def check_name(name: str) -> str:
-    """Return the name of scores. Raises ConfigError for one that is no folder's name."""
-    if not NAME.fullmatch(name):
-        raise ConfigError("--name", f"found {name!r}", "letters, digits, and _ . - after the first")
-    return name
 
 
 def rows_of(target: Target) -> pl.Series:
@@ -131,7 +125,7 @@ def by_file(
     known = sum(int(found["margin"].count()) for _, found in out)
     if not known:
         raise ConfigError(str(file), "no line is about any of these pairs", "pair ids as curate show prints them")
-    say(f"{file.name}: {known:,} pairs have a score, {given.height:,} lines")
+    say(f"{file.name}: {count(given.height, 'line')}, scores of {count(known, 'pair')}")
     receipts = []
     for target, found in out:
         place = _prepared(target, name, facts)
@@ -189,7 +183,11 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 
 
 def _prepared(target: Target, name: str, facts: Mapping[str, Any]) -> Path:
-    """The directory of the scores; what is there by other facts, or of other pairs, is removed."""
+    """The directory of the scores; what is there by other settings, or of other pairs, is removed.
+
+    Raises ConfigError for a name that other scores have.
+    """
+    scores.check_free(target.pool, name, facts["by"])
     place = scores.folder(target.pool.directory, name)
     stamp = place / "settings.json"
     now = json.loads(json.dumps({"facts": facts, "rows": fingerprint(rows_of(target).to_list())}))
@@ -261,7 +259,7 @@ def _read_file(file: Path) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
     for where, row in lines_of(file, COLUMNS):
-        pair_id = cell(row, "pair_id", where)
+        pair_id = cell(row, "pair_id", where, COLUMNS)
         if not PAIR_ID.fullmatch(pair_id):
             raise ConfigError(where, f"pair_id {pair_id[:40]!r}", "32 hex digits, as curate show prints them")
         if pair_id in seen:
@@ -281,7 +279,17 @@ def _scored(row: Mapping[str, Any], where: str) -> dict[str, float | None]:
     if (chosen is None) != (rejected is None) or (chosen is None and values["margin"] is None):
         raise ConfigError(where, "no score of both replies", COLUMNS)
     if chosen is not None and rejected is not None:
-        values["margin"] = chosen - rejected
+        values["margin"] = _margin(chosen - rejected, values["margin"], where)
     if values["wrong"] is not None and not 0 <= values["wrong"] <= 1:
         raise ConfigError(where, f"wrong {values['wrong']}", "a chance from 0 to 1")
     return values
+
+
+def _margin(difference: float, given: float | None, where: str) -> float:
+    """The margin of two scores. Raises ConfigError where it is not finite, or differs from the one given too."""
+    if not math.isfinite(difference):
+        raise ConfigError(where, "chosen less rejected is not finite", "scores whose difference a float holds")
+    if given is not None and not math.isclose(given, difference, rel_tol=1e-3, abs_tol=1e-3):
+        found = f"margin {given:g}, but chosen less rejected is {difference:g}"
+        raise ConfigError(where, found, "one of them, or equal ones")
+    return difference

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
-from curate.analysis import audit_run, scoring
+from curate.analysis import audit_files, audit_review, audit_run
 from curate.analysis.audit_tables import lines, tables
 from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, progress, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.inspect.targets import find
+from curate.pairs.scores import check_name
 
 
 def audit(
@@ -45,7 +46,7 @@ def audit(
     many labels are wrong only people can say: --review 200 draws a sheet, --reviewed FILE reads it.
     """
     inputs = work.inputs
-    place = audit_run.place_of(inputs.workspace, scoring.check_name(name))
+    place = audit_files.place_of(inputs.workspace, check_name(name))
     if reviewed is not None and (preset or settings or review):
         raise ConfigError(
             "--reviewed", "given beside --preset, --set or --review", "the finished audit's name alone"
@@ -57,23 +58,23 @@ def audit(
     with work.open_engine() as engine, progress("audit", 0) as listen:
         targets = find([target], inputs)
         if reviewed is not None:
-            told = audit_run.reviewed(place, audit_run.read_review(reviewed))
+            record = audit_review.reviewed(place, targets, audit_review.read_review(reviewed))
         else:
-            told = audit_run.carry_out(
+            record = audit_run.carry_out(
                 targets, name, inputs.workspace, preset or "", settings or [], review, engine, listen
             )
-        found = audit_run.suspects(place, targets, top)
-    _show(told, found, as_json=as_json)
+        found = audit_files.suspects(place, record, targets, top)
+    _show(record, found, as_json=as_json)
     if review:
         say(
             f"sheet: {place / 'sheet.csv'}; fill in label (agree, flip, tie, bad), then run with --reviewed and it"
         )
 
 
-def _show(told: dict[str, Any], found: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(record: dict[str, Any], found: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        data({**told, "suspects": found})
+        data({**record, "suspects": found})
         return
-    show_text("\n".join(lines(told)))
-    for table in tables(told, found):
+    show_text("\n".join(lines(record)))
+    for table in tables(record, found):
         show_table(table)

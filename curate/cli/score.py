@@ -10,7 +10,7 @@ from curate.cli.options import JsonOption, WorkOptions
 from curate.cli.output import data, say, show_table
 from curate.errors import ConfigError
 from curate.inspect.targets import find
-from curate.pairs.scores import PROVENANCES, Provenance
+from curate.pairs.scores import PROVENANCES, Provenance, check_name
 from curate.tables import Table
 
 WAYS = "--model, --from or --folds"
@@ -65,7 +65,7 @@ def score(
     _check(model, file, folds, preset, settings, provenance, max_tokens)
     inputs = work.inputs
     workspace = inputs.workspace
-    called = scoring.check_name(name or _default(model, file))
+    called = check_name(name or _default(model, file))
     with work.open_engine():
         targets = find([target], inputs)
         if model is not None:

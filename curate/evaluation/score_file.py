@@ -192,7 +192,8 @@ def _refuse(path: Path, unscored: Mapping[str, Mapping[int, str]], wanted: Mappi
 def lines_of(path: Path, columns: str) -> Iterator[tuple[str, Row]]:
     """The rows of a file with their places; `columns` says what is expected. Raises RawError."""
     if not path.is_file():
-        raise RawError(str(path), "no such file", f"a file with {columns}")
+        found = "is a directory" if path.is_dir() else "no such file"
+        raise RawError(str(path), found, f"a file with {columns}")
     part = rows.Slice(file=RowFile(path=path), name=path.name, bytes=path.stat().st_size)
     for number, row in rows.rows(part):
         where = f"{path.name}:{number}"
@@ -206,15 +207,15 @@ def absent(value: object) -> bool:
     return value is None or value == ""
 
 
-def cell(row: Row, column: str, where: str) -> str:
-    """A cell as text. Raises RawError, naming the columns that are there, where it has no text."""
+def cell(row: Row, column: str, where: str, columns: str = COLUMNS) -> str:
+    """A cell as text. Raises RawError, naming the columns that are there and the expected ones, for no text."""
     if column not in row:
-        raise RawError(where, f"no column {column} among {', '.join(map(str, row))}", COLUMNS)
+        raise RawError(where, f"no column {column} among {', '.join(map(str, row))}", columns)
     value = row[column]
     if absent(value):
-        raise RawError(where, f"no {column}", COLUMNS)
+        raise RawError(where, f"no {column}", columns)
     if isinstance(value, bool) or str(value).lower() == "nan":
-        raise RawError(where, f"{column} {value!r}", COLUMNS)
+        raise RawError(where, f"{column} {value!r}", columns)
     return str(value)
 
 

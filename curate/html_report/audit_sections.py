@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from curate.analysis.audit_run import audits, read_audit
+from curate.analysis.audit_files import audits, read_audit, read_pairs
 from curate.analysis.audit_tables import lines, sources_table, strata_table
 from curate.html_report.markup import Section, paragraph, table
 from curate.html_report.pair_cards import Pictures, cards, every_item
@@ -28,27 +28,35 @@ def audit_sections(mix: Mix, workspace: Workspace) -> Iterator[Section]:
     """Yield a section for each finished audit of pairs that the mix was made from, by name."""
     own = {pairs.directory: pairs for pairs in pools(mix, workspace).values()} if audits(workspace) else {}
     for place in audits(workspace):
-        told = read_audit(place)
-        audited = {label: workspace.pairs(one["source"], one["pairs"]) for label, one in told["pools"].items()}
+        record = read_audit(place)
+        audited = {label: workspace.pairs(one["source"], one["pairs"]) for label, one in record["pools"].items()}
         if set(audited.values()) & set(own):
-            found = list(_suspects(place, {label: own[path] for label, path in audited.items() if path in own}))
-            yield Section(f"audit-{place.name}", f"Label audit: {place.name}", _body(told, found, workspace))
+            found = list(
+                _suspects(place, record, {label: own[path] for label, path in audited.items() if path in own})
+            )
+            yield Section(f"audit-{place.name}", f"Label audit: {place.name}", _body(record, found, workspace))
 
 
-def _body(told: Mapping[str, Any], found: list[Item], workspace: Workspace) -> str:
+def _body(record: Mapping[str, Any], found: list[Item], workspace: Workspace) -> str:
     labels = render.media_labels(every_item(found), workspace.images)
-    shown = cards(found, Pictures(ImageStore(workspace.images), labels), labels, f"audit-{told['name']}")
-    texts = [paragraph(line) for line in (*lines(told), MEANING)]
+    pairs = cards(found, Pictures(ImageStore(workspace.images), labels), labels, f"audit-{record['name']}")
+    texts = [paragraph(line) for line in (*lines(record), MEANING)]
     return "\n".join(
-        [*texts, table(sources_table(told)), table(strata_table(told)), f'<div class="pairs">\n{shown}\n</div>']
+        [
+            *texts,
+            table(sources_table(record)),
+            table(strata_table(record)),
+            f'<div class="pairs">\n{pairs}\n</div>',
+        ]
     )
 
 
-def _suspects(place: Path, of: Mapping[str, Pairs]) -> Iterator[Item]:
-    listed = pl.read_parquet(place / "pairs.parquet").drop_nulls("wrong").filter(pl.col("source").is_in(list(of)))
+def _suspects(place: Path, record: Mapping[str, Any], of: Mapping[str, Pairs]) -> Iterator[Item]:
+    measure = "chance" if record["review"] else "score"
+    listed = read_pairs(place, record).drop_nulls("wrong").filter(pl.col("source").is_in(list(of)))
     for number, row in enumerate(listed.head(SUSPECTS).iter_rows(named=True), 1):
         path, at = _place(of[row["source"]], row["at"])
-        yield {"pair": rows_at(path, [at])[0], "at": f"suspect {number}, score {row['wrong']:.3f}"}
+        yield {"pair": rows_at(path, [at])[0], "at": f"suspect {number}, {measure} {row['wrong']:.3f}"}
 
 
 def _place(pairs: Pairs, at: int) -> tuple[Path, int]:

@@ -67,7 +67,7 @@ def _outcomes(
 
 
 def _scores(location: Location) -> Iterator[dict[str, Any]]:
-    """The scores beside the pairs: {name, provenance, by, chosen, rejected, margin, wrong, problem}."""
+    """The scores beside the pairs: {name, provenance, by, reviewed, chosen, rejected, margin, wrong, problem}."""
     for name in scores.names(location.pairs.directory):
         place = scores.folder(location.pairs.directory, name)
         receipt = scores.receipt_of(location.pairs.directory, location.pairs.source, name, name)
@@ -77,6 +77,7 @@ def _scores(location: Location) -> Iterator[dict[str, Any]]:
                 "name": name,
                 "provenance": receipt["provenance"],
                 "by": receipt["by"]["kind"],
+                "reviewed": bool(receipt["by"].get("review")),
                 **found.to_dicts()[0],
             }
 
@@ -251,7 +252,10 @@ def history_lines(history: History) -> list[str]:
 def _score_text(one: Mapping[str, Any]) -> str:
     """`reward_model (external): chosen 1.2, rejected 0.3, margin 0.9`, and the chance of a wrong label."""
     known = [f"{name} {one[name]:.4g}" for name in ("chosen", "rejected", "margin") if one[name] is not None]
-    wrong = [] if one["wrong"] is None else [f"wrong label {one['wrong']:.3f}, to rank by"]
+    meaning = (
+        {True: ", corrected by a review", False: ", to rank by"}[one["reviewed"]] if one["by"] == "audit" else ""
+    )
+    wrong = [] if one["wrong"] is None else [f"wrong label {one['wrong']:.3f}{meaning}"]
     text = ", ".join([*known, *wrong]) or f"none, {terminal_text(one['problem'] or 'unknown')}"
     return f"{one['name']} ({one['provenance']}): {text}"
 

@@ -15,6 +15,7 @@ scored        pairs with a margin; `unscored` are the others by reason
 files         [{name, rows, xxh3}], by part
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,14 +23,16 @@ from typing import Any, Literal, get_args
 import polars as pl
 
 from curate.checksums import SUFFIX, check_file, hash_file, published, read_record, write_record
-from curate.errors import ConfigError
+from curate.errors import ConfigError, WorkspaceError
 from curate.pairs.pool import PairsPool
 
 Provenance = Literal["external", "cross-fitted", "in-sample"]
 PROVENANCES: tuple[Provenance, ...] = get_args(Provenance)
 
 VERSION = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 FOLDER, RECEIPT = "rewards", "receipt.json"
+FACTS = ("name", "provenance", "by", "trained_on", "overlap", "scored", "unscored", "files")
 NOT_WANTED = "not_wanted"
 """The problem of a pair that is not in what was to be scored, such as a mix of some of the pairs."""
 
@@ -46,6 +49,13 @@ chosen, rejected   the replies' rewards; null where only their difference is kno
 margin             chosen less rejected; null where the pair has no score, and `problem` then says why
 wrong              the chance that the label is wrong; null but for an audit's
 """
+
+
+def check_name(name: str, where: str = "--name") -> str:
+    """Return the name of scores. Raises ConfigError, at `where`, for one that is no folder's name."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(where, f"found {name!r}", "letters, digits, and _ . - after the first")
+    return name
 
 
 def folder(pairs: Path, name: str) -> Path:
@@ -84,13 +94,41 @@ def finish(pool: PairsPool, name: str, facts: Mapping[str, Any]) -> dict[str, An
 
 def receipt_of(pairs: Path, label: str, name: str, where: str) -> dict[str, Any]:
     """The receipt of the scores of that name. Raises ConfigError, at `where`, if the pairs of a pool have none."""
-    path = folder(pairs, name) / RECEIPT
+    path = folder(pairs, check_name(name, where)) / RECEIPT
     if not path.exists():
         there = names(pairs)
         expected = f"one of {', '.join(there)}" if there else "scores of its pairs"
-        hint = f"curate score {pairs.parent.name} --name {name} makes them, or curate audit --name {name}"
+        how = f"--name {name} with --model, --from or --folds"
+        hint = f"curate score {pairs.parent.name} {how} makes them, of a recipe's file for all its sources"
         raise ConfigError(where, f"{label} has no scores {name!r}", expected, hint)
-    return read_record(path, "the receipt of scores", f"delete {path.parent} and score again")
+    receipt = read_record(path, "the receipt of scores", f"delete {path.parent} and score again")
+    if missing := [key for key in FACTS if key not in receipt]:
+        found = f"no {missing[0]}"
+        raise WorkspaceError(str(path), found, "the receipt of scores", f"delete {path.parent} and score again")
+    return receipt
+
+
+def check_free(pool: PairsPool, name: str, by: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a pool has scores of that name by another model or file, or by another command."""
+    path = folder(pool.directory, name) / RECEIPT
+    if not path.exists():
+        return
+    other = receipt_of(pool.directory, pool.label, name, "--name")["by"]
+    if other["kind"] == by["kind"] and (
+        other.get("path") == by.get("path") or _models(other) == _models(by) is not None
+    ):
+        return
+    found = (
+        f"the scores {name!r} of {pool.label} are by {' '.join(filter(None, (other['kind'], other.get('path'))))}"
+    )
+    raise ConfigError(
+        "--name", found, "a name of its own", f"another --name; or delete {path.parent}, if it may go"
+    )
+
+
+def _models(by: Mapping[str, Any]) -> list[Any] | None:
+    """What identifies the models of scores, wherever they lie; None for scores by anything else."""
+    return sorted(by["models"].values(), key=str) if "models" in by else None
 
 
 def names(pairs: Path) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.analysis import audit_run
+from curate.analysis import audit_files, audit_noise, audit_review, audit_run
 from curate.analysis.audit import AuditPairs
 from curate.analysis.audit_tables import lines, tables
 from curate.build import build
@@ -51,8 +51,8 @@ class Audited:
             labels=[target.label for target in self.targets], clusters=self.whole["id_hi"].to_numpy(),
         )  # fmt: skip
         about = {"name": "mine", "preset": "none", "settings": [], "features": "x", "without_features": {}}
-        self.told = audit_run.keep(self.targets, self.pairs, self.whole, about, self.workspace, REVIEW)
-        self.place = audit_run.place_of(self.workspace, "mine")
+        self.record = audit_run.keep(self.targets, self.pairs, self.whole, about, self.workspace, REVIEW)
+        self.place = audit_files.place_of(self.workspace, "mine")
         self.table = pl.read_parquet(self.place / "pairs.parquet")
 
     @staticmethod
@@ -72,7 +72,7 @@ def test_pairs_are_ranked_and_the_scores_beside_the_pairs_are_the_same(made):
     wrong = made.table["wrong"].drop_nulls()
     assert wrong.is_sorted(descending=True)
     assert made.table["wrong"].null_count() == 1
-    assert made.told["with_features"] == made.told["pairs"] - 1
+    assert made.record["with_features"] == made.record["pairs"] - 1
     for target in made.targets:
         found = scores.read(target.pool, "mine", "$")
         own = made.table.filter(pl.col("source") == target.label).sort("at")
@@ -84,55 +84,123 @@ def test_pairs_are_ranked_and_the_scores_beside_the_pairs_are_the_same(made):
 
 
 def test_no_rate_is_named_before_a_review(made):
-    text = "\n".join(lines(made.told))
+    text = "\n".join(lines(made.record))
     assert "wrong labels: not known before a review; --review 200" in text
     assert "self-check: labels reversed at random would be found with AUROC" in text
-    [sources, strata, suspects] = tables(made.told, audit_run.suspects(made.place, made.targets, 3))
+    [sources, strata, suspects] = tables(
+        made.record, audit_files.suspects(made.place, made.record, made.targets, 3)
+    )
     assert [row[-1] for row in sources.rows] == ["not reviewed"] * 2
     assert [row[0] for row in strata.rows] == ["longer"]
     assert [row[2] for row in suspects.rows] == made.table["wrong"].head(3).to_list()
     assert " -> " in suspects.rows[0][4]
 
 
-def test_a_filled_sheet_gives_the_rate_with_its_interval(made, tmp_path):
+def _filled(made, path, **form):
+    """The sheet of an audit filled in by the truth, its first pair `bad`; and the rows."""
     with open(made.place / "sheet.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == made.table["in_sheet"].sum() == pytest.approx(REVIEW, abs=1)
-    assert [row["pair_id"] for row in rows] == sorted(row["pair_id"] for row in rows)
     truth = dict(zip(made.whole["pair_id"], made.wrong.tolist(), strict=True))
     for at, row in enumerate(rows):
         row["label"] = "bad" if at == 0 else "flip" if truth[row["pair_id"]] else "agree"
-    filled = tmp_path / "sheet.csv"
-    with open(filled, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
+    with open(path, "w", newline="", encoding=form.pop("encoding", "utf-8")) as file:
+        writer = csv.DictWriter(file, form.pop("columns", tuple(rows[0])), extrasaction="ignore", **form)
         writer.writeheader()
         writer.writerows(rows)
-    told = audit_run.reviewed(made.place, audit_run.read_review(filled))
-    assert (told["review"]["labels"], told["review"]["bad"]) == (len(rows) - 1, 1)
-    rate = told["review"]["rate"]
+    return rows
+
+
+def test_a_filled_sheet_gives_the_rate_with_its_interval(made, tmp_path):
+    rows = _filled(made, tmp_path / "sheet.csv")
+    assert len(rows) == made.table["in_sheet"].sum() == pytest.approx(REVIEW, abs=1)
+    assert [row["pair_id"] for row in rows] == sorted(row["pair_id"] for row in rows)
+    record = audit_review.reviewed(made.place, made.targets, audit_review.read_review(tmp_path / "sheet.csv"))
+    assert (record["review"]["labels"], record["review"]["bad"]) == (len(rows) - 1, 1)
+    rate = record["review"]["rate"]
     assert rate["low"] < made.wrong.mean() < rate["high"]
-    assert f"wrong labels: {rate['value']:.1%}" in "\n".join(lines(told))
-    assert audit_run.read_audit(made.place) == json.loads(json.dumps(told))
+    assert f"wrong labels: {rate['value']:.1%}" in "\n".join(lines(record))
+    assert audit_files.read_audit(made.place) == json.loads(json.dumps(record))
+
+
+def test_a_review_corrects_the_chances_that_are_shown_and_that_steps_read(made, tmp_path):
+    _filled(made, tmp_path / "sheet.csv")
+    labels = audit_review.read_review(tmp_path / "sheet.csv")
+    record = audit_review.reviewed(made.place, made.targets, labels)
+    shift, slope = record["review"]["shift"], record["review"]["slope"]
+    expected = audit_noise.corrected(made.table["wrong"].drop_nulls().to_numpy(), shift, slope)
+    listed = audit_files.suspects(made.place, record, made.targets, 5)
+    assert [one["wrong"] for one in listed] == pytest.approx(expected[:5].tolist())
+    found = pl.concat([scores.read(target.pool, "mine", "$") for target in made.targets])
+    assert sorted(found["wrong"].drop_nulls()) == pytest.approx(sorted(expected))
+    assert abs(found["wrong"].mean() - made.wrong.mean()) < abs(made.table["wrong"].mean() - made.wrong.mean())
+    by = scores.receipt_of(made.targets[0].pool.directory, "good", "mine", "$")["by"]
+    assert by["review"] == {"labels": record["review"]["labels"], "shift": shift, "slope": slope}
+    again = audit_review.reviewed(made.place, made.targets, labels)
+    assert again["review"] == record["review"]
+
+
+def test_a_sheet_is_read_as_spreadsheets_save_it(made, tmp_path):
+    rows = _filled(made, tmp_path / "a.csv")
+    _filled(made, tmp_path / "b.csv", encoding="utf-8-sig", delimiter=";", columns=("label", "pair_id"))
+    text = (tmp_path / "b.csv").read_text("utf-8-sig").replace("flip", " FLIP ").replace("label", "Label", 1)
+    (tmp_path / "b.csv").write_text(text, "utf-8-sig", newline="")
+    _filled(made, tmp_path / "c.tsv", delimiter="\t")
+    wanted = [(row["pair_id"], row["label"]) for row in rows]
+    for name in ("a.csv", "b.csv", "c.tsv"):
+        assert [(one.pair_id, one.label) for one in audit_review.read_review(tmp_path / name)] == wanted
+    (tmp_path / "d.csv").write_text("Pair_ID,verdict\n" + f"{rows[0]['pair_id']},agree\n")
+    with pytest.raises(ConfigError, match=r"d\.csv:1: no column label among Pair_ID, verdict"):
+        audit_review.read_review(tmp_path / "d.csv")
+    with pytest.raises(ConfigError, match=r"a spreadsheet.s own format; expected CSV"):
+        audit_review.read_review(tmp_path / "sheet.xlsx")
+
+
+def test_a_sheet_with_labels_is_not_replaced(made, tmp_path):
+    audit_review.check_sheet(made.place)
+    audit_review.check_sheet(tmp_path)
+    _filled(made, tmp_path / "sheet.csv")
+    with pytest.raises(ConfigError, match="people have filled it in"):
+        audit_review.check_sheet(tmp_path)
+    audit_review.write_sheet(tmp_path, made.targets, made.table.with_columns(in_sheet=pl.lit(False)))
+    assert not (tmp_path / "sheet.csv").exists()
+
+
+def test_a_review_of_other_pairs_is_refused(made):
+    with pytest.raises(
+        ConfigError, match=r"the audit 'mine' is of noise, which are not its pairs; expected what was"
+    ):
+        audit_review.reviewed(made.place, made.targets[:1], [])
+
+
+def test_scores_by_another_command_keep_their_name(made):
+    pool = made.targets[0].pool
+    scores.check_free(pool, "mine", {"kind": "audit", "preset": "other"})
+    scores.check_free(pool, "free", {"kind": "model"})
+    with pytest.raises(
+        ConfigError, match="--name: the scores 'mine' of good are by audit; expected a name of its own"
+    ):
+        scores.check_free(pool, "mine", {"kind": "model", "path": "runs/mine", "models": {}})
 
 
 def test_a_review_of_too_few_pairs_is_refused(made, tmp_path):
     filled = tmp_path / "sheet.csv"
     filled.write_text("pair_id,label\n" + f"{made.table['pair_id'][0]},agree\n")
     with pytest.raises(ConfigError, match=r"of the \d+ pairs of the sheet have a label; expected 30 or more"):
-        audit_run.reviewed(made.place, audit_run.read_review(filled))
+        audit_review.reviewed(made.place, made.targets, audit_review.read_review(filled))
     filled.write_text("pair_id,label\nx,agree\n")
     with pytest.raises(ConfigError, match="32 hex digits"):
-        audit_run.read_review(filled)
+        audit_review.read_review(filled)
     with pytest.raises(ConfigError, match="no such audit"):
-        audit_run.reviewed(made.place.parent / "other", [])
+        audit_review.reviewed(made.place.parent / "other", made.targets, [])
 
 
 def test_the_report_has_the_audit_and_verify_checks_it(made):
     html = page(find_mix("planted", made.workspace), made.workspace, None, pairs=2, seed=0)
     assert 'id="audit-mine"' in html
     assert "not known before a review" in html or "wrong labels:" in html
-    assert html.count("suspect 1, score") == 1
-    assert html.count(", score 0.") == 50
+    measure = "chance" if audit_files.read_audit(made.place)["review"] else "score"
+    assert html.count(f"suspect 1, {measure}") == 1
+    assert html.count(f", {measure} 0.") == 50
     assert verify_files(made.workspace, None, None).differing == []
     (made.place / "pairs.parquet").write_bytes(b"x")
     assert any("audits/mine/pairs.parquet" in line for line in verify_files(made.workspace, None, None).differing)

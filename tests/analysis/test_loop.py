@@ -32,9 +32,9 @@ def run(project: Path, *arguments: str, code: int = 0) -> subprocess.CompletedPr
 
 
 def test_the_loop(project):
-    told = json.loads(run(project, "audit", "planted.yaml", *HEAD, "--review", "40", "--json").stdout)
-    assert told["with_features"] == told["pairs"] == 120
-    assert set(told["sources"]) == {"good", "noise"}
+    record = json.loads(run(project, "audit", "planted.yaml", *HEAD, "--review", "40", "--json").stdout)
+    assert record["with_features"] == record["pairs"] == 120
+    assert set(record["sources"]) == {"good", "noise"}
     assert len((project / "data" / "audits" / "audit" / "sheet.jsonl").read_text().splitlines()) >= 39
 
     receipts = json.loads(

@@ -11,7 +11,7 @@ from curate.analysis import scoring
 from curate.build import build
 from curate.cli.mix import Terminal
 from curate.engines.local import Local
-from curate.errors import ConfigError, WorkspaceError
+from curate.errors import ConfigError, CurateError, WorkspaceError
 from curate.inputs import Inputs
 from curate.inspect.targets import find
 from curate.inspect.verify import verify_files
@@ -185,10 +185,19 @@ def test_steps_that_read_scores_come_last():
         ({"pair_id": "0" * 32, "chosen": 1}, "no score of both replies"),
         ({"pair_id": "0" * 32, "margin": 1, "wrong": 2}, "a chance from 0 to 1"),
         ({"pair_id": "0" * 32, "margin": 1}, "no line is about any of these pairs"),
+        (
+            {"chosen": 1, "rejected": 0},
+            "no column pair_id among chosen, rejected; expected columns pair_id, and ch",
+        ),
+        ({"pair_id": "0" * 32, "chosen": 1e308, "rejected": -1e308}, "chosen less rejected is not finite"),
+        (
+            {"pair_id": "0" * 32, "chosen": 1, "rejected": 0, "margin": 2},
+            "margin 2, but chosen less rejected is 1",
+        ),
     ],
 )
 def test_faults_in_a_file_of_scores(world, row, fault):
-    with pytest.raises(ConfigError, match=fault):
+    with pytest.raises(CurateError, match=fault):
         world.from_file("bad", [row])
 
 

@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 import pyarrow.parquet as pq
 
-from curate.analysis.audit_run import audits
+from curate.analysis.audit_files import audits
 from curate.analysis.rulers import RULERS, ruler_columns, ruler_values
 from curate.analysis.traits import Traits
 from curate.arrays import F32, frame
