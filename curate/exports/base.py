@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from curate.exports.pair import TAGS, Pair
+from curate.exports.pair import PLACE, TAGS, Pair
 
 Videos = Literal["frames", "drop"]
 Images = Literal["files", "embed"]
@@ -75,7 +75,7 @@ class Format:
     options: ClassVar[frozenset[str]] = frozenset()
     """Which of the fields mean something to this format."""
     carries: ClassVar[frozenset[str]] = frozenset()
-    """Which of FACTS are written always."""
+    """Which of RATINGS are written always."""
 
     def rules(self) -> Sequence[Rule]:
         """What a pair must be; the first that it is not is the reason why it is left out."""
@@ -112,19 +112,19 @@ class Format:
 
     @cached_property
     def _unwritten(self) -> Sequence[tuple[str, Sequence[str]]]:
-        return [(name, columns) for name, columns in FACTS.items() if name not in self.written]
+        return [(name, columns) for name, columns in RATINGS.items() if name not in self.written]
 
     @property
     def written(self) -> frozenset[str]:
-        """Which of FACTS are written."""
+        """Which of RATINGS are written."""
         return self.carries | ({"margins"} if self.margins else set())
 
 
-FACTS = {
+RATINGS = {
     "margins": ("margin",), "scores": ("chosen_score", "rejected_score"),
     "critiques": ("chosen_critique", "rejected_critique"),
 }  # fmt: skip
-"""What is counted where a format has no place for it, by its columns."""
+"""Ratings of a pair by the columns that have them: what is counted where a format has no place for it."""
 
 
 # --------------------------------------------------------------------------------------------------------- rules
@@ -138,6 +138,12 @@ def no_media(pair: Pair) -> str | None:
 def media_in_prompt(pair: Pair) -> str | None:
     """No image in a reply."""
     return "images_in_replies" if pair.reply_images else None
+
+
+def no_media_in_system(pair: Pair) -> str | None:
+    """No image in a system turn."""
+    found = pair.images and any(turn.role == "system" and PLACE in turn.tagged for turn in pair.prompt)
+    return "images_in_system_turn" if found else None
 
 
 def no_tools(pair: Pair) -> str | None:
@@ -154,14 +160,14 @@ CALLS = {"tool_calls", "tool_call_id", "name"}
 
 
 def no_reasoning(pair: Pair) -> str | None:
-    """No reasoning beside what is said."""
+    """No reasoning beside the content of a turn."""
     for turn in pair.turns:
         if turn.fields and "reasoning_content" in turn.fields:
             return "reasoning"
     return None
 
 
-def asked(pair: Pair) -> str | None:
+def awaits_reply(pair: Pair) -> str | None:
     """The prompt ends with a turn that a reply follows."""
     return None if pair.prompt and pair.prompt[-1].role in ("user", "tool") else "prompt_ends_otherwise"
 
@@ -213,5 +219,5 @@ def filled(pair: Pair) -> str | None:
     return None if pair.chosen[0].tagged.strip() and pair.rejected[0].tagged.strip() else "empty_replies"
 
 
-TEXT: tuple[Rule, ...] = (no_media, no_tools, no_reasoning, known_roles, asked)
+TEXT: tuple[Rule, ...] = (no_media, no_tools, no_reasoning, known_roles, awaits_reply)
 """The rules of formats of plain texts."""

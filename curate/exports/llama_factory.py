@@ -1,8 +1,9 @@
 """LLaMA-Factory: ShareGPT conversations with a ranking, as JSON Lines, or as Parquet where pairs have images.
 
-An image stands as `<image>` in the text of its turn; their number must be that of `images`, in prompt and reply
-together, so a reply has none. It skips what does not alternate: here that has a reason instead. Images are files
-by default: those in Parquet are decoded by its converter and encoded anew, JPEG with a loss, before training.
+An image is `<image>` in the text of its turn. Their number must be that of `images`; the template counts those of
+prompt and reply together, so a reply has none, and not those of the system turn. It skips what does not alternate:
+here that has a reason instead. Images are files by default: those in Parquet are decoded by its converter and
+encoded anew, JPEG with a loss, before training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +27,14 @@ class LlamaFactory(Format):
     """Reward models and DPO, text or images."""
 
     name, about = "llama-factory", "LLaMA-Factory: rankings for stage rm and dpo, with dataset_info.json"
+    version = 2
     options = frozenset({"videos", "images"})
 
     def rules(self) -> Sequence[base.Rule]:
         """What its converter skips, and what its template would count wrongly."""
         return (
-            base.media_in_prompt, base.no_tools, base.no_reasoning, base.known_roles, base.in_turns,
-            base.one_reply, base.no_tags,
+            base.media_in_prompt, base.no_media_in_system, base.no_tools, base.no_reasoning, base.known_roles,
+            base.in_turns, base.one_reply, base.no_tags,
         )  # fmt: skip
 
     def record(self, pair: Pair, root: Path) -> dict[str, Any]:
@@ -74,8 +76,8 @@ class LlamaFactory(Format):
             "template: TEMPLATE",
             "dataset_dir: .",
             *(["media_dir: ."] if self.mix.media and self.images == "files" else []),
-            f"dataset: {names['train']}",
-            *([f"eval_dataset: {names['validation']}"] if "validation" in names else []),
+            f"dataset: '{names['train']}'",
+            *([f"eval_dataset: '{names['validation']}'"] if "validation" in names else []),
             "output_dir: run",
         ]
         return {"dataset_info.json": json_text(facts) + "\n", "train.yaml": "\n".join(lines) + "\n"}

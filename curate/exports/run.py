@@ -33,6 +33,8 @@ from curate.workspace import Workspace, atomic
 
 VERSION = 1
 COUNTS = ("read", "written", "videos_as_frames")
+BEGUN = "begun.json"
+"""The record, among those of finished parts, of what the directory will hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +88,14 @@ def export(
     """
     identity = _identity(mix, form)
     digest = xxhash.xxh3_128_hexdigest(json.dumps(identity, sort_keys=True).encode())
-    if (there := _finished(out, digest)) is not None:
+    head = {"digest": digest, **identity}
+    if (there := _finished(out, head)) is not None:
+        _sweep(out)  # a run may have been killed after it wrote the receipt
         return Exported(directory=out, facts=there, fresh=False)
+    _begin(out, head)
     parts = list(_parts(mix, form, out, workspace, digest))
-    (out / export_receipt.UNFINISHED).mkdir(parents=True, exist_ok=True)
     made = list(engine.map(_write, parts, listen))
-    facts = _finish(out, {"digest": digest, **identity}, form, parts, made)
+    facts = _finish(out, head, form, parts, made)
     _sweep(out)
     return Exported(directory=out, facts=facts, fresh=True)
 
@@ -108,24 +112,46 @@ def _identity(mix: Mix, form: Format) -> dict[str, Any]:
     }
 
 
-def _finished(out: Path, digest: str) -> dict[str, Any] | None:
-    """The receipt of this very export. Raises WorkspaceError where anything else is in the way."""
+def _finished(out: Path, head: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The receipt of this very export. Raises WorkspaceError where it is of another one, or files differ."""
     facts = export_receipt.read(out)
-    if facts is not None:
-        if facts["digest"] != digest:
-            found = f"has the mix {facts['mix']['name']}@{facts['mix']['fingerprint'][:8]} for {facts['format']}"
-            raise WorkspaceError(str(out), found, "a new directory, or the same export", "name another with --out")
-        if line := next(export_receipt.differing(out, facts), ""):
-            raise WorkspaceError(str(out), f"not as it was written: {line}", "", f"delete {out} and export again")
-        return facts
-    if out.exists() and not (out.is_dir() and (_begun(out) or not any(out.iterdir()))):
+    if facts is None:
+        return None
+    _check_same(out, head, facts, "has")
+    if line := next(export_receipt.differing(out, facts), ""):
+        raise WorkspaceError(str(out), f"not as it was written: {line}", "", f"delete {out} and export again")
+    return facts
+
+
+def _begin(out: Path, head: Mapping[str, Any]) -> None:
+    """Record in a new directory what it will hold. Raises WorkspaceError where it is not new.
+
+    The directory of a killed run of this very export counts as new; that of another would keep files of both.
+    """
+    path = out / export_receipt.UNFINISHED / BEGUN
+    if (begun := record(path)) is not None:
+        _check_same(out, head, begun, "has a part of")
+        return
+    if out.exists() and not (out.is_dir() and _is_blank(out)):
         found = "is not empty, and no export of curate" if out.is_dir() else "is not a directory"
         raise WorkspaceError(str(out), found, "a new directory", "name another with --out")
-    return None
+    write_record(path, head)
 
 
-def _begun(out: Path) -> bool:
-    return (out / export_receipt.UNFINISHED).is_dir()
+def _check_same(out: Path, head: Mapping[str, Any], there: Mapping[str, Any], has: str) -> None:
+    if there["digest"] != head["digest"]:
+        found = f"{has} the mix {there['mix']['name']}@{there['mix']['fingerprint'][:8]} for {there['format']}"
+        if all(there[name] == head[name] for name in ("mix", "format")):
+            found += " with other options, or by another version"
+        raise WorkspaceError(str(out), found, "a new directory, or the same export", "name another with --out")
+
+
+def _is_blank(out: Path) -> bool:
+    """Whether nothing is there, but what a run leaves that is killed before it has recorded what it writes."""
+    unfinished = out / export_receipt.UNFINISHED
+    return all(path == unfinished for path in out.iterdir()) and (
+        not unfinished.exists() or (unfinished.is_dir() and not list(unfinished.glob("[!.]*")))
+    )
 
 
 def _parts(mix: Mix, form: Format, out: Path, workspace: Workspace, digest: str) -> Iterator[Part]:
@@ -235,10 +261,12 @@ def _summed(some: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _sweep(out: Path) -> None:
-    """Remove the records of parts, and half-written files of a killed run."""
-    for path in [*(out / export_receipt.UNFINISHED).iterdir(), *out.rglob(".*.tmp")]:
-        path.unlink(missing_ok=True)
-    (out / export_receipt.UNFINISHED).rmdir()
+    """Remove the records of parts, and half-written files of a killed run, where there are any."""
+    unfinished = out / export_receipt.UNFINISHED
+    if unfinished.is_dir():
+        for path in [*unfinished.iterdir(), *out.rglob(".*.tmp")]:
+            path.unlink(missing_ok=True)
+        unfinished.rmdir()
 
 
 def account(exported: Exported) -> Table:

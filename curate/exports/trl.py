@@ -31,7 +31,7 @@ class Trl(Format):
 
     def rules(self) -> Sequence[base.Rule]:
         """TRL's loader reads images of prompts alone; roles are those that its templates know."""
-        return (base.media_in_prompt, base.known_roles, base.asked, base.replied)
+        return (base.media_in_prompt, base.known_roles, base.awaits_reply, base.replied)
 
     def schema(self) -> pa.Schema:
         """The columns."""
@@ -86,4 +86,4 @@ class TrlText(Trl):
 
     def rules(self) -> Sequence[base.Rule]:
         """Texts alone."""
-        return (base.no_media, base.known_roles, base.asked, base.replied)
+        return (base.no_media, base.known_roles, base.awaits_reply, base.replied)

@@ -64,27 +64,28 @@ class VerlRm(Format):
 
 
 def _chatml(turns: Sequence[Turn]) -> str:
-    said = "".join(f"<|im_start|>{turn.role}\n{turn.tagged}<|im_end|>\n" for turn in turns)
-    return f"{said}<|im_start|>assistant\n"
+    rendered = "".join(f"<|im_start|>{turn.role}\n{turn.tagged}<|im_end|>\n" for turn in turns)
+    return f"{rendered}<|im_start|>assistant\n"
 
 
 def _llama3(turns: Sequence[Turn]) -> str:
     head = "<|start_header_id|>{}<|end_header_id|>\n\n"
-    said = "".join(f"{head.format(turn.role)}{turn.tagged.strip()}<|eot_id|>" for turn in turns)
-    return said + head.format("assistant")
+    rendered = "".join(f"{head.format(turn.role)}{turn.tagged.strip()}<|eot_id|>" for turn in turns)
+    return rendered + head.format("assistant")
 
 
 class VerlRl(Format):
     """One row of each pair for reinforcement learning: its prompt, and the chosen reply as what is right."""
 
     name, about = "verl-rl", "verl: RLHFDataset, prompts with images, the chosen reply as ground truth"
+    version = 2
     options = frozenset({"videos"})
 
     def rules(self) -> Sequence[base.Rule]:
         """Prompts that end with the user; `<image>` stands for an image only."""
         return (
-            base.media_in_prompt, base.no_tools, base.no_reasoning, base.known_roles, base.asked, base.one_reply,
-            base.no_tags,
+            base.media_in_prompt, base.no_tools, base.no_reasoning, base.known_roles, base.awaits_reply,
+            base.one_reply, base.no_tags,
         )  # fmt: skip
 
     def record(self, pair: Pair, number: int) -> dict[str, Any]:
@@ -118,6 +119,7 @@ class VerlRl(Format):
         """`train.sh`: the options about data."""
         names = {"train": "data.train_files", "validation": "data.val_files"}
         lines = ["# in this directory: bash train.sh", "python3 -m verl.trainer.main_ppo \\"]
-        lines += [f'  {names[split]}="[$(ls -m $PWD/{split}/*.parquet | tr -d " \\n")]" \\' for split in splits]
+        listed = 'printf "\'%s\'," "$PWD"/{}/*.parquet | sed s/,$//'  # quoted: a path may have spaces
+        lines += [f'  {names[split]}="[$({listed.format(split)})]" \\' for split in splits]
         lines += ["  data.prompt_key=prompt data.image_key=images \\"] if self.mix.media else []
         return {"train.sh": "\n".join([*lines, "  actor_rollout_ref.model.path=MODEL"]) + "\n"}

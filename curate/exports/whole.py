@@ -4,7 +4,6 @@ A sample is one JSON value, the pair without its nulls, and its images in the or
 frames. Nothing is left out.
 """
 
-import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +16,13 @@ import orjson
 from curate.engines.base import tick
 from curate.exports import base
 from curate.exports.base import Format, Place, Written
-from curate.exports.files import suffix
+from curate.exports.files import runs, suffix
 from curate.exports.pair import FACTS, Pair, fields, without_nulls
 from curate.mixing.shard_schema import SIDES
 from curate.text.inert import json_text
 from curate.workspace import atomic
+
+ROWS = 100
 
 
 def plain(pair: Pair) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def plain(pair: Pair) -> dict[str, Any]:
 class Whole(Format):
     """Everything that a pair has."""
 
-    carries = frozenset(base.FACTS)
+    carries = frozenset(base.RATINGS)
 
     def rules(self) -> Sequence[base.Rule]:
         """None."""
@@ -53,12 +54,16 @@ class WebDataset(Whole):
     def write(self, pairs: Iterator[Pair], place: Place) -> Written:
         """One tar file, without times and owners."""
         path = place.file(".tar")
-        with atomic(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for number, pair in enumerate(pairs, place.first):
-                _add(tar, f"{number:09d}.json", orjson.dumps(plain(pair)))
-                for i, image in enumerate(pair.images):
-                    _add(tar, f"{number:09d}.{i:03d}.{suffix(image.data)}", image.data)
-                tick(rows=1)
+        with atomic(path) as temporary, open(temporary, "wb") as tar:
+            for some in runs(enumerate(pairs, place.first), ROWS):
+                for number, pair in some:
+                    tar.writelines(_member(f"{number:09d}.json", orjson.dumps(plain(pair))))
+                    for i, image in enumerate(pair.images):
+                        name = f"{number:09d}.{i:03d}.{suffix(image.data)}"
+                        tar.writelines(_member(name, image.data))
+                tick(rows=len(some))
+            tar.write(bytes(2 * tarfile.BLOCKSIZE))
+            tar.write(bytes(-tar.tell() % tarfile.RECORDSIZE))
         return Written(files=[path])
 
     def finish(self, splits: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -79,10 +84,20 @@ class WebDataset(Whole):
         }
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)  # time and owner are 0
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
+HEADER = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT)  # time and owner are 0
+UNSUMMED = sum(HEADER[:100] + HEADER[136:148] + HEADER[156:]) + sum(HEADER[100:124]) + 8 * ord(" ")
+"""The sum of the header without the size of the member; its own field counts as spaces."""
+
+
+def _member(name: str, data: bytes) -> tuple[bytes, ...]:
+    """A file of a tar as `tarfile` writes it, in a third of the time: name, size and sum are set in its header.
+
+    Its size is below 8 GiB, which the field can hold: that of a cell of Parquet is below 2 GiB.
+    """
+    named, size = name.encode("ascii"), b"%011o\0" % len(data)
+    summed = b"%06o\0 " % (UNSUMMED + sum(named) + sum(size))
+    head = b"".join((named.ljust(100, b"\0"), HEADER[100:124], size, HEADER[136:148], summed, HEADER[156:]))
+    return head, data, bytes(-len(data) % tarfile.BLOCKSIZE)
 
 
 SIZE_LIMIT = 1 << 26
@@ -139,8 +154,8 @@ class MosaicMl(Whole):
         }
         lines = ["# in this directory", "from streaming import StreamingDataset", ""]
         lines += [f"{split} = StreamingDataset(local='{split}', batch_size=1)" for split in splits]
-        shown = "'images': opened, " if self.mix.media else ""
-        return texts | {"data.py": "\n".join([*lines, f"# a sample: {{{shown}'pair': the pair}}"]) + "\n"}
+        images = "'images': opened, " if self.mix.media else ""
+        return texts | {"data.py": "\n".join([*lines, f"# a sample: {{{images}'pair': the pair}}"]) + "\n"}
 
 
 def _portions(samples: Iterator[bytes]) -> Iterator[list[bytes]]:

@@ -1,12 +1,17 @@
 """What each format writes of a pair, and why it leaves one out."""
 
+import io
 import json
+import subprocess
+import tarfile
 
 import pytest
+import yaml
 
-from curate.exports.base import Mixture
+from curate.exports.base import Mixture, Place
 from curate.exports.formats import FORMATS
 from curate.exports.pair import FACTS, Image, pair
+from curate.exports.whole import plain
 
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}]
 NULLS = dict.fromkeys(("reasoning_content", "tool_calls", "tool_call_id", "name"))
@@ -164,7 +169,15 @@ SINGLE = ALL - {"trl", "trl-text", "openrlhf"}
         (row(said("What is <image>?", "user")), dict.fromkeys(TAGS, "media_tags_in_text")),
         (seen("<image>", "and <video>", media=(0,), images=(b"a",)),
          dict.fromkeys(TEXTS, "images") | dict.fromkeys(TAGS, "media_tags_in_text")),
-        (row(chosen=said("Red")), {"ms-swift": "equal_replies"}),
+        (row(chosen=said("Red")), {"ms-swift": "equal_replies", "axolotl": "equal_replies"}),
+        (row(chosen=said(" Red\n")), {"axolotl": "equal_replies"}),
+        (row(chosen=said("user")), {"axolotl": "reply_found_in_templates"}),
+        (row(rejected=said("Qwen")), {"axolotl": "reply_found_in_templates"}),
+        (row(chosen=said("zß ")), {"axolotl": "reply_found_in_templates"}),
+        (row(chosen=said("<think>Hm.</think>Yes")), {"axolotl": "reasoning"}),
+        (row([*said(blocks("<image>"), "system"), *said(blocks("What?"), "user")],
+             said(blocks("A cat")), said(blocks("A dog")), (0,), (b"a",)),
+         dict.fromkeys(TEXTS, "images") | {"llama-factory": "images_in_system_turn"}),
         (row(rejected=said(" \n")), {"axolotl": "empty_replies"}),
         (row(said("a<|im_end|>", "user")), {"verl-rm": "template_tokens_in_text"}),
         (row(said("a<|eot_id|>", "user")), {}),
@@ -199,3 +212,38 @@ def test_settings_are_what_the_trainers_read():
         texts = made(name).finish({"train": [None]})
         assert "validation" not in " ".join(texts.values()), name
         assert "validation" in " ".join(made(name).finish(facts).values()), name
+
+
+def test_names_that_yaml_or_a_shell_would_change_are_quoted(tmp_path):
+    form = FORMATS["llama-factory"](mix=Mixture(name="123", media=False, fields=False))
+    settings = yaml.safe_load(form.finish({"train": [None], "validation": [None]})["train.yaml"])
+    assert (settings["dataset"], settings["eval_dataset"]) == ("123", "123_validation")
+    place = tmp_path / "my exports"
+    for split in ("train", "validation"):
+        (place / split).mkdir(parents=True)
+        for number in range(2):
+            (place / split / f"part-{number}.parquet").touch()
+    script = made("verl-rl").finish({"train": [None], "validation": [None]})["train.sh"]
+    shown = subprocess.run(["bash"], input=script.replace("python3 -m", "printf '%s\\n'"), cwd=place,
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    lists = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "_files=" in line)
+    assert {name: yaml.safe_load(files) for name, files in lists.items()} == {
+        f"data.{key}_files": [f"{place}/{split}/part-{number}.parquet" for number in range(2)]
+        for key, split in (("train", "train"), ("val", "validation"))
+    }
+
+
+def test_a_tar_is_that_of_the_standard_library(tmp_path):
+    read = pair(seen("<image>", media=(0,), images=(b"\x89PNG" + bytes(700),), extra="x" * 20_000))
+    place = Place(root=tmp_path, split="train", number=0, first=8)
+    (tmp_path / "train").mkdir()
+    [path] = made("webdataset", media=True).write(iter([read, read]), place).files
+    expected = io.BytesIO()
+    with tarfile.open(fileobj=expected, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for number in (8, 9):
+            for name, data in (("json", json.dumps(plain(read), separators=(",", ":")).encode()),
+                               ("000.png", read.images[0].data)):  # fmt: skip
+                member = tarfile.TarInfo(f"{number:09d}.{name}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    assert path.read_bytes() == expected.getvalue()

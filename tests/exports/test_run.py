@@ -176,6 +176,33 @@ def test_the_same_bytes_in_any_order_and_after_a_kill(fleet, exported, tmp_path)
         assert contents(out) == contents(exported[name].directory)
 
 
+def test_another_export_is_not_continued(fleet, exported, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        export(fleet, "trl", out, Backwards(2))
+    found = fault(WorkspaceError, lambda: export(fleet, "openrlhf", out))
+    assert (
+        found == f"{out}: has a part of the mix r@ffffffff for trl; expected a new directory, or the same export"
+    )
+    found = fault(WorkspaceError, lambda: export(fleet, "trl", out, videos="drop"))
+    assert f"{out}: has a part of the mix r@ffffffff for trl with other options, or by another version" in found
+    assert export(fleet, "trl", out).fresh
+    assert contents(out) == contents(exported["trl"].directory)
+
+
+def test_a_run_killed_before_its_record_or_after_its_receipt_leaves_nothing(fleet, exported, tmp_path):
+    early = tmp_path / "early/.export"
+    early.mkdir(parents=True)
+    (early / ".begun.json.1.tmp").touch()
+    export(fleet, "openrlhf", early.parent)
+    assert contents(early.parent) == contents(exported["openrlhf"].directory)
+    late = shutil.copytree(exported["openrlhf"].directory, tmp_path / "late")
+    (late / ".export").mkdir()
+    (late / ".export/train-00000.json").write_text("{}")
+    assert not export(fleet, "openrlhf", late).fresh
+    assert not (late / ".export").exists()
+
+
 def test_a_damaged_part_of_a_killed_export_is_written_again(fleet, exported, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         export(fleet, "openrlhf", tmp_path / "out", Backwards(2))
