@@ -3,7 +3,7 @@
     {"pair_id": "32 hex digits", "label": "flip", "note": "", "who": "ada", "when": "2026-01-31T12:00:00Z"}
 
 label   agree: the chosen reply is the better one; flip: the rejected one is; tie: neither; bad: no pair to learn
-        from; null: what this person said before is withdrawn
+        from; null: this person's label before it is withdrawn
 note    a remark, perhaps empty
 who     the name of the person who labelled
 when    UTC
@@ -12,6 +12,7 @@ Of the rows of one person about one pair the last counts. Other keys are passed 
 have more.
 """
 
+import codecs
 import fcntl
 import os
 import re
@@ -68,8 +69,11 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def append_label(path: Path, label: Label) -> None:
-    """Append a row and wait until it is on the disk; processes that append at once do not mix their rows."""
+def append_label(path: Path, label: Label) -> int:
+    """Append a row and wait until it is on the disk; the number of bytes that were added.
+
+    Processes that append at once do not mix their rows.
+    """
     line = orjson.dumps(asdict(label)) + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab+") as file:
@@ -79,6 +83,7 @@ def append_label(path: Path, label: Label) -> None:
         file.write(line)
         file.flush()
         os.fsync(file.fileno())
+    return len(line)
 
 
 def _is_cut(file: Any) -> bool:
@@ -100,7 +105,7 @@ def read_labels(path: Path) -> list[Label]:
         raise ConfigError(str(path), "no such file", "a label file", hint) from None
     except OSError as error:
         raise ConfigError(str(path), str(error.strerror).lower(), "a label file") from None
-    lines = data.split(b"\n")
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
     return [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -108,6 +113,8 @@ def _row(line: bytes, where: str) -> Label:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ConfigError(where, "UTF-16", "UTF-8", "save it as UTF-8") from None
         raise ConfigError(where, "not JSON", EXPECTED, "a line that was cut off may be deleted") from None
     missing = [
         name for name in ("pair_id", "label", "who", "when") if not isinstance(row, dict) or name not in row

@@ -33,6 +33,21 @@ def test_a_row_after_one_that_was_cut_off_is_a_line_of_its_own(tmp_path):
         read_labels(path)
 
 
+def test_a_file_that_an_editor_has_saved_is_read_or_its_encoding_is_named(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    added = append_label(path, said(A, "bad"))
+    text = path.read_text()
+    assert added == path.stat().st_size
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_labels(path) == [said(A, "bad")]
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(ConfigError, match="line 1: UTF-16; expected UTF-8") as fault:
+        read_labels(path)
+    assert fault.value.hint == "save it as UTF-8"
+    path.write_text(path.read_text(encoding="utf-16"))  # follow it
+    assert read_labels(path) == [said(A, "bad")]
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [

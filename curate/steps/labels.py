@@ -53,7 +53,9 @@ class Labels:
             raise ConfigError(f"{where}.file: {error.where}", error.found, error.expected, error.hint) from None
         wanted = {*self.drop, *(["flip"] if self.flip else [])}
         words = {pair_id: word for pair_id, word in agreed(rows).items() if word in wanted}
-        given = tuple(sorted((pair_id, word, _people(rows_of)) for pair_id, word, rows_of in _said(rows, words)))
+        given = tuple(
+            sorted((pair_id, word, _people(rows_of)) for pair_id, word, rows_of in _with_rows(rows, words))
+        )
         digest = xxhash.xxh3_128_hexdigest("\n".join(f"{pair_id} {word}" for pair_id, word, _ in given).encode())
         return BoundLabels(labels=digest, given=given)
 
@@ -66,7 +68,9 @@ class Labels:
         raise AssertionError("labels is not bound")
 
 
-def _said(rows: Sequence[Label], words: Mapping[str, Word]) -> Iterator[tuple[str, Word, Mapping[str, Label]]]:
+def _with_rows(
+    rows: Sequence[Label], words: Mapping[str, Word]
+) -> Iterator[tuple[str, Word, Mapping[str, Label]]]:
     by_pair = latest(rows)
     return ((pair_id, word, by_pair[pair_id]) for pair_id, word in words.items())
 
@@ -77,7 +81,7 @@ def _people(by: Mapping[str, Label]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundLabels:
-    """The step with its labels, (pair id, label, who said what); it is known by the first two."""
+    """The step with its labels, (pair id, label, each person's label); it is known by the first two."""
 
     version: ClassVar[int] = 1
     after_holdout: ClassVar[bool] = True

@@ -38,14 +38,14 @@ class Reader:
         media: list[Media] = []
         counts = []
         for where, one in _numbered("questions", given):
-            prompt, shown = self._prompt(where, _field(where, one, "prompt"))
+            prompt, images = self._prompt(where, _field(where, one, "prompt"))
             replies = list(_numbered(f"{where}.replies", _field(where, one, "replies")))
             counts.append(len(replies))
             for at, reply in replies:
                 more: list[bytes | tuple[bytes, ...]] = []
                 turns = [self.model.reply(reply)] if isinstance(reply, str) else self._messages(at, reply, more)
                 dialogues.append([*prompt, *turns])
-                media.append([*shown, *more])
+                media.append([*images, *more])
         return Questions(ScoringTask(dialogues, media), tuple(counts))
 
     def inputs(self, body: Any) -> ScoringTask:
@@ -91,11 +91,11 @@ class Reader:
         prompt = _field("body", body, "prompt")
         if isinstance(prompt, list) and prompt and _is_empty_reply(prompt[-1]):
             prompt = prompt[:-1]
-        turns, shown = self._prompt("prompt", prompt)
+        turns, images = self._prompt("prompt", prompt)
         response = _field("body", body, "response")
         if not isinstance(response, str):
             raise BadRequestError("response: not a text")
-        return ScoringTask([[*turns, self.model.reply(response)]], [shown])
+        return ScoringTask([[*turns, self.model.reply(response)]], [images])
 
     def _text(self, where: str, given: Any) -> str:
         if isinstance(given, str):

@@ -131,22 +131,22 @@ class ScoringQueue:
                 return
             logging.getLogger("curate").error("the model failed: %s", _line(error))
             self.counts.failed += 1
-            _tell(batch[0], ModelError(_line(error)))
+            _give(batch[0], ModelError(_line(error)))
             return
         for waiting, answer in zip(batch, answers, strict=True):
             self.counts.dialogues += len(answer)
             self.counts.unscored += sum(one.score is None for one in answer)
-            _tell(waiting, answer)
+            _give(waiting, answer)
 
 
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
 
 
-def _tell(waiting: _Waiting, answer: Sequence[Scored] | ModelError) -> None:
+def _give(waiting: _Waiting, answer: Sequence[Scored] | ModelError) -> None:
     """Give the answer to the event loop that waits for it."""
 
-    def tell() -> None:
+    def deliver() -> None:
         if waiting.answer.done():
             return
         if isinstance(answer, ModelError):
@@ -155,6 +155,6 @@ def _tell(waiting: _Waiting, answer: Sequence[Scored] | ModelError) -> None:
             waiting.answer.set_result(answer)
 
     try:
-        waiting.loop.call_soon_threadsafe(tell)
+        waiting.loop.call_soon_threadsafe(deliver)
     except RuntimeError:  # the loop has ended, and with it who waited
         return

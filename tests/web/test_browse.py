@@ -1,9 +1,10 @@
 """The page to look at pairs: what it shows, what it refuses, and the labels that it writes."""
 
+import asyncio
 import html
 import json
 import re
-import time
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import pytest
@@ -18,13 +19,11 @@ from curate.web.browse.search import Search, terms_of
 from curate.web.browse.site import targets
 from curate.web.browse.state import State
 from curate.workspace import Workspace
+from tests.support.browse_pages import OWN, facets, found_by, ids, label, total
 from tests.support.browsing import FIRST, SECOND, browser, lock, visiting
 from tests.support.browsing import talks as talks
 from tests.support.finished_work import write_rows
 from tests.support.hostile import HOSTILE
-
-OWN = {"Origin": "http://127.0.0.1:8001"}
-ID = re.compile(r'data-pair="([0-9a-f]{32})"')
 
 
 @pytest.fixture(scope="module")
@@ -36,34 +35,6 @@ def app(talks):
 def client(app):
     with visiting(app) as found:
         yield found
-
-
-def ids(page: str) -> list[str]:
-    return ID.findall(page)
-
-
-def total(page: str) -> int:
-    text = re.search(r'<p class="status"[^>]*>([^<]*)<', page)[1]
-    return int(re.search(r"(\d+) pairs", text)[1])
-
-
-def facets(page: str) -> dict[str, dict[str, int]]:
-    found = {}
-    for part in page.split('<section class="facet"><h2>')[1:]:
-        name = part.partition("<")[0]
-        values = re.findall(r'>([^<>]*(?:<wbr>[^<>]*)*)</a> <span class="count">([\d,]+)<', part)
-        found[name] = {value.replace("<wbr>", ""): int(count) for value, count in values}
-    return found
-
-
-def found_by(client, **query: str) -> list[str]:
-    page = client.get("/", params=query).text
-    for _ in range(50):
-        if "data-searching" not in page:
-            break
-        time.sleep(0.02)
-        page = client.get("/", params=query).text
-    return ids(page)
 
 
 def test_counts_are_those_of_the_lock(client, talks):
@@ -243,9 +214,35 @@ def test_the_url_is_the_state():
     assert terms_of('one "two three" "four') == ["one", "two three", "four"]
 
 
-def label(client, pair_id: str, choice: str, headers: dict | None = None, **more: str):
-    given = {"pair_id": pair_id, "choice": choice, "who": "ada", "back": "/?page=2", **more}
-    return client.post("/label", data=given, headers=OWN if headers is None else headers)
+ODD = (
+    "",
+    "\0",
+    '"',
+    "%",
+    "\u0663",
+    "\u00b2",
+    "9" * 5000,
+    "-1",
+    "1e9",
+    "page:",
+    "ruler: ",
+    "\u202e",
+    "-margin",
+    "0" * 32,
+)
+
+
+def test_odd_values_in_an_address_are_no_fault(client):
+    [image] = set(re.findall(r"/image/([0-9a-f]{32})/", client.get("/?f=media%3Aimages+or+video").text))
+    pair_id = ids(client.get("/").text)[0]
+    names = ("q", "f", "order", "page", "who", "prompt", "cluster", "a", "item", "outcome")
+    addresses = [f"/{path}?{urlencode(dict.fromkeys(names, one))}" for one in ODD
+                 for path in ("", f"pair/{pair_id}", "evalset/vl_rewardbench")]  # fmt: skip
+    addresses += [f"/pair/{pair_id}?{urlencode({'arm': one})}" for one in ODD]
+    for one in map(quote, ODD):
+        addresses += [f"/pair/{one}", f"/evalset/{one}", f"/image/{image}/{one}", f"/image/{one}/small"]
+        addresses += [f"/evalimage/vl_rewardbench/{one}/0/0/small", f"/evalimage/vl_rewardbench/3/{one}/0/small"]
+    assert {client.get(address).status_code for address in addresses} == {200, 404}
 
 
 def test_labels_are_appended_by_this_page_only(talks, tmp_path):
@@ -269,7 +266,7 @@ def test_labels_are_appended_by_this_page_only(talks, tmp_path):
         assert (back.status_code, back.headers["location"]) == (303, "/?page=2")
         assert label(client, first, "t", back="//evil.example").headers["location"] == "/"
         answer = label(client, second, "b", OWN | {"Accept": "application/json"}, who="bob")
-        assert answer.json() == {"said": "bob: bad", "pressed": "b"}
+        assert answer.json() == {"labels": "bob: bad", "pressed": "b"}
         label(client, second, "t")
         label(client, third, "1"), label(client, third, "1", who="bob")
         rows = [(row.pair_id, row.label, row.note, row.who) for row in read_labels(path)]
@@ -282,6 +279,50 @@ def test_labels_are_appended_by_this_page_only(talks, tmp_path):
         assert re.search(r"ada</th><td>bob</td><td[^>]*>2</td><td[^>]*>1</td>", page)
     again = LabelBook(path)
     assert again.counts() == {"ada": 3, "bob": 2}
+
+
+def test_labels_of_others_are_seen_at_once(talks, tmp_path):
+    path = tmp_path / "labels.jsonl"
+    with visiting(browser(talks, path)) as client:
+        first, second = found_by(client)[:2]
+        label(client, first, "t")
+        other = LabelBook(path)
+        other.add(second, "bad", "", "bob")
+        assert set(found_by(client, f="label:bad")) == {second}
+        label(client, second, "t", who="bob")  # after a line that this process has not written itself
+        other.refresh()
+        assert set(found_by(client, f="label:tie")) == {first, second}
+        assert {row.label for row in other.of(second).values()} == {"tie"}
+        path.write_text(path.read_text().replace('"tie"', '"bad"', 1))  # as long as it was
+        assert set(found_by(client, f="label:bad")) == {first}
+        with open(path, "a") as file:
+            file.write("no label\n")
+        page = client.get("/")
+        assert (page.status_code, "labels.jsonl, line 4: not JSON" in page.text) == (404, True)
+        path.unlink()
+        assert "label" not in facets(client.get("/").text)  # a facet of one value is not shown
+        label(client, first, "b")
+        assert [row.label for row in read_labels(path)] == ["bad"]
+
+
+def test_a_label_that_does_not_arrive_is_given_up(talks, tmp_path, monkeypatch):
+    app = browser(talks, tmp_path / "l").app()
+    monkeypatch.setattr("curate.web.browse.routes.BODY_SECONDS", 0.05)
+    sent = []
+
+    async def never():
+        await asyncio.sleep(9)
+
+    async def send(message):
+        sent.append(message)
+
+    headers = {"host": "127.0.0.1:8001", "origin": "http://127.0.0.1:8001", "content-length": "9",
+               "content-type": "application/x-www-form-urlencoded"}  # fmt: skip
+    scope = {"type": "http", "method": "POST", "path": "/label", "raw_path": b"/label", "query_string": b"",
+             "root_path": "", "scheme": "http", "http_version": "1.1", "client": None, "server": None,
+             "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}  # fmt: skip
+    asyncio.run(app(scope, never, send))
+    assert (sent[0]["status"], json.loads(sent[1]["body"])) == (408, {"error": "the label did not arrive"})
 
 
 def test_blind_labels_are_of_the_reply_that_was_meant(talks, tmp_path):
@@ -312,8 +353,8 @@ def test_who_may_ask(talks, tmp_path):
         assert client.get("/").status_code == 401
         assert client.get("/image/x/small").status_code == 401
         assert label(client, "0" * 32, "1", {"Origin": "http://box:8001"}).status_code == 401
-        entered = client.get("/", params={"token": token, "q": "one"})
-        assert (entered.status_code, entered.headers["location"]) == (303, "/?q=one")
+        entered = client.get("/evalset/vl_rewardbench", params={"token": token, "a": "0", "item": "x y"})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/evalset/vl_rewardbench?a=0&item=x+y")
         cookie = entered.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie

@@ -33,7 +33,7 @@ async function label(form, button) {
   }
   const found = await answer.json();
   if (!answer.ok) { output.value = `not saved: ${found.error}`; return; }
-  output.value = found.said;
+  output.value = found.labels;
   for (const one of form.querySelectorAll("button[name=choice]")) {
     one.setAttribute("aria-pressed", String(one.value === found.pressed));
   }

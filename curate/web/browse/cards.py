@@ -29,7 +29,7 @@ LABELS = {"agree": "agrees", "flip": "the other is better", "tie": "tie", "bad":
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class CardData:
     """A pair to draw: the item as of curate.inspect.show, and what the table knows of it as (name, value)."""
 
     item: Mapping[str, Any]
@@ -80,71 +80,71 @@ class Cards:
         self._end = time.monotonic() + seconds
         self._form = form
 
-    def card(self, shown: Shown, number: int) -> str:
+    def card(self, data: CardData, number: int) -> str:
         """One pair."""
-        pair, name = shown.pair, f"pair-{number}"
-        body = [*self._head(shown, name), *self._prompt(shown), self._replies(shown)]
-        form = self._label_form(shown) if self._form else ""
+        pair, name = data.pair, f"pair-{number}"
+        body = [*self._head(data, name), *self._prompt(data), self._replies(data)]
+        form = self._label_form(data) if self._form else ""
         return (
             f'<article class="pair" id="{name}-card" tabindex="-1" aria-labelledby="{name}" '
             f'data-pair="{words(pair["pair_id"])}">\n' + "\n".join(body) + f"\n{form}\n</article>"
         )
 
-    def _head(self, shown: Shown, name: str) -> Iterator[str]:
-        pair_id = words(shown.pair["pair_id"])
+    def _head(self, data: CardData, name: str) -> Iterator[str]:
+        pair_id = words(data.pair["pair_id"])
         if self.state.blind:
             yield f'<h3 id="{name}">Pair <code>{pair_id[:8]}</code></h3>'
             return
-        address = words(self.state.pair_url(shown.pair["pair_id"]))
-        lost = shown.item.get("dropped")
+        address = words(self.state.pair_url(data.pair["pair_id"]))
+        lost = data.item.get("dropped")
         why = f' <span class="why">{words(lost["step"])}/{words(lost["reason"])}</span>' if lost else ""
         link = f'<a href="{address}"><code>{pair_id}</code></a>'
-        yield f'<h3 id="{name}">{words(shown.pair["source"])} {link}{why}</h3>'
+        yield f'<h3 id="{name}">{words(data.pair["source"])} {link}{why}</h3>'
         evidence = [lost["evidence"]] if lost and lost.get("evidence") else []
-        known = [f"{key} {value}" for key, value in shown.known]
-        yield facts_list([*render.facts(shown.item), *known, *evidence])
-        if won := shown.item.get("lost_to"):
+        known = [f"{key} {value}" for key, value in data.known]
+        yield facts_list([*render.facts(data.item), *known, *evidence])
+        if won := data.item.get("lost_to"):
             address = words(self.state.pair_url(won))
             yield f'<p class="facts">lost to <a href="{address}"><code>{words(won)}</code></a></p>'
 
-    def _prompt(self, shown: Shown) -> Iterator[str]:
-        media = iter(shown.pair["media"])
-        for turn in shown.pair["prompt"]:
+    def _prompt(self, data: CardData) -> Iterator[str]:
+        media = iter(data.pair["media"])
+        for turn in data.pair["prompt"]:
             yield f'<h4 class="role">{words(turn["role"])}</h4>'
-            yield self._turn(turn, media, shown)
+            yield self._turn(turn, media, data)
 
-    def _turn(self, turn: Mapping[str, Any], media: Iterator[Mapping[str, Any]], shown: Shown) -> str:
+    def _turn(self, turn: Mapping[str, Any], media: Iterator[Mapping[str, Any]], data: CardData) -> str:
         """The blocks of a turn, images in their places."""
         parts = []
         for block in turn["content"]:
             if block["text"] is None:
                 entry = next(media, None)
-                parts.append(self.media.entry(entry, whole=shown.whole) if entry else _missing(block))
+                parts.append(self.media.entry(entry, whole=data.whole) if entry else _missing(block))
             else:
-                parts.append(self._text(plain(_block_text(block)), shown))
+                parts.append(self._text(plain(_block_text(block)), data))
         return "".join(parts)
 
-    def _replies(self, shown: Shown) -> str:
-        pair, media = shown.pair, _reply_media(shown.pair)
+    def _replies(self, data: CardData) -> str:
+        pair, media = data.pair, _reply_media(data.pair)
         texts = {side: terminal_text(_reply_text(pair[side])) for side in SIDES}
-        marked = dict(zip(SIDES, self._compared(texts, shown.whole), strict=True))
+        marked = dict(zip(SIDES, self._compared(texts, data.whole), strict=True))
         swapped = self.state.blind and is_swapped(pair["pair_id"], self.who)
         order = SIDES[::-1] if swapped else SIDES
         columns = []
         for number, side in enumerate(order, 1):
             title = f"reply {number}" if self.state.blind else side
             kind = "" if self.state.blind else f" {side}"
-            figures = "".join(self.media.entry(entry, whole=shown.whole) for entry in media[side])
+            figures = "".join(self.media.entry(entry, whole=data.whole) for entry in media[side])
             critique = None if self.state.blind else pair[f"{side}_critique"]
-            told = self._critique(critique, shown) if critique else ""
+            critique_html = self._critique(critique, data) if critique else ""
             columns.append(
                 f'<div class="side"><h4 class="role{kind}">{title}</h4>{figures}'
-                f"{self._text(marked[side], shown)}{told}</div>"
+                f"{self._text(marked[side], data)}{critique_html}</div>"
             )
         return f'<div class="sides">{"".join(columns)}</div>'
 
-    def _critique(self, critique: str, shown: Shown) -> str:
-        return f'<h5 class="role">critique</h5>{self._text(plain(terminal_text(critique)), shown)}'
+    def _critique(self, critique: str, data: CardData) -> str:
+        return f'<h5 class="role">critique</h5>{self._text(plain(terminal_text(critique)), data)}'
 
     def _compared(self, texts: Mapping[str, str], whole: bool) -> tuple[Sequence[Span], Sequence[Span]]:
         chosen, rejected = texts["chosen"], texts["rejected"]
@@ -153,23 +153,23 @@ class Cards:
             return plain(chosen), plain(rejected)
         return differences(chosen, rejected)
 
-    def _text(self, spans: Sequence[Span], shown: Shown) -> str:
-        most = WHOLE if shown.whole else LONG
+    def _text(self, spans: Sequence[Span], data: CardData) -> str:
+        most = WHOLE if data.whole else LONG
         return text_html(cut(spans, most), self.state.way, alike=self.state.blind) if spans else NOTHING
 
-    def _label_form(self, shown: Shown) -> str:
-        pair_id, blind = words(shown.pair["pair_id"]), self.state.blind
+    def _label_form(self, data: CardData) -> str:
+        pair_id, blind = words(data.pair["pair_id"]), self.state.blind
         names = {"1": "first is better" if blind else "agree", "2": "second is better" if blind else "flip"}
         names |= {"t": "tie", "b": "bad"}
-        own = shown.labels.get(self.who)
-        pressed = _choice(own, shown.pair["pair_id"], self.who, blind=blind)
+        own = data.labels.get(self.who)
+        pressed = _choice(own, data.pair["pair_id"], self.who, blind=blind)
         buttons = "".join(
             f'<button name="choice" value="{key}" aria-pressed="{str(key == pressed).lower()}">'
             f"<kbd>{key}</kbd> {name}</button>"
             for key, name in names.items()
         )
         hidden = {
-            "pair_id": shown.pair["pair_id"],
+            "pair_id": data.pair["pair_id"],
             "who": self.who,
             "blind": "1" if blind else "",
             "back": self.state.url(),
@@ -182,15 +182,15 @@ class Cards:
             f'<form class="labels" method="post" action="/label" aria-label="Label of pair {pair_id[:8]}">'
             f"{fields}{buttons}"
             f'<label>note <input name="note" maxlength="4000" value="{note}"></label>'
-            f'<output role="status">{words(said(shown.labels, self.who, blind=blind))}</output></form>'
+            f'<output role="status">{words(label_line(data.labels, self.who, blind=blind))}</output></form>'
         )
 
 
 NOTHING = '<p class="text"><i class="none">nothing</i></p>'
 
 
-def said(labels: Mapping[str, Label], who: str, *, blind: bool) -> str:
-    """What was said of a pair: when blind only that one has labelled it."""
+def label_line(labels: Mapping[str, Label], who: str, *, blind: bool) -> str:
+    """The labels of a pair as a line; when blind, only whether `who` has labelled it."""
     if blind:
         return "labelled" if who in labels and labels[who].label else ""
     return ", ".join(f"{name}: {row.label or 'no label'}" for name, row in labels.items())

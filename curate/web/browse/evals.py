@@ -22,10 +22,10 @@ from curate.web.browse.rich_text import text_html
 
 PAGE = 20
 LONG = 3000
-OUTCOMES = ("both right", "only A right", "only B right", "both wrong")
+WHO_IS_RIGHT = ("both right", "only A right", "only B right", "both wrong")
 
 
-class Asked(NamedTuple):
+class EvalQuery(NamedTuple):
     """What of an eval set is looked at: score files by number, an outcome, an item by its key, a page."""
 
     a: int
@@ -76,23 +76,23 @@ class EvalSets:
             media = self._media(name)
         return media.frame(number, at, frame)
 
-    def page(self, name: str, asked: Asked) -> Iterator[str]:
+    def page(self, name: str, query: EvalQuery) -> Iterator[str]:
         """The body of the page of an eval set. Raises CurateError where its items or scores cannot be read."""
         files = self.score_files(name)
         with self._lock:
             items = self._loaded(name).items
-            sides = [self._scores(name, files[at]) if 0 <= at < len(files) else None for at in (asked.a, asked.b)]
-        yield _form(name, files, asked, self._folders.workspace.root)
+            sides = [self._scores(name, files[at]) if 0 <= at < len(files) else None for at in (query.a, query.b)]
+        yield _form(name, files, query, self._folders.workspace.root)
         rows = [
             (item, key, [None if side is None or not side[at] else side[at] for side in sides], f"{name}/{number}")
             for at, (item, key, number) in enumerate(zip(*items, strict=True))
         ]
-        rows = [row for row in rows if _fits(row[0], row[1], row[2], asked)]
-        first = (asked.page - 1) * PAGE
+        rows = [row for row in rows if _fits(row[0], row[1], row[2], query)]
+        first = (query.page - 1) * PAGE
         yield f'<p class="status" role="status">{len(rows):,} of {len(items.items):,} items</p>'
-        yield _pager(name, asked, len(rows))
+        yield _pager(name, query, len(rows))
         for item, key, scores, place in rows[first : first + PAGE]:
-            yield _item(item, key, scores, asked.way, place)
+            yield _item(item, key, scores, query.way, place)
         if not rows:
             yield paragraph("No item fits.")
 
@@ -104,17 +104,17 @@ def is_right(item: Item, scores: Sequence[float] | None) -> bool | None:
     return min(scores[i] for i in item.correct) > max(scores[i] for i in item.wrong)
 
 
-def _fits(item: Item, key: str, scores: Sequence[Sequence[float] | None], asked: Asked) -> bool:
-    if asked.item:
-        return key.startswith(asked.item) or item.id == asked.item
-    if asked.outcome not in OUTCOMES:
+def _fits(item: Item, key: str, scores: Sequence[Sequence[float] | None], query: EvalQuery) -> bool:
+    if query.item:
+        return key.startswith(query.item) or item.id == query.item
+    if query.outcome not in WHO_IS_RIGHT:
         return True
     a, b = (is_right(item, side) for side in scores)
     wanted = {"both right": (True, True), "only A right": (True, False), "only B right": (False, True)}
-    return (a, b) == wanted.get(asked.outcome, (False, False))
+    return (a, b) == wanted.get(query.outcome, (False, False))
 
 
-def _form(name: str, files: Sequence[Path], asked: Asked, root: Path) -> str:
+def _form(name: str, files: Sequence[Path], query: EvalQuery, root: Path) -> str:
     def select(side: str, chosen: int) -> str:
         options = "".join(
             f'<option value="{at}"{" selected" if at == chosen else ""}>{words(_short(path, root))}</option>'
@@ -124,11 +124,12 @@ def _form(name: str, files: Sequence[Path], asked: Asked, root: Path) -> str:
         return f'<label>scores {side.upper()} <select name="{side}">{none}{options}</select></label>'
 
     outcomes = "".join(
-        f"<option{' selected' if one == asked.outcome else ''}>{one}</option>" for one in ("every item", *OUTCOMES)
+        f"<option{' selected' if one == query.outcome else ''}>{one}</option>"
+        for one in ("every item", *WHO_IS_RIGHT)
     )
     return (
         f'<form class="filter" method="get" action="/evalset/{words(name)}">'
-        f"{select('a', asked.a)}{select('b', asked.b)}"
+        f"{select('a', query.a)}{select('b', query.b)}"
         f'<label>who is right <select name="outcome">{outcomes}</select></label><button>show</button></form>'
     )
 
@@ -137,15 +138,15 @@ def _short(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def _pager(name: str, asked: Asked, total: int) -> str:
+def _pager(name: str, query: EvalQuery, total: int) -> str:
     last = max(1, -(-total // PAGE))
-    links = [f"page {asked.page} of {last}"]
+    links = [f"page {query.page} of {last}"]
     for step, word, rel in ((-1, "previous", "prev"), (1, "next", "next")):
-        if 1 <= asked.page + step <= last:
-            query = urlencode(
-                {k: v for k, v in asked._replace(page=asked.page + step)._asdict().items() if v not in ("", -1)}
+        if 1 <= query.page + step <= last:
+            address = urlencode(
+                {k: v for k, v in query._replace(page=query.page + step)._asdict().items() if v not in ("", -1)}
             )
-            link = f'<a rel="{rel}" href="/evalset/{words(name)}?{words(query)}">{word}</a>'
+            link = f'<a rel="{rel}" href="/evalset/{words(name)}?{words(address)}">{word}</a>'
             links.insert(0 if step < 0 else len(links), link)
     return f'<p class="pager">{" · ".join(links)}</p>'
 
@@ -177,10 +178,10 @@ def _reply(
         f"{side} {values[at]:.4g}" for side, values in zip("AB", scores, strict=True) if values is not None
     )
     critique = item.critiques[at] if item.critiques else None
-    told = f'<h5 class="role">critique</h5>{_plain(critique, way)}' if critique else ""
+    critique_html = f'<h5 class="role">critique</h5>{_plain(critique, way)}' if critique else ""
     return (
         f'<div class="item"><h4 class="role">reply {at + 1}: <span class="{word}">{word}</span> {given}</h4>'
-        f"{_text(item.replies[at], way, place, images)}{told}</div>"
+        f"{_text(item.replies[at], way, place, images)}{critique_html}</div>"
     )
 
 

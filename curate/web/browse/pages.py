@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from curate.html_report.markup import Section, paragraph, table, words
 from curate.labels import Agreement
 from curate.tables import Table
-from curate.web.browse.cards import Cards, Shown
+from curate.web.browse.cards import CardData, Cards
 from curate.web.browse.state import PAGE, State
 from curate.web.browse.view import Progress
 
@@ -61,14 +61,14 @@ def _current(current: bool) -> str:
 
 
 def listing(
-    state: State, shown: Sequence[Shown], total: int, progress: Progress | None, cards: Cards, beside: str
+    state: State, listed: Sequence[CardData], total: int, progress: Progress | None, cards: Cards, beside: str
 ) -> str:
     """The pairs of a page beside the filters."""
-    drawn = "\n".join(cards.card(one, number) for number, one in enumerate(shown, (state.page - 1) * PAGE + 1))
-    empty = "" if shown else paragraph("No pair fits." if progress is None else "No pair found so far.")
+    drawn = "\n".join(cards.card(one, number) for number, one in enumerate(listed, (state.page - 1) * PAGE + 1))
+    empty = "" if listed else paragraph("No pair fits." if progress is None else "No pair found so far.")
     return (
         f'<div class="columns">\n<aside aria-label="Filters">{beside}</aside>\n<main id="main">\n'
-        f"{_status(state, len(shown), total, progress)}\n{_pager(state, total)}\n"
+        f"{_status(state, len(listed), total, progress)}\n{_pager(state, total)}\n"
         f'<div class="pairs">\n{drawn}{empty}\n</div>\n{_pager(state, total)}\n'
         f'<p class="note">{KEYS}</p>\n</main>\n</div>'
     )

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from curate.html_report.markup import Section, words
 from curate.pairs.files import rows_at
-from curate.web.browse.cards import Shown
+from curate.web.browse.cards import CardData
 from curate.web.browse.pages import relatives
 from curate.web.browse.state import State
 from curate.web.browse.view import View
@@ -61,11 +61,11 @@ def _letter(number: int) -> str:
     return ascii_uppercase[number] if number < len(ascii_uppercase) else f"R{number + 1}"
 
 
-def evidence_links(shown: Shown, evalsets: Sequence[str]) -> Iterator[str]:
+def evidence_links(data: CardData, evalsets: Sequence[str]) -> Iterator[str]:
     """The items of eval sets that evidence of decontaminate names."""
-    lost = shown.item.get("dropped")
+    lost = data.item.get("dropped")
     texts = [lost["evidence"]] if lost and lost["step"] == "decontaminate" else []
-    texts += [value for name, value in shown.known if name.startswith("decontaminate/")]
+    texts += [value for name, value in data.known if name.startswith("decontaminate/")]
     links = []
     for text in texts:
         found = EVIDENCE.match(text or "")

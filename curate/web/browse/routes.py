@@ -6,17 +6,18 @@
     /evalimage/X/ROW/...        the same of the item of an eval set
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from anyio import to_thread
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -28,12 +29,12 @@ from curate.inspect.why import history_lines, pair_history
 from curate.labels import Word
 from curate.web import access
 from curate.web.browse import pages
-from curate.web.browse.cards import Cards, Media, Shown, said
-from curate.web.browse.evals import Asked, EvalSets
+from curate.web.browse.cards import CardData, Cards, Media, label_line
+from curate.web.browse.evals import EvalQuery, EvalSets
 from curate.web.browse.labelling import is_swapped
 from curate.web.browse.relations import evidence_links, losers, same_prompt
 from curate.web.browse.site import Site
-from curate.web.browse.state import State
+from curate.web.browse.state import State, number
 from curate.web.settings import Listening
 
 POLICY = (
@@ -49,9 +50,10 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 KEEP = {"Cache-Control": "private, max-age=86400, immutable"}
-SIDES = {"small": (320, 60), "large": (2000, 85)}
+PICTURES = {"small": (320, 60), "large": (2000, 85)}
 """Pixels of the longer side of a picture, and its quality."""
 MOST_BODY = 64 << 10
+BODY_SECONDS = 30  # for it to arrive
 COMPARING = 0.05  # seconds for which words of a list are compared
 ASSETS = {
     "/page.css": ("curate.html_report", "page.css", "text/css"),
@@ -83,7 +85,7 @@ class Browser:
             Route("/evalset/{name}", self._answer(self._evalset)),
             Route("/labels", self._answer(self._labels)),
             Route("/image/{key}/{size}", self._answer(self._image)),
-            Route("/evalimage/{name}/{number:int}/{at:int}/{frame:int}/{size}", self._answer(self._eval_image)),
+            Route("/evalimage/{name}/{number}/{at}/{frame}/{size}", self._answer(self._eval_image)),
             Route("/label", self._label, methods=["POST"]),
             *(Route(path, self._answer(_asset(*asset))) for path, asset in ASSETS.items()),
         ]
@@ -99,17 +101,21 @@ class Browser:
             if "token" in request.query_params:
                 return self._with_cookie(request)
             try:
-                found = await to_thread.run_sync(make, request)
+                found = await to_thread.run_sync(self._made, make, request)
             except CurateError as error:
                 found = _error(404, f"{error}. {error.hint}" if error.hint else str(error))
             return _with_headers(found)
 
         return handle
 
+    def _made(self, make: Callable[[Request], Response], request: Request) -> Response:
+        self.site.book.refresh()
+        return make(request)
+
     def _with_cookie(self, request: Request) -> Response:
         """The same page without the token in its address, which would stay in the history."""
         rest = [(name, value) for name, value in request.query_params.multi_items() if name != "token"]
-        address = request.url.path + ("?" + State.read(rest).url("").lstrip("?") if rest else "")
+        address = request.url.path + (f"?{urlencode(rest)}" if rest else "")
         found = RedirectResponse(address, 303)
         found.set_cookie(access.COOKIE, self.settings.token or "", httponly=True, samesite="strict")
         return _with_headers(found)
@@ -126,12 +132,12 @@ class Browser:
         state = self._state(request)
         view = self.site.view(state.arm)
         found = view.show(state)
-        shown = self.site.shown(view, found.rows, state.order)
+        listed = self.site.card_data(view, found.rows, state.order)
         searching = found.progress is not None and found.progress.done < found.progress.of
         facets = "" if state.blind else pages.facet_lists(state, view.facet_counts(state))
         aside = pages.aside(pages.controls(state, self._who(state), view.orders) + facets)
         cards = Cards(state, self._who(state), self.media, seconds=COMPARING)
-        body = pages.listing(state, shown, found.total, found.progress, cards, aside)
+        body = pages.listing(state, listed, found.total, found.progress, cards, aside)
         about = f"{len(view.table):,} pairs of {', '.join(view.table.pools)}"
         return self._page(request, state, about, body, refresh=searching)
 
@@ -168,11 +174,11 @@ class Browser:
         rows = view.table.rows_of(pair_id)
         if not rows:
             return _error(404, f"no pair {words(pair_id[:40])} in {self.site.title}")
-        every = self.site.shown(view, rows[:8], state.order, whole=True)
+        every = self.site.card_data(view, rows[:8], state.order, whole=True)
         cards = Cards(state, self._who(state), self.media, seconds=60)
         parts = [cards.card(one, number) for number, one in enumerate(every, 1)]
         if not state.blind:
-            parts += self._winner(view_row=(view, rows[0]), shown=every[0])
+            parts += self._winner(view_row=(view, rows[0]), data=every[0])
             parts += losers(view, rows[0], state)
             parts += same_prompt(view, rows[0], state)
             parts += evidence_links(every[0], self._eval_names)
@@ -181,7 +187,7 @@ class Browser:
             request, state, f"pair {pair_id}", f'<main id="main" class="one">{"".join(parts)}</main>'
         )
 
-    def _winner(self, *, view_row: tuple[Any, int], shown: Shown) -> list[str]:
+    def _winner(self, *, view_row: tuple[Any, int], data: CardData) -> list[str]:
         won = self.site.winner_of(*view_row)
         lost = self.site.decision(*view_row)
         if won is None or lost is None:
@@ -190,7 +196,7 @@ class Browser:
             **lost,
             "winner": {"pair_id": won["pair_id"], "source": won["source"], "row": won["row"], "text": ""},
         }
-        item = {"pair": shown.pair, "dropped": named, "won": won}
+        item = {"pair": data.pair, "dropped": named, "won": won}
         return [Section("winner", "Beside the pair that it lost to", beside_winner(item, self.media)).html]
 
     def _history(self, request: Request, state: State, pair_id: str) -> str:
@@ -202,17 +208,16 @@ class Browser:
         name, given = request.path_params["name"], request.query_params
         if name not in self._eval_names:
             return _error(404, "no eval set of that name has its files here")
-        numbers = {key: int(given[key]) if given.get(key, "").isdecimal() else -1 for key in ("a", "b")}
-        page = int(given["page"]) if given.get("page", "").isdecimal() else 1
+        numbers = {key: number(given.get(key, ""), -1) for key in ("a", "b")}
         state = self._state(request)
-        asked = Asked(
+        query = EvalQuery(
             **numbers,
             outcome=given.get("outcome", ""),
             item=given.get("item", ""),
-            page=max(page, 1),
+            page=max(number(given.get("page", ""), 1), 1),
             way=state.way,
         )
-        body = "\n".join(self.evals.page(name, asked))
+        body = "\n".join(self.evals.page(name, query))
         return self._page(request, state, f"eval set {name}", f'<main id="main">{body}</main>')
 
     def _labels(self, request: Request) -> Response:
@@ -222,15 +227,21 @@ class Browser:
 
     def _image(self, request: Request) -> Response:
         key, size = request.path_params["key"], request.path_params["size"]
-        if size not in SIDES or len(key) != 32 or key.strip("0123456789abcdef") or not self.site.packs.known(key):
+        if (
+            size not in PICTURES
+            or len(key) != 32
+            or key.strip("0123456789abcdef")
+            or not self.site.packs.known(key)
+        ):
             return _error(404, "no such image")
         return _picture(self.site.packs.read(key), size)
 
     def _eval_image(self, request: Request) -> Response:
         given = request.path_params
-        if given["size"] not in SIDES or given["name"] not in self._eval_names:
+        if given["size"] not in PICTURES or given["name"] not in self._eval_names:
             return _error(404, "no such image")
-        data = self.evals.picture(given["name"], given["number"], given["at"], given["frame"])
+        places = [number(given[name], -1) for name in ("number", "at", "frame")]
+        data = self.evals.picture(given["name"], *places) if min(places) >= 0 else None
         return _error(404, "no such image") if data is None else _picture(data, given["size"])
 
     # --- labels
@@ -245,7 +256,11 @@ class Browser:
         size = request.headers.get("content-length", "")
         if not size.isdecimal() or int(size) > MOST_BODY:
             return _with_headers(JSONResponse({"error": "too long"}, 413))
-        given = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
+        try:
+            data = await asyncio.wait_for(request.body(), BODY_SECONDS)
+        except (TimeoutError, ClientDisconnect):
+            return _with_headers(JSONResponse({"error": "the label did not arrive"}, 408))
+        given = dict(parse_qsl(data.decode(errors="replace"), keep_blank_values=True))
         found = await to_thread.run_sync(self._add_label, given)
         if "error" not in found and "json" not in request.headers.get("accept", ""):
             back = given.get("back", "/")
@@ -266,7 +281,7 @@ class Browser:
             return {"error": str(error)}
         except OSError as error:
             return {"error": f"{book.path}: {error.strerror}"}
-        return {"said": said(book.of(pair_id), who, blind=blind) or "labelled", "pressed": choice}
+        return {"labels": label_line(book.of(pair_id), who, blind=blind) or "labelled", "pressed": choice}
 
 
 def label_of(choice: str, *, swapped: bool) -> Word | None:
@@ -279,7 +294,7 @@ def label_of(choice: str, *, swapped: bool) -> Word | None:
 
 def _picture(data: bytes, size: str) -> Response:
     """An image drawn anew."""
-    side, quality = SIDES[size]
+    side, quality = PICTURES[size]
     try:
         drawn, _, _ = preview(data, side, quality)
     except BadImage as bad:

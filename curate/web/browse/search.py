@@ -11,10 +11,10 @@ import numpy as np
 from curate import parquet
 from curate.arrays import B8, series
 from curate.errors import CurateError
+from curate.mixing.shard_schema import SIDES
 from curate.pairs.messages import Messages
 from curate.web.browse.table import PairTable
 
-SIDES = ("prompt", "chosen", "rejected")
 CRITIQUES = ("chosen_critique", "rejected_critique")
 WORKERS = 2
 BATCH_ROWS = 512

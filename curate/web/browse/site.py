@@ -14,7 +14,7 @@ from curate.images.packs import Packs
 from curate.inspect.artefacts import Mix, Pairs, arms, artefacts, find_mix, mixes, pools
 from curate.inspect.show import find_target
 from curate.pairs.files import places, rows_at
-from curate.web.browse.cards import Shown
+from curate.web.browse.cards import CardData
 from curate.web.browse.labelling import LabelBook
 from curate.web.browse.measures import add_cached_scores, add_rewards, add_sheets
 from curate.web.browse.state import State
@@ -58,9 +58,9 @@ def targets(text: str | None, workspace: Workspace) -> list[Target]:
 class Site:
     """The targets of a server by name, their labels and their images. Safe for threads."""
 
-    def __init__(self, shown: Sequence[Target], workspace: Workspace, book: LabelBook) -> None:
+    def __init__(self, found: Sequence[Target], workspace: Workspace, book: LabelBook) -> None:
         self.workspace, self.book = workspace, book
-        self.targets = {one.name: one for one in shown}
+        self.targets = {one.name: one for one in found}
         self.packs = Packs(workspace.images)
         self._views: OrderedDict[str, View] = OrderedDict()
         self._loading = threading.Lock()
@@ -104,19 +104,21 @@ class Site:
         """Whether a target has this pair; of an ablation one that was looked at."""
         return any(view.table.rows_of(pair_id) for view in list(self._views.values()))
 
-    def shown(self, view: View, rows: Sequence[int], order: str = "", *, whole: bool = False) -> list[Shown]:
+    def card_data(
+        self, view: View, rows: Sequence[int], order: str = "", *, whole: bool = False
+    ) -> list[CardData]:
         """The pairs of these rows with what is known of them."""
         pairs = self._read([view.table.place(row)[1:] for row in rows])
         return [self._one(view, row, pair, order, whole) for row, pair in zip(rows, pairs, strict=True)]
 
-    def _one(self, view: View, row: int, pair: dict[str, Any], order: str, whole: bool) -> Shown:
+    def _one(self, view: View, row: int, pair: dict[str, Any], order: str, whole: bool) -> CardData:
         place = view.table.place(row)
         item = {"pair": pair, "at": f"{place.path.name}, row {place.position:,} from 0"}
         lost = self.decision(view, row)
         if lost is not None:
             item |= {"dropped": {**lost, "winner": None}, "lost_to": lost["winner"]}
         known = [*self._facts(view, row, order), *self._flag_evidence(view, row, pair["pair_id"])]
-        return Shown(item=item, known=known, labels=self.book.of(pair["pair_id"]), whole=whole)
+        return CardData(item=item, known=known, labels=self.book.of(pair["pair_id"]), whole=whole)
 
     @staticmethod
     def decision(view: View, row: int) -> dict[str, Any] | None:

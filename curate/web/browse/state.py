@@ -9,9 +9,14 @@ from urllib.parse import urlencode
 PAGE = 10  # pairs
 MOST_TEXT = 200  # characters of a query or a name
 MOST_FILTERS = 50
-MOST_PAGE = 10**9
+MOST_DIGITS = 9
 
 WAYS = ("rendered", "raw")
+
+
+def number(text: str, other: int) -> int:
+    """A whole number of an address, from 0; `other` for what is none, or has more than MOST_DIGITS."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +49,7 @@ class State:
             if name == "f" and colon and len(filters) < MOST_FILTERS:
                 filters.append((facet[:MOST_TEXT], wanted[: 5 * MOST_TEXT]))
             elif name == "page":
-                given["page"] = min(int(value), MOST_PAGE) if value.isascii() and value.isdigit() else 1
+                given["page"] = number(value, 1)
             elif name == "blind":
                 given["blind"] = value == "1"
             elif name == "way":

@@ -31,7 +31,7 @@ class Progress(NamedTuple):
     problem: str
 
 
-class Shown(NamedTuple):
+class Page(NamedTuple):
     """A page: the rows of its pairs, the number of all that fit, and how far the search is, if there is one."""
 
     rows: list[int]
@@ -80,7 +80,7 @@ class View:
         """The facets by name; that of labels changes as people label."""
         return {**self.table.facets, LABEL: self._label_facet.now()}
 
-    def show(self, state: State) -> Shown:
+    def show(self, state: State) -> Page:
         """The page of a state, after a short wait where a search is not finished."""
         search = self._search(state)
         if search is not None:
@@ -88,7 +88,7 @@ class View:
         rows = self._rows(state, search)
         first = (state.page - 1) * PAGE
         progress = None if search is None else Progress(search.done, len(search.hits), search.problem)
-        return Shown(rows[first : first + PAGE].tolist(), len(rows), progress)
+        return Page(rows[first : first + PAGE].tolist(), len(rows), progress)
 
     def facet_counts(self, state: State) -> Mapping[str, list[tuple[str, int]]]:
         """For each facet how many pairs have each value, of those that fit all the other filters."""
