@@ -1,7 +1,6 @@
 """curate browse."""
 
 import getpass
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,7 @@ import typer
 from curate.cli import completion
 from curate.cli.options import InputOptions
 from curate.cli.output import say
-from curate.errors import ConfigError
-from curate.installation import install_command
-
-SERVER = ("starlette", "uvicorn", "markdown_it")
+from curate.cli.server_options import LOOPBACK, HostOption, check_server_installed
 
 
 def browse(
@@ -41,9 +37,7 @@ def browse(
             "--scores", metavar="FILE", help="A score file of eval sets, besides those of the workspace."
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; others than loopback need a token.")
-    ] = "127.0.0.1",
+    host: HostOption = LOOPBACK,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8001,
     token_file: Annotated[
         Path | None,
@@ -62,10 +56,7 @@ def browse(
     each pair and why, items of eval sets with what two models scored.
     Labels are used by the step `labels` of a recipe.
     """
-    missing = [name for name in SERVER if importlib.util.find_spec(name) is None]
-    if missing:
-        hint = install_command("web")
-        raise ConfigError("browse", f"{', '.join(missing)} not installed", "the server's libraries", hint)
+    check_server_installed("browse", "markdown_it")
     from curate.evaluation.items import EvalSetFolders
     from curate.web.browse.evals import EvalSets
     from curate.web.browse.labelling import LabelBook

@@ -9,6 +9,7 @@ import typer
 
 from curate import engines, trainer_process
 from curate.cards import model_facts
+from curate.cli import completion
 from curate.cli.options import A_MIX, WORKSPACE, JsonOption, WorkersOption, WorkspaceOption
 from curate.cli.output import data, progress, say, show_table, show_text
 from curate.errors import ConfigError
@@ -35,71 +36,80 @@ OF_MIXES = {
 }  # fmt: skip
 
 
+SubjectArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|MIX",
+        help=f"A reward model's directory, RUN/best. {A_MIX}",
+        show_default=False,
+        autocompletion=completion.mixes,
+    ),
+]
+TargetOption = Annotated[
+    Target | None,
+    typer.Option(
+        "--for", help="A model: what loads it; what it would score wrongly is refused.", show_default=False
+    ),
+]
+FormatOption = Annotated[
+    Name | None,
+    typer.Option(
+        "--to",
+        metavar="FORMAT",
+        help=f"A mix: the trainer that loads it: {', '.join(FORMATS)}.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="A new directory, or that of a killed export.  [default: MODEL-TARGET, WORKSPACE/exports/MIX-FORMAT]",
+    ),
+]
+ResultsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--results", metavar="FILE", help="A model, for its card: what `curate evaluate --json` printed for it."
+    ),
+]
+VideosOption = Annotated[
+    Literal["frames", "drop"] | None,
+    typer.Option("--videos", help="A mix: videos as frames, or pairs with videos left out.  [default: frames]"),
+]
+MarginsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--margins",
+        help="A mix: write margins for a trainer that subtracts them in the loss wherever it finds them (TRL, "
+        "ms-swift), 0 where a pair has none.",
+    ),
+]
+ImagesOption = Annotated[
+    Literal["files", "embed"] | None,
+    typer.Option(
+        "--images",
+        help="A mix for llama-factory: images as files, or inside of Parquet, which it encodes anew.  "
+        "[default: files]",
+    ),
+]
+TemplateOption = Annotated[
+    Literal["chatml", "llama3"] | None,
+    typer.Option("--template", help="A mix for verl-rm: how prompts become one text.  [default: chatml]"),
+]
+
+
 def export(
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|MIX", help=f"A reward model's directory, RUN/best. {A_MIX}", show_default=False
-        ),
-    ],
-    target: Annotated[
-        Target | None,
-        typer.Option(
-            "--for", help="A model: what loads it; what it would score wrongly is refused.", show_default=False
-        ),
-    ] = None,
-    form: Annotated[
-        Name | None,
-        typer.Option(
-            "--to",
-            metavar="FORMAT",
-            help=f"A mix: the trainer that loads it: {', '.join(FORMATS)}.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="A new directory, or that of a killed export.  [default: MODEL-TARGET, "
-            "WORKSPACE/exports/MIX-FORMAT]",
-        ),
-    ] = None,
-    results: Annotated[
-        Path | None,
-        typer.Option(
-            "--results",
-            metavar="FILE",
-            help="A model, for its card: what `curate evaluate --json` printed for it.",
-        ),
-    ] = None,
-    videos: Annotated[
-        Literal["frames", "drop"] | None,
-        typer.Option(
-            "--videos", help="A mix: videos as frames, or pairs with videos left out.  [default: frames]"
-        ),
-    ] = None,
-    margins: Annotated[
-        bool | None,
-        typer.Option(
-            "--margins",
-            help="A mix: write margins for a trainer that subtracts them in the loss wherever it finds them (TRL, "
-            "ms-swift), 0 where a pair has none.",
-        ),
-    ] = None,
-    images: Annotated[
-        Literal["files", "embed"] | None,
-        typer.Option(
-            "--images",
-            help="A mix for llama-factory: images as files, or inside of Parquet, which it encodes anew.  "
-            "[default: files]",
-        ),
-    ] = None,
-    template: Annotated[
-        Literal["chatml", "llama3"] | None,
-        typer.Option("--template", help="A mix for verl-rm: how prompts become one text.  [default: chatml]"),
-    ] = None,
+    subject: SubjectArgument,
+    target: TargetOption = None,
+    form: FormatOption = None,
+    out: OutOption = None,
+    results: ResultsOption = None,
+    videos: VideosOption = None,
+    margins: MarginsOption = None,
+    images: ImagesOption = None,
+    template: TemplateOption = None,
     *,
     workspace: WorkspaceOption = WORKSPACE,
     workers: WorkersOption = None,

@@ -1,16 +1,12 @@
 """curate serve."""
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from curate import trainer_process
-from curate.errors import ConfigError
-from curate.installation import install_command
-
-SERVER = ("starlette", "uvicorn")
+from curate.cli.server_options import LOOPBACK, HostOption, check_server_installed
 
 
 def serve(
@@ -20,9 +16,7 @@ def serve(
             metavar="MODEL|ENSEMBLE", help="A reward model's directory, or an ensemble.yaml.", show_default=False
         ),
     ],
-    host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; others than loopback need a token.")
-    ] = "127.0.0.1",
+    host: HostOption = LOOPBACK,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     token_file: Annotated[
         Path | None,
@@ -61,10 +55,7 @@ def serve(
     Images are data URIs; no address is fetched. Ctrl-C or SIGTERM: what was taken is answered, then it ends.
     """
     trainer_process.check_installed()
-    missing = [name for name in SERVER if importlib.util.find_spec(name) is None]
-    if missing:
-        hint = install_command("web")
-        raise ConfigError("serve", f"{', '.join(missing)} not installed", "the server's libraries", hint)
+    check_server_installed("serve")
     options = {
         "host": host, "port": port, "token-file": token_file, "max-tokens": max_tokens, "max-length": max_length,
         "queue": queue, "max-body": max_body, "max-images": max_images, "fallback": fallback,

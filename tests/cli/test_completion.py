@@ -29,6 +29,7 @@ def project(tmp_path):
         ("fetch rm_b", ["rm_bench"]),
         ("verify --workspace work p", ["planted"]),
         ("show --workspace work planted@f", ["planted@fedcba98"]),
+        ("export --workspace work pla", ["planted"]),
         ("verify --workspace work unf", []),
     ],
 )
