@@ -178,6 +178,7 @@ class TrainConfig:
     share_prefix: bool = True
     max_tokens: int = 8192  # of one micro-batch
     workers: int = 1  # threads that encode ahead; 0: none
+    measure_first: bool | None = None  # all pairs before the first step, a part on each rank; None: on 16 and more
 
     # optimisation
     batch_pairs: int = 128  # pairs of one optimizer step, over all ranks
@@ -246,7 +247,7 @@ class TrainConfig:
 MEDIA_BOUNDS = ("min_pixels", "max_pixels", "max_frames", "max_frame_pixels")
 """Keys that bound what an encoder makes of images and videos; a saved model has them too."""
 
-FREE = {"out", "images", "workers", "keep_checkpoints", "save_every_pairs", "save_every_minutes"}
+FREE = {"out", "images", "workers", "keep_checkpoints", "measure_first", "save_every_pairs", "save_every_minutes"}
 """Keys that may differ when a run continues: they do not change its numbers."""
 
 

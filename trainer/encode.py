@@ -122,6 +122,8 @@ class Encoder:
     tokenizer or a chat template.
     """
 
+    period = 1  # after how many epochs a pair is encoded as before
+
     def __init__(
         self,
         model_dir: str | Path,
@@ -269,7 +271,10 @@ class Encoder:
                 blocks += self._media_blocks(kind, data, pictures)
             fields = self.literals.mark(to_fields(Message(role, content)))
             blocks = self.literals.mark(self.literals.joined(blocks))
-            turns.append(fields | {"content": blocks if self.layout else _as_string(blocks)})
+            whole = (
+                "".join(block["text"] for block in blocks) if self.layout is None else blocks
+            )  # as templates take it
+            turns.append(fields | {"content": whole})
         return _Turns(turns, tuple(pictures))
 
     @cached_property
@@ -388,11 +393,6 @@ class Encoder:
 
 def _plain(text: str | None) -> dict[str, str]:
     return {"type": "text", "text": text or ""}
-
-
-def _as_string(blocks: list[dict[str, str]]) -> str:
-    """Join blocks of text: templates of text models take a message as one string."""
-    return "".join(block["text"] for block in blocks)
 
 
 def text_of(messages: Sequence[Message]) -> str:

@@ -73,6 +73,8 @@ class JudgeEncoder(Encoder):
     With `reasoned`, a pair's critiques are the reasoning that precedes its answer.
     """
 
+    period = 2  # the order of replies turns round with every epoch
+
     def __init__(
         self, model_dir: str | Path, *, prompt: str, reasoned: bool = False, seed: int = 0, **bounds: Any
     ) -> None:

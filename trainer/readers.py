@@ -3,8 +3,9 @@
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,21 +47,30 @@ class PairsReader:
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """Yield the pairs from position `start` to the end; row groups before it are not read."""
+        for _, batch in self.batches(start):
+            yield from self.rows_of(batch)
+
+    def rows_of(self, batch: pa.RecordBatch) -> list[Row]:
+        """Convert pairs as Arrow has them."""
+        return list(map(self._row, batch.to_pylist()))
+
+    def batches(self, start: int = 0) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the pairs from position `start` on as Arrow has them, with the position of each batch's first."""
         first = bisect_right(self._starts, start) - 1
         for path, begin, end in zip(
             self._paths[first:], self._starts[first:], self._starts[first + 1 :], strict=False
         ):
-            yield from self._shard(path, end - begin, max(start - begin, 0))
+            position = max(start, begin)
+            for batch in self._shard(path, end - begin, position - begin):
+                yield position, batch
+                position += batch.num_rows
 
-    def _shard(self, path: Path, rows: int, start: int) -> Iterator[Row]:
+    def _shard(self, path: Path, rows: int, start: int) -> Iterator[pa.RecordBatch]:
         try:
             with pq.ParquetFile(path) as file:
                 _check_columns(path, file, rows)
-                embedded = "images" in file.schema_arrow.names
                 optional = [name for name in ("images", "tools") if name in file.schema_arrow.names]
-                for batch in _batches(file, start, [*COLUMNS, *optional]):
-                    for row in batch.to_pylist():
-                        yield self._row(row, embedded)
+                yield from _batches(file, start, [*COLUMNS, *optional])
         except (pa.ArrowInvalid, OSError) as error:
             raise WorkspaceError(
                 str(path),
@@ -69,8 +79,8 @@ class PairsReader:
                 "run curate verify",
             ) from None
 
-    def _row(self, row: dict[str, Any], embedded: bool) -> Row:
-        images = iter(row.get("images") or ())
+    def _row(self, row: dict[str, Any]) -> Row:
+        embedded, images = "images" in row, iter(row.get("images") or ())
         media = tuple(
             Medium(
                 item["kind"],
@@ -115,6 +125,30 @@ class MixReader(PairsReader):
         kind = [file for file in self.lock["files"] if file["name"].startswith(f"{files}-")]
         store = images or directory.resolve().parent.parent.parent / "images"
         super().__init__([(directory / file["name"], file["rows"]) for file in kind], store)
+
+
+class Picker:
+    """Reads chosen pairs of a mix forward, epoch after epoch; of the others no Python object is made."""
+
+    def __init__(self, reader: PairsReader, start: int) -> None:
+        self._reader, self._first = reader, start
+        self._batch = pa.RecordBatch.from_pydict({})
+        done, first = divmod(start, max(len(reader), 1))
+        self._batches = (
+            (turn * len(reader) + position, batch)
+            for turn in count(done)
+            for position, batch in reader.batches(first if turn == done else 0)
+        )
+
+    def take(self, positions: Sequence[int]) -> list[Row]:
+        """Read the pairs at ascending positions, none of them before those of an earlier call."""
+        found = []
+        for position in positions:
+            while position >= self._first + self._batch.num_rows:
+                self._first, self._batch = next(self._batches)
+            [row] = self._reader.rows_of(self._batch.slice(position - self._first, 1))
+            found.append(replace(row, epoch=position // len(self._reader)))
+        return found
 
 
 def read_files(paths: Sequence[Path], images: Path) -> PairsReader:

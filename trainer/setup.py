@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from curate.errors import TrainError
-from trainer import critic, generative, hub_models, prompt_files, tiny_models
+from trainer import critic, generative, hub_models, lengths, prompt_files, tiny_models
 from trainer.backbones import Backbone
 from trainer.batch import Tree
 from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig, TrainConfig
@@ -17,6 +17,7 @@ from trainer.encode import Encoder
 from trainer.flops import peak_flops
 from trainer.generative import Judge, JudgeEncoder, read_prompt
 from trainer.judging import Writer, check_writes
+from trainer.lengths import Lengths
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
 from trainer.readers import MixReader, PairsReader, read_files
@@ -35,6 +36,7 @@ class Run:
     mix: MixReader
     sets: dict[str, PairsReader]  # to evaluate on; the best model is the best on the first
     encoder: Encoder
+    lengths: Lengths | None  # of the mix's pairs, measured before the first step
     model: RewardModel
     engine: Any
     writer: Writer | None  # writes the texts that evaluations score by; None if they need none
@@ -51,13 +53,20 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
     source = model_directory(config, directory, world)
     encoder = make_encoder(config, source, directory, world)
     model, deepspeed_engine = load_model(config, source, world)
+    share = shares(config, model.backbone)
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None
     return Run(
         config=config, directory=directory, world=world, mix=mix, sets=sets, encoder=encoder, model=model,
+        lengths=lengths.known(config, mix, encoder, directory, world, share=share),
         transfer=Transfer(world.device, next(model.base.parameters()).dtype),
         engine=deepspeed_engine, writer=make_writer(config, encoder, model.backbone, world),
         dummy=dummy_image(model.backbone), peak=peak and peak * world.size,
     )  # fmt: skip
+
+
+def shares(config: TrainConfig, backbone: Backbone) -> bool:
+    """Whether replies of a pair share their prompt's tokens in the rows of a run."""
+    return config.share_prefix and config.layout == "packed" and backbone.shares
 
 
 def make_encoder(config: TrainConfig, source: str, directory: Path, world: World) -> Encoder:

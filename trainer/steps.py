@@ -3,13 +3,14 @@
 Which pairs a step has, and which are dropped, depends only on the mix and the encoder: every rank reads and
 measures all pairs (text and image headers), deals them out by the same rule, and decodes the pixels of its own. On
 one core, reading and measuring a pair with an image of a megapixel took 2 ms, and decoding it 30 ms. Threads do
-both, since PIL and NumPy release the interpreter lock; processes spent more on passing the pixels on.
+both, since PIL and NumPy release the interpreter lock; processes spent more on passing the pixels on. Where many
+ranks train together, the lengths of all pairs are known before (`trainer.lengths`), and a rank measures its own.
 """
 
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, count, islice
 from typing import TypeVar
@@ -17,16 +18,15 @@ from typing import TypeVar
 import xxhash
 
 from curate.errors import TrainError
+from trainer.ahead import ahead
 from trainer.encode import Encoded, Encoder, Measured, Row
+from trainer.lengths import Lengths, Sized
 from trainer.media import Unusable
 from trainer.packing import pack_sizes
-from trainer.readers import MixReader
+from trainer.readers import MixReader, Picker
 from trainer.transfer import OnItsWay
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-
+P = TypeVar("P", Measured, Sized)
 Dropped = tuple[str, str]
 """(source, reason) of a pair that cannot be used."""
 
@@ -87,7 +87,7 @@ class Step:
 class _StepPlan:
     """A step as far as it is known without pixels; `mine` is this rank's part of it."""
 
-    mine: list[list[Measured]]
+    mine: list[list[Measured | Sized | Row]]
     pairs: int
     consumed: int
     resume: tuple[int, int]
@@ -112,7 +112,8 @@ class Steps:
     are in an order drawn from their numbers; `passed` counts those that are not made again.
 
     With `workers` threads, pairs are measured one step ahead and micro-batches decoded, and laid out with
-    `lay_out`, a few ahead, in the same order. Raises TrainError if no pair at all can be used.
+    `lay_out`, a few ahead, in the same order. With `lengths` the steps are the same, and only pairs of this rank
+    are read and measured, when they are decoded. Raises TrainError if no pair at all can be used.
     """
 
     reader: MixReader
@@ -128,6 +129,7 @@ class Steps:
     window: int = 1
     passed: int = 0
     lay_out: Callable[[Sequence[Encoded]], OnItsWay] | None = None
+    lengths: Lengths | None = None
 
     def __iter__(self) -> Iterator[Step]:
         pool = ThreadPoolExecutor(self.workers, "encode") if self.workers else None
@@ -139,7 +141,7 @@ class Steps:
 
     def _steps(self, pool: ThreadPoolExecutor | None) -> Iterator[Step]:
         plans: deque[_StepPlan] = deque()
-        decoded = _ahead(pool, self._decode, self._micros(pool, plans), self.workers + 1)
+        decoded = ahead(pool, self._decode, self._micros(pool, plans), self.workers + 1)
         for first in decoded:
             plan, lost = plans.popleft(), Counter[Dropped]()
             number = len(plan.mine)
@@ -150,37 +152,52 @@ class Steps:
             )  # fmt: skip
             micro.skip()
 
-    def _micros(self, pool: ThreadPoolExecutor | None, plans: deque[_StepPlan]) -> Iterator[list[Measured]]:
+    def _micros(
+        self, pool: ThreadPoolExecutor | None, plans: deque[_StepPlan]
+    ) -> Iterator[list[Measured | Sized | Row]]:
         """Yield this rank's micro-batches of all steps; a step's plan is appended to `plans` before its first."""
-        for plan in self._plans(_ahead(pool, self._measure, self._rows(), self.pairs)):
-            plans.append(plan)
-            yield from plan.mine
+        picker = Picker(self.reader, self.start)
+        for window in self._plans(self._pairs(pool)):
+            for plan in _with_rows(window, picker):
+                plans.append(plan)
+                yield from plan.mine
 
-    def _plans(self, measured: Iterable[Measured | Dropped]) -> Iterator[_StepPlan]:
-        """Yield plans once the pair after their window is known: what is dropped before that pair counts here."""
-        taken: list[Measured] = []
+    def _pairs(self, pool: ThreadPoolExecutor | None) -> Iterator[Measured | Sized | Dropped]:
+        """Yield what is known of the pairs from `start` to `stop`: from `lengths` as far as they go."""
+        position = self.start
+        while self.lengths is not None and position < self.stop:
+            found = self.lengths.at(position)
+            if found is None:
+                break
+            yield self._fitting(found, found.tokens) if isinstance(found, Sized) else found
+            position += 1
+        yield from ahead(pool, self._measure, self._rows(position), self.pairs)
+
+    def _plans(self, pairs: Iterable[Measured | Sized | Dropped]) -> Iterator[list[_StepPlan]]:
+        """Yield a window's plans once the pair after it is known: what is dropped before that pair counts here."""
+        taken: list[Measured | Sized] = []
         dropped = Counter[Dropped]()
         yielded, start, passed = False, self.start, self.passed
-        for position, item in enumerate(measured, self.start):
-            if not isinstance(item, Measured):
+        for position, item in enumerate(pairs, self.start):
+            if isinstance(item, tuple):
                 dropped[item] += 1
                 continue
             if len(taken) == self.pairs * self.window:
-                yield from islice(self._window(taken, start, position, dropped), passed, None)
+                yield list(self._window(taken, start, position, dropped))[passed:]
                 yielded, taken, dropped, start, passed = True, [], Counter(), position, 0
             taken.append(item)
         if taken:
-            yield from islice(self._window(taken, start, self.stop, dropped), passed, None)
+            yield list(self._window(taken, start, self.stop, dropped))[passed:]
         elif not yielded and self.start < self.stop:
             reasons = ", ".join(f"{source} {reason} {n:,}" for (source, reason), n in dropped.most_common(5))
             found = f"no pair can be used: {reasons}" if dropped else "no pairs"
             raise TrainError(str(self.reader.directory), found, "pairs to train on")
 
     def _window(
-        self, taken: list[Measured], start: int, stop: int, dropped: Counter[Dropped]
+        self, taken: list[Measured | Sized], start: int, stop: int, dropped: Counter[Dropped]
     ) -> Iterator[_StepPlan]:
         """Yield the plans of the steps that share the pairs of the mix from position `start` to `stop`."""
-        tokens = [measured.pair.tokens(share=self.share) for measured in taken]
+        tokens = list(map(self._tokens, taken))
         parts = neighbours(tokens, self.pairs, start)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
@@ -192,43 +209,67 @@ class Steps:
             )
 
     def _plan(
-        self, taken: list[Measured], consumed: int, resume: tuple[int, int], dropped: Counter[Dropped]
+        self, taken: list[Measured | Sized], consumed: int, resume: tuple[int, int], dropped: Counter[Dropped]
     ) -> _StepPlan:
-        tokens = [measured.pair.tokens(share=self.share) for measured in taken]
-        mine = deal(tokens, self.max_tokens, self.world)[self.rank]
-        filled = [[taken[i] for i in micro] or [Measured(self.encoder.filler(), ((),))] for micro in mine]
+        mine = deal(list(map(self._tokens, taken)), self.max_tokens, self.world)[self.rank]
+        filled: list[list[Measured | Sized | Row]] = [
+            [taken[i] for i in micro] or [Measured(self.encoder.filler(), ((),))] for micro in mine
+        ]
         return _StepPlan(mine=filled, pairs=len(taken), consumed=consumed, resume=resume, dropped=dropped)
 
-    def _rows(self) -> Iterator[Row]:
-        """The rows of the mix from `start` to `stop`, beginning anew after the last."""
+    def _tokens(self, pair: Measured | Sized) -> int:
+        return pair.tokens if isinstance(pair, Sized) else pair.pair.tokens(share=self.share)
+
+    def _rows(self, start: int) -> Iterator[Row]:
+        """The rows of the mix from position `start` to `stop`, beginning anew after the last."""
         if not len(self.reader):
             return iter(())
-        done, first = divmod(self.start, len(self.reader))
+        done, first = divmod(start, len(self.reader))
         rounds = (
             (replace(row, epoch=turn) for row in self.reader.rows(first if turn == done else 0))
             for turn in count(done)
         )
-        return islice(chain.from_iterable(rounds), max(self.stop - self.start, 0))
+        return islice(chain.from_iterable(rounds), max(self.stop - start, 0))
 
     def _measure(self, row: Row) -> Measured | Dropped:
         try:
             measured = self.encoder.measure(row)
         except Unusable as unusable:
             return row.source, unusable.reason
-        fits = measured.pair.tokens(share=self.share) <= self.max_tokens
-        return measured if fits else (row.source, "over_max_tokens")
+        return self._fitting(measured, self._tokens(measured))
 
-    def _decode(self, micro: list[Measured]) -> tuple[MicroBatch, list[Dropped]]:
+    def _fitting(self, pair: P, tokens: int) -> P | Dropped:
+        """The pair, or why it is dropped if no micro-batch holds so many tokens."""
+        source = pair.source if isinstance(pair, Sized) else pair.pair.source
+        return pair if tokens <= self.max_tokens else (source, "over_max_tokens")
+
+    def _decode(self, micro: list[Measured | Sized | Row]) -> tuple[MicroBatch, list[Dropped]]:
         decoded, lost = MicroBatch(), []
-        for measured in micro:
+        for one in micro:
+            assert not isinstance(one, Sized), "rows of sizes are read before"
             try:
+                measured = one if isinstance(one, Measured) else self.encoder.measure(one)
                 decoded.append(self.encoder.decode(measured))
             except Unusable as unusable:
-                lost.append((measured.pair.source, unusable.reason))
+                source = one.source if isinstance(one, Row) else one.pair.source
+                lost.append((source, unusable.reason))
                 decoded.append(self.encoder.filler())
         if self.lay_out is not None:
             decoded.batch = self.lay_out(decoded)
         return decoded, lost
+
+
+def _with_rows(plans: Sequence[_StepPlan], picker: Picker) -> Iterator[_StepPlan]:
+    """Put the rows of a window's pairs in the place of their sizes; steps take them in another order than the
+    mix."""
+    micros = [micro for plan in plans for micro in plan.mine]
+    wanted = sorted(pair.position for micro in micros for pair in micro if isinstance(pair, Sized))
+    rows = dict(zip(wanted, picker.take(wanted), strict=True))
+    for plan in plans:
+        mine: list[list[Measured | Sized | Row]] = [
+            [rows[pair.position] if isinstance(pair, Sized) else pair for pair in micro] for micro in plan.mine
+        ]
+        yield replace(plan, mine=mine)
 
 
 def _count_lost(
@@ -237,20 +278,6 @@ def _count_lost(
     for micro, failed in decoded:
         lost.update(failed)
         yield micro
-
-
-def _ahead(pool: ThreadPoolExecutor | None, work: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
-    """Yield work(item) for every item, in order, with up to `most` more items in progress at a time."""
-    if pool is None:
-        yield from map(work, items)
-        return
-    pending: deque[Future[R]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) > most:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
 
 
 def neighbours(tokens: Sequence[int], pairs: int, seed: int) -> list[list[int]]:

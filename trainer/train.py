@@ -40,7 +40,7 @@ from trainer.objective import outcome
 from trainer.packing import pack, pad
 from trainer.readers import PairsReader
 from trainer.schedule import draw, due, end, factor, progress
-from trainer.setup import Run, set_up, sizes, writer_settings
+from trainer.setup import Run, set_up, shares, sizes, writer_settings
 from trainer.step_stats import StepStats, sum_ranks
 from trainer.steps import Step, Steps
 from trainer.validation import accuracy
@@ -128,7 +128,8 @@ def steps_left(run: Run, state: State) -> Steps:
         rank=run.world.rank,
         world=run.world.size,
         workers=config.workers,
-        share=config.share_prefix and config.layout == "packed" and run.model.backbone.shares,
+        share=shares(config, run.model.backbone),
+        lengths=run.lengths,
         lay_out=lambda micro: run.transfer.send(lay_out(run, micro)),
     )
 
