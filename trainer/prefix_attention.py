@@ -94,7 +94,7 @@ def install(module: nn.Module) -> str:
     for name, function in ((TREE, tree_attention), (VARLEN, varlen_attention), (VISION, vision_attention)):
         AttentionInterface.register(name, function)
         AttentionMaskInterface.register(name, _mask)
-    fast = torch.cuda.is_available() and varlen_kernel() is not None and fits_kernel(text)
+    fast = torch.cuda.is_available() and lacking(text) is None
     chosen = VARLEN if fast else TREE
     module_any: Any = module
     if text is config:
@@ -105,11 +105,15 @@ def install(module: nn.Module) -> str:
     return chosen
 
 
-def fits_kernel(text: Any) -> bool:
-    """Whether the variable-length kernel takes a model's heads on this GPU: 8 to 256 wide, capability 8.0."""
+def lacking(text: Any) -> str | None:
+    """Why a model's text attention has no variable-length call on this GPU; None if it has one."""
     heads = getattr(text, "num_attention_heads", 1)
     width = getattr(text, "head_dim", None) or getattr(text, "hidden_size", 0) // heads
-    return 0 < width <= 256 and width % 8 == 0 and torch.cuda.get_device_capability() >= (8, 0)
+    if not 0 < width <= 256 or width % 8:
+        return f"heads are {width} wide, not a multiple of 8 up to 256"
+    if (capability := torch.cuda.get_device_capability()) < (8, 0):
+        return f"compute capability {capability[0]}.{capability[1]}, not 8.0 or later"
+    return None if varlen_kernel() is not None else "neither torch's varlen_attn nor flash-attn is there"
 
 
 def plannable(text: Any) -> bool:

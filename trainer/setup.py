@@ -1,5 +1,6 @@
 """Makes the parts of a training run from its config: mix, evaluation sets, encoder, model, engine."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 
 from curate.errors import TrainError
-from trainer import critic, generative, hub_models, lengths, prompt_files, tiny_models
+from trainer import critic, generative, hub_models, lengths, memory, prompt_files, tiny_models
 from trainer.backbones import Backbone
 from trainer.batch import Tree
 from trainer.config import MEDIA_BOUNDS, CriticConfig, GenerativeConfig, TrainConfig
@@ -20,10 +21,13 @@ from trainer.judging import Writer, check_writes
 from trainer.lengths import Lengths
 from trainer.model import RewardModel, build
 from trainer.packing import dummy_image
+from trainer.prefix_attention import lacking
 from trainer.readers import MixReader, PairsReader, read_files
 from trainer.recompute import compile_layers
 from trainer.transfer import Transfer
 from trainer.validation import any_rank
+
+UNSHARED = "this backbone has sliding windows or attends both ways in images: replies are not shared, but padded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,9 @@ def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardMo
             dtype=dtype,
             seed=config.seed,
         )
+    if world.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(world.device)
+        memory.check(model, config, ranks=world.size, free=free + torch.cuda.memory_allocated(), bf16=bf16)
     if config.gradient_checkpointing:
         model.checkpoint_activations(selective=config.gradient_checkpointing == "selective")
     if config.compile:
@@ -183,3 +190,15 @@ def sizes(run: Run) -> str:
     processes = f"{run.world.size} process{'es' if run.world.size > 1 else ''} on {run.world.device.type}"
     model = f"{trained / 1e6:,.2f} M trained parameters, {len(run.mix):,} pairs"
     return f"{model}, {processes}, ZeRO-{run.config.zero}"
+
+
+def slower(run: Run) -> Iterator[str]:
+    """Describe what makes the run slower than it could be."""
+    backbone = run.model.backbone
+    if not backbone.shares:
+        yield UNSHARED
+    elif run.world.device.type == "cuda":
+        text: Any = backbone.text
+        why = "fp32" if run.transfer.dtype is torch.float32 else lacking(text.config)
+        if why is not None:
+            yield f"attention in a call for each reply, not in one: {why}"

@@ -40,12 +40,10 @@ from trainer.objective import outcome
 from trainer.packing import pack, pad
 from trainer.readers import PairsReader
 from trainer.schedule import draw, due, end, factor, progress
-from trainer.setup import Run, set_up, shares, sizes, writer_settings
+from trainer.setup import Run, set_up, shares, sizes, slower, writer_settings
 from trainer.step_stats import StepStats, sum_ranks
 from trainer.steps import Step, Steps
 from trainer.validation import accuracy
-
-UNSHARED = "this backbone has sliding windows or attends both ways in images: replies are not shared, but padded"
 
 
 def train(run_config: TrainConfig) -> None:
@@ -62,8 +60,8 @@ def train(run_config: TrainConfig) -> None:
         if world.chief:
             shutil.copyfile(run.mix.directory / "lock.json", directory / "mix.lock.json")
             say(f"{f'continuing after step {state.step}' if newest else 'starting'}: {sizes(run)}")
-            if not run.model.backbone.shares:
-                say(UNSHARED)
+            for line in slower(run):
+                say(line)
         with Interrupts() as interrupts, Metrics(directory, state.step, active=world.chief) as metrics:
             if done(run, state) < 1:
                 loop(run, state, metrics, interrupts)

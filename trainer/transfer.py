@@ -34,7 +34,7 @@ class Transfer:
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self._device, self._dtype = device, dtype
+        self._device, self.dtype = device, dtype
         stream: Any = torch.cuda.Stream
         self._stream = stream(device) if device.type == "cuda" else None
 
@@ -47,7 +47,7 @@ class Transfer:
             return OnItsWay(cast.moved(self._copied), self._stream.record_event())
 
     def _cast(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+        return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
     def _copied(self, tensor: Tensor) -> Tensor:
         """Pinned memory is kept by its allocator until the copy has ended."""

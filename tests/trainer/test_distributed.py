@@ -65,7 +65,8 @@ def ranks_of(out: Path) -> dict[int, int]:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_process(mix, alone, tmp_path):
+@pytest.mark.parametrize("zero", [2, 3])
+def test_a_killed_process_is_one_line_and_the_run_goes_on_with_the_curve_of_one(mix, alone, tmp_path, zero):
     """Two processes, one text-only micro-batch beside one with images; rank 1 dies after a checkpoint."""
     lines = []
 
@@ -75,18 +76,21 @@ def test_a_killed_process_is_one_line_and_zero_3_goes_on_with_the_curve_of_one_p
             os.kill(ranks_of(tmp_path)[1], signal.SIGKILL)
 
     with pytest.raises(TrainError) as caught:
-        start(mix, tmp_path, 2, "zero=3", say=listen)
+        start(mix, tmp_path, 2, f"zero={zero}", say=listen)
     assert str(caught.value) == "process 1 of the trainer: was killed (SIGKILL)"
     assert not [line for line in lines if "Traceback" in line or "torch" in line]
-    continued = start(mix, tmp_path, 2, "zero=3", say=lines.append)
+    continued = start(mix, tmp_path, 2, f"zero={zero}", say=lines.append)
     assert [line for line in lines if re.match("starting|continuing after step [1-4]:", line)][1:]
     assert curve(continued) == pytest.approx(curve(alone), rel=1e-4, abs=1e-5)
     assert holdout_margin(continued, mix) == pytest.approx(holdout_margin(alone, mix), rel=1e-3, abs=1e-5)
 
 
 def test_tasks_of_a_slurm_step_train_together(mix, alone, tmp_path):
-    """`srun -n 2 python -m trainer.train CONFIG`: two processes that have Slurm's variables alone."""
-    trainer_process.prepare("tiny_cpu", settings(mix, tmp_path, "zero=2"))
+    """`srun -n 2 python -m trainer.train CONFIG`: two processes that have Slurm's variables alone.
+
+    Each measures half of the pairs before the first step, and then those alone that it computes.
+    """
+    trainer_process.prepare("tiny_cpu", settings(mix, tmp_path, "zero=2", "measure_first=true"))
     slurm = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "localhost",
              "SLURM_JOB_ID": str(os.getpid())}  # fmt: skip
     environment = {**trainer_process.ENVIRONMENT, **os.environ, **slurm}
@@ -100,6 +104,7 @@ def test_tasks_of_a_slurm_step_train_together(mix, alone, tmp_path):
     output = [task.communicate()[1] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], output
     assert "2 processes on cpu, ZeRO-2" in output[0]
+    assert "lengths, this rank's part: 20 pairs to do" in output[0]
     assert curve(tmp_path) == pytest.approx(curve(alone), rel=1e-4, abs=1e-5)
 
 

@@ -134,7 +134,7 @@ def test_a_run_measures_first_and_keeps_what_it_found(tmp_path, capfd):
     (tmp_path / "found").mkdir()
     found, path = find()
     dropped = [found.at(position)[1] for position in range(25) if not isinstance(found.at(position), Sized)]
-    assert (len(own.measured), {*dropped}) == (25, {"image_unsupported", "video_unsupported"})
+    assert (len(own.measured), {*dropped}) == (25, {"image_unsupported"})
     find()
     assert own.measured == [], "they are read"
     data = bytearray(path.read_bytes())

@@ -20,7 +20,7 @@ from trainer.config import HeadConfig, LoraConfig
 from trainer.distributed import use_bf16
 from trainer.model import RewardHead, RewardModel, build, read_facts
 from trainer.packing import dummy_image, pack, pad
-from trainer.prefix_attention import fits_kernel
+from trainer.prefix_attention import lacking, varlen_kernel
 from trainer.recompute import compile_layers
 
 KINDS = get_args(Kind)
@@ -443,12 +443,27 @@ def test_a_gpu_without_bf16(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("heads", "capability", "fits"),
+    ("heads", "capability", "why"),
     [
-        ({"hidden_size": 3584, "num_attention_heads": 28}, (9, 0), True), ({"head_dim": 264}, (9, 0), False),
-        ({"head_dim": 20}, (9, 0), False), ({"head_dim": 128}, (7, 5), False), ({"head_dim": 256}, (8, 0), True),
+        ({"hidden_size": 3584, "num_attention_heads": 28}, (9, 0), None),
+        ({"head_dim": 264}, (9, 0), "heads are 264 wide, not a multiple of 8 up to 256"),
+        ({"head_dim": 20}, (9, 0), "heads are 20 wide, not a multiple of 8 up to 256"),
+        ({"head_dim": 128}, (7, 5), "compute capability 7.5, not 8.0 or later"),
+        ({"head_dim": 256}, (8, 0), None),
     ],
-)  # fmt: skip
-def test_what_the_variable_length_kernel_takes(monkeypatch, heads, capability, fits):
+)
+def test_what_the_variable_length_kernel_takes(monkeypatch, heads, capability, why):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert fits_kernel(type("Config", (), heads)) is fits
+    assert lacking(type("Config", (), heads)) == why
+
+
+def test_no_kernel_is_installed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    for name in ("torch.nn.attention.varlen", "flash_attn"):
+        monkeypatch.setitem(sys.modules, name, None)
+    varlen_kernel.cache_clear()
+    try:
+        found = lacking(type("Config", (), {"head_dim": 128}))
+        assert found == "neither torch's varlen_attn nor flash-attn is there"
+    finally:
+        varlen_kernel.cache_clear()
