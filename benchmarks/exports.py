@@ -5,11 +5,12 @@
 
 What a loader gave is kept in `--dir`, so that the same command continues after a stop.
 
-The mix is the quickstart's: texts, images, several images, videos, several turns. Each trainer is installed at a
-pinned version into an environment of its own, `DIR/NAME`, and reads the export with its own code
-(exports_loaders.py). Compared are all pairs, text for text, images by the sha256 of their bytes, or of their
-pixels where the loader has them opened; what the trainer renders by a chat template is compared with what the same
-template makes of the mix here.
+The mix is the quickstart's: texts, images, several images, videos, several turns. That of the loaders "..., calls"
+is of calls of tools (exports_calls.py); what they load is compared after the trainer's own reading of it. Each
+trainer is installed at a pinned version into an environment of its own, `DIR/NAME`, and reads the export with its
+own code (exports_load.py). Compared are all pairs, text for text, images by the sha256 of their bytes, or of
+their pixels where the loader has them opened; what the trainer renders by a chat template is compared with what
+the same template makes of the mix here.
 
 in         pairs of the mix, train and validation
 left out   by a reason that the receipt names
@@ -31,6 +32,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import exports_calls
+import exports_calls_loaders
 import exports_loaders
 import measure
 from transformers import AutoTokenizer
@@ -63,6 +66,7 @@ class Loader:
     texts: Callable[["Rendering", Pair], list[str]]
     pixels: bool = False
     only: bool = False
+    mix: str = "quickstart"
     options: Mapping[str, Any] | None = None
 
 
@@ -112,6 +116,12 @@ class Rendering:
         said = "".join(f"<|im_start|>{turn.role}\n{turn.tagged}<|im_end|>\n" for turn in pair.prompt)
         return [f"{said}<|im_start|>assistant\n", pair.chosen[0].tagged, pair.rejected[0].tagged]
 
+    def with_calls(self, pair: Pair) -> list[str]:
+        """Both dialogues with their calls and results as turns, and the tools."""
+        tools = json.loads(pair.tools or "[]")
+        sides = (exports_calls.lines((*pair.prompt, *side)) for side in (pair.chosen, pair.rejected))
+        return exports_calls_loaders.called(sides, tools)
+
 
 def _datasets(release: str) -> Loader:
     return Loader(
@@ -122,6 +132,7 @@ def _datasets(release: str) -> Loader:
 
 TRL = ("trl", "trl", [["trl==1.16.0", TORCH, "pillow"]])
 FACTORY = ("llama-factory", "llamafactory", [["llamafactory==0.9.5", TORCH]])
+SWIFT = ("ms-swift", "ms-swift", [["ms-swift==4.6.0", TORCH]])
 VERL = ("verl", "verl", [["verl==0.9.1", TORCH]])
 
 
@@ -143,7 +154,9 @@ LOADERS = {
     "llama-factory, embedded": _of(
         FACTORY, "llama-factory", Rendering.turns, pixels=True, options={"images": "embed"}
     ),
-    "ms-swift": _of(("ms-swift", "ms-swift", [["ms-swift==4.6.0", TORCH]]), "ms-swift", Rendering.turns),
+    "ms-swift": _of(SWIFT, "ms-swift", Rendering.turns),
+    "llama-factory, calls": _of(FACTORY, "llama-factory", Rendering.with_calls, mix="calls"),
+    "ms-swift, calls": _of(SWIFT, "ms-swift", Rendering.with_calls, mix="calls"),
     "openrlhf": _of(("openrlhf", "openrlhf", RLHF), "openrlhf", Rendering.prompt_and_rests, only=True),
     "verl-rm": _of(VERL, "verl-rm", Rendering.chatml),
     "verl-rl": _of(VERL, "verl-rl", Rendering.prompt_and_chosen),
@@ -194,6 +207,23 @@ def language_model(venvs: Path) -> Path:
     return place
 
 
+def made(name: str, place: Path, workspace: Workspace) -> Mix:
+    """A mix by name."""
+    where: list[str | Path] = ["--workspace", workspace.root]
+    if name == "calls":
+        where += exports_calls.write(place / name)
+    command = [
+        sys.executable,
+        "-m",
+        "curate",
+        "mix",
+        place / name / "calls.yaml" if name == "calls" else name,
+        *where,
+    ]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    return find_mix(name, workspace)
+
+
 def exported(mix: Mix, loader: Loader, out: Path, workspace: Workspace) -> tuple[Path, dict[str, int], Any]:
     """The directory that a loader reads, what was left out of it, and the format; the mix's own for shards."""
     if loader.form is None:
@@ -214,7 +244,7 @@ def load(name: str, loader: Loader, python: Path, place: Path, model: Path, scra
         ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRL_EXPERIMENTAL_SILENCE", "AXOLOTL_DO_NOT_TRACK"), "1"
     )
     cache = {"HF_HOME": str(scratch / "hf"), "MODELSCOPE_CACHE": str(scratch / "ms"), "CUDA_VISIBLE_DEVICES": ""}
-    command = [python, HERE.with_name("exports_loaders.py"), name, loader.package, model, out]
+    command = [python, HERE.with_name("exports_load.py"), name, loader.package, model, out]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | offline | cache
     done = subprocess.run(
         [str(word) for word in command], cwd=place, env=environment, capture_output=True, text=True
@@ -315,12 +345,12 @@ def main() -> None:
     workspace = Workspace(given.dir / "data")
     given.dir.mkdir(parents=True, exist_ok=True)
     venvs = given.venvs.absolute()
-    command = [sys.executable, "-m", "curate", "mix", "quickstart", "--workspace", workspace.root]
-    subprocess.run([str(word) for word in command], check=True, capture_output=True)
-    mix, model = find_mix("quickstart", workspace), language_model(venvs)
+    mixes = {name: made(name, given.dir, workspace) for name in {LOADERS[one].mix for one in given.loaders}}
+    model = language_model(venvs)
     found: dict[str, Any] = {}
     failed = []
     for name in given.loaders:
+        mix = mixes[LOADERS[name].mix]
         kept = given.dir / f"{name} of {mix.lock['fingerprint']}.json"
         try:
             found[name] = (

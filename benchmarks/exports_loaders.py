@@ -1,19 +1,10 @@
-"""The loaders of benchmarks/exports.py, each run by an interpreter of its own on an export, in its directory.
-
-    python exports_loaders.py NAME PACKAGE MODEL out.json
-
-Writes {split: pairs}; a pair is {texts, images}: what the loader gives of its texts, and the sha256 of each image,
-of its bytes where the loader has them ("bytes:...") and of its pixels where it has opened it ("pixels:...").
-
-MODEL    a text model with a tokenizer and a chat template, for loaders that render or tokenize
-"""
+"""The loaders of benchmarks/exports_load.py: what the trainers' own code gives of an export, in its directory."""
 
 import hashlib
 import json
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +168,11 @@ def trl_text(model: str) -> dict[str, list[Pair]]:
 
 def llama_factory(_model: str) -> dict[str, list[Pair]]:
     """`_load_single_dataset` of what `dataset_info.json` names."""
+    return {split: [_aligned(row) for row in rows] for split, rows in factory_rows().items()}
+
+
+def factory_rows() -> dict[str, Any]:
+    """The rows of each split."""
     import peft  # noqa: F401 - these look for torchaudio: before the empty one stands in
     import transformers  # noqa: F401
 
@@ -190,7 +186,7 @@ def llama_factory(_model: str) -> dict[str, list[Pair]]:
     model = ModelArguments(model_name_or_path="none")
     training = types.SimpleNamespace(local_process_index=0, dataloader_num_workers=0, should_log=False)
     return {
-        split: [_aligned(row) for row in _load_single_dataset(attributes, model, arguments, training)]
+        split: _load_single_dataset(attributes, model, arguments, training)
         for split, attributes in zip(SPLITS, get_dataset_list(names, "."), strict=True)
     }
 
@@ -350,16 +346,3 @@ def mosaicml(_model: str) -> dict[str, list[Pair]]:
 def _whole(pair: Pair, images: Iterable[str]) -> Pair:
     texts = [with_videos(turn["content"]) for side in ("prompt", "chosen", "rejected") for turn in pair[side]]
     return {"texts": texts, "images": list(images)}
-
-
-LOADERS = {
-    "datasets 3.6": shards, "datasets 4.0": shards, "datasets 5": shards, "trl": trl, "trl-text": trl_text,
-    "llama-factory": llama_factory, "llama-factory, embedded": llama_factory, "ms-swift": ms_swift,
-    "openrlhf": openrlhf, "verl-rm": verl_rm, "verl-rl": verl_rl, "axolotl": axolotl, "webdataset": webdataset,
-    "mosaicml": mosaicml,
-}  # fmt: skip
-
-if __name__ == "__main__":
-    name, package, model, out = sys.argv[1:]
-    result = {"version": version(package), "pairs": LOADERS[name](model)}
-    Path(out).write_text(json.dumps(result))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -193,25 +194,36 @@ def one_reply(pair: Pair) -> str | None:
 
 
 def in_turns(pair: Pair) -> str | None:
-    """At most one system turn, at the start, and then user and assistant in turns."""
+    """At most one system turn, at the start, and then user and assistant in turns; results of tools are one turn
+    of the user, but not the first."""
     roles = [turn.role for turn in pair.prompt]
     roles = roles[1:] if roles[:1] == ["system"] else roles
+    if "tool" in roles[1:]:
+        pairs = pairwise(roles)
+        roles = roles[:1] + [
+            "user" if role == "tool" else role for before, role in pairs if (before, role) != RESULTS
+        ]
     due = ["user", "assistant"] * len(roles)
     return None if roles == due[: len(roles)] and len(roles) % 2 else "turn_order"
+
+
+RESULTS = ("tool", "tool")
 
 
 def no_tags(pair: Pair) -> str | None:
     """No text of its own that a trainer would take for the place of a medium."""
     for turn in pair.turns:
         texts = [turn.content] if isinstance(turn.content, str) else [x["text"] or "" for x in turn.content]
+        texts += [*chain(*turn.calls)] if turn.fields else []
         if any("<" in text and any(tag in text for tag in TAGS) for text in texts):
             return "media_tags_in_text"
     return None
 
 
 def other_replies(pair: Pair) -> str | None:
-    """The replies differ as texts."""
-    return "equal_replies" if pair.chosen[0].tagged == pair.rejected[0].tagged else None
+    """The replies differ by their texts or calls."""
+    chosen, rejected = pair.chosen[0], pair.rejected[0]
+    return "equal_replies" if chosen.tagged == rejected.tagged and chosen.calls == rejected.calls else None
 
 
 def filled(pair: Pair) -> str | None:

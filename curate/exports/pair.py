@@ -55,6 +55,12 @@ class Turn(NamedTuple):
         return [{"type": "text", "text": self.content}] if isinstance(self.content, str) else self.content
 
     @property
+    def calls(self) -> Sequence[tuple[str, str]]:
+        """The name and the arguments, as JSON text, of each call of a tool."""
+        functions = [call["function"] for call in self.fields.get("tool_calls", ())]
+        return [(function["name"], function["arguments"]) for function in functions]
+
+    @property
     def message(self) -> dict[str, Any]:
         """The message with its content as one text."""
         content = self.content if isinstance(self.content, str) else self.tagged

@@ -128,6 +128,20 @@ CALL = {"type": "function", "id": None, "function": {"name": "f", "arguments": '
 CALLED = row(
     said("Go", "user", **NULLS), said("", **NULLS | {"tool_calls": [CALL]}), said("No", **NULLS), tools="[]"
 )
+
+
+def calling(arguments, text="", **fields):
+    """A turn that calls `f` with this text of arguments."""
+    call = {"type": "function", "id": None, "function": {"name": "f", "arguments": arguments}, **fields}
+    return said(text, **NULLS | {"tool_calls": [call]})
+
+
+TWO_CALLS = [
+    *said("Sum?", "user"),
+    *said("Let me see.", **NULLS | {"tool_calls": [CALL | {"id": "a"}, CALL | {"id": "b"}]}),
+    *said("second", "tool", **NULLS | {"tool_call_id": "b", "name": "f"}),
+    *said("first", "tool", **NULLS | {"tool_call_id": "a", "name": "f"}),
+]
 THOUGHT = row(chosen=said("Yes", **NULLS | {"reasoning_content": "Hm."}))
 
 
@@ -142,11 +156,44 @@ def test_calls_and_reasoning_stay_in_trl_and_nulls_go():
     assert made("trl-text", fields=True).record(pair(THOUGHT))["chosen"] == said("Yes", reasoning_content="Hm.")
 
 
+def test_calls_are_turns_of_their_own_in_llama_factory():
+    form = made("llama-factory", fields=True)
+    found = form.record(pair(CALLED), None)
+    assert (found["conversations"], found["tools"]) == ([{"from": "human", "value": "Go"}], "[]")
+    assert found["chosen"] == {"from": "function_call", "value": '[{"name":"f","arguments":{"x":1}}]'}
+    assert found["rejected"] == {"from": "gpt", "value": "No"}
+    prompt = [*said("Go", "user", **NULLS), *calling('{"é": [1]}', "Wait."), *said("3", "tool", **NULLS)]
+    found = form.record(pair(row(prompt)), None)
+    assert [turn["from"] for turn in found["conversations"]] == ["human", "function_call", "observation"]
+    assert found["conversations"][1]["value"] == (
+        'Wait.<tool_call>[{"name":"f","arguments":{"é":[1]}}]</tool_call>'
+    )
+    assert found["tools"] == ""
+    columns = json.loads(form.finish({"train": [None]})["dataset_info.json"])["mine"]["columns"]
+    assert columns["tools"] == "tools"
+
+
+def test_calls_are_turns_of_their_own_in_ms_swift():
+    form, call = made("ms-swift", fields=True), '{"name":"f","arguments":{"x":1}}'
+    found = form.record(pair(CALLED))
+    assert found["messages"] == [*said("Go", "user"), *said(call, "tool_call")]
+    assert (found["rejected_response"], found["tools"]) == (said("No"), "[]")
+    found = form.record(pair(row(TWO_CALLS, rejected=calling('{"x": 1}'), tools='[{"name": "f"}]')))
+    tail = [*said("Let me see."), *said(call, "tool_call"), *said(call, "tool_call")]
+    tail += [*said("first", "tool_response"), *said("second", "tool_response")]
+    assert found["messages"] == [*said("Sum?", "user"), *tail, *said("Blue ")]
+    assert found["rejected_response"] == [*tail, *said(call, "tool_call")]
+    assert found["tools"] == '[{"name": "f"}]'
+    assert set(form.without(pair(row(TWO_CALLS)))) == {"ids_of_tool_calls"}
+    assert set(form.without(pair(CALLED))) == set()
+
+
 SHOWN_REPLY = row(said(blocks("Draw"), "user"), said(blocks("<image>")), said(blocks("No")), (0,), (b"a",))
 ALL = {"trl", "trl-text", "llama-factory", "ms-swift", "openrlhf", "verl-rm", "verl-rl", "axolotl"}
 TEXTS = {"trl-text", "openrlhf", "verl-rm", "axolotl"}
 TAGS = {"llama-factory", "ms-swift", "verl-rl"}
 ORDERED = {"llama-factory", "ms-swift"}
+NO_TOOLS = ALL - {"trl", "trl-text"} - ORDERED
 SINGLE = ALL - {"trl", "trl-text", "openrlhf"}
 
 
@@ -156,8 +203,22 @@ SINGLE = ALL - {"trl", "trl-text", "openrlhf"}
         (seen("<image>", media=(0,), images=(b"a",)), dict.fromkeys(TEXTS, "images")),
         (seen("<video>", media=(2,), images=(b"a", b"b")), dict.fromkeys(TEXTS, "videos")),
         (SHOWN_REPLY, dict.fromkeys(TEXTS, "images") | dict.fromkeys(ALL - TEXTS, "images_in_replies")),
-        (CALLED, dict.fromkeys(ALL - {"trl", "trl-text"}, "tool_calls")),
-        (row([*ASK, *said("Hm", "tool")]), dict.fromkeys(ALL - {"trl", "trl-text"}, "tool_calls")),
+        (CALLED, dict.fromkeys(NO_TOOLS, "tool_calls")),
+        (row([*ASK, *said("Hm", "tool")]),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "turn_order")),
+        (row([*said("Hm", "tool"), *said("?", "user")]),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "turn_order")),
+        (row(TWO_CALLS), dict.fromkeys(NO_TOOLS, "tool_calls") | {"llama-factory": "several_tool_results"}),
+        (row(chosen=calling("[1]")),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "tool_arguments_not_an_object")),
+        (row(chosen=calling("{")),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "tool_arguments_not_an_object")),
+        (row(chosen=calling('{"x": "<image>"}')),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "media_tags_in_text")),
+        (row(chosen=calling('{"x": "<think>"}')),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | {"llama-factory": "template_tokens_in_text"}),
+        (row(chosen=calling("{}"), rejected=calling("{}")),
+         dict.fromkeys(NO_TOOLS, "tool_calls") | {"ms-swift": "equal_replies"}),
         (THOUGHT, dict.fromkeys(ALL - {"trl", "trl-text"}, "reasoning")),
         (row(said("Hi", "critic")), dict.fromkeys(ALL, "roles")),
         (row([*ASK, *said("Well")]),
