@@ -125,16 +125,17 @@ def funnel(
             "unused": unused,
             "mixed": len(rows),
         }
-        if flipped := _flipped(chosen.mix, number):
-            out[pool.label]["flipped"] = flipped
+        for name, usual in select.CHANGES.items():
+            if changed := _changed(chosen.mix, number, name, usual):
+                out[pool.label]["weighted" if name == "weight" else name] = changed
         if passed_over := artefacts[pool.label].columns.get("not_used"):
             out[pool.label]["columns_not_used"] = passed_over
     return out
 
 
-def _flipped(mix: pl.DataFrame, pool: int) -> int:
-    """How many pairs of a pool are in the mix with their replies exchanged."""
-    if "flipped" not in mix.columns:
+def _changed(mix: pl.DataFrame, pool: int, name: str, usual: Any) -> int:
+    """How many pairs of a pool are in the mix with another value than usual in a column of CHANGES."""
+    if name not in mix.columns:
         return 0
-    rows = mix.filter("flipped", pl.col("pool") == pool)
+    rows = mix.filter(pl.col(name) != usual, pl.col("pool") == pool)
     return select.distinct_places(rows["part"], rows["position"])

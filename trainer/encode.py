@@ -64,6 +64,7 @@ class Row:
     chosen_critique: str | None = None
     rejected_critique: str | None = None
     tools: str | None = None
+    weight: float = 1.0  # the factor of the pair's loss
     epoch: int = 0  # how often the pair has come before
 
 
@@ -71,11 +72,10 @@ class Row:
 class Encoded:
     """A pair as the model reads it.
 
-    trees    one with the branches chosen and rejected, or one for each if they share no prefix that covers
-             their media
+    trees    one with the branches chosen and rejected; one for each where no shared prefix covers their media
     margin   as the source gives it; `tie` is true if it is 0
     chosen_length, rejected_length  tokens of the reply's text alone, without the template's
-    weight   0 for a pair that only fills a micro-batch
+    weight   the factor of the pair's loss; 0 for a pair that only fills a micro-batch
     """
 
     pair_id: str
@@ -202,7 +202,7 @@ class Encoder:
         media = [medium.read() for medium in row.media]
         trees, pictures = self._trees(row.prompt, branches, media, row.tools, answer_next)
         chosen, rejected = (len(self.literals.encode_text(text_of(reply))) for reply in (row.chosen, row.rejected))
-        pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
+        pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected, row.weight)
         return Measured(pair, pictures)
 
     def decode(self, measured: Measured) -> Encoded:
@@ -238,9 +238,8 @@ class Encoder:
         answers = [self._turns(reply, rest) for reply in replies]
         if next(rest, None) is not None:
             raise BadMedia("media_mismatch", "more media than blocks")
-        branches, ends = zip(
-            *(self._branch(question, answer, tools, answer_next) for answer in answers), strict=True
-        )
+        made = [self._branch(question, answer, tools, answer_next) for answer in answers]
+        branches, ends = zip(*made, strict=True)
         longest = max(map(len, branches))
         if longest > self.max_length:
             raise TooLong(longest)

@@ -157,7 +157,7 @@ class JudgeEncoder(Encoder):
 
     def _pair(self, row: Row, trees: tuple[Tree, ...], pictures: tuple[tuple[Picture, ...], ...]) -> Measured:
         chosen, rejected = (len(self.literals.encode_text(text_of(reply))) for reply in (row.chosen, row.rejected))
-        pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected)
+        pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected, row.weight)
         return Measured(pair, pictures)
 
     def _both(self, judged: "_Judged", replies: int) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:

@@ -16,12 +16,14 @@ class PairColumns:
     margin                           as the source gives it, 0 if it gives none
     chosen_length, rejected_length   tokens of the reply's text
     tie                              bool
+    weight                           factor of the pair's loss
     """
 
     margin: Tensor | None = None
     chosen_length: Tensor | None = None
     rejected_length: Tensor | None = None
     tie: Tensor | None = None
+    weight: Tensor | None = None
 
 
 def loss(chosen: Tensor, rejected: Tensor, config: LossConfig, columns: PairColumns | None = None) -> Tensor:
@@ -36,8 +38,8 @@ def pair_losses(
 
     -log σ(r_w - r_l - margin) + center·(r_w + r_l)²; a tie has tie_weight·(r_w - r_l)² in place of the first term.
     `length_norm` divides each score by ln(reply tokens + 1) before all else (BaseReward, algorithm 1), where an
-    empty reply counts as one token: its end of turn. Raises ValueError if the config has a term whose column is
-    not given.
+    empty reply counts as one token: its end of turn. The sum is multiplied by the pair's weight. Raises ValueError
+    if the config has a term whose column is not given.
     """
     columns = columns or PairColumns()
     chosen, rejected = chosen.float(), rejected.float()
@@ -50,7 +52,7 @@ def pair_losses(
         losses = torch.where(columns.tie, config.tie_weight * difference.square(), losses)
     if config.center:
         losses = losses + config.center * (chosen + rejected).square()
-    return losses
+    return losses if columns.weight is None else losses * columns.weight
 
 
 def joint_losses(scores: Tensor, critiques: Tensor, config: CriticConfig) -> Tensor:

@@ -27,7 +27,10 @@ class Outcome(NamedTuple):
 
 
 def outcome(run: Run, batch: Batch, micro: Sequence[Encoded]) -> Outcome:
-    """Compute the outcome of a micro-batch; fillers have loss 0."""
+    """Compute the outcome of a micro-batch, pairs by their weights; fillers have loss 0.
+
+    A critic's critiques are not weighted: that a label may be wrong says nothing about them.
+    """
     weights = torch.tensor([pair.weight for pair in micro], device=batch.pool.device)
     if isinstance(run.encoder, JudgeEncoder):
         losses, margins = _answers(run, batch, run.encoder)
@@ -54,7 +57,7 @@ def _answers(run: Run, batch: Batch, encoder: JudgeEncoder) -> tuple[Tensor, Ten
 
 
 def weighted_losses(scores: Tensor, micro: Sequence[Encoded], loss_config: LossConfig) -> Tensor:
-    """Compute the loss on the scores [n, 2] of each pair, fp32 [n]; 0 for fillers."""
+    """Compute the loss on the scores [n, 2] of each pair, fp32 [n], by its weight; 0 for fillers."""
 
     def column(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, device=scores.device)
@@ -64,6 +67,6 @@ def weighted_losses(scores: Tensor, micro: Sequence[Encoded], loss_config: LossC
         chosen_length=column([pair.chosen_length for pair in micro]),
         rejected_length=column([pair.rejected_length for pair in micro]),
         tie=column([pair.tie for pair in micro]),
+        weight=column([pair.weight for pair in micro]),
     )
-    losses = pair_losses(scores[:, 0], scores[:, 1], loss_config, columns)
-    return losses * column([pair.weight for pair in micro])
+    return pair_losses(scores[:, 0], scores[:, 1], loss_config, columns)

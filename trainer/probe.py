@@ -35,11 +35,13 @@ from trainer.schedule import end, factor, progress
 HEAD_LR = 1e-3
 
 
-def train_head(run_config: TrainConfig, pairs: PairFeatures, order: Tensor) -> RewardHead:
+def train_head(
+    run_config: TrainConfig, pairs: PairFeatures, order: Tensor, weights: Tensor | None = None
+) -> RewardHead:
     """Draw a head from the seed and train it on pairs in this order (rows of `pairs`), epoch after epoch.
 
-    The optimizer, the schedule and the limits are those of `trainer.train`. Raises TrainError if the loss is not
-    finite.
+    `weights` has the factor of each one's loss; 1 without it. The optimizer, the schedule and the limits are those
+    of `trainer.train`. Raises TrainError if the loss is not finite.
     """
     torch.manual_seed(run_config.seed)
     head = RewardHead(pairs.chosen.shape[1], run_config.head).to(_device()).train()
@@ -49,11 +51,11 @@ def train_head(run_config: TrainConfig, pairs: PairFeatures, order: Tensor) -> R
     done = 0.0
     while done < 1:
         take = min(run_config.batch_pairs, end(run_config, len(order)) - consumed)
-        batch = order[torch.arange(consumed, consumed + take) % len(order)]
+        at = torch.arange(consumed, consumed + take) % len(order)
         begin, consumed, step = done, consumed + take, step + 1
         done = progress(run_config, len(order), step=step, pairs=consumed, consumed=consumed)
         optimizer.param_groups[0]["lr"] = peak * factor(run_config, (begin + done) / 2)
-        value = _loss(head, run_config, pairs, batch)
+        value = _loss(head, run_config, pairs, order[at], None if weights is None else weights[at])
         if not torch.isfinite(value):
             raise TrainError(f"step {step}", f"the loss is {value.item()}", "", "a lower head_lr may help")
         optimizer.zero_grad()
@@ -68,7 +70,9 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _loss(head: RewardHead, run_config: TrainConfig, pairs: PairFeatures, batch: Tensor) -> Tensor:
+def _loss(
+    head: RewardHead, run_config: TrainConfig, pairs: PairFeatures, batch: Tensor, weights: Tensor | None
+) -> Tensor:
     def column(values: Tensor) -> Tensor:
         return values[batch].to(_device())
 
@@ -78,6 +82,7 @@ def _loss(head: RewardHead, run_config: TrainConfig, pairs: PairFeatures, batch:
         chosen_length=lengths[:, 0],
         rejected_length=lengths[:, 1],
         tie=column(pairs.tie),
+        weight=None if weights is None else weights.to(_device()),
     )
     return loss(head(column(pairs.chosen)), head(column(pairs.rejected)), run_config.loss, columns)
 
@@ -116,12 +121,17 @@ def probe(runs: Sequence[TrainConfig], root: Path, items: Sequence[Path]) -> Non
     pairs, unusable = cache.pairs(), cache.unusable
     for number, one in enumerate(runs, 1):
         start, run, ids = time.monotonic(), Path(one.out), mixes[one.mix].pair_ids()
-        order = torch.tensor([pairs.index[name] for name in ids if name in pairs.index])
+        used = [
+            (pairs.index[name], weight)
+            for name, weight in zip(ids, mixes[one.mix].weights(), strict=True)
+            if name in pairs.index
+        ]
+        order, weights = torch.tensor([row for row, _ in used]), torch.tensor([weight for _, weight in used])
         if not len(order):
             raise TrainError(
                 one.mix, "no pair of it can be used", "", f"{cache.folder / 'unusable.json'} has the reasons"
             )
-        head = train_head(one, pairs, order)
+        head = train_head(one, pairs, order, weights)
         for stem, features in replies.items():
             write_scores(head, features, run / "scores" / f"{stem}.jsonl")
         dropped = {"all": dict(Counter(unusable[name] for name in ids if name in unusable))}

@@ -9,12 +9,13 @@ from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curate.errors import WorkspaceError
 from curate.images.packs import Packs
-from curate.mixing.shard_schema import REFERENCE, SIDES, message_type
+from curate.mixing.shard_schema import IMAGES, REFERENCE, SIDES, WEIGHT, message_type
 from curate.schema import VERSION, Message, from_fields
 from trainer.encode import Row
 from trainer.media import Medium
@@ -22,6 +23,7 @@ from trainer.media import Medium
 COLUMNS = (
     "pair_id", "source", "prompt", "chosen", "rejected", "media", "margin", "chosen_critique", "rejected_critique",
 )  # fmt: skip
+OPTIONAL = (IMAGES.name, "tools", WEIGHT.name)
 READ_ROWS = 32  # as Python objects at a time
 
 
@@ -44,6 +46,16 @@ class PairsReader:
         """The ids of all pairs, in order; no other column is read."""
         ids = (pq.read_table(path, columns=["pair_id"])["pair_id"] for path in self._paths)
         return [pair_id for column in ids for pair_id in column.to_pylist()]
+
+    def weights(self) -> list[float]:
+        """The weights of all pairs, in order: 1 in files without that column, and no other column is read."""
+        found: list[float] = []
+        for path, rows in zip(self._paths, np.diff(self._starts).tolist(), strict=True):
+            weighted = WEIGHT.name in pq.read_schema(path).names
+            found += (
+                pq.read_table(path, columns=[WEIGHT.name])[WEIGHT.name].to_pylist() if weighted else [1.0] * rows
+            )
+        return found
 
     def rows(self, start: int = 0) -> Iterator[Row]:
         """Yield the pairs from position `start` to the end; row groups before it are not read."""
@@ -69,7 +81,7 @@ class PairsReader:
         try:
             with pq.ParquetFile(path) as file:
                 _check_columns(path, file, rows)
-                optional = [name for name in ("images", "tools") if name in file.schema_arrow.names]
+                optional = [name for name in OPTIONAL if name in file.schema_arrow.names]
                 yield from _batches(file, start, [*COLUMNS, *optional])
         except (pa.ArrowInvalid, OSError) as error:
             raise WorkspaceError(
@@ -95,7 +107,7 @@ class PairsReader:
             pair_id=row["pair_id"], source=row["source"], prompt=prompt, chosen=chosen, rejected=rejected,
             media=media, margin=row["margin"],
             chosen_critique=row["chosen_critique"], rejected_critique=row["rejected_critique"],
-            tools=row.get("tools"),
+            tools=row.get("tools"), weight=row.get(WEIGHT.name, 1.0),
         )  # fmt: skip
 
     @cached_property
@@ -192,6 +204,8 @@ def _check_columns(path: Path, file: pq.ParquetFile, rows: int) -> None:
         name for name in COLUMNS
         if types.get(name) not in (messages if name in SIDES else [REFERENCE.field(name).type])
     ]  # fmt: skip
+    if types.get(WEIGHT.name, WEIGHT.type) != WEIGHT.type:
+        wrong.append(WEIGHT.name)
     if wrong:
         raise WorkspaceError(str(path), f"no column {wrong[0]} as in a shard", f"schema {VERSION}")
     if file.metadata.num_rows != rows:

@@ -56,7 +56,11 @@ def columns(lock: Lock) -> pa.Schema:
     """The Arrow schema of the shards."""
     embedded = lock["recipe"]["shards"]["media"] == "embed" and has_media(lock)
     fields, text = lock.get("message_fields", False), lock.get("content") == "text"
-    return shard_schema.columns(embed=embedded, messages=shard_schema.message_type(fields=fields, text=text))
+    return shard_schema.columns(
+        embed=embedded,
+        messages=shard_schema.message_type(fields=fields, text=text),
+        weighted=any("weighted" in facts for facts in lock["funnel"].values()),
+    )
 
 
 def splits(lock: Lock) -> dict[str, list[Mapping[str, Any]]]:

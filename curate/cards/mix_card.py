@@ -56,6 +56,7 @@ COLUMNS = {
     "revision": "commit of the source",
     "extra": "what else upstream has, as JSON",
     "repeat": "how often this pair stood in the mix before",
+    "weight": "the factor of this pair's loss in training",
     "tools": "the functions that the assistant may call, as JSON, like the `arguments` of `tool_calls`",
     "images": "the bytes of the media, a video as its frames",
 }
@@ -202,7 +203,11 @@ def _steps(lock: Lock) -> str:
         if (names := _that(lock, what))
     ]
     if flipped := sum(facts.get("flipped", 0) for facts in lock["funnel"].values()):
-        lines.append(f"- The replies of {flipped:,} pairs are exchanged: people found the other one better.")
+        lines.append(
+            f"- The replies of {flipped:,} pairs are exchanged: people or an audit found the other better."
+        )
+    if weighted := sum(facts.get("weighted", 0) for facts in lock["funnel"].values()):
+        lines.append(f"- {weighted:,} pairs have a `weight` other than 1, the factor of their loss in training.")
     about = "In this order; a pair that one drops, later ones do not see."
     table = markdown(Table("", ("step", "version", "dropped"), rows))
     return "\n\n".join(["## Steps", about, table, *(["\n".join(lines)] if lines else [])])

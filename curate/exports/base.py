@@ -107,7 +107,7 @@ class Format:
         """What of a pair that is written is not."""
         for name, columns in self._unwritten:
             for column in columns:
-                if pair.row[column] is not None:
+                if pair.row.get(column) not in (None, USUAL.get(column)):
                     yield name
                     break
 
@@ -123,9 +123,12 @@ class Format:
 
 RATINGS = {
     "margins": ("margin",), "scores": ("chosen_score", "rejected_score"),
-    "critiques": ("chosen_critique", "rejected_critique"),
+    "critiques": ("chosen_critique", "rejected_critique"), "weights": ("weight",),
 }  # fmt: skip
 """Ratings of a pair by the columns that have them: what is counted where a format has no place for it."""
+
+USUAL = {"weight": 1.0}
+"""What a column has where a pair has nothing to lose; only weighted mixes have weights."""
 
 
 # --------------------------------------------------------------------------------------------------------- rules

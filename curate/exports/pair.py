@@ -14,7 +14,7 @@ BATCH_ROWS = 1000
 
 FACTS = (
     "group_id", "source", "margin", "chosen_score", "rejected_score", "chosen_critique", "rejected_critique",
-    "category", "annotator", "license", "revision", "repeat", "extra",
+    "category", "annotator", "license", "revision", "repeat", "weight", "extra",
 )  # fmt: skip
 """What a pair has beside its dialogue, its media and its tools."""
 

@@ -1,15 +1,12 @@
 """Pairs whose replies change places in the shards, since people (or an audit) found the other one better."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curate.arrays import B8
-from curate.recipe import Recipe
 from curate.schema import MEDIA_BLOCKS
 
 SWAPPED = (
@@ -18,21 +15,6 @@ SWAPPED = (
     ("chosen_critique", "rejected_critique"),
 )
 """Columns that change places; `margin` becomes null, since it was of the other preference."""
-
-
-def with_flips(mix: pl.DataFrame, kept: Mapping[str, pl.DataFrame], recipe: Recipe) -> pl.DataFrame:
-    """The selection with a column `flipped` where any of its pairs are, by the column of the pools' keys."""
-    place = ["pool", "part", "position"]
-    found = [
-        kept[pool.label].filter("flipped").select(pl.lit(i, pl.UInt16).alias("pool"), "part", "position")
-        for i, pool in enumerate(recipe.pools)
-        if "flipped" in kept[pool.label].columns
-    ]
-    flips = pl.concat(found).unique() if found else pl.DataFrame()
-    if not flips.height:
-        return mix
-    marked = mix.join(flips.with_columns(flipped=pl.lit(True)), on=place, how="left", maintain_order="left")
-    return marked.with_columns(pl.col("flipped").fill_null(False)) if marked["flipped"].any() else mix
 
 
 def exchanged(rows: pa.RecordBatch, flips: B8) -> pa.RecordBatch:

@@ -19,7 +19,7 @@ from curate.arrays import frame
 from curate.checksums import published, record, usable, write_record
 from curate.engines.base import tick
 from curate.mixing.flips import exchanged
-from curate.mixing.shard_schema import REFERENCE
+from curate.mixing.shard_schema import REFERENCE, WEIGHT
 from curate.parquet import opened
 from curate.schema import PAIR
 
@@ -69,13 +69,14 @@ def scatter(task: ScatterTask) -> None:
         return
     with pa.memory_map(str(task.plan)) as source:
         taken = frame(pa.ipc.open_file(source).get_batch(task.number))
-    held = [*_taken_batches(task, taken)] or [SCATTER.empty_table().combine_chunks().to_batches()[0]]
+    schema = SCATTER.append(WEIGHT) if WEIGHT.name in taken.columns else SCATTER
+    held = [*_taken_batches(task, taken, schema)] or [schema.empty_table().combine_chunks().to_batches()[0]]
     limits = np.array(task.limits, np.uint32)
     edges = [np.searchsorted(batch.column("rank").to_numpy(), limits) for batch in held]
     # not synced: a receipt counts only while the file has its checksum
     with (
         published(task.target, synced=False) as temporary,
-        pa.ipc.new_file(str(temporary), SCATTER, options=PLAIN) as writer,
+        pa.ipc.new_file(str(temporary), schema, options=PLAIN) as writer,
     ):
         for bucket in range(len(limits) - 1):
             own = zip(held, edges, strict=True)
@@ -103,8 +104,8 @@ def bucket(scattered: Sequence[Path], number: int) -> list[pa.RecordBatch]:
     return [piece for piece in pieces if piece.num_rows]
 
 
-def _taken_batches(task: ScatterTask, taken: pl.DataFrame) -> Iterator[pa.RecordBatch]:
-    """The pairs taken, a batch of one part at a time, by rank inside a batch."""
+def _taken_batches(task: ScatterTask, taken: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The pairs taken as this schema, a batch of one part at a time, by rank inside a batch."""
     for (part,), rows in taken.partition_by("part", as_dict=True, maintain_order=True).items():
         position, rank, repeat = (rows[name].to_numpy() for name in ("position", "rank", "repeat"))
         for start, batch in _batches(task.directory / task.parts[int(part)], position):
@@ -117,7 +118,9 @@ def _taken_batches(task: ScatterTask, taken: pl.DataFrame) -> Iterator[pa.Record
                 chosen = exchanged(chosen, rows["flipped"].to_numpy()[order])
             columns = [chosen.column(field.name) for field in TAKEN]
             columns += [pa.array(repeat[order]), pa.array(rank[order])]
-            yield pa.RecordBatch.from_arrays(columns, schema=SCATTER)
+            if WEIGHT.name in schema.names:
+                columns.append(pa.array(rows[WEIGHT.name].to_numpy()[order]))
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
             tick(rows=len(order))
 
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import polars as pl
 
 from curate.arrays import U64
-from curate.mixing.flips import with_flips
 from curate.mixing.holdout import hold_out
 from curate.mixing.quotas import Plan, plan
 from curate.order import descending, order_key
@@ -34,6 +33,13 @@ SELECTION = {
 
 `pool` and `entry` are positions in `recipe.pools` and `recipe.entries`; `part` and `position` are the pair's
 place in the pool's files; `repeat` counts the earlier times that this pair was taken.
+"""
+
+CHANGES = {"flipped": False, "weight": 1.0}
+"""Columns that a selection has where any pair of the mix has another value than this one.
+
+flipped   whether the replies of the pair change places
+weight    the factor of its loss in training
 """
 
 CHUNK = 1 << 20
@@ -61,7 +67,7 @@ class Count:
 class Selection:
     """The mix and the holdout as frames with the columns SELECTION, and the conservation law per entry.
 
-    Where the replies of pairs of the mix change places, it has a column `flipped` too.
+    The mix may have columns of CHANGES; with its weights the holdout has some too, all 1.
     """
 
     plan: Plan
@@ -74,8 +80,8 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
     """Which pairs enter the mix, and in which order.
 
     `kept` gives the key columns (curate.pairs.keys) of the pairs that passed the steps, by pool label. The order
-    of their rows changes nothing. Where they have the columns `barred` and `flipped`, barred pairs can only be
-    held out, and the mix has a column `flipped`. Raises InfeasibleError as `plan` does.
+    of their rows changes nothing. Where they have the column `barred`, barred pairs can only be held out; where
+    they have those of CHANGES, the mix has them. Raises InfeasibleError as `plan` does.
     """
     wanted = ("group", "prompt_key") if recipe.holdout or any(entry.per_group for entry in recipe.entries) else ()
     frames = {pool.label: _numbered(kept[pool.label], i, wanted) for i, pool in enumerate(recipe.pools)}
@@ -102,12 +108,30 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
     lines = [replace(line, rows=len(frame)) for line, frame in zip(planned.lines, chosen, strict=True)]
     del chosen
     keys = [kept[pool.label] for pool in recipe.pools]
-    return Selection(
-        plan=Plan(lines=tuple(lines), rows=len(mix)),
-        mix=with_flips(_in_order(mix, recipe.seed, keys), kept, recipe),
-        holdout=_in_order(_held_rows(recipe, frames, held), recipe.seed, keys),
-        counts=counts,
-    )
+    mix, holdout = (_in_order(rows, recipe.seed, keys) for rows in (mix, _held_rows(recipe, frames, held)))
+    mix = _with_changes(mix, keys)
+    if "weight" in mix.columns:  # files of a mix have the same columns
+        holdout = holdout.with_columns(weight=pl.lit(1.0))
+    return Selection(plan=Plan(lines=tuple(lines), rows=len(mix)), mix=mix, holdout=holdout, counts=counts)
+
+
+def _with_changes(mix: pl.DataFrame, keys: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The mix with those columns of CHANGES in which any of its pairs has another value than usual."""
+    for name, usual in CHANGES.items():
+        found = [
+            of_pool.filter(pl.col(name) != usual).select(
+                pl.lit(i, pl.UInt16).alias("pool"), "part", "position", name
+            )
+            for i, of_pool in enumerate(keys)
+            if name in of_pool.columns
+        ]
+        if not found:
+            continue
+        joined = mix.join(
+            pl.concat(found), on=["pool", "part", "position"], how="left", maintain_order="left", validate="m:1"
+        )
+        mix = joined.with_columns(pl.col(name).fill_null(usual)) if joined[name].count() else mix
+    return mix
 
 
 def left_out(recipe: Recipe) -> pl.Expr:

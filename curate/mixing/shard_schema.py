@@ -24,6 +24,9 @@ REFERENCE = pa.schema(
 )
 """The columns of a shard without images: a pair without BARE, and `repeat`."""
 
+WEIGHT = pa.field("weight", pa.float64(), False)
+"""The factor of a pair's loss in training; a column of mixes in which any pair has another one than 1."""
+
 SIDES = ("prompt", "chosen", "rejected")
 CALL = pa.struct([
     ("type", pa.string()), ("id", pa.string()),
@@ -52,14 +55,15 @@ def message_type(*, fields: bool, text: bool) -> pa.DataType:
     return (TEXT_FIELDS if text else FIELDS) if fields else TEXT if text else MESSAGES
 
 
-def columns(*, embed: bool, messages: pa.DataType = MESSAGES) -> pa.Schema:
-    """The columns of a shard: with embedded media or without, with messages of this `message_type`.
+def columns(*, embed: bool, messages: pa.DataType = MESSAGES, weighted: bool = False) -> pa.Schema:
+    """The columns of a shard: with embedded media or without, with messages of this `message_type`, with weights.
 
     `tools` is there where messages have fields. With `embed`, the metadata let `datasets` read `images` as a list
     of Image.
     """
     plain = [pa.field(one.name, messages, nullable=False) if one.name in SIDES else one for one in REFERENCE]
     plain += [pa.field("tools", pa.string())] if messages in (FIELDS, TEXT_FIELDS) else []
+    plain += [WEIGHT] if weighted else []
     return with_features([*plain, IMAGES]) if embed else pa.schema(plain)
 
 
@@ -111,7 +115,9 @@ def codecs(fields: Iterable[pa.Field]) -> dict[str, str]:
     }
 
 
-CODECS = codecs([*REFERENCE, *columns(embed=True, messages=FIELDS), *columns(embed=False, messages=TEXT_FIELDS)])
+CODECS = codecs(
+    [*REFERENCE, *columns(embed=True, messages=FIELDS, weighted=True), *columns(embed=False, messages=TEXT_FIELDS)]
+)
 
 SHARD = columns(embed=True)
 """The columns of a shard with embedded images and plain messages."""

@@ -29,9 +29,9 @@ from curate.engines.base import Engine, tick
 from curate.errors import ConfigError, WorkspaceError
 from curate.images.store import ImageStore
 from curate.mixing.scatter import ScatterTask, between, bucket, by_rank, receipt, scatter
-from curate.mixing.select import Selection
+from curate.mixing.select import CHANGES, Selection
 from curate.mixing.shard_columns import shard_column, with_frames
-from curate.mixing.shard_schema import CODECS, FEW_VALUES, columns, message_type
+from curate.mixing.shard_schema import CODECS, FEW_VALUES, WEIGHT, columns, message_type
 from curate.recipe import ShardSettings
 from curate.workspace import atomic
 
@@ -78,6 +78,7 @@ class _Gather:
     images: Path | None
     messages: pa.DataType
     frames: bool
+    weighted: bool
     digest: str
 
     def __str__(self) -> str:
@@ -96,9 +97,9 @@ def write(
 
     `pools` gives the directory and the parts of the pairs files of every pool, in the order of `recipe.pools`.
     The shards have `shard_schema.columns`: with embedded media under `media: embed` where any pair has media, with
-    message fields where any pair has tools, calls or reasoning, and with texts as content as the settings say. The
-    bytes depend on neither the engine nor the order of parts. Raises WorkspaceError where the pairs files lack
-    what was selected.
+    message fields where any pair has tools, calls or reasoning, with texts as content as the settings say, and
+    with weights where the selection has some. The bytes depend on neither the engine nor the order of parts.
+    Raises WorkspaceError where the pairs files lack what was selected.
     """
     media = sum(int(rows["media_bytes"].sum()) for rows in (selection.mix, selection.holdout))
     embed = settings.media == "embed" and media > 0
@@ -168,6 +169,7 @@ class Job:
                 images=self.images,
                 messages=self.messages,
                 frames=self.frames,
+                weighted=WEIGHT.name in self.rows.columns,
                 digest=digest,
             )
             for number, (first, last) in enumerate(pairwise(buckets))
@@ -210,7 +212,7 @@ class Job:
         runs = [
             (place, rows) for number, place in enumerate(self.pools) for rows in self._runs_of(number)
         ]  # arrays of row numbers: 4 bytes a pair
-        names = ["part", "position", "rank", "repeat", *({"flipped"} & set(self.rows.columns))]
+        names = ["part", "position", "rank", "repeat", *(name for name in CHANGES if name in self.rows.columns)]
         schema = pa.schema([self.rows.select(names).head(0).to_arrow().schema.field(name) for name in names])
         with atomic(plan) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
             for _, rows in runs:
@@ -301,7 +303,7 @@ def _write_shard(
     task: _Gather, pieces: Sequence[pa.RecordBatch], shard: _Shard, images: ImageStore | None
 ) -> ShardFacts:
     path = task.directory / shard.name
-    schema = columns(embed=images is not None, messages=task.messages)
+    schema = columns(embed=images is not None, messages=task.messages, weighted=task.weighted)
     with atomic(path) as temporary, Following(temporary, xxhash.xxh3_128(), hashlib.sha256()) as following:
         with pq.ParquetWriter(
             temporary,

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from curate.arrays import B8
+from curate.arrays import B8, F64
 from curate.engines.base import Engine
 from curate.pairs.pool import PairsPool
 from curate.screening import score_steps
@@ -25,6 +25,9 @@ FOUND = {
     "evidence": pl.String,
 }
 """What a step finds in pairs of one pool: `at` is a row of its key columns."""
+
+EFFECT = {"flag": pl.Boolean, "flip": pl.Boolean, "weight": pl.Float64}
+"""What becomes of a pair in which a step finds something, unless it is dropped: see curate.steps.base.DECISION."""
 
 TRIAL = ["index", "pool", "pair_id", "winner_pool", "winner", "score", "evidence"]
 """Columns of a trial, a row for each pair that would be dropped.
@@ -49,6 +52,7 @@ class Ledger:
         self.decided: list[pl.DataFrame] = []
         self.flagged: list[pl.DataFrame] = []
         self.early: ScreenedPool | None = None
+        self.weighted: list[pl.DataFrame] = []
         self.flipped: B8 = np.zeros(self.starts[-1], np.bool_)
 
     def reasons(self, step: CachedStep) -> pl.DataFrame:
@@ -56,9 +60,14 @@ class Ledger:
         empty = pl.DataFrame(schema=FOUND)
         return pl.concat([empty, read_reasons(self.pool, step, self.starts)], how="diagonal")
 
-    def flag(self, step: str, found: pl.DataFrame) -> None:
-        """Record what a step found in pairs that are kept."""
-        self.flagged.append(found.with_columns(pl.lit(step).alias("step")))
+    def settle(self, step: str, found: pl.DataFrame) -> None:
+        """Drop and flag pairs as was decided: FOUND and EFFECT."""
+        stays = found["flag"].fill_null(False)
+        self.flipped[found.filter(found["flip"].fill_null(False))["at"].to_numpy()] = True
+        self.weighted.append(found.select("at", "weight").drop_nulls())
+        found = found.select(list(FOUND))
+        self.drop(step, found.filter(~stays))
+        self.flagged.append(found.filter(stays).with_columns(pl.lit(step).alias("step")))
 
     def drop(self, step: str, found: pl.DataFrame) -> None:
         """Drop those of the pairs that are still kept."""
@@ -84,11 +93,19 @@ class Ledger:
         late = Late(
             barred=self.early.kept & ~self.kept,
             flipped=self.flipped,
+            weights=self._weights(),
             decisions=self._decisions(self.decided),
             flags=self._decisions(self.flagged),
             starts=np.array(self.starts),
         )
         return replace(self.early, late=late)
+
+    def _weights(self) -> F64:
+        """The weight of each pair: the product of those that steps gave it, 1 of none."""
+        weights: F64 = np.ones(self.starts[-1])
+        for found in self.weighted:
+            weights[found["at"].to_numpy()] *= found["weight"].to_numpy()
+        return weights
 
     def _settled(self) -> ScreenedPool:
         funnel = Funnel(pairs=self.starts[-1], dropped=self.dropped, kept=int(self.kept.sum()))
@@ -122,7 +139,7 @@ class Ledgers:
         return np.concatenate([ledger.kept for ledger in self.each])
 
     def decide_scored(self, name: str, step: ScoreStep, seed: int, hold_out: HoldOut | None) -> None:
-        """Drop what a step that reads scores finds in the kept pairs that are not held out."""
+        """Settle what a step that reads scores finds in the kept pairs, but for held-out and exchanged ones."""
         early = {one.pool.label: one.early for one in self.each if one.early is not None}
         keys = {label: one.kept_keys() for label, one in early.items()}
         held = hold_out(keys) if hold_out is not None else {}
@@ -130,11 +147,13 @@ class Ledgers:
             label = ledger.pool.label
             at = np.flatnonzero(early[label].kept)
             pairs = keys[label].select("id_hi", "id_lo", at=pl.Series(at, dtype=pl.UInt32))
-            free = ledger.kept[at] & ~(held[label].to_numpy() if label in held else False)
+            free = ledger.kept[at] & ~ledger.flipped[at] & ~(held[label].to_numpy() if label in held else False)
             pairs = pairs.filter(pl.Series(free, dtype=pl.Boolean))
-            found = score_steps.lost(step, name, ledger.pool, pairs, seed)
-            assert found["at"].is_in(pairs["at"].implode()).all(), f"{name} dropped a pair that it was not given"
-            ledger.drop(name, pl.concat([pl.DataFrame(schema=FOUND), found], how="diagonal_relaxed"))
+            found = score_steps.find(step, name, ledger.pool, pairs, seed)
+            assert found["at"].is_in(pairs["at"].implode()).all(), (
+                f"{name} decided about a pair that it did not get"
+            )
+            ledger.settle(name, pl.concat([pl.DataFrame(schema=FOUND | EFFECT), found], how="diagonal_relaxed"))
 
     def decide(self, name: str, step: CorpusStep, corpus: Corpus) -> None:
         """Run a corpus step on the kept pairs of all pools; drop and flag as it decides."""
@@ -174,11 +193,8 @@ class Ledgers:
         decided = decided.with_columns(winner=pl.when(pl.col("winner").is_not_null()).then(winners))
         for ledger, first, last in zip(self.each, self.keys.starts[:-1], self.keys.starts[1:], strict=True):
             own = decided.filter(pl.col("index").is_between(int(first), int(last), closed="left"))
-            stays = own["flag"].fill_null(False)
-            found = own.select(pl.col("index").alias("at") - int(first), *list(FOUND)[1:])
-            ledger.flipped[found.filter(own["flip"].fill_null(False))["at"].to_numpy()] = True
-            ledger.drop(name, found.filter(~stays))
-            ledger.flag(name, found.filter(stays))
+            found = own.with_columns(pl.col("index").alias("at") - int(first), weight=pl.lit(None, pl.Float64))
+            ledger.settle(name, found)
 
 
 def _as_decisions(decided: pl.DataFrame) -> pl.DataFrame:

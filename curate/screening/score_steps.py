@@ -19,7 +19,7 @@ from curate.steps import is_score_step
 from curate.steps.base import ScoreStep, Step
 
 RANDOM = 1 << 62
-"""The number given to `order_key` for pairs dropped at random: their order has nothing to do with selection."""
+"""The number given to `order_key` for pairs drawn at random: their order has nothing to do with selection."""
 
 Receipts = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
@@ -61,10 +61,10 @@ def facts(found: Receipts) -> dict[str, Any]:
     }
 
 
-def lost(step: ScoreStep, name: str, pool: PairsPool, pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """What a step drops of a pool: columns at, reason, score.
+def find(step: ScoreStep, name: str, pool: PairsPool, pairs: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """What a step finds in a pool, see `ScoreStep.find`.
 
-    `pairs` are those that it may drop: at, a row of the pool, and id_hi, id_lo. Raises ConfigError where the
+    `pairs` are those that are its to judge: at, a row of the pool, and id_hi, id_lo. Raises ConfigError where the
     scores lack what the step wants.
     """
     found = scores.read(pool, step.scores, name)
@@ -75,8 +75,8 @@ def lost(step: ScoreStep, name: str, pool: PairsPool, pairs: pl.DataFrame, seed:
     scored = pairs.select("at", order=pl.Series(key)).hstack(
         found.select("chosen", "rejected", "margin", "wrong")[pairs["at"]]
     )
-    dropped = step.lost(scored)
+    decided = step.find(scored)
     if not step.at_random:
-        return dropped
-    some = scored.sort("order", "at").head(dropped.height)
-    return some.select("at", reason=pl.lit("at_random"), score=pl.lit(None, pl.Float64))
+        return decided
+    some = scored.sort("order", "at").head(decided.height)
+    return decided.with_columns(at=some["at"], reason=pl.lit("at_random"), score=pl.lit(None, pl.Float64))

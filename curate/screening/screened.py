@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from curate.arrays import B8, I64
+from curate.arrays import B8, F64, I64
 from curate.pairs.keys import load_keys
 from curate.pairs.pool import PairsPool
 from curate.screening.row_steps import write_frame
@@ -60,7 +60,8 @@ class ScreenedPool:
     late: "Late | None" = None
 
     def kept_keys(self) -> pl.DataFrame:
-        """Read the key columns of the kept pairs; where steps decided `late`, with columns `barred` and `flipped`.
+        """Read the key columns of the kept pairs; where steps decided `late`, also `barred`, `flipped` and
+        `weight`.
 
         A pair that is barred may be held out, and not be in the mix.
         """
@@ -70,6 +71,7 @@ class ScreenedPool:
         return keys.with_columns(
             barred=pl.Series(self.late.barred[self.kept], dtype=pl.Boolean),
             flipped=pl.Series(self.late.flipped[self.kept], dtype=pl.Boolean),
+            weight=pl.Series(self.late.weights[self.kept], dtype=pl.Float64),
         )
 
     def without_holdout(self, held: pl.DataFrame) -> Self:
@@ -102,11 +104,12 @@ class ScreenedPool:
 class Late:
     """What steps `after_holdout` decided about the kept pairs of a pool, as masks and as DECISIONS.
 
-    `starts` has where the parts begin among the pairs.
+    `weights` are factors of the pairs' losses in training. `starts` has where the parts begin among the pairs.
     """
 
     barred: B8
     flipped: B8
+    weights: F64
     decisions: pl.DataFrame
     flags: pl.DataFrame
     starts: I64

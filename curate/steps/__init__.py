@@ -128,7 +128,7 @@ def is_row_step(step: Step) -> TypeGuard[RowStep]:
 
 def is_score_step(step: Step) -> TypeGuard[ScoreStep]:
     """Whether it reads scores."""
-    return hasattr(step, "lost")
+    return hasattr(step, "find")
 
 
 def is_after_holdout(step: Step) -> bool:

@@ -65,7 +65,8 @@ DECISION = {
 """Columns of a corpus step's answer; winner is an `index`, null where there is none. The last five may be absent.
 
 `evidence` is a short text for people: what was found where. A pair with a `flag` is kept, and what was found
-is listed for review. A flag with a `flip` says that the replies of the pair change places in the shards.
+is listed for review. A flag with a `flip` says that the replies of the pair change places in the shards. What a
+score step finds may have a flag with a `weight`, the factor of the pair's loss in training.
 """
 
 
@@ -116,10 +117,13 @@ class CorpusStep(Protocol):
 
 
 class ScoreStep(Protocol):
-    """A step that reads scores of pairs (curate.pairs.scores), after all others; it sees no held-out pair.
+    """A step that reads scores of pairs (curate.pairs.scores), after all others.
+
+    It is given no pair that is held out, and none whose replies an earlier step exchanged: their scores are of the
+    other preference.
 
     `scores` names them, and `wants` is the column of theirs that it cannot do without. With `at_random` as many
-    pairs are dropped as it would, whichever.
+    pairs are treated as it would, whichever.
     """
 
     version: ClassVar[int]
@@ -132,11 +136,11 @@ class ScoreStep(Protocol):
 
     @property
     def at_random(self) -> bool:
-        """Whether any pairs are dropped in the place of those that it finds."""
+        """Whether any pairs take the place of those that it finds."""
         ...
 
-    def lost(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """Return what it drops of one pool: at, reason, score.
+    def find(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Return what it finds in one pool: at, reason, score; and flag, flip and weight unless it drops that.
 
         `pairs` has the columns at, order (a keyed hash), chosen, rejected, margin and wrong; the last four are
         null where there is no score.

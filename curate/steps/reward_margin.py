@@ -19,7 +19,7 @@ class RewardMargin:
     at_random      drop as many pairs as that, but any: what a filter is to be compared with
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     after_holdout: ClassVar[bool] = True
     wants: ClassVar[str] = "margin"
     scores: str
@@ -39,7 +39,7 @@ class RewardMargin:
         if bool(self.easiest) != self.drop_easiest:
             raise ValueError("easiest and drop_easiest: true go together: what models agree with most is dropped")
 
-    def lost(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def find(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """See the class."""
         ranked = pairs.drop_nulls("margin").sort("margin", "order")
         low, high = (int(share * ranked.height) for share in (self.hardest, self.easiest))

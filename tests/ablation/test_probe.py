@@ -12,10 +12,13 @@ from curate.build import build
 from curate.cli.mix import Terminal
 from curate.engines.local import Local
 from curate.errors import TrainError
+from curate.evalsets import itemfile
 from curate.inputs import Inputs
 from curate.recipe import load
 from curate.workspace import Workspace
 from tests.support import planted, tiny_models
+from tests.support.questions import of_kind
+from tests.support.trainer_shards import make
 from tests.support.training import small_mix
 from trainer import logs
 from trainer.config import HeadConfig, LossConfig, TrainConfig
@@ -23,7 +26,7 @@ from trainer.encode import Encoder
 from trainer.features import FeatureCache, PairFeatures
 from trainer.model import RewardHead
 from trainer.packing import pad
-from trainer.probe import train_head
+from trainer.probe import probe, train_head
 from trainer.readers import MixReader
 
 
@@ -166,6 +169,33 @@ def test_a_rate_of_zero_trains_nothing():
     drawn = RewardHead(separable().chosen.shape[1], asked().head)
     assert all(torch.equal(a, b) for a, b in zip(still.parameters(), drawn.parameters(), strict=True))
     assert not torch.equal(moved.layers[0].weight, drawn.layers[0].weight)
+
+
+def test_weights_of_1_change_no_bit_and_pairs_of_weight_0_teach_nothing():
+    pairs, order = separable(), torch.arange(150)
+    pairs.chosen[:75], pairs.rejected[:75] = pairs.rejected[:75].clone(), pairs.chosen[:75].clone()
+    config = asked(head_lr=0.02, batch_pairs=16, epochs=8.0)
+    heads = [
+        train_head(config, pairs, order, weights) for weights in (None, torch.ones(150), (order >= 75).float())
+    ]
+    same = zip(heads[0].parameters(), heads[1].parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in same)
+    with torch.no_grad():
+        right = [(head(pairs.chosen[150:]) > head(pairs.rejected[150:])).float().mean() for head in heads]
+    assert right[2] > 0.8 > right[0]
+
+
+def test_a_probe_reads_the_weights_of_its_mix(tmp_path):
+    rows = [{"prompt": f"Ask {i}", "chosen": "It is so.", "rejected": f"{i}"} for i in range(12)]
+    itemfile.write(tmp_path / "items.jsonl", "own", of_kind("text")[:2])
+    found = {}
+    for weight, rate in ((0.0, 0.02), (None, 0.0), (None, 0.02)):
+        out = tmp_path / f"{weight}-{rate}"
+        mix = make(out / "mix", rows, weight=weight)
+        run = asked(model=str(tiny_models.checkpoint("text")), mix=str(mix), out=str(out), head_lr=rate)
+        probe([run], tmp_path / "features", [tmp_path / "items.jsonl"])
+        found[weight, rate] = (out / "scores" / "items.jsonl").read_text()
+    assert found[0.0, 0.02] == found[None, 0.0] != found[None, 0.02]
 
 
 def test_a_loss_that_is_not_finite_is_an_error():

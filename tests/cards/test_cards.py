@@ -283,7 +283,9 @@ def test_a_lock_without_a_summary_is_said_to_be_old(lock: dict[str, Any]) -> Non
 
 def test_every_column_is_explained() -> None:
     assert sorted(COLUMNS) == sorted(
-        shard_schema.columns(embed=True, messages=shard_schema.message_type(fields=True, text=False)).names
+        shard_schema.columns(
+            embed=True, messages=shard_schema.message_type(fields=True, text=False), weighted=True
+        ).names
     )
 
 

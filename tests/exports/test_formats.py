@@ -261,6 +261,14 @@ def test_what_is_not_written_of_a_pair_is_named():
     assert set(made("trl", margins=True).without(read)) == rest
 
 
+def test_a_weight_is_carried_whole_or_counted():
+    for weight in (1.0, 0.25):
+        read = pair(row(weight=weight))
+        lost = {name for name in FORMATS if "weights" in set(made(name).without(read))}
+        assert lost == (set(FORMATS) - {"webdataset", "mosaicml"} if weight < 1 else set())
+    assert plain(read)["weight"] == 0.25
+
+
 def test_settings_are_what_the_trainers_read():
     facts = {"train": [None], "validation": [None]}
     info = json.loads(made("llama-factory", media=True).finish(facts)["dataset_info.json"])

@@ -16,11 +16,13 @@ from curate.inputs import Inputs
 from curate.inspect.targets import find
 from curate.inspect.verify import verify_files
 from curate.inspect.why import history_lines, pair_history
+from curate.labels import Label, append_label
 from curate.recipe import load
 from curate.steps import build as build_step
 from curate.steps import build_all
 from curate.workspace import Workspace
 from tests.support import planted
+from trainer.readers import MixReader
 
 ROWS, HELD = 60, 7
 
@@ -98,13 +100,94 @@ def test_the_random_arm_has_exactly_the_size_and_other_pairs(world):
 
 
 def test_an_audits_chances_drop_what_is_above_the_threshold(world):
-    rows = [{"pair_id": one, "margin": 0, "wrong": (place % 10) / 10} for one, place in world.margin.items()]
-    world.from_file("chances", rows, "cross-fitted")
+    chances(world)
     mix = world.mix(("label_audit", {"scores": "chances", "above": 0.75}))
     gone = set(ids(world.plain, "shard")) - set(ids(mix, "shard"))
     assert gone == {one for one in ids(world.plain, "shard") if world.margin[one] % 10 >= 8}
     with pytest.raises(ConfigError, match="the scores 'mine' have no column wrong"):
         world.mix(("label_audit", {"scores": "mine"}))
+
+
+def rows_of(mix, kind="shard"):
+    return {
+        row["pair_id"]: row
+        for path in sorted(mix.directory.glob(f"{kind}-*"))
+        for row in pl.read_parquet(path).to_dicts()
+    }
+
+
+def chances(world):
+    """Scores with chances from 0 to .9, by the last digit of each pair's place."""
+    rows = [{"pair_id": one, "margin": 0, "wrong": (place % 10) / 10} for one, place in world.margin.items()]
+    world.from_file("chances", rows, "cross-fitted")
+    return {row["pair_id"]: row["wrong"] for row in rows}
+
+
+def test_an_audits_chances_are_weights_that_the_trainer_reads(world):
+    wrong = chances(world)
+    mix = world.mix(("label_audit", {"scores": "chances", "above": 0.75, "action": "weight"}))
+    assert ids(mix, "shard") == ids(world.plain, "shard")
+    assert ids(mix, "holdout") == ids(world.plain, "holdout")
+    weights = {pair_id: row["weight"] for pair_id, row in rows_of(mix).items()}
+    assert weights == {one: 1 - wrong[one] if wrong[one] > 0.75 else 1.0 for one in weights}
+    assert set(weights.values()) == {1.0, 1 - 0.8, 1 - 0.9}
+    assert {row["weight"] for row in rows_of(mix, "holdout").values()} == {1.0}
+    reader = MixReader(mix.directory)
+    assert reader.weights() == [weights[one] for one in ids(mix, "shard")] == [row.weight for row in reader.rows()]
+    account = [mix.lock["funnel"][label] for label in ("good", "noise")]
+    assert sum(one["weighted"] for one in account) == sum(weight < 1 for weight in weights.values()) > 10
+    assert [one["dropped"] for one in account] == [
+        world.plain.lock["funnel"][label]["dropped"] for label in ("good", "noise")
+    ]
+    sheet = pl.read_parquet(mix.directory / "review.parquet").filter(step="label_audit")
+    assert set(sheet["reason"]) == {"weighted"}
+    assert {one for one, weight in weights.items() if weight < 1} == set(sheet["pair_id"])
+    card = (mix.directory / "README.md").read_text()
+    assert f"{sheet.height} pairs have a `weight` other than 1" in card
+    assert "| `weight` | float64 |" in card
+
+
+def test_weights_that_are_all_1_leave_the_shards_as_they_are(world):
+    chances(world)
+    mix = world.mix(("label_audit", {"scores": "chances", "above": 0.95, "action": "weight"}))
+    assert [file["xxh3"] for file in mix.lock["files"]] == [file["xxh3"] for file in world.plain.lock["files"]]
+    assert "weighted" not in mix.lock["funnel"]["good"]
+
+
+def test_an_audits_chances_flip_but_for_pairs_that_people_flipped(world):
+    wrong = chances(world)
+    plain, step = rows_of(world.plain), ("label_audit", {"scores": "chances", "above": 0.75, "action": "flip"})
+    found = [one for one in plain if wrong[one] > 0.75]
+    labels = world.project / "labels.jsonl"
+    append_label(labels, Label(pair_id=found[0], label="flip", who="ada", when="2026-01-31"))
+    by_people = ("labels", {"file": str(labels)})
+    for steps in ((step,), (by_people, step)):
+        rows = rows_of(world.mix(*steps))
+        turned = [one for one, row in rows.items() if row["chosen"] == plain[one]["rejected"]]
+        assert turned == found
+    with_drop = world.mix(by_people, (step[0], step[1] | {"action": "drop"}))
+    assert set(plain) - set(rows_of(with_drop)) == set(found[1:])
+
+
+@pytest.mark.parametrize("action", ["flip", "weight"])
+def test_the_random_arm_treats_exactly_as_many_pairs(world, action):
+    chances(world)
+    arms = with_step(world.recipe, f"label_audit: {{scores: chances, above: 0.75, action: {action}}}")
+    mixes = [world.mix(arm.step) for arm in arms[1:]]
+    for label in ("good", "noise"):
+        sheets = [
+            pl.read_parquet(mix.directory / "review.parquet").filter(step="label_audit", source=label)
+            for mix in mixes
+        ]
+        assert sheets[0].height == sheets[1].height > 3
+        assert set(sheets[0]["pair_id"]) != set(sheets[1]["pair_id"])
+    counts = [
+        sum(one["flipped" if action == "flip" else "weighted"] for one in mix.lock["funnel"].values())
+        for mix in mixes
+    ]
+    assert counts[0] == counts[1] > 10
+    if action == "weight":
+        assert sorted(MixReader(mixes[0].directory).weights()) == sorted(MixReader(mixes[1].directory).weights())
 
 
 def test_in_sample_and_missing_scores_are_refused(world):

@@ -3,8 +3,10 @@
 import io
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -38,8 +40,11 @@ def bomb(side=20_000):
     return bytes(data)
 
 
-def make(root, rows, images=(), *, media="embed", max_mb=250.0, held=0):
-    """A finished mix as `curate mix` leaves it; `images` go into the store before the pairs name them."""
+def make(root, rows, images=(), *, media="embed", max_mb=250.0, held=0, weight=None):
+    """A finished mix as `curate mix` leaves it; `images` go into the store before the pairs name them.
+
+    With a `weight`, its shards have that column, and all pairs this weight.
+    """
     store = ImageStore(root / "data/images")
     with store.writer() as writer:
         for data in images:
@@ -51,6 +56,8 @@ def make(root, rows, images=(), *, media="embed", max_mb=250.0, held=0):
     directory = root / "data/mixes/r/f"
     directory.mkdir(parents=True)
     chosen = select.select(recipe, {"a": keys.load_keys(root / "a", parts)})
+    if weight is not None:
+        chosen = replace(chosen, mix=chosen.mix.with_columns(weight=pl.lit(weight)))
     with Local(1) as engine:
         facts = shards.write(chosen, [(root / "a", parts)], store, recipe.shards, directory, engine)
     lock(directory, [{"name": fact.name, "rows": fact.rows, "bytes": fact.bytes} for fact in facts])
