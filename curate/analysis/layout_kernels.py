@@ -5,7 +5,8 @@ import numpy as np
 from curate.analysis.signs import DIGIT, EXCLAMATION, QUESTION, SIZE, signs
 from curate.arrays import I32, U8, U16, U32, U64
 from curate.compiled import compiled
-from curate.text.word_kernels import code_point, words_into
+from curate.text.unit_kernels import code_point
+from curate.text.word_kernels import words_into
 
 LAYOUT = ("chars", "lines", "digits", "exclamations", "questions")
 """What `layout` counts, in every script (see curate.analysis.signs).

@@ -12,7 +12,7 @@ import numpy as np
 from curate.analysis.signs import BULLET, DIGIT, NUMERAL, SIZE, signs
 from curate.arrays import I32, I64, U8, U32
 from curate.compiled import compiled
-from curate.text.word_kernels import code_point
+from curate.text.unit_kernels import code_point
 
 MARKDOWN = ("headers", "bold", "code", "items", "tables")
 """What `markdown` counts, HTML too (h1 to h6, b and strong, pre, li, table).

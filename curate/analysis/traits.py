@@ -68,7 +68,7 @@ BATCH_ROWS = 8192
 class Traits:
     """The TRAITS of a pairs file. `version` goes up when one of them changes its meaning."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffix: ClassVar[str] = "parquet"
     schema: int = VERSION
 

@@ -60,6 +60,7 @@ class Documents(NamedTuple):
 
     text, starts   document i is the UTF-8 text[starts[i]:starts[i + 1]], of `words` words
     firsts         its n-grams are those from firsts[i] to firsts[i + 1]: they begin at the words `places`
+    runs           its runs of three words are those from runs_from[i] to runs_from[i + 1]
     weights        the weight of each of these n-grams
     floors         the least weighted share of a document that makes a hit
     """
@@ -69,5 +70,7 @@ class Documents(NamedTuple):
     words: I64
     firsts: I64
     places: U16
+    runs: U64
+    runs_from: I64
     weights: F32
     floors: F32

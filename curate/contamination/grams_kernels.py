@@ -24,7 +24,7 @@ from curate.contamination.grams import (
     Documents,
     Table,
 )
-from curate.text.cover_kernels import cover, covered_by, fine, longest, runs_found
+from curate.text.cover_kernels import cover, covered_by, fine, flags_of, longest, may_be_among, runs_found
 from curate.text.word_kernels import mix, most_words, words, words_into
 
 FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -81,6 +81,23 @@ def whole_of(data: U8, start: int, end: int) -> np.uint64:
 def runs_of(data: U8, start: int, end: int) -> U64:
     """The runs of three words of a text."""
     return fine(words(data, start, end)[0])
+
+
+@compiled
+def runs_of_all(data: U8, starts: I64) -> tuple[U64, I64]:
+    """The runs of three words of the texts data[starts[i]:starts[i + 1]], and where those of each begin and
+    end."""
+    found, ends = np.empty(most_words(0, len(data)), np.uint64), np.zeros(len(starts), np.int64)
+    for text in range(len(starts) - 1):
+        runs = runs_of(data, starts[text], starts[text + 1])
+        ends[text + 1] = ends[text] + len(runs)
+        found[ends[text] : ends[text + 1]] = runs
+    return found[: ends[-1]].copy(), ends
+
+
+@compiled
+def _runs_of(documents: Documents, document: int) -> U64:
+    return documents.runs[documents.runs_from[document] : documents.runs_from[document + 1]]
 
 
 @compiled
@@ -209,18 +226,32 @@ def _candidates(table: Table, cells: U64, places: U32, states: U64, found: U32) 
 
 
 @compiled
-def _is_hit(documents: Documents, document: int, text: U64, text_fine: U64) -> bool:
-    """Whether a text, which holds a document's n-grams, holds enough of it; a short one was found whole."""
+def _has_enough(documents: Documents, document: int, there: B8) -> bool:
+    """Whether these runs of a document are enough of it for a hit."""
+    covered = covered_by(there, documents.words[document])
+    total = found = 0.0
+    for i in range(documents.firsts[document], documents.firsts[document + 1]):
+        some = 0
+        for j in range(documents.places[i], documents.places[i] + SIZE):
+            some += int(covered[j])
+        total += documents.weights[i]
+        found += documents.weights[i] * some
+    return bool(found >= SIZE * total * documents.floors[document])
+
+
+@compiled
+def _is_hit(documents: Documents, document: int, text: U64, text_fine: U64, flags: B8) -> bool:
+    """Whether a text, which holds a document's n-grams, holds enough of it; a short one was found whole.
+
+    Most candidates have too little in common with all of the text, let alone with one piece of it: `flags` show
+    that without a look at the text.
+    """
     if documents.words[document] < SHORT:
         return True
-    first, end = documents.firsts[document], documents.firsts[document + 1]
-    other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
-    covered = cover(other, text, text_fine)
-    total = found = 0.0
-    for i in range(first, end):
-        total += documents.weights[i]
-        found += documents.weights[i] * covered[documents.places[i] : documents.places[i] + SIZE].sum()
-    return bool(found >= SIZE * total * documents.floors[document])
+    runs = _runs_of(documents, document)
+    if not _has_enough(documents, document, may_be_among(runs, flags)):
+        return False
+    return _has_enough(documents, document, runs_found(runs, documents.words[document], len(text), text_fine))
 
 
 @compiled
@@ -249,8 +280,9 @@ def scan(
         _count(table.lists, cells, counts)
         candidates = found[: _candidates(table, cells, places, states, found)]
         text_fine = fine(own[: len(own) if len(candidates) else 0])
+        flags = flags_of(text_fine)
         for document in candidates:
-            if _is_hit(documents, document, own, text_fine):
+            if _is_hit(documents, document, own, text_fine, flags):
                 out[written, 0], out[written, 1], out[written, 2] = text, document, 0
                 written += 1
     return written, len(offsets) - 1
@@ -262,8 +294,8 @@ def _is_near(documents: Documents, document: int, text: U64, text_fine: U64) -> 
     count = int(documents.words[document])
     if len(text) > count + AROUND:
         return 0
-    other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
-    found = int(cover(other, text, text_fine).sum())
+    there = runs_found(_runs_of(documents, document), count, len(text), text_fine)
+    found = int(covered_by(there, count).sum())
     return found if found >= (count if count < SHORT else count - CHANGED) else 0
 
 
@@ -326,14 +358,13 @@ def compare(documents: Documents, document: int, data: U8) -> tuple[U8, U8, U8, 
     bytes where the longest part of the text that it shares with the document begins and ends.
     """
     text, begins, ends = words(data, 0, len(data))
-    other = words(documents.text, documents.starts[document], documents.starts[document + 1])[0]
-    runs = fine(other)
-    there = runs_found(runs, len(other), text, fine(text))
-    covered = covered_by(there, len(other))
+    runs, count, text_fine = _runs_of(documents, document), documents.words[document], fine(text)
+    there = runs_found(runs, count, len(text), text_fine)
+    covered = covered_by(there, count)
     places = documents.places[documents.firsts[document] : documents.firsts[document + 1]]
     shares = np.empty(len(places), np.uint8)
     for i in range(len(places)):
         shares[i] = covered[places[i] : places[i] + SIZE].sum()
-    first, end = longest(other, text)
-    own = covered_by(there & _once(runs), len(other))
+    first, end = longest(runs, count, len(text), text_fine)
+    own = covered_by(there & _once(runs), count)
     return shares, covered, own, begins[first] if end else 0, ends[end - 1] if end else 0

@@ -135,6 +135,8 @@ def _load(directory: Path) -> Index:
 
 
 def _assembled(array: Callable[[str], Any], frames: dict[str, Any], facts: dict[str, Any]) -> Index:
+    from curate.contamination.grams_kernels import runs_of_all  # numba
+
     table, near = (
         Table(array(f"{start}bits"), facts[f"{start}shift"], *(array(f"{start}{name}") for name in TABLES[1:]))
         for start in ("", NEAR)
@@ -143,12 +145,17 @@ def _assembled(array: Callable[[str], Any], frames: dict[str, Any], facts: dict[
     texts = frames["documents"]["text"].to_arrow().cast(pa.large_string())
     _, offsets, text = texts.buffers()
     rarities, own = array("rarity"), array("own")
+    data = np.frombuffer(text, np.uint8)
+    starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    runs, runs_from = runs_of_all(data, starts)
     packed = Documents(
-        text=np.frombuffer(text, np.uint8),
-        starts=np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1],
+        text=data,
+        starts=starts,
         words=lengths,
         firsts=array("firsts"),
         places=array("places"),
+        runs=runs,
+        runs_from=runs_from,
         weights=np.ascontiguousarray(rarities[own]),
         floors=needed(lengths, FLOOR),
     )

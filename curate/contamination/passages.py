@@ -38,7 +38,7 @@ def is_passage(there: U8, own: U8, starts: I64) -> bool:
     `there` says of each of its words whether it is found, `own` whether it is so as it is nowhere else in the
     document: the words of a question are in the passage too. `starts` are the document's `sentences`.
     """
-    if len(starts) < 2 or there.all():
+    if len(there) < QUOTED or len(starts) < 2 or there.all():
         return False
     found = np.add.reduceat(there, starts, dtype=np.int64)
     sizes = np.diff(np.append(starts, len(there)))

@@ -26,7 +26,7 @@ class MinHash:
     `version` goes up when words, shingles or min-hashes become others.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffix: ClassVar[str] = "npy"
     on: tuple[Side, ...]
     shingle: int

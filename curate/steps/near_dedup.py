@@ -37,7 +37,7 @@ class NearDedup:
     against   labels of pools whose pairs are all kept, whatever they repeat, and win over all others
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = ("priority", "order", "pool", "part", "position")
     jaccard: float = 0.8
     recall: float = 0.95

@@ -72,6 +72,27 @@ def covered_by(there: B8, words: int) -> U8:
 
 
 @compiled
+def flags_of(found: U64) -> B8:
+    """A flag for some bits of each n-gram, of many more flags than n-grams; `may_be_among` looks at them."""
+    size = 16
+    while size < 16 * len(found):
+        size *= 2
+    flags = np.zeros(size, np.bool_)
+    for value in found:
+        flags[(value >> np.uint64(16)) & np.uint64(size - 1)] = True
+    return flags
+
+
+@compiled
+def may_be_among(found: U64, flags: B8) -> B8:
+    """Which of these n-grams may be among those of `flags_of`; all that are, and a few others."""
+    there = np.empty(len(found), np.bool_)
+    for i in range(len(found)):
+        there[i] = flags[(found[i] >> np.uint64(16)) & np.uint64(len(flags) - 1)]
+    return there
+
+
+@compiled
 def _densest(flags: U8, width: int) -> int:
     """Where the `width` neighbours begin that have the most flags."""
     count = best = int(flags[:width].sum())
@@ -94,15 +115,15 @@ def _window(covered: U8, document_words: int) -> tuple[int, int]:
 @compiled
 def cover(document: U64, text: U64, text_fine: U64) -> U8:
     """Return for each word of a document whether it is, among the same neighbours, in the one piece of a text."""
-    return covered_by(runs_found(fine(document), len(document), text, text_fine), len(document))
+    return covered_by(runs_found(fine(document), len(document), len(text), text_fine), len(document))
 
 
 @compiled
-def runs_found(document_fine: U64, words: int, text: U64, text_fine: U64) -> B8:
+def runs_found(document_fine: U64, words: int, text_words: int, text_fine: U64) -> B8:
     """Return which of the n-grams of a document of so many words are in the one piece of a text that has most."""
     table = _table_of(document_fine)
     slots = _slots(text_fine, table)
-    first, end = _window(covered_by(slots != NOWHERE, len(text)), words)
+    first, end = _window(covered_by(slots != NOWHERE, text_words), words)
     shared = np.zeros(len(table), np.bool_)
     for slot in slots[first : max(end - FINE + 1, first)]:
         shared[slot] |= slot != NOWHERE
@@ -110,10 +131,13 @@ def runs_found(document_fine: U64, words: int, text: U64, text_fine: U64) -> B8:
 
 
 @compiled
-def longest(document: U64, text: U64) -> tuple[int, int]:
-    """From which to which word of a text its longest piece goes that the document has too; (0, 0) without one."""
-    here = covered_by(_slots(fine(text), _table_of(fine(document))) != NOWHERE, len(text))
-    first, end = _window(here, len(document))
+def longest(document_fine: U64, words: int, text_words: int, text_fine: U64) -> tuple[int, int]:
+    """From which to which word of a text its longest piece goes that the document has too; (0, 0) without one.
+
+    What is given is as for `runs_found`.
+    """
+    here = covered_by(_slots(text_fine, _table_of(document_fine)) != NOWHERE, text_words)
+    first, end = _window(here, words)
     best = best_end = run = 0
     for i in range(first, end):
         run = run + 1 if here[i] else 0

@@ -5,7 +5,8 @@ import numpy as np
 from curate.arrays import F64, I32, I64, U8, U64
 from curate.compiled import compiled
 from curate.text.normal_form import SEPARATOR, SPACE
-from curate.text.word_kernels import mix, unit_at, words_into
+from curate.text.unit_kernels import unit_at
+from curate.text.word_kernels import mix, words_into
 
 SIDE_SHIFT = np.uint64(62)
 CONTENT = np.uint64((1 << 62) - 1)

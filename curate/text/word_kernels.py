@@ -2,7 +2,7 @@
 
 What made it fast: 64 bytes are classified at once (the compiler vectorises it), words are the runs in that bit
 mask, and a word of ASCII is hashed eight bytes at a time, small letters being its bytes with the bit 0x20 set.
-Other words are read unit by unit (see `curate.text.normal_form`), and twice where their normal form is ASCII.
+Other words are read unit by unit (see `curate.text.unit_kernels`), and twice where their normal form is ASCII.
 """
 
 from typing import Any
@@ -14,25 +14,8 @@ from numba.extending import intrinsic
 
 from curate.arrays import I64, U8, U64
 from curate.compiled import compiled, inlined
-from curate.text.normal_form import (
-    CLASS_BITS,
-    IDEOGRAPH,
-    IGNORED,
-    LETTER,
-    LOOKS_FROM,
-    LOOKS_TO,
-    MARK,
-    PAGE_BITS,
-    SEPARATOR,
-    SEVERAL,
-    normal_form,
-)
-
-ROWS, PAGES, EXPANDED, LOOKS = normal_form()
-
-LEADING, VOWEL, TRAILING, SYLLABLE = 0x1100, 0x1161, 0x11A7, 0xAC00
-LEADINGS, VOWELS, TRAILINGS = 19, 21, 28
-"""Korean letters that are composed to a syllable, and how many there are of each (Unicode, chapter 3.12)."""
+from curate.text.normal_form import IDEOGRAPH, IGNORED, LETTER, LOOKS_FROM, LOOKS_TO, MARK
+from curate.text.unit_kernels import begins_syllable, code_point, composed, is_word, may_compose, unit_at
 
 WIDE_BYTES, WIDE_FORM, ALIKE, ROMAN, FOREIGN = 1, 2, 4, 8, 16
 """What was seen in a word: bytes beyond ASCII; such letters or accents; letters that look like Latin ones; Latin
@@ -59,71 +42,6 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(32))
 
 
-@compiled
-def code_point(data: U8, at: int, end: int) -> tuple[int, int]:
-    """(code point, bytes) of the sign that begins at `at`; bytes that are no UTF-8 are signs of their own."""
-    lead = int(data[at])
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if lead < 0xC2 or at + size > end:
-        return lead, 1
-    point = lead & (0x7F >> size)
-    for i in range(at + 1, at + size):
-        point = point << 6 | int(data[i]) & 0x3F
-    return point, size
-
-
-@compiled
-def unit_at(data: U8, at: int, sub: int, end: int) -> tuple[int, int, int, int, int]:
-    """(class, code point, what it looks like, bytes, units) of unit `sub` of the sign that begins at `at`.
-
-    What it looks like is the code point itself, or a Latin letter. Bytes and units are those of the sign.
-    """
-    if data[at] < 128:
-        point = int(data[at])
-        if _is_word(data[at]):
-            return LETTER, point | 0x20, point | 0x20, 1, 1
-        return SEPARATOR, point, point, 1, 1
-    raw, size = code_point(data, at, end)
-    entry = int(PAGES[ROWS[raw >> PAGE_BITS], raw & ((1 << PAGE_BITS) - 1)])
-    kind, value, units = entry & ((1 << CLASS_BITS) - 1), entry >> CLASS_BITS, 1
-    if kind == SEVERAL:
-        units, found = int(EXPANDED[value]), value + 1 + 2 * sub
-        kind, value = int(EXPANDED[found]) & ((1 << CLASS_BITS) - 1), int(EXPANDED[found]) >> CLASS_BITS
-        looks = int(EXPANDED[found + 1])
-    else:
-        value += raw
-        looks = int(LOOKS[raw - LOOKS_FROM]) if LOOKS_FROM <= raw < LOOKS_TO else 0
-    return kind, value, looks if looks else value, size, units
-
-
-@compiled
-def _composed(data: U8, at: int, value: int, end: int) -> tuple[int, int]:
-    """(syllable, bytes) of the Korean letters from `at` on that compose one with `value`, which precedes them.
-
-    The value itself and 0 where they compose none.
-    """
-    size = 0
-    if value < SYLLABLE:
-        _, vowel, __, size, units = unit_at(data, at, 0, end)
-        if units > 1 or not VOWEL <= vowel < VOWEL + VOWELS:
-            return value, 0
-        value = SYLLABLE + ((value - LEADING) * VOWELS + vowel - VOWEL) * TRAILINGS
-    if at + size < end and data[at + size] >= 128:
-        _, trailing, __, more, units = unit_at(data, at + size, 0, end)
-        if units == 1 and TRAILING < trailing < TRAILING + TRAILINGS:
-            return value + trailing - TRAILING, size + more
-    return value, size
-
-
-@inlined
-def _may_compose(value: int) -> bool:
-    """Whether it is a Korean letter that begins a syllable, or a syllable without a last consonant."""
-    return bool(
-        LEADING <= value < LEADING + LEADINGS
-        or (SYLLABLE <= value < SYLLABLE + LEADINGS * VOWELS * TRAILINGS and (value - SYLLABLE) % TRAILINGS == 0)
-    )
-
-
 def _count_trailing_zeros(_: Any, value: Any) -> Any:
     """The position of the lowest bit that is set."""
 
@@ -136,23 +54,12 @@ def _count_trailing_zeros(_: Any, value: Any) -> Any:
 _lowest: Any = intrinsic(_count_trailing_zeros)
 
 
-@inlined
-def _is_word(byte: np.uint8) -> bool:
-    """Letters, digits, underscores, and all beyond ASCII, which is looked at more closely."""
-    return bool(
-        np.uint8((byte | np.uint8(32)) - np.uint8(97)) < np.uint8(26)
-        or np.uint8(byte - np.uint8(48)) < np.uint8(10)
-        or byte == np.uint8(95)
-        or byte >= np.uint8(128)
-    )
-
-
 @compiled
 def _mask(data: U8, start: int, end: int) -> np.uint64:
     """A bit for each byte of data[start:end], 64 at most: whether it may belong to a word."""
     bits = np.uint64(0)
     for i in range(end - start):
-        bits |= np.uint64(_is_word(data[np.uint64(start + i)])) << np.uint64(i)
+        bits |= np.uint64(is_word(data[np.uint64(start + i)])) << np.uint64(i)
     return bits
 
 
@@ -205,6 +112,28 @@ def _is_roman(letter: int) -> bool:
     return bool(97 <= letter < LOOKS_FROM and letter != 0x7F)
 
 
+@inlined
+def _has_lookalikes(letter: int) -> bool:
+    """Whether it is of a script that has letters which look like Latin ones: see LOOKS of the normal form."""
+    return bool(
+        LOOKS_FROM <= letter < LOOKS_TO
+        or 0x13A0 <= letter < 0x1400  # Cherokee
+        or 0x2C80 <= letter < 0x2D00  # Coptic
+        or 0xA4D0 <= letter < 0xA500  # Lisu
+    )
+
+
+@compiled
+def _has_small_greek(data: U8, at: int, end: int) -> bool:
+    """Whether a small Greek letter is in data[at:end], as in formulas: all but omicron, which is in none."""
+    while at < end:
+        point, size = code_point(data, at, end)
+        if 0x3B1 <= point <= 0x3C9 and point != 0x3BF:
+            return True
+        at += size
+    return False
+
+
 @compiled
 def _is_latin(data: U8, start: int, end: int) -> bool:
     """Whether letters of a text that look like Latin ones are: at least half as many others are Latin.
@@ -216,7 +145,7 @@ def _is_latin(data: U8, start: int, end: int) -> bool:
         kind, value, looks, size, units = unit_at(data, at, sub, end)
         if kind == LETTER and looks != value:
             alike += 1
-        elif kind == LETTER and LOOKS_FROM <= value < LOOKS_TO:
+        elif kind == LETTER and _has_lookalikes(value):
             return False
         elif kind == LETTER and _is_roman(value):
             latin += 1
@@ -296,10 +225,10 @@ def _add_wide(
         if kind != LETTER and kind != IDEOGRAPH:
             at, sub = after, next_sub
             continue
-        if after < end and _may_compose(value):
-            composed, more = _composed(data, after, value, end)
+        if after < end and may_compose(value):
+            syllable, more = composed(data, after, value, end)
             if more or kind == IDEOGRAPH:
-                kind, value, after = IDEOGRAPH, composed, after + more
+                kind, value, after = IDEOGRAPH, syllable, after + more
         begins[count] = at
         if kind == IDEOGRAPH:
             hashes[count], at, sub = _ideograph(data, after, next_sub, end, value)
@@ -317,7 +246,9 @@ def _word(
     """(hash, where the next sign begins, its unit, where this one ends, what is known of the text) of a word."""
     value, next_at, next_sub, stop, letters, seen = _extent(data, at, sub, end)
     folds = seen & ALIKE != 0 and seen & FOREIGN == 0
-    if folds and seen & ROMAN == 0:
+    if folds and seen & ROMAN == 0 and _has_small_greek(data, at, stop):
+        folds = False
+    elif folds and seen & ROMAN == 0:
         if script == UNKNOWN:
             script = LATIN if _is_latin(data, text[0], text[1]) else OTHER
         folds = script == LATIN
@@ -335,7 +266,7 @@ def _extent(data: U8, at: int, sub: int, end: int) -> tuple[np.uint64, int, int,
     while at < end:
         kind, letter, looks, size, units = unit_at(data, at, sub, end)
         if kind == LETTER:
-            if letters and _begins_syllable(data, at + size, letter, end):
+            if letters and begins_syllable(data, at + size, letter, end):
                 break
             letters += 1
             value = mix(value ^ np.uint64(letter))
@@ -350,13 +281,6 @@ def _extent(data: U8, at: int, sub: int, end: int) -> tuple[np.uint64, int, int,
         stop = at + size
         at, sub = (at, sub + 1) if sub + 1 < units else (stop, 0)
     return value, at, sub, stop, letters, seen
-
-
-@inlined
-def _begins_syllable(data: U8, after: int, letter: int, end: int) -> bool:
-    """Whether a Korean letter is composed with what follows it."""
-    begins = LEADING <= letter < LEADING + LEADINGS and after < end
-    return bool(begins and _composed(data, after, letter, end)[1] > 0)
 
 
 @compiled

@@ -5,5 +5,8 @@ Japanese and Korean, which are written without spaces, every character is a word
 normal form is (see `curate.text.normal_form`): neither case nor the code points that spell them matter.
 """
 
-VERSION = 2
-"""Goes up when another hash, or another word, is made of a text; part of every sketch that rests on words."""
+VERSION = 3
+"""Goes up when another hash, or another word, is made of a text; part of every sketch that rests on words.
+
+The versions of MinHash, NearDedup and Traits go up with it: a mix is made again where its decisions would
+differ."""
