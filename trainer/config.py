@@ -25,13 +25,18 @@ Paradigm = Literal["naive", "critic", "generative"]
 
 LARGEST_SEED = 2**63 - 1
 """What torch's generators take on every platform."""
+MOST = 10**12
+"""More pairs or tokens than there are: a larger number is a slip, and would be an error deep inside."""
+WIDEST = 2**20
+"""The widest layer of a head or an adapter."""
+MOST_THREADS, MOST_EPOCHS = 256, 10**6
 
 
 def _within(name: str, value: float | None, low: float, high: float = math.inf) -> None:
     """Raise ValueError unless the value is None, or finite and within its bounds."""
     if value is not None and not (low <= value <= high and value < math.inf):
         finite = "a finite number of " if value == math.inf else ""
-        bound = f"at least {low:g}" if high == math.inf else f"{low:g} to {high}"
+        bound = f"at least {low:g}" if high == math.inf or (value < low and high == MOST) else f"{low:g} to {high}"
         raise ValueError(f"{name}: found {value}; expected {finite}{bound}")
 
 
@@ -53,7 +58,7 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         _within("layers", self.layers, 1, 5)
-        _within("width", self.width, 1)
+        _within("width", self.width, 1, WIDEST)
         _within("dropout", self.dropout, 0, 0.99)
         _within("init_std", self.init_std, 0)
 
@@ -68,7 +73,7 @@ class LoraConfig:
     target: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _within("rank", self.rank, 1)
+        _within("rank", self.rank, 1, WIDEST)
         _within("dropout", self.dropout, 0, 0.99)
         if not 0 < self.alpha < math.inf:
             raise ValueError(f"alpha: found {self.alpha}; expected a finite number above 0")
@@ -117,7 +122,7 @@ class CriticConfig:
     def __post_init__(self) -> None:
         _within("score_weight", self.score_weight, 0)
         _within("critique_weight", self.critique_weight, 0)
-        _within("max_critique", self.max_critique, 1)
+        _within("max_critique", self.max_critique, 1, MOST)
         _within("critiques", self.critiques, 1, 1000)
         _within("temperature", self.temperature, 1e-3)
 
@@ -128,7 +133,7 @@ class GenerativeConfig:
 
     A `verdict` is one digit; a `reasoned` one follows its reasoning, which in training a pair's critiques are.
     `prompt` is the file that asks for it (None: ours for the form). What a reasoned judge writes has at most
-    `max_text` tokens; it is asked for so many `samples`, one written greedily, several drawn at `temperature` by
+    `max_text` tokens; it writes so many `samples`, one written greedily, several drawn at `temperature` by
     the run's seed.
     """
 
@@ -139,7 +144,7 @@ class GenerativeConfig:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        _within("max_text", self.max_text, 1)
+        _within("max_text", self.max_text, 1, MOST)
         _within("samples", self.samples, 1, 1000)
         _within("temperature", self.temperature, 1e-3)
         if self.samples > 1 and self.form == "verdict":
@@ -224,14 +229,15 @@ class TrainConfig:
     def _check_numbers(self) -> None:
         """Raise ValueError for numbers out of bounds."""
         for name in ("max_length", "max_tokens", "batch_pairs", "balance_steps", "keep_checkpoints"):
-            _within(name, getattr(self, name), 1)
+            _within(name, getattr(self, name), 1, MOST)
         for name in ("max_pairs", "eval_every_pairs", "save_every_pairs", *MEDIA_BOUNDS):
-            _within(name, getattr(self, name), 1)
-        for name in ("epochs", "save_every_minutes"):
-            _within(name, getattr(self, name), 1e-9)
-        _within("max_steps", self.max_steps, 0 if self.paradigm == "generative" else 1)
-        for name in ("lr", "head_lr", "weight_decay", "clip", "workers"):
+            _within(name, getattr(self, name), 1, MOST)
+        _within("epochs", self.epochs, 1e-9, MOST_EPOCHS)
+        _within("save_every_minutes", self.save_every_minutes, 1e-9)
+        _within("max_steps", self.max_steps, 0 if self.paradigm == "generative" else 1, MOST)
+        for name in ("lr", "head_lr", "weight_decay", "clip"):
             _within(name, getattr(self, name), 0)
+        _within("workers", self.workers, 0, MOST_THREADS)
         _within("seed", self.seed, 0, LARGEST_SEED)
         _within("warmup", self.warmup, 0, 1)
         if self.min_pixels is not None and self.max_pixels is not None:

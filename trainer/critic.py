@@ -26,7 +26,7 @@ from trainer.model import RewardModel
 from trainer.sampling import Sampling
 from trainer.writing import write
 
-INSTRUCTION = "critic_instruction.txt"  # in a run directory: what its critiques are asked for with
+INSTRUCTION = "critic_instruction.txt"  # in a run directory: what its critiques are prompted for with
 WHAT = "the text that asks for a critique"
 
 
@@ -58,7 +58,7 @@ def saved_settings(directory: Path, facts: Mapping[str, Any]) -> tuple[str, Crit
 
 
 class CriticEncoder(Encoder):
-    """Encodes pairs with their critiques, each asked for by `instruction` in a turn of the user."""
+    """Encodes pairs with their critiques, each prompted for by `instruction` in a turn of the user."""
 
     def __init__(self, model_dir: str | Path, *, instruction: str, **bounds: Any) -> None:
         super().__init__(model_dir, **bounds)
@@ -76,17 +76,17 @@ class CriticEncoder(Encoder):
         tools: str | None = None,
     ) -> tuple[Tree, ...]:
         """Encode replies as `Encoder.dialogue` does, each up to where its critique begins. Raises Unusable."""
-        asked = [(*reply, self._ask()) for reply in replies]
-        trees, pictures = self._trees(prompt, asked, media, tools, True)
+        branches = [(*reply, self._instruction()) for reply in replies]
+        trees, pictures = self._trees(prompt, branches, media, tools, True)
         return self._with_pixels(trees, pictures)
 
-    def asking(self, row: Row) -> Encoded:
+    def unanswered(self, row: Row) -> Encoded:
         """Encode a pair whose replies are followed by the instruction, up to where critiques are to begin.
 
         Raises Unusable.
         """
-        asked = [(*reply, self._ask()) for reply in (row.chosen, row.rejected)]
-        return self.decode(self._measured(row, asked, answer_next=True))
+        branches = [(*reply, self._instruction()) for reply in (row.chosen, row.rejected)]
+        return self.decode(self._measured(row, branches, answer_next=True))
 
     def item(self, question: Question) -> tuple[Tree, ...]:
         """Encode an item's replies with their given critiques. Raises Unusable, `no_critique` without one."""
@@ -109,21 +109,21 @@ class CriticEncoder(Encoder):
 
     def _critiqued(self, reply: Sequence[Message], critique: str) -> tuple[Message, ...]:
         """The reply's messages, then those of its critique, if it has one."""
-        return (*reply, self._ask(), _turn("assistant", critique)) if critique else tuple(reply)
+        return (*reply, self._instruction(), _turn("assistant", critique)) if critique else tuple(reply)
 
-    def _ask(self) -> Message:
+    def _instruction(self) -> Message:
         return _turn("user", self.instruction)
 
     def _critique(self, text: str) -> Tensor:
         """The tokens that a model has to write for this critique, with the end of its turn. Raises Refused."""
-        before, whole = self._asked(text)
+        before, whole = self._turns_around(text)
         if not whole.startswith(before):
             raise Refused("the turn of a critique does not begin as the template lets the assistant begin one")
         return torch.tensor(self.literals.encode(whole.removeprefix(before)))
 
-    def _asked(self, critique: str) -> tuple[str, str]:
+    def _turns_around(self, critique: str) -> tuple[str, str]:
         """The instruction's turn up to where the assistant's begins, and with the whole critique."""
-        before = self._render(self._turns([self._ask()], iter(())).messages, None, True)
+        before = self._render(self._turns([self._instruction()], iter(())).messages, None, True)
         return before, self._render(self._turns(self._critiqued((), critique), iter(())).messages, None)
 
 
@@ -150,7 +150,7 @@ class Critic:
 
     def pair(self, row: Row) -> Encoded:
         """Encode a pair up to where critiques begin. Raises Unusable."""
-        return self._encoder.asking(row)
+        return self._encoder.unanswered(row)
 
     def item(self, question: Question) -> tuple[Tree, ...]:
         """Encode an item's replies up to where critiques begin. Raises Unusable."""

@@ -52,13 +52,13 @@ class World:
             dist.barrier()
 
 
-def use_bf16(asked: bool | None, device: torch.device) -> bool:
-    """Whether to train in bf16: as asked, else where the GPU can. Raises TrainError where it cannot."""
+def use_bf16(wanted: bool | None, device: torch.device) -> bool:
+    """Whether to train in bf16: as the run says, else where the GPU can. Raises TrainError where it cannot."""
     able = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if asked and not able:
+    if wanted and not able:
         found = f"{torch.cuda.get_device_name(device)} does not compute in bf16"
         raise TrainError("bf16", found, "a GPU of compute capability 8.0 or later", "bf16=false trains in fp32")
-    return able and device.type == "cuda" if asked is None else asked
+    return able and device.type == "cuda" if wanted is None else wanted
 
 
 def start() -> World:

@@ -2,7 +2,7 @@
 
 Its verdict is one digit, or follows its reasoning: `<think>...</think><answer>1|2</answer>`. In training the order
 of a pair's replies is drawn from the seed and the pair's id, and turns round with every epoch; only what the judge
-has to write is predicted. In evaluations it is asked in both orders, about every two replies of an item.
+has to write is predicted. In evaluations it answers in both orders, about every two replies of an item.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from trainer.packing import make_tree, pack, token_batches
 from trainer.sampling import Sampling
 from trainer.writing import write
 
-PROMPT = "judge_prompt.txt"  # in a run directory: what its judge is asked with
+PROMPT = "judge_prompt.txt"  # in a run directory: what its judge is prompted with
 PLACES = ("{question}", "{reply_1}", "{reply_2}")
 WHAT = f"a text with each of {', '.join(PLACES)} once"
 
@@ -100,18 +100,18 @@ class JudgeEncoder(Encoder):
         return (*self.literals.encode("</answer>"), *self.end) if self.reasoned else ()
 
     def measure(self, row: Row) -> Measured:
-        """Encode a pair in the order that its coin shows, with its answer, without pixels. Raises Unusable."""
+        """Encode a pair in the order of its coin, with its answer, without pixels. Raises Unusable."""
         if row.margin == 0.0:
             raise Unusable("tie", "")
         first = chosen_first(self.seed, row)
         answer = self._answer(row, 1 if first else 2)
-        ids, _, pictures = self._asked(_Judged.of(row), (0, 1) if first else (1, 0))
+        ids, _, pictures = self._prompt_tokens(_Judged.of(row), (0, 1) if first else (1, 0))
         whole = torch.cat([ids, torch.tensor(answer)])
         if len(whole) > self.max_length:
             raise TooLong(len(whole))
         return self._pair(row, (Tree((whole,), 0, {}, (len(answer),)),), (pictures,))
 
-    def asking(self, row: Row) -> Encoded:
+    def unanswered(self, row: Row) -> Encoded:
         """Encode a pair in both orders, chosen first in the first branch, up to where answers begin.
 
         Raises Unusable.
@@ -178,7 +178,7 @@ class JudgeEncoder(Encoder):
         self, judged: "_Judged", orders: Sequence[tuple[int, int]]
     ) -> tuple[tuple[Tree, ...], tuple[tuple[Picture, ...], ...]]:
         """One tree with a branch for each of these orders, or a tree for each if they cannot share."""
-        branches, ends, pictures = zip(*(self._asked(judged, order) for order in orders), strict=True)
+        branches, ends, pictures = zip(*(self._prompt_tokens(judged, order) for order in orders), strict=True)
         longest = max(map(len, branches))
         if longest > self.max_length:
             raise TooLong(longest)
@@ -188,7 +188,7 @@ class JudgeEncoder(Encoder):
             return (shared,), (pictures[0],)
         return tuple(Tree((ids,), 0, {}) for ids in branches), pictures
 
-    def _asked(self, judged: "_Judged", order: tuple[int, int]) -> tuple[Tensor, int, tuple[Picture, ...]]:
+    def _prompt_tokens(self, judged: "_Judged", order: tuple[int, int]) -> tuple[Tensor, int, tuple[Picture, ...]]:
         """The tokens up to where the judge answers, those up to the last media token, and the pictures."""
         content, media = judged.laid_out(self.prompt, order)
         message = Message("user", content)
@@ -199,7 +199,7 @@ class JudgeEncoder(Encoder):
 
 
 def chosen_first(seed: int, row: Row) -> bool:
-    """Whether a pair's chosen reply is shown first in training: a coin in the first epoch, then in turns."""
+    """Whether a pair's chosen reply comes first in training: a coin in the first epoch, then in turns."""
     coin = xxhash.xxh3_64_intdigest(row.pair_id.encode(), seed=seed)
     return bool((coin + row.epoch) % 2)
 
@@ -297,7 +297,7 @@ class Judge:
 
     def pair(self, row: Row) -> Encoded:
         """Encode a pair in both orders. Raises Unusable."""
-        return self._encoder.asking(row)
+        return self._encoder.unanswered(row)
 
     def item(self, question: Question) -> tuple[Tree, ...]:
         """Encode every two replies of an item in both orders. Raises Unusable."""

@@ -21,7 +21,7 @@ CACHE_TOKENS = 131_072
 
 
 class Judgement(NamedTuple):
-    """The scores of an item's replies, and what a judge of two replies said of each two, in both orders.
+    """The scores of an item's replies, and a judge's answers about each two, in both orders.
 
     `published` holds the verdicts by the rule of R1-Reward's code, and `texts` what was written, for each order.
     """

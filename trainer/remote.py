@@ -38,14 +38,14 @@ class Remote:
 
     def score(self, dialogues: Sequence[Sequence[Message]], media: Sequence[Media] | None = None) -> list[Scored]:
         """Score the last message of each dialogue, as `Scorer.score` does."""
-        shown: Sequence[Media] = [()] * len(dialogues) if media is None else media
-        return score_dialogues(self._items, dialogues, shown, lambda prompt: [prompt])  # the server splits it
+        attached: Sequence[Media] = [()] * len(dialogues) if media is None else media
+        return score_dialogues(self._items, dialogues, attached, lambda prompt: [prompt])  # the server splits it
 
     def _items(self, questions: Iterable[Question]) -> Iterator[_Answer]:
         with ThreadPoolExecutor(TOGETHER) as threads:
-            yield from threads.map(self._ask, list(questions))
+            yield from threads.map(self._scores_of, list(questions))
 
-    def _ask(self, question: Question) -> _Answer:
+    def _scores_of(self, question: Question) -> _Answer:
         found = self._post("/score", body_of(question))
         try:
             scores, problems = found["scores"], found["problems"]

@@ -34,7 +34,7 @@ def rollouts(completions: Sequence[Any], columns: Mapping[str, Any]) -> list[Rol
         raise ConfigError("reward", f"columns {seen}", "prompts (TRL) or messages (ms-swift) beside completions")
     images = _images(columns, len(completions))
     rows = zip(prompts, completions, images, strict=True)
-    return [_rollout(prompt, completion, shown) for prompt, completion, shown in rows]
+    return [_rollout(prompt, completion, own) for prompt, completion, own in rows]
 
 
 def text_of(completion: Any) -> str:
@@ -45,15 +45,15 @@ def text_of(completion: Any) -> str:
 
 
 def _rollout(prompt: Any, completion: Any, images: list[Any]) -> Rollout:
-    asked: Sequence[Any] = [{"role": RENDERED, "content": prompt}] if isinstance(prompt, str) else prompt
-    answered = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
-    shown: list[Any] = []
+    question: Sequence[Any] = [{"role": RENDERED, "content": prompt}] if isinstance(prompt, str) else prompt
+    answer = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
+    found: list[Any] = []
     rest = iter(images)
-    messages = _messages([*asked, *answered], rest, shown)
-    if not shown:
-        shown = images
+    messages = _messages([*question, *answer], rest, found)
+    if not found:
+        found = images
         messages = _with_blocks(messages, len(images))
-    return Rollout(messages, tuple(map(encoded, shown)))
+    return Rollout(messages, tuple(map(encoded, found)))
 
 
 def _with_blocks(messages: list[Message], count: int) -> list[Message]:
@@ -65,8 +65,8 @@ def _with_blocks(messages: list[Message], count: int) -> list[Message]:
     return [*messages[:at], first, *messages[at + 1 :]]
 
 
-def _messages(turns: Any, images: Iterator[Any], shown: list[Any]) -> list[Message]:
-    """Messages of ours; the image of each block, its own or the next of `images`, is appended to `shown`."""
+def _messages(turns: Any, images: Iterator[Any], found: list[Any]) -> list[Message]:
+    """Messages of ours; the image of each block, its own or the next of `images`, is appended to `found`."""
     if not all(isinstance(turn, Mapping) and "role" in turn for turn in turns):
         raise ConfigError("reward", f"{turns!r:.60}", "a text or a list of messages")
     out = []
@@ -75,11 +75,11 @@ def _messages(turns: Any, images: Iterator[Any], shown: list[Any]) -> list[Messa
         if content is None or isinstance(content, str):
             out.append(from_fields({**turn, "content": content or ""}))
         else:
-            out.append(Message(turn["role"], tuple(_block(block, images, shown) for block in content)))
+            out.append(Message(turn["role"], tuple(_block(block, images, found) for block in content)))
     return out
 
 
-def _block(block: Mapping[str, Any], images: Iterator[Any], shown: list[Any]) -> Block:
+def _block(block: Mapping[str, Any], images: Iterator[Any], found: list[Any]) -> Block:
     kind = block.get("type")
     if kind == "text":
         return Block("text", str(block.get("text") or ""))
@@ -88,7 +88,7 @@ def _block(block: Mapping[str, Any], images: Iterator[Any], shown: list[Any]) ->
     image = block.get("image")
     image = next(images, None) if image is None else image
     if image is not None:
-        shown.append(image)
+        found.append(image)
     return Block("image", None)
 
 

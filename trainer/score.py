@@ -37,7 +37,7 @@ from trainer.writers import AS_SAVED, WriterOptions, readers_of
 
 
 class ItemScores(NamedTuple):
-    """The scores of an item's replies, or the reason why it has none; `judged` is what a judge of two said."""
+    """The scores of an item's replies, or the reason why it has none; `judged` is what a judge of two answered."""
 
     item: str
     scores: Sequence[float]
@@ -164,7 +164,7 @@ class ScoreWriter:
 
 
 def _orders_of(first: int, judged: Judgement) -> list[dict[str, Any]]:
-    """What was said where this reply was shown first: of the other one, the verdicts, and the texts."""
+    """The answers where this reply came first: the other reply, the verdicts, and the texts."""
     orders = zip(judged.orders, judged.published, judged.texts, strict=True)
     return [
         {"second": order.second, "verdicts": order.verdicts, "published": published, "texts": texts}
@@ -206,8 +206,8 @@ class Scorer:
 
         Raises TrainError for a score that is not finite.
         """
-        shown: Sequence[Media] = [()] * len(dialogues) if media is None else media
-        return score_dialogues(self.items, dialogues, shown, self.encoder.turns_of)
+        attached: Sequence[Media] = [()] * len(dialogues) if media is None else media
+        return score_dialogues(self.items, dialogues, attached, self.encoder.turns_of)
 
     def items(self, questions: Iterable[Question]) -> Iterator[ItemScores]:
         """Score the replies of each question, in order. Raises TrainError for a score that is not finite."""

@@ -57,12 +57,12 @@ class EnsembleScorer:
 
     def score(self, dialogues: Sequence[Sequence[Message]], media: Sequence[Media] | None = None) -> list[Scored]:
         """Score as `Scorer.score` does: the weighted mean of the members of each dialogue's route."""
-        shown = [()] * len(dialogues) if media is None else media
+        attached = [()] * len(dialogues) if media is None else media
         routes = [self.ensemble.route_of(kind_of(messages)) for messages in dialogues]
         found = [Scored(None, "no_route: the ensemble has no members for its kind")] * len(dialogues)
         for name, members in self.ensemble.each.items():
             places = [place for place, route in enumerate(routes) if route == name]
-            columns = self._columns(members, [dialogues[i] for i in places], [shown[i] for i in places])
+            columns = self._columns(members, [dialogues[i] for i in places], [attached[i] for i in places])
             for place, column in zip(places, zip(*columns, strict=True), strict=True):
                 found[place] = _combined(members, column)
         return found
@@ -82,6 +82,6 @@ def _combined(members: Sequence[Member], column: Sequence[Scored]) -> Scored:
 
 
 def kind_of(messages: Sequence[Message]) -> Kind:
-    """The kind of a dialogue, by the media that it shows."""
+    """The kind of a dialogue, by its media."""
     blocks = {block.type for message in messages for block in message.content}
     return "video" if "video" in blocks else "image" if "image" in blocks else "text"

@@ -79,8 +79,8 @@ def make_encoder(config: TrainConfig, source: str, directory: Path, world: World
     if config.paradigm == "naive":
         return Encoder(source, **bounds)
     if config.paradigm == "critic":
-        asked = (config.critic or CriticConfig()).instruction, "critic.txt", critic.WHAT
-        text = _kept(*asked, directory / critic.INSTRUCTION, world)
+        path = (config.critic or CriticConfig()).instruction
+        text = _kept(path, "critic.txt", critic.WHAT, directory / critic.INSTRUCTION, world)
         return CriticEncoder(source, instruction=text, **bounds)
     settings = config.generative or GenerativeConfig()
     read_prompt(settings.prompt, settings.form)
@@ -115,7 +115,7 @@ def make_writer(config: TrainConfig, encoder: Encoder, backbone: Backbone, world
 
 
 def writer_settings(config: TrainConfig, encoder: Encoder) -> dict[str, Any]:
-    """Describe how the run's critiques or verdicts are asked for and written, for its models."""
+    """Describe how the run's critiques or verdicts are prompted for and written, for its models."""
     if isinstance(encoder, CriticEncoder):
         return critic.settings_to_save(encoder.instruction, config.critic or CriticConfig())
     if isinstance(encoder, JudgeEncoder):

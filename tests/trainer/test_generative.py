@@ -124,7 +124,9 @@ def test_a_dialogue_is_told_by_its_roles_and_texts_are_no_places():
         Message("system", (Block("text", "Be kind."),)), Message("user", (Block("text", "Ask {reply_1}"),)),
         Message("assistant", (call,)), Message("tool", (Block("text", "seen"),)),
     )  # fmt: skip
-    pair = encoder.asking(row(prompt=prompt, chosen=turn("assistant", "{reply_2}"), tools='[{"name": "look"}]'))
+    pair = encoder.unanswered(
+        row(prompt=prompt, chosen=turn("assistant", "{reply_2}"), tools='[{"name": "look"}]')
+    )
     text = text_of(encoder, pair.trees[0].ids[0])
     assert (
         '<|im_start|>user\nTools: [{"name": "look"}]\n\nSystem: Be kind.\n\nUser: Ask {reply_1}\n\nAssistant: '
@@ -136,10 +138,10 @@ def test_media_of_replies_go_with_them():
     encoder = judge_encoder(checkpoint("qwen2_vl"), prompt=BRIEF)
     images = [row(image=True).media[0], *(one.media[0] for one in (row(image=True),))]
     pictured = (Message("assistant", (Block("image", None), Block("text", "A cat."))),)
-    pair = encoder.asking(row(prompt=turn("user", "Draw it."), chosen=pictured, media=tuple(images[:1])))
+    pair = encoder.unanswered(row(prompt=turn("user", "Draw it."), chosen=pictured, media=tuple(images[:1])))
     assert [len(tree.ids) for tree in pair.trees] == [1, 1], "orders whose images are in replies share nothing"
     assert all(tree.media["image_grid_thw"].shape == (1, 3) for tree in pair.trees)
-    shared = encoder.asking(row(image=True))
+    shared = encoder.unanswered(row(image=True))
     assert [len(tree.ids) for tree in shared.trees] == [2]
     assert shared.trees[0].shared > 4
 
@@ -259,7 +261,7 @@ def test_replies_in_another_order_have_the_same_scores():
 def test_a_judge_that_always_says_one_is_counted_as_such():
     model, encoder = judge("text").eval(), judge_encoder(checkpoint("text"))
     first, _ = encoder.digits
-    pairs = [encoder.asking(row(number)) for number in range(3)]
+    pairs = [encoder.unanswered(row(number)) for number in range(3)]
     with torch.no_grad():
         hidden = model.backbone.hidden(pack(pairs[0].trees, model.backbone)).flatten(0, 1)
         model.lm_head.weight.zero_()
@@ -398,7 +400,7 @@ def test_a_judge_without_training_is_its_checkpoint(circle, tmp_path):
     with quiet():
         whole = AutoModelForCausalLM.from_pretrained(run / "final")
     assert torch.equal(whole.lm_head.weight, scorer.model.lm_head.weight)
-    (tree,) = scorer.encoder.asking(row()).trees
+    (tree,) = scorer.encoder.unanswered(row()).trees
     with torch.no_grad():
         logits = whole(input_ids=tree.ids[0][None]).logits[0, -1]
         found = scorer.model(pack([tree], scorer.model.backbone))[0]
@@ -414,7 +416,7 @@ def test_a_judge_with_lora_survives_saving_and_merging(tmp_path):
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.1)
-    batch = pack(encoder.asking(row()).trees, model.backbone)
+    batch = pack(encoder.unanswered(row()).trees, model.backbone)
     kept = settings_to_save(encoder.prompt, GenerativeConfig())
     where = model.save_pretrained(tmp_path / "lora", encoder=kept)
     again = RewardModel.from_pretrained(where)
@@ -444,7 +446,7 @@ def test_an_image_for_ranks_without_one_changes_nothing():
     """What a rank without images adds to stay in step with the others is neither scored nor attended to."""
     encoder, model = judge_encoder(checkpoint("qwen2_vl"), "reasoned"), judge("qwen2_vl").eval()
     settings = GenerativeConfig(form="reasoned", max_text=4)
-    trees = [encoder.asking(row()).trees]
+    trees = [encoder.unanswered(row()).trees]
     alone, ranked = (Judge(encoder, settings, ranks=ranks)(model, trees) for ranks in (1, 2))
     assert alone == ranked
     assert Judge(encoder, settings, ranks=2)(model, []) == []
