@@ -1,6 +1,6 @@
 """What a GPU decides, one part at a time: `benchmarks/gpu.sh` runs all of them and prints the table.
 
-    python benchmarks/gpu.py mfu --size 7b        MFU of a step at 640/40/128, shared and not, two checkpointings
+    python benchmarks/gpu.py mfu --size 7b        MFU of a step at 640/40/128, shared and not, selective, compiled
     python benchmarks/gpu.py images               images a second that the threads encode, of a megapixel each
     python benchmarks/gpu.py scoring --size 3b    pairs and tokens a second that are scored
     python benchmarks/gpu.py table                what all parts have found
@@ -35,11 +35,14 @@ from trainer.media import Grids, read_header
 from trainer.model import RewardModel
 from trainer.packing import pack
 from trainer.processors import load_layout, load_tokenizer
+from trainer.recompute import compile_layers
 from trainer.transfer import Transfer
 
 SHAPE = Shape(680, 128, (40, 64))
 """640 visual tokens, 40 of text, replies of 128: the shape of the goal."""
 GOAL = 0.45
+ARMS = {"": ("shared", "unshared"), "selective": ("shared", "unshared"), "compiled": ("shared",)}
+"""What the backward pass recomputes, or what is compiled, and the layouts that are measured with it."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -64,13 +67,16 @@ def timed(step: Callable[[], float], rounds: int) -> float:
 def mfu(device: str, size: str, tokens: int, rounds: int) -> None:
     """Steps of forward, backward and AdamW: seconds, MFU on the FLOPs of the row, peak memory."""
     pairs = trees(SHAPE, "image", max(1, tokens // (SHAPE.prompt + 2 * SHAPE.reply)))
-    for selective in (False, True):
-        model = reward_model("image", size, device, checkpointed=True, selective=selective)
+    for how, layouts in ARMS.items():
+        model = reward_model("image", size, device, checkpointed=True, selective=how == "selective")
+        if how == "compiled":
+            compile_layers(model.backbone.text)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=True)
-        for share in (True, False):
-            name = f"mfu {size} {'shared' if share else 'unshared'}{', selective' if selective else ''}"
-            keep(device, name, steps(model, optimizer, pack(pairs, model.backbone, share=share), device, rounds))
+        for layout in layouts:
+            batch = pack(pairs, model.backbone, share=layout == "shared")
+            name = ", ".join(filter(None, (f"mfu {size} {layout}", how)))
+            keep(device, name, steps(model, optimizer, batch, device, rounds))
         del model, optimizer, trained
         if device == "cuda":
             torch.cuda.empty_cache()

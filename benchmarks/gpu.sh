@@ -59,10 +59,10 @@ esac
 results=gpu.json
 [ "$device" = cuda ] || results=gpu_cpu.json
 rm -f "benchmarks/results/$results"
-part kernels 150 "$python" -m pytest -q -x tests/trainer/test_prefix_sharing.py -k "kernel or bf16 or lengths"
-part mfu_3b 120 "$python" benchmarks/gpu.py mfu --size 3b --tokens 16384
+part kernels 120 "$python" -m pytest -q -x tests/trainer/test_prefix_sharing.py -k "kernel or bf16 or lengths"
+part mfu_3b 150 "$python" benchmarks/gpu.py mfu --size 3b --tokens 16384
 if [ "$device" = cuda ]; then
-    part mfu_7b 150 "$python" benchmarks/gpu.py mfu --size 7b --tokens 8192
+    part mfu_7b 180 "$python" benchmarks/gpu.py mfu --size 7b --tokens 8192
 fi
 part images 60 "$python" benchmarks/gpu.py images
 part scoring 60 "$python" benchmarks/gpu.py scoring --size 3b --tokens 16384

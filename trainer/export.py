@@ -95,16 +95,17 @@ def _head(model: RewardModel) -> RewardHead:
 def _check(directory: Path, model: RewardModel, target: Target, linear: bool) -> None:
     """Raise TrainError for a model that the target would load with other scores, or not at all."""
     base: Any = model.base
-    kind = base.config.model_type
+    kind, serve = base.config.model_type, f"curate serve {directory}"
     if target == "transformers" and not linear:
         why = (
             "its head is not one linear layer without bias" if model.backbone.kind == "text" else "it reads images"
         )
         found = f"transformers has no class for it: {why}"
-        raise TrainError(str(directory), found, "a text model with such a head", "--for vllm, or curate serve")
+        plugin = "--for vllm, or " if kind in PLUGIN_MODELS else ""
+        raise TrainError(str(directory), found, "a text model with such a head", f"{plugin}{serve}")
     if not linear and kind not in PLUGIN_MODELS:
-        found, known = f"a {kind} backbone", f"one of {', '.join(PLUGIN_MODELS)}"
-        raise TrainError(str(directory), found, known, f"curate serve {directory}")
+        found, known = f"a backbone of type {kind}", f"one of {', '.join(PLUGIN_MODELS)}"
+        raise TrainError(str(directory), found, known, serve)
 
 
 def _write_classifier(model: RewardModel, weight: Tensor, out: Path) -> None:

@@ -41,8 +41,13 @@ def compile_layers(text: nn.Module) -> int:
     Attention is not compiled: its plans are different in every batch. Lengths are dynamic, so that a new one is
     not compiled anew.
     """
-    layers: Any = text.get_submodule("layers")
-    parts = [part for layer in layers for name in FUSED if (part := getattr(layer, name, None)) is not None]
+    parts = fused_parts(text)
     for part in parts:
         part.compile(dynamic=True)
     return len(parts)
+
+
+def fused_parts(text: nn.Module) -> list[nn.Module]:
+    """The MLP and the norms of each layer of a language model, for all kinds of backbones."""
+    layers: Any = text.get_submodule("layers")
+    return [part for layer in layers for name in FUSED if (part := getattr(layer, name, None)) is not None]

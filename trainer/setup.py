@@ -144,8 +144,7 @@ def load_model(config: TrainConfig, source: str, world: World) -> tuple[RewardMo
     if config.gradient_checkpointing:
         model.checkpoint_activations(selective=config.gradient_checkpointing == "selective")
     if config.compile:
-        text: Any = getattr(model.base, "language_model", model.base)
-        compile_layers(text)
+        compile_layers(model.backbone.text)
     return model, engine(model, model.head, config, filled)
 
 

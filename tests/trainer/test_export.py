@@ -138,17 +138,26 @@ def test_pixel_bounds_are_those_of_training(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "head", "target", "found", "hint"),
     [
-        ("text", HeadConfig(), "transformers", "its head is not one linear layer", "--for vllm"),
-        ("qwen2_5_vl", LINEAR, "transformers", "it reads images", "--for vllm"),
-        ("internvl", LINEAR, "vllm", "a internvl backbone; expected one of qwen2,", "curate serve"),
-        ("qwen3_vl", LINEAR, "vllm", "a qwen3_vl backbone", "curate serve"),
+        (
+            "text",
+            HeadConfig(),
+            "transformers",
+            "its head is not one linear layer",
+            "--for vllm, or curate serve DIR",
+        ),
+        ("qwen2_5_vl", LINEAR, "transformers", "it reads images", "--for vllm, or curate serve DIR"),
+        ("internvl", LINEAR, "transformers", "it reads images", "curate serve DIR"),
+        ("internvl", LINEAR, "vllm", "a backbone of type internvl; expected one of qwen2,", "curate serve DIR"),
+        ("qwen3_vl", LINEAR, "vllm", "a backbone of type qwen3_vl", "curate serve DIR"),
+        ("smolvlm", LINEAR, "vllm", "a backbone of type smolvlm", "curate serve DIR"),
+        ("llava_onevision", LINEAR, "vllm", "a backbone of type llava_onevision", "curate serve DIR"),
     ],
 )
 def test_what_would_score_wrongly_is_refused(tmp_path, kind, head, target, found, hint):
     model = saved(kind, tmp_path, head)
     with pytest.raises(TrainError, match=found) as caught:
         export_model(model, target, tmp_path / "out")
-    assert hint in caught.value.hint
+    assert caught.value.hint == hint.replace("DIR", str(model))
     assert not (tmp_path / "out").exists()
 
 

@@ -21,7 +21,7 @@ from trainer.distributed import use_bf16
 from trainer.model import RewardHead, RewardModel, build, read_facts
 from trainer.packing import dummy_image, pack, pad
 from trainer.prefix_attention import lacking, varlen_kernel
-from trainer.recompute import compile_layers
+from trainer.recompute import compile_layers, fused_parts
 
 KINDS = get_args(Kind)
 VISION = [kind for kind in KINDS if kind != "text"]
@@ -88,9 +88,10 @@ def test_other_text_models_are_backbones_too(kind, tmp_path):
 
 
 def test_model_types_we_do_not_know_are_refused(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(TrainError, match=r"model type 'bert'; expected one of qwen2_vl, .*gemma4_text$"):
-        Backbone.load(tmp_path)
+    for name in ("bert", "llama4"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
+        with pytest.raises(TrainError, match=rf"model type '{name}'; expected one of qwen2_vl, .*gemma4_text$"):
+            Backbone.load(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen99"}))
     with pytest.raises(TrainError, match="`qwen99` but Transformers does not recognize") as caught:
         Backbone.load(tmp_path)
@@ -402,6 +403,12 @@ def test_transformers_does_not_draw_a_head_for_a_saved_model(tmp_path):
     assert RewardModel.from_pretrained(tmp_path).head is not None
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_mlp_and_norms_of_every_kind_are_found(kind):
+    """Of two layers."""
+    assert len(fused_parts(build(checkpoint(kind), HeadConfig()).backbone.text)) == 3 * 2
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
@@ -412,7 +419,7 @@ def test_compiled_layers_give_the_same_gradients(kind):
     plain = build(checkpoint(kind), HeadConfig())
     for checkpointed in (False, True):
         compiled = build(checkpoint(kind), HeadConfig())
-        assert compile_layers(getattr(compiled.base, "language_model", compiled.base)) == 3 * 2
+        assert compile_layers(compiled.backbone.text) == 3 * 2
         if checkpointed:
             compiled.checkpoint_activations()
         for prompt in (9, 31):
