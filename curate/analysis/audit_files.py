@@ -2,6 +2,7 @@
 
 <workspace>/audits/NAME/audit.json      the facts (audit_run.facts), with its checksum
                         pairs.parquet   PAIRS, the most suspect first
+                        *.svg           plots (audit_charts)
                         sheet.csv       pairs to review, sheet.jsonl the same for a program; on demand
 <pairs>/rewards/NAME/                   the same as scores (curate.pairs.scores), for the step label_audit
 
@@ -16,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from curate.analysis import audit_noise, scoring
+from curate.analysis.audit_charts import charts
 from curate.checksums import check, published, read_record, write_record
 from curate.errors import ConfigError
 from curate.inspect.targets import Target
@@ -61,17 +63,22 @@ def by(record: Facts) -> dict[str, Any]:
 
 
 def write(place: Path, targets: Sequence[Target], table: pl.DataFrame, record: Facts) -> None:
-    """Keep an audit: PAIRS as `table`, the scores beside the pairs of the targets, and last the facts."""
+    """Keep an audit: PAIRS as `table`, the scores beside the pairs of the targets, plots, and last the facts."""
+    for old in place.glob("*.svg*"):
+        old.unlink()
     with published(place / "pairs.parquet") as temporary:
         table.write_parquet(temporary)
     write_reviewed(place, targets, table, record)
 
 
 def write_reviewed(place: Path, targets: Sequence[Target], table: pl.DataFrame, record: Facts) -> None:
-    """Keep the scores beside the pairs as the review in the facts corrects them, and last the facts."""
+    """Keep the scores beside the pairs as the review in the facts corrects them, plots, and last the facts."""
     table = _corrected(table, record)
     for target in targets:
         _write_scores(target, record["name"], table.filter(pl.col("source") == target.label), record)
+    for name, drawing in charts(table, record).items():
+        with published(place / name) as temporary:
+            temporary.write_text(drawing, encoding="utf-8")
     write_record(place / "audit.json", dict(record))
 
 

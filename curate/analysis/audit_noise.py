@@ -183,6 +183,19 @@ def calibrate(wrong: F64, found: F64, chances: F64, source: I64) -> Calibration:
     return Calibration(float(at[0]), float(at[1]), share(weight * found, weight), rates)
 
 
+def reliability(chance: F64, found: F64, chances: F64, groups: int = 5) -> list[tuple[float, Share]]:
+    """Return the mean chance of groups of about as many reviewed pairs, and the share of wrong labels in each.
+
+    Arguments are those of `calibrate`, with calibrated chances; the groups go from low chances to high ones.
+    """
+    weight, made = 1 / chances, []
+    for own in np.array_split(np.argsort(chance, kind="stable"), groups):
+        if len(own):
+            mean = float(np.average(chance[own], weights=weight[own]))
+            made.append((mean, share((weight * found)[own], weight[own])))
+    return made
+
+
 def _logit(chance: F64) -> F64:
     inside = np.clip(chance, 1 / (1 + math.exp(6)), 1 - 1 / (1 + math.exp(6)))
     out: F64 = np.log(inside / (1 - inside))

@@ -112,10 +112,14 @@ def reviewed(place: Path, targets: Sequence[Target], labels: Sequence[Label]) ->
     found_wrong: F64 = np.array([answers[name] for name in known["pair_id"]])
     number = np.array([names.index(name) for name in known["source"]])
     made = audit_noise.calibrate(known["wrong"].to_numpy(), found_wrong, known["review_chance"].to_numpy(), number)
+    groups = audit_noise.reliability(
+        made.apply(known["wrong"].to_numpy()), found_wrong, known["review_chance"].to_numpy()
+    )
     record["review"] = {
         "labels": known.height, "of": sheet.height, "bad": bad,
         "shift": made.shift, "slope": made.slope, "rate": made.rate.to_dict(),
         "rates": {names[one]: share.to_dict() for one, share in made.rates.items()},
+        "calibration": [{"chance": chance, **share.to_dict()} for chance, share in groups],
     }  # fmt: skip
     write_reviewed(place, targets, table, record)
     return record

@@ -1,4 +1,5 @@
-"""Scores of pairs by a model, by anyone's file, or by heads that did not see them; kept by curate.pairs.scores."""
+"""Scores of pairs by a model, by anyone's file, or by heads or models that did not see them; kept by
+curate.pairs.scores."""
 
 import json
 import math
@@ -14,9 +15,11 @@ import yaml
 
 from curate import trainer_process
 from curate.analysis.audit import folds_of
+from curate.analysis.fold_models import FoldModels
 from curate.analysis.intervals import linked
 from curate.arrays import U64, series
 from curate.checksums import record, write_record
+from curate.engines.base import Engine
 from curate.errors import ConfigError
 from curate.evaluation import ensembles
 from curate.evaluation.score_file import absent, cell, lines_of, number
@@ -85,7 +88,7 @@ def by_heads(
     """
     given = [setting for setting in settings if setting.startswith(("lora", "paradigm="))]
     if given:
-        hint = "train a model on other pairs and score with --model"
+        hint = "--by models trains whole models, which may have adapters and any paradigm"
         raise ConfigError(f"--set {given[0]}", "cross-fitted scores are by heads", "settings of a head", hint)
     config = head_config(workspace, name, preset, settings)
     facts = {
@@ -101,6 +104,31 @@ def by_heads(
     ]
     arguments = ["--config", str(config), "--features", str(workspace.root / "features"), "--folds", str(folds)]
     _run(jobs, workspace, name, arguments)
+    return [_finished(target, name, facts, {}) for target in targets]
+
+
+def by_models(
+    targets: Sequence[Target], name: str, workspace: Workspace, folds: int, preset: str, settings: Sequence[str],
+    engine: Engine, nproc: int, say: Say,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Score pairs by whole models, each pair by one that was trained on no pair of its group or prompt.
+
+    Raises ConfigError for wrong settings, TrainError from training.
+    """
+    trainer_process.check_installed()
+    by = {"kind": "models", "preset": preset, "settings": list(settings), "folds": folds}
+    facts = {"by": by, "provenance": "cross-fitted", "trained_on": None, "overlap": None}
+    places = [_prepared(target, name, facts) for target in targets]
+    of = _folds(targets, folds)
+    wanted = [np.isin(np.arange(len(own)), rows_of(target)) for target, own in zip(targets, of, strict=True)]
+    models = FoldModels(targets, name, workspace, of, wanted)
+    text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else preset
+    runs = models.train(models.folder({**by, "preset": text}), preset, settings, engine, nproc, say)
+    for fold, run in enumerate(runs):
+        if jobs := models.jobs(run, fold):
+            _run(jobs, workspace, name, ["--model", str(run.folder / "final")])
+    models.write_scores(runs, places)
+    say(f"the models are in {runs[0].folder.parent}; they may go, or stay for the same command")
     return [_finished(target, name, facts, {}) for target in targets]
 
 

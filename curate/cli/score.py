@@ -37,15 +37,24 @@ def score(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", min=2, max=100, help="Cross-fit so many heads on features, with --preset."),
+        typer.Option("--folds", min=2, max=100, help="Cross-fit so many heads or models, with --preset."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option("--preset", "-p", metavar="NAME", help="With --folds: backbone and head.")
+        str | None, typer.Option("--preset", "-p", metavar="NAME", help="With --folds: what is trained.")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="With --folds: a setting, such as head.layers=1."),
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            "--by",
+            metavar="heads|models",
+            help="With --folds: heads on cached features, or whole models, full or LoRA by the settings.",
+        ),
+    ] = "heads",
+    nproc: Annotated[int, typer.Option("--nproc", min=1, help="With --by models: processes, one per GPU.")] = 1,
     provenance: Annotated[str | None, typer.Option("--provenance", metavar="WORD", help=PROVENANCE)] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What steps call them.  [default: the model's]")
@@ -55,7 +64,7 @@ def score(
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
-    """Score both replies of every pair, by a model, anyone's file or heads that did not see them.
+    """Score both replies of every pair, by a model, anyone's file, or heads or models that did not see them.
 
     The scores are kept beside the pairs, with what is known of the model's training: steps refuse scores by a
     model that trained on the pairs. Parts that are scored are kept, the same command continues.
@@ -63,17 +72,22 @@ def score(
     if sum(way is not None for way in (model, file, folds)) != 1:
         raise ConfigError("curate score", "what scores is not clear", f"one of {WAYS}")
     _check(model, file, folds, preset, settings, provenance, max_tokens)
+    _check_by(by, nproc, cross_fit=folds is not None)
     inputs = work.inputs
     workspace = inputs.workspace
-    called = check_name(name or _default(model, file))
-    with work.open_engine():
+    called = check_name(name or _default(model, file, by))
+    with work.open_engine() as engine:
         targets = find([target], inputs)
         if model is not None:
             receipts = scoring.by_model(targets, model, called, workspace, max_tokens)
         elif file is not None:
             receipts = scoring.by_file(targets, file, called, _provenance(provenance), say)
-        else:
+        elif by == "heads":
             receipts = scoring.by_heads(targets, called, workspace, folds or 0, preset or "", settings or [])
+        else:
+            receipts = scoring.by_models(
+                targets, called, workspace, folds or 0, preset or "", settings or [], engine, nproc, say
+            )
     if as_json:
         data(receipts)
     else:
@@ -100,6 +114,16 @@ def _check(
         raise ConfigError("--max-tokens", "given without --model", "--model; with --folds --set max_tokens=N")
 
 
+def _check_by(by: str, nproc: int, *, cross_fit: bool) -> None:
+    """Raise ConfigError for what is no way of cross-fitting, or an option that it would not read."""
+    if by not in ("heads", "models"):
+        raise ConfigError("--by", f"found {by!r}", "heads or models")
+    if by == "models" and not cross_fit:
+        raise ConfigError("--by models", "given without --folds", "--folds K --preset NAME")
+    if nproc > 1 and by != "models":
+        raise ConfigError("--nproc", "given without --by models", "--by models: heads take one process")
+
+
 def _provenance(word: str | None) -> Provenance:
     found: Provenance | None = next((one for one in PROVENANCES if one == word), None)
     if found is None:
@@ -108,10 +132,10 @@ def _provenance(word: str | None) -> Provenance:
     return found
 
 
-def _default(model: Path | None, file: Path | None) -> str:
+def _default(model: Path | None, file: Path | None, by: str) -> str:
     if model is not None:
         return model.stem if model.suffix else model.parent.name if model.name == "final" else model.name
-    return "heads" if file is None else file.name.partition(".")[0]
+    return by if file is None else file.name.partition(".")[0]
 
 
 def receipts_table(receipts: list[dict[str, Any]]) -> Table:

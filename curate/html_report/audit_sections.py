@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from curate.analysis.audit_charts import charts
 from curate.analysis.audit_files import audits, read_audit, read_pairs
 from curate.analysis.audit_tables import lines, sources_table, strata_table
-from curate.html_report.markup import Section, paragraph, table
+from curate.html_report.markup import Section, figure, paragraph, table
 from curate.html_report.pair_cards import Pictures, cards, every_item
 from curate.images.store import ImageStore
 from curate.inspect import render
@@ -34,10 +35,12 @@ def audit_sections(mix: Mix, workspace: Workspace) -> Iterator[Section]:
             found = list(
                 _suspects(place, record, {label: own[path] for label, path in audited.items() if path in own})
             )
-            yield Section(f"audit-{place.name}", f"Label audit: {place.name}", _body(record, found, workspace))
+            yield Section(
+                f"audit-{place.name}", f"Label audit: {place.name}", _body(place, record, found, workspace)
+            )
 
 
-def _body(record: Mapping[str, Any], found: list[Item], workspace: Workspace) -> str:
+def _body(place: Path, record: Mapping[str, Any], found: list[Item], workspace: Workspace) -> str:
     labels = render.media_labels(every_item(found), workspace.images)
     pairs = cards(found, Pictures(ImageStore(workspace.images), labels), labels, f"audit-{record['name']}")
     texts = [paragraph(line) for line in (*lines(record), MEANING)]
@@ -46,6 +49,7 @@ def _body(record: Mapping[str, Any], found: list[Item], workspace: Workspace) ->
             *texts,
             table(sources_table(record)),
             table(strata_table(record)),
+            *map(figure, charts(read_pairs(place, record), record).values()),
             f'<div class="pairs">\n{pairs}\n</div>',
         ]
     )

@@ -108,7 +108,7 @@ def select(recipe: Recipe, kept: Mapping[str, pl.DataFrame]) -> Selection:
     lines = [replace(line, rows=len(frame)) for line, frame in zip(planned.lines, chosen, strict=True)]
     del chosen
     keys = [kept[pool.label] for pool in recipe.pools]
-    mix, holdout = (_in_order(rows, recipe.seed, keys) for rows in (mix, _held_rows(recipe, frames, held)))
+    mix, holdout = (in_order(rows, recipe.seed, keys) for rows in (mix, _held_rows(recipe, frames, held)))
     mix = _with_changes(mix, keys)
     if "weight" in mix.columns:  # files of a mix have the same columns
         holdout = holdout.with_columns(weight=pl.lit(1.0))
@@ -250,8 +250,11 @@ def distinct_places(upper: pl.Series, lower: pl.Series) -> int:
     return int(np.count_nonzero(places[1:] != places[:-1])) + min(len(places), 1)
 
 
-def _in_order(rows: pl.DataFrame, seed: int, keys: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The rows in global order, as the columns SELECTION; `keys` are those of the pools."""
+def in_order(rows: pl.DataFrame, seed: int, keys: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Rows (pool, at, repeat, entry, id_hi, id_lo, copy) in global order, as the columns SELECTION.
+
+    `keys` are those of the pools; `at` is a row of them.
+    """
     ranked = rows.select("pool", "at", "repeat", "entry")[_ranking(rows, seed, rows["repeat"])]
     names = ("part", "position", "text_bytes", "media_bytes", "has_fields")
     found = {name: np.empty(ranked.height, numpy_kind(SELECTION[name])) for name in names}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -204,3 +205,36 @@ def test_the_report_has_the_audit_and_verify_checks_it(made):
     assert verify_files(made.workspace, None, None).differing == []
     (made.place / "pairs.parquet").write_bytes(b"x")
     assert any("audits/mine/pairs.parquet" in line for line in verify_files(made.workspace, None, None).differing)
+
+
+def test_plots_show_margins_strata_and_after_a_review_what_readers_found(made, tmp_path):
+    audit_files.write(made.place, made.targets, made.table, made.record)
+    assert sorted(path.name for path in made.place.glob("*.svg")) == ["margins.svg", "strata.svg"]
+    texts = re.findall(r">([^<>]+)</text>", (made.place / "margins.svg").read_text())
+    below = [(made.table.filter(source=label)["margin"].drop_nulls() < 0).mean() for label in ("good", "noise")]
+    assert texts[0] == "Margins of models that did not see the pair, by source"
+    assert texts[-4:] == ["good", f"{below[0]:.0%} below 0", "noise", f"{below[1]:.0%} below 0"]
+    contrast = made.record["strata"][0]["contrast"]
+    assert f"{contrast:+.2f}</text>" in (made.place / "strata.svg").read_text()
+    _filled(made, tmp_path / "sheet.csv")
+    record = audit_review.reviewed(made.place, made.targets, audit_review.read_review(tmp_path / "sheet.csv"))
+    groups = record["review"]["calibration"]
+    assert sum(one["clusters"] for one in groups) == record["review"]["labels"]
+    assert [one["chance"] for one in groups] == sorted(one["chance"] for one in groups)
+    assert groups[0]["value"] < groups[-1]["value"]
+    drawn = (made.place / "calibration.svg").read_text()
+    assert drawn.count("<circle") == len(groups) == 5
+    assert (
+        f"chance {groups[-1]['chance']:.0%}: {groups[-1]['value']:.0%} wrong, {groups[-1]['clusters']} read"
+        in drawn
+    )
+    html = page(find_mix("planted", made.workspace), made.workspace, None, pairs=2, seed=0)
+    assert "What readers found, by chance" in html
+    assert verify_files(made.workspace, None, None).differing == []
+
+
+def test_reliability_is_the_weighted_share_of_each_group():
+    chance, found = np.array([0.1, 0.9, 0.2, 0.8]), np.array([0.0, 1.0, 1.0, 0.0])
+    low, high = audit_noise.reliability(chance, found, np.array([0.5, 1.0, 1.0, 0.25]), groups=2)
+    assert (low[0], low[1].value) == (pytest.approx(0.4 / 3), pytest.approx(1 / 3))
+    assert (high[0], high[1].value) == (pytest.approx(4.1 / 5), pytest.approx(1 / 5))

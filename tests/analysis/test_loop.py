@@ -49,6 +49,19 @@ def test_the_loop(project):
     [whole, filtered, drawn] = [arm["rows"] for arm in json.loads(place.read_text())["arms"].values()]
     assert filtered == drawn < whole
 
+    lora = ("--by", "models", *HEAD, "--set", "lora.rank=2", "--set", "freeze_vision=true")
+    command = ("score", "planted.yaml", "--folds", "2", *lora, "--json")
+    receipts = json.loads(run(project, *command).stdout)
+    assert [(one["name"], one["provenance"], one["scored"], one["by"]["kind"]) for one in receipts] == [
+        ("models", "cross-fitted", 60, "models")
+    ] * 2
+    [place] = (project / "data" / "runs").glob("scores-models-*")
+    assert sorted(path.name for path in place.iterdir()) == ["fold-1", "fold-2"]
+    assert not list(place.glob("*/mix"))
+    assert json.loads(run(project, *command).stdout) == receipts
+    done = run(project, "score", "planted.yaml", "--model", "x", "--by", "models", code=1)
+    assert "--by models: given without --folds" in done.stderr
+
     done = run(project, "score", "planted.yaml", "--folds", "3", "--name", "heads", code=1)
     assert "--folds: given without --preset" in done.stderr
     done = run(project, "audit", "planted.yaml", code=1)
