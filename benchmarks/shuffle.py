@@ -44,14 +44,17 @@ def ours(root: Path, out: Path, workers: int) -> None:
 
 # ------------------------------------------------------------------------------------------------ the report
 
+OURS = {"curate": "2", "curate, one worker": "1"}
+"""Workers of each of our runs."""
+
 
 def benchmark(root: Path, pairs: int, text: int, peers: Path | None, rounds: int, memory: str) -> dict[str, Any]:
-    """Every system in turn, `rounds` times: the least CPU and wall of each, the most memory."""
+    """Every system in turn, `rounds` times: the least CPU and wall of each, the most memory, or why a peer
+    failed."""
     made, out = root / "pairs", root / "out"
     measure.run([sys.executable, HERE / "shuffle_pairs.py", made, str(pairs), str(text)])  # the parent stays small
     commands: dict[str, list[str | Path]] = {
-        name: [sys.executable, __file__, "ours", made, out, workers]
-        for name, workers in {"curate": "2", "curate, one worker": "1"}.items()
+        name: [sys.executable, __file__, "ours", made, out, workers] for name, workers in OURS.items()
     }
     if peers is not None:
         commands |= {
@@ -61,8 +64,16 @@ def benchmark(root: Path, pairs: int, text: int, peers: Path | None, rounds: int
     for _ in range(rounds):
         for name, command in commands.items():
             out.mkdir()
-            cost = measure.run(command, {"POLARS_MAX_THREADS": "2"})
-            shutil.rmtree(out)
+            try:
+                cost = measure.run(command, {"POLARS_MAX_THREADS": "2"})
+            except RuntimeError as error:
+                if name in OURS:
+                    raise
+                print(f"{pairs:,} pairs, {name}: {error}", file=sys.stderr, flush=True)
+                found[name] = {"failed": str(error)}
+                continue
+            finally:
+                shutil.rmtree(out)
             if cost.output["rows"] != pairs:
                 raise RuntimeError(f"{name} wrote {cost.output['rows']:,} rows of {pairs:,}")
             figures = {**cost.figures(), **cost.output, "us_a_pair": round(cost.cpu / pairs * 1e6, 2)}
@@ -92,18 +103,18 @@ def main() -> None:
             found["sizes"][pairs] = benchmark(
                 given.dir, pairs, given.text, given.peers, given.rounds, given.memory
             )
+            if given.save:
+                print(measure.save(given.save, found))
     finally:
         shutil.rmtree(given.dir)
     head = ("pairs", "system", "CPU us a pair", "wall s", "largest MB", "all MB", "private MB", "written MB")
     names = ("us_a_pair", "wall", "process_mb", "tree_mb", "private_mb", "written_mb")
     rows = [
-        (f"{pairs:,}", name, *(one[key] for key in names))
+        (f"{pairs:,}", name, *(one.get(key, "failed") for key in names))
         for pairs, systems in found["sizes"].items()
         for name, one in systems.items()
     ]
     print(measure.table(rows, head))
-    if given.save:
-        print(measure.save(given.save, found))
 
 
 if __name__ == "__main__":
