@@ -27,9 +27,12 @@ class ProbeAgreement:
                 f"How well a probe agrees with training has not been measured: the study on {self.model} has full "
                 f"runs of {self.mixes} mixes, too few for a ranking."
             )
+        doubt = (
+            "" if self.low is None or self.low > 0 else " The interval includes 0: confirm what probes suggest."
+        )
         return (
             f"On {self.model} and real rows, probes ranked {self.mixes} mixes as LoRA runs did with Kendall's "
-            f"τ = {self.tau:.2f}, 95 % [{self.low:.2f}, {self.high:.2f}], judged on {self.items:,} items."
+            f"τ = {self.tau:.2f}, 95 % [{self.low:.2f}, {self.high:.2f}], judged on {self.items:,} items.{doubt}"
         )
 
 

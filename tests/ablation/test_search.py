@@ -148,7 +148,9 @@ def test_the_natural_mix_is_left_only_for_a_clear_gain_by_a_proxy_that_ranks(mon
     monkeypatch.setattr(probe_agreement, "published", lambda: known)
     assert recommend([clear], 0.9, probed=True)[0] is None
     assert recommend([clear], 0.9, probed=False)[0] == "one"
-    assert known.text().endswith("Kendall's τ = 0.20, 95 % [-0.10, 0.50], judged on 900 items.")
+    text = "Kendall's τ = 0.20, 95 % [-0.10, 0.50], judged on 900 items."
+    assert known.text().endswith(f"{text} The interval includes 0: confirm what probes suggest.")
+    assert replace(known, low=0.1).text().endswith(text.replace("-0.10", "0.10"))
 
 
 def test_what_the_study_found_is_cited_or_that_it_found_nothing_yet():
