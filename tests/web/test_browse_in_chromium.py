@@ -167,8 +167,8 @@ def test_the_tour(talks, server, chromium, monkeypatch):
     visit.check()
     monkeypatch.chdir(talks)  # use the labels in a recipe
     mix(RECIPE.replace("name: talks", "name: labelled") + "  - labels: {file: tour.jsonl}\n")
-    said = run("why", rows[3].pair_id).text
-    assert "labels/bad" in said.partition("mix labelled")[2]
+    history = run("why", rows[3].pair_id).text
+    assert "labels/bad" in history.partition("mix labelled")[2]
     [lock] = (talks / "data/mixes/labelled").glob("*/lock.json")
     dropped = json.loads(lock.read_text())["funnel"]
     assert sum(account["dropped"].get("labels/bad", 0) for account in dropped.values()) == 1
@@ -204,3 +204,24 @@ def test_every_page_is_readable_and_inert(server, chromium, width, scheme):
         visit.shot(name)
         visit.check()
     assert visit.page.locator("main script, main svg, main iframe").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_report_is_readable_on_a_phone(talks, chromium, monkeypatch, tmp_path, scheme):
+    here = shutil.copytree(
+        talks, tmp_path / "talks", ignore=shutil.ignore_patterns("audits")
+    )  # theirs is no audit
+    monkeypatch.chdir(here)
+    run("report", "talks", "--raw", "raw", "--out", "report.html")
+    visit = Visit(chromium, f"file://{here}", 400, scheme)
+    visit.go("/report.html")
+    visit.page.evaluate("document.querySelectorAll('details').forEach((e) => e.open = true)")
+    visit.shot("report")
+    visit.check()
+    cut = visit.page.evaluate("""() => [...document.querySelectorAll(".wide")].filter((e) =>
+    e.querySelector("table"))
+      .map((e) => { e.scrollLeft = 9999; const left = e.getBoundingClientRect().left;
+        return [...e.querySelectorAll("tbody tr > th, caption")].filter((x) =>
+          x.getBoundingClientRect().left < left - 1 || x.getBoundingClientRect().right > innerWidth).length; })""")
+    assert len(cut) > 5
+    assert sum(cut) == 0  # what a row is stays there when its columns move
