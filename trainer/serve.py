@@ -63,7 +63,8 @@ def loaded(model: Path, max_tokens: int, max_length: int | None = None) -> Serve
     scorer = load(model, max_tokens)
     own = encoders(scorer)
     for encoder in own:
-        encoder.max_length = min(encoder.max_length, max_length or encoder.max_length)
+        if max_length is not None:
+            encoder.max_length = min(encoder.max_length, max_length)
     return ServedModel(str(model), scorer, own[0])
 
 

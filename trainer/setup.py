@@ -29,6 +29,9 @@ from trainer.validation import any_rank
 
 UNSHARED = "this backbone has sliding windows or attends both ways in images: replies are not shared, but padded"
 
+FEW_PAIRS = 8
+"""With fewer pairs of a step for each process, the longest pairs make processes wait."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -193,7 +196,10 @@ def sizes(run: Run) -> str:
 
 def slower(run: Run) -> Iterator[str]:
     """Describe what makes the run slower than it could be."""
-    backbone = run.model.backbone
+    backbone, pairs, ranks = run.model.backbone, run.config.batch_pairs, run.world.size
+    if run.config.balance_steps == 1 and ranks > 1 and pairs < FEW_PAIRS * ranks:
+        few = f"{pairs:,} pairs a step on {ranks:,} processes"
+        yield f"{few}: some wait for others; balance_steps=16 evens them out"
     if not backbone.shares:
         yield UNSHARED
     elif run.world.device.type == "cuda":

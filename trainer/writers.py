@@ -63,6 +63,8 @@ def readers_of(
 def _check(directory: Path, model: RewardModel, options: WriterOptions) -> None:
     if options.given and model.paradigm != "critic":
         raise TrainError(str(directory), f"a {model.paradigm} model, which reads no critiques", "a critic")
+    if options.samples is not None and options.samples < 1:
+        raise TrainError("--samples", f"found {options.samples}", "at least 1")
     if options.samples is not None and model.paradigm == "naive":
         expected = "a critic or a reasoned judge to sample"
         raise TrainError(str(directory), "a naive model, which writes nothing", expected)

@@ -105,6 +105,7 @@ def test_tasks_of_a_slurm_step_train_together(mix, alone, tmp_path):
     assert [task.returncode for task in tasks] == [0, 0], output
     assert "2 processes on cpu, ZeRO-2" in output[0]
     assert "lengths, this rank's part: 20 pairs to do" in output[0]
+    assert "8 pairs a step on 2 processes: some wait for others; balance_steps=16 evens them out" in output[0]
     assert curve(tmp_path) == pytest.approx(curve(alone), rel=1e-4, abs=1e-5)
 
 
@@ -244,12 +245,15 @@ def wait_for(out: Path, step: int, process: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_command_continues_after_a_kill(mix, tmp_path, number, code):
-    """kill -9 of `curate train` takes its trainer along; Ctrl-C leaves a checkpoint and exits 130."""
+@pytest.mark.parametrize(
+    ("number", "code", "processes"),
+    [(signal.SIGKILL, -9, 1), (signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2)],
+)
+def test_the_command_continues_after_a_kill(mix, tmp_path, number, code, processes):
+    """kill -9 of `curate train` takes its trainers along; Ctrl-C leaves a checkpoint and exits 130."""
     alone = trained(mix, tmp_path / "alone", "epochs=6", "save_every_pairs=8")
     out = tmp_path / "run"
-    command = [*COMMAND, str(mix), "-p", "tiny_cpu", "--out", str(out), "--json"]
+    command = [*COMMAND, str(mix), "-p", "tiny_cpu", "--out", str(out), "--json", "--nproc", str(processes)]
     command += [
         x for x in settings(mix, out, "epochs=6", "save_every_pairs=8") if not x.startswith(("mix=", "out="))
     ]
@@ -265,4 +269,6 @@ def test_the_command_continues_after_a_kill(mix, tmp_path, number, code):
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "continuing after step" in again.stderr
     assert json.loads(again.stdout)["step"] == 30
-    assert rows(out) == rows(alone)
+    if processes == 1:
+        assert rows(out) == rows(alone)
+    assert curve(out) == pytest.approx(curve(alone), rel=1e-4, abs=1e-5)

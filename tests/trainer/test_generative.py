@@ -440,6 +440,8 @@ def test_options_that_a_model_has_not_are_refused(tmp_path):
         Scorer.load(where, 4096, WriterOptions(samples=3))
     with pytest.raises(TrainError, match="a generative model, which reads no critiques; expected a critic"):
         Scorer.load(where, 4096, WriterOptions(given=True))
+    with pytest.raises(TrainError, match="--samples: found 0; expected at least 1"):
+        Scorer.load(where, 4096, WriterOptions(samples=0))
 
 
 def test_an_image_for_ranks_without_one_changes_nothing():
