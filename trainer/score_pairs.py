@@ -1,6 +1,6 @@
 """Scores both replies of pairs: by a model or an ensemble, or by heads that did not see them.
 
-    python -m trainer.score_pairs JOBS.json --images DIR --model MODEL [--max-tokens N]
+    python -m trainer.score_pairs JOBS.json --images DIR --model MODEL [--max-tokens N] [--device N]
     python -m trainer.score_pairs JOBS.json --images DIR --config CONFIG --features ROOT --folds K
 
 JOBS.json is a list of {pairs, out, rows, folds}: a Parquet file of pairs, the file of scores to write for it
@@ -201,6 +201,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--images", type=Path, required=True, help="image store of the pairs")
     parser.add_argument("--model", type=Path, help="a reward model's directory, or an ensemble.yaml")
     parser.add_argument("--max-tokens", type=int, default=8192, help="tokens of one forward pass")
+    parser.add_argument("--device", type=int, default=0, help="which GPU, where there are some; counted round")
     parser.add_argument("--config", type=Path, help="config.yaml of heads")
     parser.add_argument("--features", type=Path, help="where features are kept")
     parser.add_argument("--folds", type=int, default=0, help="heads to train")
@@ -210,6 +211,8 @@ def main(arguments: Sequence[str]) -> None:
         run_config = config.read(options.config)
         cross_fit(run_config, FeatureCache(run_config, options.features), jobs, options.images, options.folds)
         return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(options.device % torch.cuda.device_count())
     left = [job for job in jobs if not usable(job.out)]
     if len(left) < len(jobs):
         say(f"{len(jobs) - len(left):,} of {len(jobs):,} parts are scored already")

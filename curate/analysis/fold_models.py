@@ -1,7 +1,7 @@
 """Cross-fitted scores by whole models: for each fold of pairs one is trained on the other folds and scores it.
 
 <workspace>/runs/scores-NAME-<id>/fold-1/...           the run of a fold's model (curate.ablation.runs)
-                                  fold-1/mix/          what it trains on, removed once it is trained
+                                  fold-1/mix/          what it trains on: the scores of its model know what it saw
                                   fold-1/scores-<i>-<part>   what it gives the pairs of its fold in a part of pool
                                   i
 
@@ -10,7 +10,6 @@ continues with the runs and parts that are missing.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -82,11 +81,9 @@ class FoldModels:
             paths = {"mix": mix, "out": run.folder, "images": self._workspace.images}
             where = [f"{key}={json.dumps(str(path), ensure_ascii=False)}" for key, path in paths.items()]
             trainer_process.prepare(preset, ["eval_every_pairs=null", *settings, *where])
-            if not (run.folder / "result.json").exists() and not (mix / "lock.json").exists():
+            if not (mix / "lock.json").exists():
                 self.write_mix(fold, mix, engine)
         one_after_another(runs, nproc, say)
-        for run in runs:
-            shutil.rmtree(run.folder / "mix", ignore_errors=True)
         return runs
 
     def write_mix(self, fold: int, directory: Path, engine: Engine) -> None:

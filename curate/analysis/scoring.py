@@ -4,7 +4,7 @@ curate.pairs.scores."""
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from curate import trainer_process
 from curate.analysis.audit import folds_of
 from curate.analysis.fold_models import FoldModels
 from curate.analysis.intervals import linked
+from curate.analysis.score_processes import in_one, in_several
 from curate.arrays import U64, series
 from curate.checksums import record, write_record
-from curate.engines.base import Engine
+from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
 from curate.evaluation import ensembles
 from curate.evaluation.score_file import absent, cell, lines_of, number
@@ -31,7 +32,7 @@ from curate.pairs.files import column
 from curate.pairs.keys import halves, load_keys
 from curate.pairs.scores import NOT_WANTED, SCORES, Provenance
 from curate.tables import count
-from curate.workspace import Workspace, read_json, write_json
+from curate.workspace import Workspace, read_json
 
 COLUMNS = "columns pair_id, and chosen and rejected or margin"
 PAIR_ID = re.compile(r"[0-9a-f]{32}")
@@ -56,11 +57,13 @@ def rows_of(target: Target) -> pl.Series:
 
 
 def by_model(
-    targets: Sequence[Target], model: Path, name: str, workspace: Workspace, max_tokens: int
-) -> list[dict[str, Any]]:
+    targets: Sequence[Target], model: Path, name: str, workspace: Workspace, max_tokens: int, engine: Engine,
+    processes: int | None = 1, listen: Listener | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Score pairs with a model or an ensemble and return the receipts; parts that are scored are kept.
 
-    Raises ConfigError where there is no model, TrainError from scoring.
+    Without a number of `processes` each part has one, wherever the engine works. Raises ConfigError where there is
+    no model, TrainError from scoring.
     """
     members = ensembles.read(model).paths if ensembles.is_ensemble(model) else [model]
     hashes = Hashes(workspace.cache)
@@ -75,7 +78,7 @@ def by_model(
     prepared = [_prepared(target, name, facts) for target in targets]
     jobs = [job for target, place in zip(targets, prepared, strict=True) for job in _jobs(target, place, None)]
     arguments = ["--model", str(model), "--max-tokens", str(max_tokens)]
-    _run(jobs, workspace, name, arguments)
+    in_several(jobs, workspace, name, arguments, engine, processes, listen)
     return [_finished(target, name, facts, _overlap(target, trained)) for target in targets]
 
 
@@ -103,13 +106,13 @@ def by_heads(
         for job in _jobs(target, place, own)
     ]
     arguments = ["--config", str(config), "--features", str(workspace.root / "features"), "--folds", str(folds)]
-    _run(jobs, workspace, name, arguments)
+    in_one(jobs, workspace, name, arguments)
     return [_finished(target, name, facts, {}) for target in targets]
 
 
 def by_models(
     targets: Sequence[Target], name: str, workspace: Workspace, folds: int, preset: str, settings: Sequence[str],
-    engine: Engine, nproc: int, say: Say,
+    engine: Engine, nproc: int, say: Say, processes: int | None = 1, listen: Listener | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Score pairs by whole models, each pair by one that was trained on no pair of its group or prompt.
 
@@ -125,8 +128,8 @@ def by_models(
     text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else preset
     runs = models.train(models.folder({**by, "preset": text}), preset, settings, engine, nproc, say)
     for fold, run in enumerate(runs):
-        if jobs := models.jobs(run, fold):
-            _run(jobs, workspace, name, ["--model", str(run.folder / "final")])
+        model = ["--model", str((run.folder / "final").absolute())]
+        in_several(models.jobs(run, fold), workspace, name, model, engine, processes, listen)
     models.write_scores(runs, places)
     say(f"the models are in {runs[0].folder.parent}; they may go, or stay for the same command")
     return [_finished(target, name, facts, {}) for target in targets]
@@ -247,12 +250,6 @@ def _folds(targets: Sequence[Target], folds: int) -> list[Any]:
     joined: U64 = linked(pl.concat(keys))
     ends = np.cumsum([frame.height for frame in keys])[:-1]
     return np.split(folds_of(joined, 0, folds), ends)
-
-
-def _run(jobs: Iterable[Mapping[str, Any]], workspace: Workspace, name: str, arguments: Sequence[str]) -> None:
-    path = workspace.cache / "score_jobs" / f"{name}.json"
-    write_json(path, list(jobs))
-    trainer_process.run_module("trainer.score_pairs", [str(path), "--images", str(workspace.images), *arguments])
 
 
 def _finished(target: Target, name: str, facts: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

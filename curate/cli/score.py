@@ -1,5 +1,6 @@
 """curate score."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from curate.analysis import scoring
 from curate.cli.options import JsonOption, WorkOptions
-from curate.cli.output import data, say, show_table
+from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.inspect.targets import find
 from curate.pairs.scores import PROVENANCES, Provenance, check_name
@@ -73,20 +74,32 @@ def score(
         raise ConfigError("curate score", "what scores is not clear", f"one of {WAYS}")
     _check(model, file, folds, preset, settings, provenance, max_tokens)
     _check_by(by, nproc, cross_fit=folds is not None)
+    processes = _processes(work, scores_by_models=model is not None or by == "models")
     inputs = work.inputs
     workspace = inputs.workspace
     called = check_name(name or _default(model, file, by))
-    with work.open_engine() as engine:
+    bar = nullcontext(None) if processes == 1 else progress("score", 0)  # one process prints lines of its own
+    with work.open_engine() as engine, bar as listen:
         targets = find([target], inputs)
         if model is not None:
-            receipts = scoring.by_model(targets, model, called, workspace, max_tokens)
+            receipts = scoring.by_model(targets, model, called, workspace, max_tokens, engine, processes, listen)
         elif file is not None:
             receipts = scoring.by_file(targets, file, called, _provenance(provenance), say)
         elif by == "heads":
             receipts = scoring.by_heads(targets, called, workspace, folds or 0, preset or "", settings or [])
         else:
             receipts = scoring.by_models(
-                targets, called, workspace, folds or 0, preset or "", settings or [], engine, nproc, say
+                targets,
+                called,
+                workspace,
+                folds or 0,
+                preset or "",
+                settings or [],
+                engine,
+                nproc,
+                say,
+                processes,
+                listen,
             )
     if as_json:
         data(receipts)
@@ -122,6 +135,17 @@ def _check_by(by: str, nproc: int, *, cross_fit: bool) -> None:
         raise ConfigError("--by models", "given without --folds", "--folds K --preset NAME")
     if nproc > 1 and by != "models":
         raise ConfigError("--nproc", "given without --by models", "--by models: heads take one process")
+
+
+def _processes(work: WorkOptions, *, scores_by_models: bool) -> int | None:
+    """How many processes score with models: without --workers one here, and one for each part on a cluster.
+
+    Raises ConfigError for an engine or workers where no model scores.
+    """
+    if not scores_by_models and (work.engine != "local" or work.workers is not None):
+        option = "--workers" if work.engine == "local" else f"--engine {work.engine}"
+        raise ConfigError(option, "given without --model or --by models", "one of them: others take one process")
+    return work.workers or (1 if work.engine == "local" else None)
 
 
 def _provenance(word: str | None) -> Provenance:

@@ -44,12 +44,19 @@ class Engine(Protocol):
     """How many threads the caller itself may use, on its own machine."""
 
     def map(
-        self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None, *, threads: bool = False
+        self,
+        fn: Callable[[T], R],
+        tasks: Sequence[T],
+        listen: Listener | None = None,
+        *,
+        threads: bool = False,
+        gpus: bool = False,
     ) -> Iterator[R]:
         """Yield results in the order of the tasks; the first failure propagates. `listen` gets every tick.
 
         `threads` says that the function works outside the interpreter's lock nearly always: on this machine
-        threads are enough then, which neither start an interpreter nor load anything again.
+        threads are enough then, which neither start an interpreter nor load anything again. `gpus` says that each
+        task takes a GPU where a cluster has some; on this machine tasks choose theirs themselves.
         """
         ...
 

@@ -45,7 +45,13 @@ class Local:
             self._spawned = None
 
     def map(
-        self, fn: Callable[[T], R], tasks: Sequence[T], listen: Listener | None = None, *, threads: bool = False
+        self,
+        fn: Callable[[T], R],
+        tasks: Sequence[T],
+        listen: Listener | None = None,
+        *,
+        threads: bool = False,
+        gpus: bool = False,  # noqa: ARG002 - tasks choose theirs themselves
     ) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates."""
         if self.workers == 1 or len(tasks) == 1:

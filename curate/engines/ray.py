@@ -99,12 +99,13 @@ class Ray:
         listen: Listener | None = None,
         *,
         threads: bool = False,  # noqa: ARG002 - a task of Ray's is a process in any case
+        gpus: bool = False,
     ) -> Iterator[R]:
         """Results in the order of the tasks; the first failure propagates, one of a node's own at once."""
         if listen is not None and self._progress is None and tasks:
             self._progress = _start_progress()
         place = _Place(str(Path.cwd()), str(self._mark), curate.__version__)
-        run = self._run = _Run(fn, tasks, place, listen, self._progress)
+        run = self._run = _Run(fn, tasks, place, listen, self._progress, gpus=gpus)
         try:
             for number in range(len(tasks)):
                 while number not in run.done:
@@ -122,14 +123,16 @@ class _Run:
     """One map: the tasks that Ray has now by the objects that they will give, and what came of others."""
 
     def __init__(
-        self, fn: Callable[..., Any], tasks: Sequence[Any], place: _Place, listen: Listener | None, progress: Any
-    ) -> None:
+        self, fn: Callable[..., Any], tasks: Sequence[Any], place: _Place, listen: Listener | None, progress: Any,
+        *, gpus: bool,
+    ) -> None:  # fmt: skip
         self.done: dict[int, _Outcome] = {}
         self._fn, self._tasks, self._place, self._listen, self._progress = fn, tasks, place, listen, progress
         self._next = 0
         self._running: dict[Any, int] = {}
         self._reported_so_far: dict[str, Tick] = {}
-        self._work = ray.remote(_work).options(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")
+        taken = {"num_cpus": 1, "num_gpus": 1 if gpus and ray.cluster_resources().get("GPU") else 0}
+        self._work = ray.remote(_work).options(**taken, max_retries=RETRIES, scheduling_strategy="SPREAD")
 
     def submit(self, limit: int) -> None:
         """Hand Ray the next tasks, so that it has this many."""

@@ -57,8 +57,21 @@ def test_the_loop(project):
     ] * 2
     [place] = (project / "data" / "runs").glob("scores-models-*")
     assert sorted(path.name for path in place.iterdir()) == ["fold-1", "fold-2"]
-    assert not list(place.glob("*/mix"))
+    assert len(list(place.glob("*/mix/lock.json"))) == 2
     assert json.loads(run(project, *command).stdout) == receipts
+    final = str((place / "fold-1" / "final").relative_to(project))
+    for name, more in {"one": (), "two": ("--workers", "2"), "ray": ("--engine", "ray", "--workers", "2")}.items():
+        done = run(project, "score", "planted.yaml", "--model", final, "--name", name, *more, "--json")
+        assert {one["provenance"] for one in json.loads(done.stdout)} == {"in-sample"}
+    files = [
+        {path.parents[2]: path.read_bytes() for path in project.glob(f"data/pairs/*/*/rewards/{name}/*.parquet")}
+        for name in ("one", "two", "ray")
+    ]
+    assert files[0] == files[1] == files[2]
+    assert len(files[0]) == 2
+    done = run(project, "score", "planted.yaml", "--folds", "2", *HEAD, "--engine", "ray", code=1)
+    assert "--engine ray: given without --model or --by models" in done.stderr
+
     done = run(project, "score", "planted.yaml", "--model", "x", "--by", "models", code=1)
     assert "--by models: given without --folds" in done.stderr
 

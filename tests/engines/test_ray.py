@@ -156,8 +156,8 @@ def cluster():
         "health_check_failure_threshold": 4,
     }
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": health, **small})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, **small)
+    for gpus in (0, 1):
+        cluster.add_node(num_cpus=1, num_gpus=gpus, **small)
     yield cluster
     cluster.shutdown()
 
@@ -173,6 +173,25 @@ def test_the_quickstart_is_the_same_on_a_cluster(cluster, tmp_path):
     assert len(sums[0]) > 100
     ray = json.loads(curate("engines", "--json", "--address", cluster.address).stdout)[1]
     assert (ray["usable"], ray["nodes"], ray["cpus"]) == (True, 3, 2)
+
+
+ON_GPUS = """
+import sys
+from pathlib import Path
+from curate.engines.ray import Ray
+from tests.support.worker_tasks import visible_gpus
+with Ray(Path(sys.argv[1]), sys.argv[2]) as engine:
+    print(list(engine.map(visible_gpus, [0, 1, 2], gpus=True)))
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_takes_a_gpu_is_on_a_node_with_one(cluster, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", ON_GPUS, str(tmp_path), cluster.address],
+        capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout == "['0', '0', '0']\n"
 
 
 @pytest.fixture(scope="module")

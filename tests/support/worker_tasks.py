@@ -32,6 +32,10 @@ def killed_once(folder: Path) -> None:
     tick(rows=3)
 
 
+def visible_gpus(_: int) -> str:
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
+
 def fail(n: int) -> int:
     if n == 2:
         raise GuardError("here", "two", "another", "try three")
