@@ -44,7 +44,7 @@ def top_precision(found: Audited, made: World) -> float:
 
 
 def injected(found: Audited, made: World, seed: int) -> tuple[float, float]:
-    """The AUROC at which labels reversed by us are found, and what the self-check on the labels before said."""
+    """The AUROC at which labels reversed by us are found, and what the self-check gave on the labels before."""
     draw = np.random.Generator(np.random.PCG64(seed + 1000))
     reversed_ = draw.random(len(made.source)) < INJECTED
     again = World(np.where(reversed_[:, None], -made.differences, made.differences), made.source, made.wrong)
@@ -95,9 +95,9 @@ def longer(seed: int) -> dict[str, float]:
 
 def _named(found: Audited, number: int, expected: str) -> float:
     """Whether a source got its diagnosis and no other of 300 pairs or more got any but clean or unclear."""
-    said = [one.diagnosis()[0] for one in found.sources.values()]
-    rest = {name for i, name in enumerate(said) if i != number}
-    return float(said[number] == expected and rest <= {"clean", "unclear"})
+    found_diagnoses = [one.diagnosis()[0] for one in found.sources.values()]
+    rest = {name for i, name in enumerate(found_diagnoses) if i != number}
+    return float(found_diagnoses[number] == expected and rest <= {"clean", "unclear"})
 
 
 def diagnosed(seed: int, kind: Kind, number: int, expected: str, rate: float = 0.1) -> dict[str, float]:

@@ -181,7 +181,7 @@ def manifest(files: str, columns: str, verdicts: str) -> str:
     return f'adapter: scored\nfiles: ["{files}"]\ncolumns: {{{columns}}}\nverdicts: {{{verdicts}}}\n'
 
 
-def told(curate: Sequence[str], real: Path, folder: Path) -> tuple[Any, Any]:
+def reports(curate: Sequence[str], real: Path, folder: Path) -> tuple[Any, Any]:
     """What `curate doctor` and `curate overlap` print of the five sources."""
     scored = "response_a: response1, response_b: response2, prompt: [instruction, input]"
     sources = {
@@ -235,12 +235,12 @@ def differences(
         yield f"{name}: pairs", len(own), there["pairs"]
         for title, found in rulers(own):
             ruler, _, what = title.partition(": ")
-            said = there["rulers"][ruler][what] if what else there[ruler]
-            yield from ((f"{name}: {title}: {key}", value, said[key]) for key, value in found.items())
-    said = {(row["left"], row["right"]): row for row in doctor["agreement"]}
+            reported = there["rulers"][ruler][what] if what else there[ruler]
+            yield from ((f"{name}: {title}: {key}", value, reported[key]) for key, value in found.items())
+    reported = {(row["left"], row["right"]): row for row in doctor["agreement"]}
     for left, right in combinations(ANNOTATORS, 2):
         for key, value in agreement(pairs[left], pairs[right]).items():
-            yield f"agreement of {left} and {right}: {key}", value, said[left, right][key]
+            yield f"agreement of {left} and {right}: {key}", value, reported[left, right][key]
     names = list(overlapped["pairs"])
     for i, left in enumerate(names):
         for j, right in enumerate(names):
@@ -258,7 +258,7 @@ def main() -> None:
     options = parser.parse_args()
     pairs = pairs_of(options.real)
     with tempfile.TemporaryDirectory() as folder:
-        doctor, overlapped = told(shlex.split(options.curate), options.real, Path(folder))
+        doctor, overlapped = reports(shlex.split(options.curate), options.real, Path(folder))
     found = list(differences(pairs, doctor, overlapped))
     apart = [(name, here, there) for name, here, there in found if not _equal(here, there)]
     largest = max(abs(here - there) for _, here, there in found if here is not None and there is not None)

@@ -9,7 +9,7 @@ from curate.arrays import I64, U8
 QUOTED = 25
 """A passage has so many words, at least."""
 
-ASKED = 5
+SENTENCE = 5
 """What is missing beside it has a sentence of so many words, at least: lists end with shorter ones."""
 
 WHOLE = 0.95
@@ -47,5 +47,5 @@ def is_passage(there: U8, own: U8, starts: I64) -> bool:
     first = int(np.argmin(absent))  # how many are absent at the beginning
     last = len(absent) - int(np.argmin(absent[::-1]))
     inside, size = found[first:last].sum(), sizes[first:last].sum()
-    asked = max(sizes[:first].max(initial=0), sizes[last:].max(initial=0))
-    return bool(asked >= ASKED and size >= QUOTED and inside >= WHOLE * size)
+    longest = max(sizes[:first].max(initial=0), sizes[last:].max(initial=0))
+    return bool(longest >= SENTENCE and size >= QUOTED and inside >= WHOLE * size)

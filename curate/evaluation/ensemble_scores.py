@@ -76,8 +76,10 @@ class Scorers:
             found = score_file.read(path, items, allow_unscored=True, needed=needed)
             return {name: _at(wanted[name], wanted[name], found, name) for name in those}
         parts = {name: one.items.at(wanted[name]) for name, one in those.items()}
-        asked_files = {name: one.file(parts[name]) for name, one in those.items()}
-        files = score_model.score_items(path, asked_files, self.workspace, self.hashes, max_tokens=self.max_tokens)
+        wanted_files = {name: one.file(parts[name]) for name, one in those.items()}
+        files = score_model.score_items(
+            path, wanted_files, self.workspace, self.hashes, max_tokens=self.max_tokens
+        )
         out = {}
         for name, part in parts.items():
             found = score_file.read(files[name], {name: part}, allow_unscored=True)

@@ -62,12 +62,12 @@ def with_frames(rows: pa.RecordBatch) -> pa.RecordBatch:
     made = {"media": pa.array(images, MEDIA)}
     for name in SIDES:
         dialogues = zip(rows.column(name).to_pylist(), sizes, strict=True)
-        made[name] = pa.array([_shown(dialogue, left) for dialogue, left in dialogues], MESSAGES)
+        made[name] = pa.array([_with_frame_blocks(dialogue, left) for dialogue, left in dialogues], MESSAGES)
     arrays = [made.get(field.name, rows.column(field.name)) for field in rows.schema]
     return pa.RecordBatch.from_arrays(arrays, schema=rows.schema)
 
 
-def _shown(dialogue: list[dict[str, Any]], sizes: Iterator[int]) -> list[dict[str, Any]]:
+def _with_frame_blocks(dialogue: list[dict[str, Any]], sizes: Iterator[int]) -> list[dict[str, Any]]:
     """The turns with as many image blocks for each media block as it has frames."""
     for turn in dialogue:
         blocks = []
