@@ -9,6 +9,7 @@ the replies in the other order in every other epoch, the pairs are there twice.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ VERSION = 1
 SCHEMA = pa.schema({"source": pa.string(), "reason": pa.string(), "shared": pa.int64(), "unshared": pa.int64()})
 MANY_RANKS = 16
 """From so many ranks on, pairs are measured first by default: a rank that measures those of all others is late."""
+TOGETHER = 1024
+"""Pairs whose lengths are Python objects at a time."""
 SPARE = 10
 """For so many pairs of a limit one more is measured, since some will be dropped."""
 
@@ -122,14 +125,14 @@ def measure(mix: MixReader, encoder: Encoder, part: range, workers: int, *, repo
     picker = Picker(mix, part.start)
     rows = (row for position in part for row in picker.take([position]))
     progress = Progress("lengths, this rank's part", 0, len(part) if report else 0, "pairs")
-    found = []
+    tables = [SCHEMA.empty_table()]
     with ThreadPoolExecutor(max(workers, 1), "measure") as pool:
-        for one in ahead(pool if workers else None, size, rows, 8 * workers):
-            found.append(one)
-            if report:
+        sizes = ahead(pool if workers else None, size, rows, 8 * workers)
+        while found := list(islice(sizes, TOGETHER)):
+            tables.append(pa.table([list(column) for column in zip(*found, strict=True)], schema=SCHEMA))
+            for _ in found if report else ():
                 progress.tick()
-    columns = list(zip(*found, strict=True)) or [()] * len(SCHEMA)
-    return pa.table([list(column) for column in columns], schema=SCHEMA)
+    return pa.concat_tables(tables)
 
 
 def _read(path: Path, key: str) -> pa.Table | None:

@@ -43,10 +43,11 @@ def as_data(step):
 
 
 @pytest.mark.parametrize(("covered", "workers", "window"), [(40, 0, 1), (40, 2, 3), (17, 0, 3)])
-def test_steps_are_those_without_and_each_rank_measures_its_own(fleet, covered, workers, window):
+def test_steps_are_those_without_and_each_rank_measures_its_own(monkeypatch, fleet, covered, workers, window):
     """Nearly two epochs of pairs with images, some too long; with the lengths of all pairs, or of some."""
     own = Counting(checkpoint("qwen2_5_vl"), max_length=80)
     reader = MixReader(fleet)
+    monkeypatch.setattr("trainer.lengths.TOGETHER", 7)
     table = measure(reader, own, range(covered), workers, report=False)
     lengths = Lengths(table, len(reader), 1, share=True)
     own.measured.clear()
