@@ -71,6 +71,7 @@ def facts(item: Mapping[str, Any]) -> Iterator[str]:
     numbers = {"margin": "margin", "chosen_score": "chosen", "rejected_score": "rejected"}
     ratings = [f"{name} {pair[column]:g}" for column, name in numbers.items() if pair[column] is not None]
     ratings += [f"category {pair['category']}"] if pair["category"] else []
+    ratings += [f"weight {pair['weight']:.4g}"] if pair.get("weight", 1.0) != 1.0 else []
     if ratings:
         yield ", ".join(ratings)
     if lost := item.get("dropped"):

@@ -20,6 +20,7 @@ from curate.inputs import Inputs
 from curate.inspect.artefacts import find_mix
 from curate.inspect.targets import find
 from curate.inspect.verify import verify_files
+from curate.inspect.why import history_lines, pair_history
 from curate.pairs import scores
 from curate.pairs.keys import load_keys
 from curate.recipe import load
@@ -138,6 +139,9 @@ def test_a_review_corrects_the_chances_that_are_shown_and_that_steps_read(made, 
     assert by["review"] == {"labels": record["review"]["labels"], "shift": shift, "slope": slope}
     again = audit_review.reviewed(made.place, made.targets, labels)
     assert again["review"] == record["review"]
+    manifests = made.workspace.root.parent / "manifests"
+    history = pair_history(listed[0]["pair_id"], made.workspace, manifests)
+    assert f"wrong label {listed[0]['wrong']:.3f}, corrected by a review" in "\n".join(history_lines(history))
 
 
 def test_a_sheet_is_read_as_spreadsheets_save_it(made, tmp_path):

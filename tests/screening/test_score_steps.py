@@ -13,6 +13,7 @@ from curate.cli.mix import Terminal
 from curate.engines.local import Local
 from curate.errors import ConfigError, CurateError, WorkspaceError
 from curate.inputs import Inputs
+from curate.inspect import render
 from curate.inspect.targets import find
 from curate.inspect.verify import verify_files
 from curate.inspect.why import history_lines, pair_history
@@ -142,6 +143,11 @@ def test_an_audits_chances_are_weights_that_the_trainer_reads(world):
     sheet = pl.read_parquet(mix.directory / "review.parquet").filter(step="label_audit")
     assert set(sheet["reason"]) == {"weighted"}
     assert {one for one, weight in weights.items() if weight < 1} == set(sheet["pair_id"])
+    printed = {
+        one: ", weight 0.1" in ", ".join(render.facts({"pair": row, "at": "1"}))
+        for one, row in rows_of(mix).items()
+    }
+    assert printed == {one: weight == 1 - 0.9 for one, weight in weights.items()}
     card = (mix.directory / "README.md").read_text()
     assert f"{sheet.height} pairs have a `weight` other than 1" in card
     assert "| `weight` | float64 |" in card
