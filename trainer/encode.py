@@ -74,7 +74,7 @@ class Encoded:
 
     trees    one with the branches chosen and rejected; one for each where no shared prefix covers their media
     margin   as the source gives it; `tie` is true if it is 0
-    chosen_length, rejected_length  tokens of the reply's text alone, without the template's
+    chosen_length, rejected_length  tokens of the reply's text alone, without the template's; 1 if not counted
     weight   the factor of the pair's loss; 0 for a pair that only fills a micro-batch
     """
 
@@ -123,6 +123,7 @@ class Encoder:
     """
 
     period = 1  # after how many epochs a pair is encoded as before
+    counts_replies = True  # whether pairs get the lengths of their replies; each is tokenised once more for them
 
     def __init__(
         self,
@@ -201,9 +202,12 @@ class Encoder:
         """The pair with these messages after its prompt; lengths are those of its replies."""
         media = [medium.read() for medium in row.media]
         trees, pictures = self._trees(row.prompt, branches, media, row.tools, answer_next)
-        chosen, rejected = (len(self.literals.encode_text(text_of(reply))) for reply in (row.chosen, row.rejected))
+        chosen, rejected = map(self._length, (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected, row.weight)
         return Measured(pair, pictures)
+
+    def _length(self, reply: Sequence[Message]) -> int:
+        return len(self.literals.encode_text(text_of(reply))) if self.counts_replies else 1
 
     def decode(self, measured: Measured) -> Encoded:
         """Add the pixels to a pair. Raises BadMedia("image_damaged") for damage that a header does not show."""
@@ -377,13 +381,9 @@ class Encoder:
             self._check_support("tools")
         try:
             text: str = self.tokenizer.apply_chat_template(
-                messages,
-                tools=None if tools is None else self.literals.mark(json.loads(tools)),
-                chat_template=self.template,
-                tokenize=False,
-                add_generation_prompt=answer_next,
-                date_string=DATE,
-            )
+                messages, tools=None if tools is None else self.literals.mark(json.loads(tools)),
+                chat_template=self.template, tokenize=False, add_generation_prompt=answer_next, date_string=DATE,
+            )  # fmt: skip
         except (TemplateError, TypeError, ValueError) as error:
             raise Refused(str(error)) from None
         ended = text.rstrip()

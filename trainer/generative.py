@@ -23,7 +23,7 @@ from curate.schema import FIELD_BLOCKS, MEDIA_BLOCKS, Block, Message
 from trainer import prompt_files, verdicts
 from trainer.batch import Tree
 from trainer.config import GenerativeConfig
-from trainer.encode import Encoded, Encoder, Measured, Row, TooLong, text_of
+from trainer.encode import Encoded, Encoder, Measured, Row, TooLong
 from trainer.judging import Judgement, TextCounts, cache_tokens, filled, room
 from trainer.media import BadMedia, Picture, Unusable
 from trainer.model import RewardModel
@@ -156,7 +156,7 @@ class JudgeEncoder(Encoder):
         ]
 
     def _pair(self, row: Row, trees: tuple[Tree, ...], pictures: tuple[tuple[Picture, ...], ...]) -> Measured:
-        chosen, rejected = (len(self.literals.encode_text(text_of(reply))) for reply in (row.chosen, row.rejected))
+        chosen, rejected = map(self._length, (row.chosen, row.rejected))
         pair = Encoded(row.pair_id, row.source, trees, row.margin, row.margin == 0.0, chosen, rejected, row.weight)
         return Measured(pair, pictures)
 

@@ -59,6 +59,7 @@ def set_up(config: TrainConfig, directory: Path, world: World) -> Run:
     sets = eval_sets(config, images)
     source = model_directory(config, directory, world)
     encoder = make_encoder(config, source, directory, world)
+    encoder.counts_replies = config.loss.length_norm
     model, deepspeed_engine = load_model(config, source, world)
     share = shares(config, model.backbone)
     peak = peak_flops(torch.cuda.get_device_name()) if world.device.type == "cuda" else None

@@ -278,6 +278,17 @@ def test_a_pair():
     assert own.pair(row(margin=0.0)).tie
 
 
+def test_replies_are_tokenised_once_where_their_lengths_are_not_needed():
+    own = encoder("text")
+    counted = own.measure(row()).pair
+    own.counts_replies = False  # as in a run without length_norm
+    alone = own.measure(row()).pair
+    assert (alone.chosen_length, alone.rejected_length) == (1, 1)
+    assert min(counted.chosen_length, counted.rejected_length) > 0
+    assert counted.chosen_length > 1
+    assert all(torch.equal(one, two) for one, two in zip(alone.trees[0].ids, counted.trees[0].ids, strict=True))
+
+
 def test_measuring_needs_no_pixels():
     whole = shot(112, 84, kind="JPEG")
     cut = whole[: len(whole) // 2]

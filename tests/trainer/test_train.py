@@ -44,7 +44,9 @@ def run(mix, tmp_path_factory):
 # ------------------------------------------------------------------------------------------------------ numbers
 
 
-def plain_steps(mix: Path, model_dir: Path, rates: list[float]) -> tuple[RewardModel, list[float]]:
+def plain_steps(
+    mix: Path, model_dir: Path, rates: list[float], length_norm: bool
+) -> tuple[RewardModel, list[float]]:
     """The same steps without our machinery: two padded rows a pair, one batch, torch's mean, clip and AdamW."""
     run_config = config.resolve("tiny_cpu", settings(mix, Path("out")))
     model = build(model_dir, run_config.head, freeze_vision=False, seed=0)
@@ -55,6 +57,9 @@ def plain_steps(mix: Path, model_dir: Path, rates: list[float]) -> tuple[RewardM
         trees = [tree for pair in pairs[8 * step : 8 * step + 8] for tree in pair.trees]
         ties = torch.tensor([pair.tie for pair in pairs[8 * step : 8 * step + 8]])
         scores = model(pad(trees, model.backbone)).view(-1, 2)
+        if length_norm:
+            lengths = [[p.chosen_length, p.rejected_length] for p in pairs[8 * step : 8 * step + 8]]
+            scores = scores / torch.log(torch.tensor(lengths) + 1)
         loss = (functional.softplus(scores[:, 1] - scores[:, 0]) * ~ties).mean()
         loss.backward()
         numbers += [loss.item(), clip_grad_norm_(model.parameters(), 1.0).item()]
@@ -64,13 +69,14 @@ def plain_steps(mix: Path, model_dir: Path, rates: list[float]) -> tuple[RewardM
     return model, numbers
 
 
-@pytest.mark.parametrize("zero", [0, 1])
-def test_steps_are_those_of_plain_torch(mix, tmp_path, zero):
-    run = trained(mix, tmp_path, "max_steps=2", "max_tokens=400", f"zero={zero}")
+@pytest.mark.parametrize(("zero", "length_norm"), [(0, True), (1, False)])
+def test_steps_are_those_of_plain_torch(mix, tmp_path, zero, length_norm):
+    more = (f"zero={zero}", f"loss.length_norm={str(length_norm).lower()}")
+    run = trained(mix, tmp_path, "max_steps=2", "max_tokens=400", *more)
     rates = [row["lr"] for row in rows(run) if "lr" in row]
     middles = [(step - 0.5) / 2 for step in (1, 2)]
     assert rates == pytest.approx([5e-4 * (1 + math.cos(math.pi * (at - 0.05) / 0.95)) for at in middles])
-    model, numbers = plain_steps(mix, run / "model", rates)
+    model, numbers = plain_steps(mix, run / "model", rates, length_norm)
     assert curve(run)[:4] == pytest.approx(numbers, rel=1e-5, abs=1e-6)
     final = RewardModel.from_pretrained(run / "final").state_dict()
     for name, value in model.state_dict().items():
