@@ -40,9 +40,12 @@ PEERS = {
     "rensa": ["rensa", "pyarrow"],
     "daft": ["daft", "pyarrow"],
     "text_dedup": ["text-dedup"],
-    "data_juicer": ["py-data-juicer", "aiohttp"],  # the second is imported, but not declared
+    "data_juicer": ["py-data-juicer==1.6.1", "aiohttp"],  # the second is imported, but not declared
+    "data_juicer_cpp": ["py-data-juicer[distributed]==1.6.1", "aiohttp", "scipy", "pybind11", "cython"],
 }
-"""What pip installs for each."""
+"""What pip installs for each: the newest where no version is named."""
+COMPILED = ("data_juicer_cpp",)
+"""A C++ compiler is needed for these: their wheels have modules as source only."""
 SLOW = ("datatrove_spacy",)
 """Only where they are named."""
 
@@ -171,7 +174,9 @@ def _pairs(texts: Any, first: int) -> pa.Table:
         "text_bytes": pc.binary_length(texts), "chosen_bytes": pc.binary_length(texts),
         "chosen_key": np.arange(first, first + count),
     }  # fmt: skip
-    zeros = {field.name: [0] * count for field in schema.KEYS if field.name not in filled}
+    zeros = {
+        field.name: pa.array([0] * count).cast(field.type) for field in schema.KEYS if field.name not in filled
+    }
     arrays = []
     for field in schema.PAIRS_FILE:
         values = {**filled, **zeros}.get(field.name, [None] * count)
@@ -242,6 +247,8 @@ def install(venvs: Path, names: Sequence[str]) -> None:
             subprocess.run([sys.executable, "-m", "venv", venvs / name], check=True)
             pip = venvs / name / "bin" / "pip"
             subprocess.run([pip, "install", "--quiet", *PEERS[name]], check=True)
+            if name in COMPILED:
+                subprocess.run([venvs / name / "bin" / "python", PEERS_SCRIPT, "--compile"], check=True)
 
 
 def benchmark(root: Path, names: Sequence[str], venvs: Path | None, rounds: int) -> dict[str, Any]:
@@ -250,15 +257,23 @@ def benchmark(root: Path, names: Sequence[str], venvs: Path | None, rounds: int)
     for number in range(rounds):
         for name in names:
             try:
-                cost = run(root, name, venvs).figures()
+                done = run(root, name, venvs)
+                cost = done.figures() | (done.output or {})  # what a peer counts itself
             except RuntimeError as error:
                 print(f"{name} fails: {error}", file=sys.stderr)
                 continue
-            best = found.setdefault(name, {**cost, **quality(root, name)})
+            best = found.setdefault(name, {**cost, **quality(root, name), **_versions(name, venvs)})
             best |= {key: min(best[key], cost[key]) for key in ("wall", "cpu")}
             best |= {key: max(best[key], cost[key]) for key in ("process_mb", "tree_mb")}
             print(f"round {number + 1}: {name} {cost['wall']:.1f} s", file=sys.stderr, flush=True)
     return found
+
+
+def _versions(name: str, venvs: Path | None) -> dict[str, Any]:
+    if name in OURS or venvs is None:
+        return {}
+    command: list[str | Path] = [venvs / name / "bin" / "python", PEERS_SCRIPT, "--versions"]
+    return {"versions": json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)}
 
 
 HEAD = ("system", "wall s", "x", "CPU s", "x", "peak MB", "R@.8", "R@.7", "P@.7", "removed")

@@ -1,6 +1,8 @@
 """The peers of benchmarks/near_dedup.py, each run by an interpreter of its own, as its documentation describes.
 
     python near_dedup_peers.py NAME documents.parquet SCRATCH out.json
+    python near_dedup_peers.py --versions       what is installed, as JSON
+    python near_dedup_peers.py --compile        what the wheel of Data-Juicer has as source only
 
 Reads the columns `id` and `text`, and writes the ids that the peer would remove. All hash runs of five words.
 Where a peer takes bands and rows they are 14 x 8 or 16 x 8, else its own for a threshold of .7. None verifies what
@@ -8,8 +10,11 @@ it removes.
 """
 
 import json
+import os
 import re
+import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -167,10 +172,70 @@ def data_juicer(path: Path, scratch: Path) -> list[int]:
     return sorted(set(table["id"]) - set(kept["id"]))
 
 
+RAY_CPUS = WORKERS + 4
+"""What the C++ deduplicator hashes with is the CPUs of its cluster less four: two actors, as others have two
+workers."""
+
+
+def data_juicer_cpp(path: Path, scratch: Path) -> list[int]:
+    """Its `ray_bts_minhash_cpp_deduplicator` on a Ray of this machine, as shipped but for two hashing actors.
+
+    It deals out numbers as batches come, so a column `id` says which document is which. Prints the CPU seconds of
+    all processes of that Ray, which end unwatched.
+    """
+    import ray
+    import ray.data._internal.execution.operators.actor_pool_map_operator  # the next sets a limit in it
+    from data_juicer.ops.deduplicator.ray_bts_minhash_cpp_deduplicator import RayBTSMinhashCppDeduplicator
+
+    ray.init("local", num_cpus=RAY_CPUS, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    op = RayBTSMinhashCppDeduplicator(
+        tokenization="space", window_size=5, lowercase=True, jaccard_threshold=0.7, work_dir=str(scratch)
+    )
+    kept = {row["id"] for row in op.run(ray.data.read_parquet(str(path))).select_columns(["id"]).iter_rows()}
+    removed = sorted({number for number, _ in documents(path)} - kept)
+    print(json.dumps({"cpu": cpu_seconds()}))
+    ray.shutdown()
+    return removed
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and of all that it started, ended ones included if their parent is alive."""
+    stats: dict[int, list[str]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    tree = {os.getpid()}
+    while more := {pid for pid, fields in stats.items() if int(fields[1]) in tree} - tree:
+        tree |= more
+    ticks = sum(int(field) for pid in tree for field in stats[pid][11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def compile_data_juicer() -> None:
+    """Compile the two modules of that deduplicator that a wheel has as source only, as its own build does."""
+    from importlib.util import find_spec
+
+    import pybind11
+
+    spec = find_spec("data_juicer")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    folder = Path(spec.submodule_search_locations[0]) / "ops" / "deduplicator"
+    suffix, include = sysconfig.get_config_var("EXT_SUFFIX"), f"-I{sysconfig.get_paths()['include']}"
+    shared = ["-O3", "-shared", "-fPIC", include]
+    subprocess.run([sys.executable, "-m", "cython", "-3", "tokenize.pyx"], cwd=folder, check=True)
+    for command in (
+        ["gcc", *shared, "tokenize.c", "-o", f"tokenize{suffix}"],
+        ["g++", *shared, "-fopenmp", f"-I{pybind11.get_include()}", "minhash.cpp", "-o", f"minhash{suffix}"],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+
+
 def text_dedup(path: Path, scratch: Path) -> list[int]:
     """Its minhash command: runs of five words, threshold .7, 250 permutations."""
-    import subprocess
-
     import datasets
 
     out = scratch / "kept"
@@ -200,10 +265,24 @@ RUN: dict[str, Callable[[Path, Path], list[int]]] = {
     "rensa": rensa,
     "daft": daft,
     "data_juicer": data_juicer,
+    "data_juicer_cpp": data_juicer_cpp,
     "text_dedup": text_dedup,
 }
 
 
+def versions() -> dict[str, str]:
+    """Versions of what does the work, where it is installed."""
+    from importlib.metadata import distributions
+
+    names = {"datatrove", "datasketch", "rensa", "daft", "text-dedup", "py-data-juicer", "ray", "pyarrow"}
+    return {one.name.lower(): one.version for one in distributions() if one.name.lower() in names}
+
+
 if __name__ == "__main__":
-    name, path, scratch, out = sys.argv[1:]
-    Path(out).write_text(json.dumps(RUN[name](Path(path), Path(scratch))))
+    match sys.argv[1:]:
+        case ["--versions"]:
+            print(json.dumps(versions()))
+        case ["--compile"]:
+            compile_data_juicer()
+        case [name, path, scratch, out]:
+            Path(out).write_text(json.dumps(RUN[name](Path(path), Path(scratch))))

@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from xxhash import xxh3_64_intdigest
 
+from curate.arrow_compute import pc
 from curate.inspect.artefacts import Mix, Pairs, pools
 from curate.inspect.show import SEED, Item, Place
 from curate.inspect.text import beginning

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.arrow_compute import pc
 from curate.checksums import check
 from curate.errors import WorkspaceError
 

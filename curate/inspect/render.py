@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from curate.arrow_compute import pc
 from curate.images.packs import Packs
 from curate.inspect.text_diff import Span, cut, differences, plain
 from curate.inspect.why import winner_lines

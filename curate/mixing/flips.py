@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.arrays import B8
+from curate.arrow_compute import pc
 from curate.schema import MEDIA_BLOCKS
 
 SWAPPED = (

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from curate.arrow_compute import pc
 from curate.images.store import ImageStore
 from curate.mixing.shard_schema import IMAGES, SIDES, TEXT
 from curate.schema import MEDIA, MEDIA_BLOCKS, MESSAGES, Block, Message, to_fields

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow.compute as pc
 
 from curate.arrays import frame
+from curate.arrow_compute import pc
 from curate.licenses import blend_terms
 from curate.mixing.select import Selection
 from curate.pairs.normalize import Artefact

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from curate.arrays import I64, U8, series
+from curate.arrow_compute import pc
 from curate.errors import SkipRow
 from curate.pairs.columns import KNOWN, NO_MEDIA, NUMBERS, TEXTS, PairColumns, finish, group_id
 from curate.schema import FIELD_BLOCKS, MEDIA, PAIRS_FILE, Media, media_digest

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
+from curate.arrow_compute import pc
 from curate.errors import SkipRow
 from curate.schema import (
     BLOCK,

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.arrow_compute import pc
 from curate.parquet import checked, opened
 from curate.schema import from_fields
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.arrays import I64
+from curate.arrow_compute import pc
 from curate.schema import MEDIA_BLOCKS
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curate.arrow_compute import pc
 from curate.engines.base import tick
 from curate.errors import RawError
 from curate.rawfiles.bad_rows import CELL_UNREADABLE, BadRow

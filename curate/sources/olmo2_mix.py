@@ -13,8 +13,7 @@ first author calls its copy 378k.
 from collections.abc import Iterator
 from math import isnan
 
-import pyarrow.compute as pc
-
+from curate.arrow_compute import pc
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number
 from curate.sources.by_columns.base import DraftColumns, RowBatch, extras, kept

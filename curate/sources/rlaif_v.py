@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from curate.arrow_compute import pc
 from curate.sources.base import Draft, Row, Source, reply, text, user, with_media
 from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, extras, kept, present
 from curate.sources.by_columns.images import prompts, stored_images, without_placeholder

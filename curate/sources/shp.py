@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from curate.arrow_compute import pc
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, number, reply, text, user
 from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, kept, present

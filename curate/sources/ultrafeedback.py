@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.arrays import series
+from curate.arrow_compute import pc
 from curate.errors import SkipRow
 from curate.sources.base import Draft, Row, Source, reply, text, user
 from curate.sources.by_columns.base import Dialogues, DraftColumns, Misfit, RowBatch, kept, not_blank, present

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.compute as pc
 
 from curate.arrays import series
+from curate.arrow_compute import pc
 from curate.pairs.messages import Messages
 
 VERSION = 1

@@ -100,6 +100,19 @@ def test_every_command_that_computes_takes_the_same_block_of_options():
         assert block <= {parameter.name for parameter in commands.load(name).params}
 
 
+WORKING = (
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "numba",
+    "transformers",
+    "tokenizers",
+    "ray",
+    "duckdb",
+    "starlette",
+)
+"""What only work needs."""
+
+
 def imported(among: tuple[str, ...], *arguments: str) -> tuple[str, list[str]]:
     """What a command prints on stdout, and which of the modules it imports."""
     code = f"""
@@ -130,6 +143,8 @@ def test_a_build_imports_neither_datasets_nor_the_client_of_the_hub(tmp_path):
     text, heavy = imported(among, "mix", str(tmp_path / "small.yaml"), *places)
     assert heavy == []
     assert "shard-00000.parquet" in text
+    for command in ("mix", "plan"):  # of a mix that is up to date
+        assert imported((*among, *WORKING), command, str(tmp_path / "small.yaml"), *places[:4])[1] == []
 
 
 def test_an_unknown_command_is_told_what_is_near():

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.arrays import B8, I32, series
+from curate.arrow_compute import pc
 from curate.schema import BLOCK, MESSAGES
 from curate.sources.base import MediaSource
 

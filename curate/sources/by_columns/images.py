@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.arrays import B8
+from curate.arrow_compute import pc
 from curate.sources.base import MediaSource
 from curate.sources.by_columns.base import Dialogues, Misfit
 

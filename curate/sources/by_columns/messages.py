@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curate.arrays import B8, I32, I64
+from curate.arrow_compute import pc
 from curate.sources.by_columns.base import Dialogues, Misfit, RowBatch, as_texts, present
 from curate.sources.messages import READ_KEYS, ROLE_NAMES
 

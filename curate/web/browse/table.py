@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curate.arrays import B8, F32, I64, U16, U32, U64
+from curate.arrow_compute import pc
 from curate.inspect.artefacts import Mix, Pairs
 from curate.pairs.files import column
 from curate.pairs.keys import halves
