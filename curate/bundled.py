@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from curate.config import did_you_mean
+from curate.config import did_you_mean, did_you_mean_path
 from curate.errors import ConfigError
 
 Kind = Literal["recipe", "ablation"]
@@ -47,6 +47,7 @@ def find(text: str | Path, kind: Kind = "recipe") -> Path:
     if text in there:
         return there[text]
     hint = did_you_mean(Path(text).stem, there, f"the path of a YAML file is {_article(kind)} too")
+    hint = did_you_mean_path(Path(text), hint) if is_path(text) else hint
     found = "no such file" if is_path(text) else f"no {kind} has this name, and it is not a file"
     raise ConfigError(text, found, f"a file, or one of {', '.join(there)}", hint)
 

@@ -107,7 +107,7 @@ def read_yaml(path: Path) -> Any:
         with open(path, "rb") as stream:
             text = stream.read(MOST_BYTES + 1).decode()
     except FileNotFoundError:
-        raise ConfigError(str(path), "no such file", "a YAML file") from None
+        raise ConfigError(str(path), "no such file", "a YAML file", did_you_mean_path(path)) from None
     except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
         raise ConfigError(str(path), str(error.strerror).lower(), "a YAML file") from None
     except UnicodeDecodeError as error:
@@ -263,6 +263,19 @@ def did_you_mean(name: str, known: typing.Iterable[str], otherwise: str, most: i
     """The hint for an unknown name: up to `most` known ones that are spelled like it, or else `otherwise`."""
     close = closest(name, known, most)
     return f"did you mean {', '.join(close)}?" if close else otherwise
+
+
+def did_you_mean_path(path: Path, otherwise: str = "") -> str:
+    """The hint for a path with nothing there: what is there in its folder and is spelled like it, or `otherwise`.
+
+    Endings do not count: they make all names of one kind alike.
+    """
+    try:
+        there = {one.stem: one for one in sorted(path.parent.iterdir(), reverse=True)}
+    except OSError:
+        return otherwise
+    close = closest(path.stem, there, cutoff=0.7)
+    return f"did you mean {there[close[0]]}?" if close else otherwise
 
 
 def _union(value: Any, kinds: tuple[Any, ...], where: str) -> Any:

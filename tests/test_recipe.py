@@ -179,7 +179,7 @@ def test_a_quota_must_be_typed(quota, message):
         (
             {"priority": ["mpr"]},
             "$.priority[0]: no source is labelled mpr; expected a label under sources",
-            "did you mean mmpr?",
+            "did you mean mmpr? If mpr is right, correct it under sources",
         ),
         ({"priority": ["shp", "shp"]}, "$.priority[1]: shp is named twice; expected each label once", ""),
         ({"max_skip": {"mmp": 0.1}}, "$.max_skip.mmp: unknown key", "did you mean mmpr?"),

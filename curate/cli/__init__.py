@@ -23,7 +23,6 @@ app = typer.Typer(
     help="Preference data in, training shards out, with a reason for every lost row.",
     epilog=FIRST,
     context_settings=HELP,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
@@ -31,12 +30,16 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def version(
+    context: typer.Context,
     show: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and exit."),
 ) -> None:
-    """Options before the command."""
+    """Options before the command; without a command the help, and exit 2."""
     if show:
         typer.echo(f"curate {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
 class _Lines(logging.Handler):

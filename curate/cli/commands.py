@@ -1,5 +1,6 @@
 """The commands and their modules. A module is imported when its command is called, so `curate --help` is fast."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -215,11 +216,25 @@ def _what_to_give(error: TyperException) -> str:
     return terminal_line(text.replace("\\[", "[").partition("  [")[0])
 
 
+def _plainer(message: str) -> str:
+    """The message as a sentence, with the closest choice where a value is none of them."""
+    message = message.replace("Value error, ", "")
+    if found := CHOICES.search(message):
+        from curate.config import closest  # `curate --help` does without yaml
+
+        close = closest(found[1], re.findall("'([^']*)'", found[2]))
+        message += f" Did you mean '{close[0]}'?" if close else ""
+    return message
+
+
+CHOICES = re.compile(r"'([^']*)' is not one of (.*)\.")
+
+
 @contextmanager
 def _inert_usage() -> Iterator[None]:
     """Errors of usage repeat what was typed, or what a script passed on from a file's name."""
     try:
         yield
     except TyperException as error:
-        error.message = terminal_line(error.message) or _what_to_give(error)
+        error.message = terminal_line(_plainer(error.message)) or _what_to_give(error)
         raise

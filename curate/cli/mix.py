@@ -126,4 +126,5 @@ def mix(
     named = shlex.quote(recipe) + (
         "" if work.workspace == WORKSPACE else f" --workspace {shlex.quote(str(work.workspace))}"
     )
-    say(f"next:  curate report {named}  shows the mix as a page; curate show {named}  prints pairs of it")
+    say(f"next:  curate report {named}  shows the mix as a page")
+    say(f"       curate show {named}  prints pairs of it")

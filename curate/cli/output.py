@@ -35,11 +35,25 @@ def messages() -> "Console":
 
 
 def say(text: str) -> None:
-    """Print one line on stderr."""
+    """Print one line on stderr. On a terminal it breaks between words, but not inside of a command to copy."""
     from rich.text import Text
 
     line, mark, hint = text.partition("; hint: ")
-    messages().print(Text(terminal_line(line + mark + _typed(hint))))
+    whole = terminal_line(line + mark + _typed(hint))
+    messages().print(Text(whole if mark or COMMAND in whole else _folded(whole)))
+
+
+COMMAND = "curate "
+
+
+def _folded(text: str) -> str:
+    """The text with line breaks between words where a terminal would break inside of one."""
+    if not messages().is_terminal:
+        return text
+    import textwrap
+
+    width = messages().width
+    return textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _typed(hint: str) -> str:
@@ -52,7 +66,8 @@ def fail(error: CurateError) -> None:
     """Print the error in one line on stderr, then its hint."""
     from rich.text import Text
 
-    messages().print(Text.assemble(("error:", "bold red"), f" {terminal_line(str(error))}"))
+    text = _folded(f"error: {terminal_line(str(error))}").removeprefix("error:")
+    messages().print(Text.assemble(("error:", "bold red"), text))
     if error.hint:
         messages().print(Text.assemble(("hint:", "cyan"), f" {terminal_line(_typed(error.hint))}"))
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from curate import bundled
 from curate import recipe as recipes
 from curate.checksums import LOG, check_file, read_record, record
+from curate.config import did_you_mean
 from curate.errors import ConfigError, WorkspaceError
 from curate.lock_file import AGAIN, read_lock, recorded
 from curate.pairs import intact
@@ -301,7 +302,9 @@ def find_pairs(text: str, workspace: Workspace) -> Pairs:
 
 def _unknown(what: str, text: str, folder: Path, there: Sequence[str], make: str) -> ConfigError:
     expected = f"one of {', '.join(there)}" if there else f"a {what}, but there is none yet"
-    return ConfigError(text, f"no {what} of that name in {folder}", expected, f"{make} makes one")
+    names = dict.fromkeys(name for title in there for name in (title, title.partition("@")[0]))
+    hint = did_you_mean(text, names, f"{make} makes one")
+    return ConfigError(text, f"no {what} of that name in {folder}", expected, hint)
 
 
 # ------------------------------------------------------------------------------------------ rows of their files

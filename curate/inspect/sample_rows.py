@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from curate.config import did_you_mean_path
 from curate.errors import ConfigError, RawError
 from curate.rawfiles import rows
 from curate.rawfiles.bad_rows import BadRow
@@ -46,7 +47,8 @@ def sample(path: Path, first: int = FIRST) -> Sample:
     Raises ConfigError where nothing there holds rows, or where the files of a folder have different columns.
     """
     if not path.exists():
-        raise ConfigError(str(path), "no such file or folder", "rows: JSON, CSV, Parquet or Arrow")
+        hint = did_you_mean_path(path)
+        raise ConfigError(str(path), "no such file or folder", "rows: JSON, CSV, Parquet or Arrow", hint)
     root, files = (path, _patterns(path)) if path.is_dir() else (path.parent, (path.name,))
     source = Source(repo=path.name, to_pairs=_no_pairs, files=files)
     found = row_files(source, root, None)

@@ -54,9 +54,9 @@ def find_target(text: str, workspace: Workspace, *, skipped: bool = False) -> Mi
         except ConfigError as other:
             expected = f"{fault.expected}; or {other.expected}"
             hints = list(dict.fromkeys(one.hint for one in (fault, other) if one.hint))
-            raise ConfigError(
-                text, f"no mix and no source of that name in {workspace.root}", expected, "; ".join(hints)
-            ) from None
+            close = [hint for hint in hints if hint.startswith("did you mean")]
+            found = f"no mix and no source of that name in {workspace.root}"
+            raise ConfigError(text, found, expected, "; ".join(close or hints)) from None
 
 
 def sample_pairs(target: Mix | Pairs, wanted: Wanted) -> list[Item]:

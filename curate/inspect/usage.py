@@ -116,6 +116,9 @@ class _Usage:
 
     def raw(self, source: Path) -> Iterator[Entry]:
         """The commits of a source; what was put there by hand is kept."""
+        if source.is_symlink():
+            yield self.entry([], "kept", f"a link to {source.resolve()}", f"raw/{source.name}")
+            return
         receipt = source / "fetched.json"
         last = str(read_json(receipt)["commit"]) if receipt.exists() else ""
         commits = [path for path in _folders(source) if len(path.name) == COMMIT_DIGITS]

@@ -33,7 +33,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from curate import bundled
-from curate.config import build, check_key, did_you_mean, read_yaml, show
+from curate.config import build, check_key, closest, read_yaml, show
 from curate.errors import ConfigError
 from curate.recipe.entries import Entry, Pool, Quota, at_least, check_name, check_sum, read
 
@@ -215,7 +215,9 @@ def _priority(named: Sequence[str], entries: Sequence[Entry], where: str) -> tup
     by_label = {entry.label: entry for entry in entries}
     for i, label in enumerate(named):
         if label not in by_label:
-            hint = did_you_mean(label, by_label, f"labels: {', '.join(by_label)}")
+            close = closest(label, by_label)
+            there = f"did you mean {close[0]}? If {label} is right, correct it under sources" if close else ""
+            hint = there or f"labels: {', '.join(by_label)}"
             raise ConfigError(f"{where}[{i}]", f"no source is labelled {label}", "a label under sources", hint)
         if label in named[:i]:
             raise ConfigError(f"{where}[{i}]", f"{label} is named twice", "each label once")

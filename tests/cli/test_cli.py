@@ -28,6 +28,7 @@ def test_nothing_but_cli_output_prints():
     ]
     assert found == [
         'curate/cli/__init__.py: typer.echo(f"curate {__version__}")',
+        "curate/cli/__init__.py: typer.echo(context.get_help())",
         "curate/cli/__init__.py: sys.stderr.write(terminal_text(text))",
         "curate/cli/inspect.py: console = Console(highlight=False)",
         "curate/cli/inspect.py: typer.echo()",
@@ -38,6 +39,43 @@ def test_nothing_but_cli_output_prints():
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_a_command_is_listed_with_the_first_line_of_its_help(name):
     assert commands.load(name).help.split("\n\n")[0].replace("\n", " ") == commands.COMMANDS[name][1]
+
+
+def test_without_a_command_help_is_printed():
+    done = subprocess.run([sys.executable, "-m", "curate"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.splitlines()[-1].strip() == "looks at rows of your own."
+    assert done.stdout == subprocess.check_output([sys.executable, "-m", "curate", "-h"], text=True)
+
+
+def test_a_choice_that_is_none_has_the_closest():
+    done = CliRunner().invoke(app, ["export", "mine", "--to", "trl-txt"], env={"COLUMNS": "300"})
+    assert "Invalid value for '--to': 'trl-txt' is not one of 'trl', 'trl-text'" in done.stderr
+    assert "'mosaicml'. Did you mean 'trl-text'?" in done.stderr
+
+
+TALK = """
+from curate.cli.output import fail, messages, say
+from curate.errors import ConfigError
+messages()._force_terminal, messages()._width = True, 30
+say("one two three four five six seven")
+say("next: curate report quickstart --workspace work")
+fail(ConfigError("mine.yaml", "found a word", "another word than this", "curate plan mine.yaml --workspace w"))
+"""
+
+
+def test_messages_break_between_words_on_a_terminal():
+    plain = {**os.environ, "NO_COLOR": "1"}
+    done = subprocess.run([sys.executable, "-c", TALK], capture_output=True, text=True, check=True, env=plain)
+    assert done.stderr.splitlines() == [
+        "one two three four five six",
+        "  seven",
+        "next: curate report quickstart --workspace work",
+        "error: mine.yaml: found a",
+        "  word; expected another word",
+        "  than this",
+        "hint: curate plan mine.yaml --workspace w",
+    ]
 
 
 @pytest.mark.parametrize("name", ["mix", "pin", "ablate"])

@@ -144,6 +144,16 @@ def test_what_cannot_be_looked_at_is_one_line(write, found):
     assert init("a", "--yes").exception.found == found
 
 
+def test_a_misspelt_path_has_the_one_that_was_meant():
+    Path("own").mkdir()
+    Path("own/votes.jsonl").write_text(lines(ROWS))
+    Path("own/mine.yaml").write_text("name: mine\nsources: {shp: all}\n")
+    assert init("own/votez.csv", "--yes").exception.hint == "did you mean own/votes.jsonl?"
+    assert init("own/other.jsonl", "--yes").exception.hint == ""
+    done = CliRunner().invoke(app, ["plan", "own/mien.yml"])
+    assert done.exception.hint == "did you mean own/mine.yaml?"
+
+
 def test_images_are_found_beside_the_rows():
     Path("own/images").mkdir(parents=True)
     Path("own/images/1.png").write_bytes(b"x")

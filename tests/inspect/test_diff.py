@@ -86,5 +86,6 @@ def test_a_mix_is_named_by_name_fingerprint_or_directory_and_the_newest_wins():
     assert (named["a"], named["b"]) == (newest["b"], newest["a"])
     titles = f"small@{second.name[:8]}, small@{first.name[:8]}"
     assert fault("diff", "small", "smal") == (
-        f"smal: no mix of that name in data/mixes; expected one of {titles}\ncurate mix RECIPE makes one"
+        f"smal: no mix of that name in data/mixes; expected one of {titles}\ndid you mean small?"
     )
+    assert fault("diff", "small", "other").endswith("\ncurate mix RECIPE makes one")

@@ -51,6 +51,18 @@ def test_pairs_and_images_of_no_mix_are_listed_and_removed_only_on_demand():
     assert web.exists()
 
 
+def test_a_link_to_files_of_ones_own_is_kept_and_not_followed(tmp_path):
+    commit = tmp_path / "mine" / ("a" * 40)
+    commit.mkdir(parents=True)
+    (commit / "rows.jsonl").write_text("{}\n")
+    Path("data/raw").mkdir(exist_ok=True)
+    Path("data/raw/mine").symlink_to(tmp_path / "mine", target_is_directory=True)
+    entry = {one["name"]: one for one in json.loads(run("gc", "--json").text)}["raw/mine"]
+    assert (entry["state"], entry["files"], entry["why"]) == ("kept", 0, f"a link to {tmp_path / 'mine'}")
+    run("gc", "--yes")
+    assert (commit / "rows.jsonl").exists()
+
+
 def test_caches_go_only_when_they_are_named_and_come_again():
     before = mix_directory().joinpath("lock.json").read_bytes()
     run("gc", "--yes", "--caches")
