@@ -69,7 +69,7 @@ COMMANDS = {
     "publish": ("publish", "Put a finished mix onto the Hub, with its card, recipe and lock."),
     "score": (
         "score",
-        "Score both replies of every pair, by a model, anyone's file or heads that did not see them.",
+        "Score both replies of every pair, by a model, anyone's file, or heads or models that did not see them.",
     ),
     "audit": ("audit", "Rank pairs by how likely their label is wrong, and say what is wrong with which source."),
     "evaluate": (
