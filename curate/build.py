@@ -263,8 +263,8 @@ def _damaged(directory: Path, lock: Mapping[str, Any], hashes: Hashes) -> list[s
 
 
 def _show_plan(recipe: Recipe, pools: Mapping[str, int | None], basis: str, watch: Watcher) -> None:
-    if all(size is None for size in pools.values()):
-        return  # a plan of nothing but unknown sizes says nothing
+    if 2 * list(pools.values()).count(None) > len(pools):
+        return  # a plan of little but unknown sizes says nothing
     try:
         watch.plan(plan(recipe, pools), basis)
     except InfeasibleError:

@@ -19,10 +19,10 @@ import orjson
 import pyarrow as pa
 
 from curate.exports import base
-from curate.exports.base import Format, Place, Written
+from curate.exports.base import Place, Written
 from curate.exports.files import save_images, write_lines, write_table
 from curate.exports.pair import Pair, Turn
-from curate.exports.tools import calls, has_ids, readable_calls
+from curate.exports.tools import Dialogues, calls
 from curate.mixing import shard_schema
 from curate.text.inert import json_text
 
@@ -33,7 +33,7 @@ READ = (CALL, END_OF_CALL, "<think>", "</think>")
 TURN = pa.struct([("from", pa.string()), ("value", pa.string())])
 
 
-class LlamaFactory(Format):
+class LlamaFactory(Dialogues):
     """Reward models and DPO, text or images."""
 
     name, about = "llama-factory", "LLaMA-Factory: rankings for stage rm and dpo, with dataset_info.json"
@@ -42,17 +42,8 @@ class LlamaFactory(Format):
 
     def rules(self) -> Sequence[base.Rule]:
         """What its converter skips, and what its template would count wrongly."""
-        return (
-            base.media_in_prompt, base.no_media_in_system, base.no_reasoning, base.known_roles, one_result,
-            base.in_turns, base.one_reply, base.no_tags,
-            *((readable_calls, no_tags_in_calls) if self.mix.fields else ()),
-        )  # fmt: skip
-
-    def without(self, pair: Pair) -> Iterator[str]:
-        """As all, and the ids of calls."""
-        yield from super().without(pair)
-        if self.mix.fields and has_ids(pair):
-            yield "ids_of_tool_calls"
+        rules = (*super().rules(), base.no_media_in_system, one_result)
+        return (*rules, no_tags_in_calls) if self.mix.fields else rules
 
     def record(self, pair: Pair, root: Path) -> dict[str, Any]:
         """The row of a pair; its images are written below `root`."""

@@ -14,14 +14,14 @@ import orjson
 import pyarrow as pa
 
 from curate.exports import base
-from curate.exports.base import Format, Place, Written
+from curate.exports.base import Place, Written
 from curate.exports.files import write_lines, write_table
 from curate.exports.pair import Pair, Turn
-from curate.exports.tools import calls, has_ids, ordered, readable_calls
+from curate.exports.tools import Dialogues, calls, ordered
 from curate.mixing import shard_schema
 
 
-class MsSwift(Format):
+class MsSwift(Dialogues):
     """Reward models and DPO, text or images."""
 
     name, about = "ms-swift", "ms-swift: for rlhf_type rm and dpo, text or images"
@@ -30,16 +30,7 @@ class MsSwift(Format):
 
     def rules(self) -> Sequence[base.Rule]:
         """What its loader deletes, and what its template would count wrongly."""
-        return (
-            base.media_in_prompt, base.no_reasoning, base.known_roles, base.in_turns, base.one_reply,
-            base.other_replies, base.no_tags, *((readable_calls,) if self.mix.fields else ()),
-        )  # fmt: skip
-
-    def without(self, pair: Pair) -> Iterator[str]:
-        """As all, and the ids of calls."""
-        yield from super().without(pair)
-        if self.mix.fields and has_ids(pair):
-            yield "ids_of_tool_calls"
+        return (*super().rules(), base.other_replies)
 
     def record(self, pair: Pair) -> dict[str, Any]:
         """The row of a pair."""

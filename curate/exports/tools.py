@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from curate.exports import base
+from curate.exports.base import Format
 from curate.exports.pair import Pair, Turn
 
 
@@ -50,3 +52,20 @@ def has_ids(pair: Pair) -> bool:
         "tool_call_id" in turn.fields or any("id" in call for call in turn.fields.get("tool_calls", ()))
         for turn in pair.turns
     )
+
+
+class Dialogues(Format):
+    """A dialogue whose user and assistant take turns, images as tags in its text, calls as turns of their own."""
+
+    def rules(self) -> Sequence[base.Rule]:
+        """What trainers with such dialogues skip, or would count wrongly."""
+        return (
+            base.media_in_prompt, base.no_reasoning, base.known_roles, base.in_turns, base.one_reply, base.no_tags,
+            *((readable_calls,) if self.mix.fields else ()),
+        )  # fmt: skip
+
+    def without(self, pair: Pair) -> Iterator[str]:
+        """As all, and the ids of calls."""
+        yield from super().without(pair)
+        if self.mix.fields and has_ids(pair):
+            yield "ids_of_tool_calls"

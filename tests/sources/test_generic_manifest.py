@@ -74,7 +74,11 @@ pairing: adjacent
         ("adapter: preference", "$: files not given; expected a value for files", ""),
         ("adapter: preference\nfiles: []", "$: files is empty; give at least one pattern", ""),
         ("adapter: preference\nfiles: [a.csv]\nmax_skip: 2.0", "$: max_skip is 2; it is a share from 0 to 1", ""),
-        ("adapter: preference\nfiles: [a.csv]\noptional: [images]", "$.optional[0].images: unknown key", None),
+        ("adapter: preference\nfiles: [a.csv]\noptional: [images]",
+         "$.optional[0]: images is not mapped; expected a name under columns",
+         "map it under columns, or leave it out here"),
+        ("adapter: preference\nfiles: [a.csv]\noptional: [imags]", "$.optional[0].imags: unknown key",
+         "did you mean images?"),
         ("adapter: preference\nfiles: [a.csv]\njson: [imges]", "$.json[0].imges: unknown key",
          "did you mean images?"),
         ("adapter: ranking\nfiles: [a.csv]\npairing: best", "$.pairing: found text 'best'; expected "

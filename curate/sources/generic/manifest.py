@@ -179,7 +179,10 @@ def from_table(table: dict[str, Any], path: Path) -> Source:
 def _check(manifest: AnyManifest, where: str) -> None:
     names = [*type(manifest.columns).__dataclass_fields__]
     for i, name in enumerate(manifest.optional):
-        check_key(name, mapped(manifest.columns), f"{where}.optional[{i}]")
+        check_key(name, names, f"{where}.optional[{i}]")
+        if name not in mapped(manifest.columns):
+            hint = "map it under columns, or leave it out here"
+            raise ConfigError(f"{where}.optional[{i}]", f"{name} is not mapped", "a name under columns", hint)
     for i, name in enumerate(manifest.json):
         check_key(name, names, f"{where}.json[{i}]")
     for name, patterns in (("files", manifest.files), ("media", manifest.media)):
