@@ -12,10 +12,15 @@ it removes.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,31 +192,49 @@ def data_juicer_cpp(path: Path, scratch: Path) -> list[int]:
     import ray.data._internal.execution.operators.actor_pool_map_operator  # the next sets a limit in it
     from data_juicer.ops.deduplicator.ray_bts_minhash_cpp_deduplicator import RayBTSMinhashCppDeduplicator
 
-    ray.init("local", num_cpus=RAY_CPUS, include_dashboard=False, log_to_driver=False, logging_level="error")
+    cpu = CpuSeconds()
+    cpu.start()
+    place = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # the path of a socket has 107 bytes at most
+    ray.init("local", num_cpus=RAY_CPUS, include_dashboard=False, log_to_driver=False, _temp_dir=place)
     ray.data.DataContext.get_current().enable_progress_bars = False
     op = RayBTSMinhashCppDeduplicator(
         tokenization="space", window_size=5, lowercase=True, jaccard_threshold=0.7, work_dir=str(scratch)
     )
     kept = {row["id"] for row in op.run(ray.data.read_parquet(str(path))).select_columns(["id"]).iter_rows()}
     removed = sorted({number for number, _ in documents(path)} - kept)
-    print(json.dumps({"cpu": cpu_seconds()}))
+    print(json.dumps({"cpu": cpu.total()}))
     ray.shutdown()
+    shutil.rmtree(place, ignore_errors=True)
     return removed
 
 
-def cpu_seconds() -> float:
-    """CPU seconds of this process and of all that it started, ended ones included if their parent is alive."""
-    stats: dict[int, list[str]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    tree = {os.getpid()}
-    while more := {pid for pid, fields in stats.items() if int(fields[1]) in tree} - tree:
-        tree |= more
-    ticks = sum(int(field) for pid in tree for field in stats[pid][11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+class CpuSeconds(threading.Thread):
+    """The CPU seconds of this process and of all that it starts, looked up every fifth of a second.
+
+    Workers of Ray end unwatched, so what the kernel adds to their parent at their end is not all.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._seen: dict[tuple[int, str], int] = {}  # by process and its start
+
+    def run(self) -> None:
+        """Look again and again."""
+        while True:
+            self.total()
+            time.sleep(0.2)
+
+    def total(self) -> float:
+        """The sum so far."""
+        stats: dict[int, list[str]] = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                stats[int(stat.parent.name)] = stat.read_text().rpartition(")")[2].split()
+        tree = {os.getpid()}
+        while more := {pid for pid, fields in stats.items() if int(fields[1]) in tree} - tree:
+            tree |= more
+        self._seen |= {(pid, stats[pid][19]): int(stats[pid][11]) + int(stats[pid][12]) for pid in tree}
+        return sum(self._seen.values()) / os.sysconf("SC_CLK_TCK")
 
 
 def compile_data_juicer() -> None:
