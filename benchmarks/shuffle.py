@@ -86,7 +86,8 @@ def benchmark(root: Path, pairs: int, text: int, peers: Path | None, rounds: int
 
 
 def main() -> None:
-    """Make pairs, run everything at each size, print the table, with `--save` write results/NAME.json after each size."""
+    """Make pairs, run everything at each size, print the table, with `--save` write results/NAME.json after each
+    size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, nargs="+", default=[300_000])
     parser.add_argument("--text", type=int, default=3300, help="bytes of text a pair")

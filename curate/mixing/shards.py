@@ -10,8 +10,11 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -313,13 +316,10 @@ def _write_shard(
             use_dictionary=list(FEW_VALUES),
             write_statistics=["source"],
         ) as writer:
-            for first, last in pairwise(shard.groups):
-                rows = by_rank([between(piece, first, last) for piece in pieces])
-                rows = with_frames(rows) if task.frames else rows
-                arrays = [shard_column(rows, field, images) for field in schema]
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema), row_group_size=last - first)
+            for rows in _ahead(partial(_row_group, task, pieces, schema, images), pairwise(shard.groups)):
+                writer.write_batch(rows, row_group_size=len(rows))
                 following.go_on()
-                tick(rows=last - first)
+                tick(rows=len(rows))
         xxh3, sha256 = following.digests()
         return ShardFacts(
             name=path.name,
@@ -328,3 +328,29 @@ def _write_shard(
             xxh3=xxh3,
             sha256=sha256,
         )
+
+
+def _row_group(
+    task: _Gather,
+    pieces: Sequence[pa.RecordBatch],
+    schema: pa.Schema,
+    images: ImageStore | None,
+    limits: tuple[int, int],
+) -> pa.RecordBatch:
+    """The rows of a shard between two ranks."""
+    rows = by_rank([between(piece, *limits) for piece in pieces])
+    rows = with_frames(rows) if task.frames else rows
+    return pa.RecordBatch.from_arrays([shard_column(rows, field, images) for field in schema], schema=schema)
+
+
+def _ahead(
+    make: Callable[[tuple[int, int]], pa.RecordBatch], limits: Iterable[tuple[int, int]]
+) -> Iterator[pa.RecordBatch]:
+    """What `make` gives for each item, in order; the next one is made in a thread while the last is used."""
+    coming: deque[Future[pa.RecordBatch]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        for item in limits:
+            coming.append(thread.submit(make, item))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        yield from (future.result() for future in coming)

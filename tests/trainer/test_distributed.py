@@ -201,7 +201,9 @@ def test_a_checkpoint_of_other_processes_is_refused(mix, tmp_path):
     (run / "result.json").unlink()
     with pytest.raises(TrainError) as caught:
         start(mix, tmp_path, 1, "zero=2", "max_steps=2")
-    assert str(caught.value).endswith("step-00000002: written by 2 processes, and this run has 1; expected the same number")
+    assert str(caught.value).endswith(
+        "step-00000002: written by 2 processes, and this run has 1; expected the same number"
+    )
     assert caught.value.hint == "--nproc 2"
 
 
