@@ -205,7 +205,7 @@ def test_without_critiques_a_critic_is_naive_to_the_bit(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # DeepSpeed calls what torch deprecates
-@pytest.mark.parametrize("zero", [0, 3])
+@pytest.mark.parametrize("zero", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_stopped_run_continues_to_the_same_curve_and_scores_after_its_own_critiques(
     planted, tmp_path, monkeypatch, zero
 ):

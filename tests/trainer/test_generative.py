@@ -366,7 +366,7 @@ def test_the_margin_of_a_step_is_the_log_odds_of_the_right_digit(circle, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # DeepSpeed calls what torch deprecates
-@pytest.mark.parametrize(("zero", "form"), [(0, ()), (1, ()), (3, REASONED)])
+@pytest.mark.parametrize(("zero", "form"), [(0, ()), pytest.param(1, (), marks=pytest.mark.slow), (3, REASONED)])
 def test_a_stopped_run_continues_to_the_same_curve(tmp_path, monkeypatch, zero, form):
     mix = small_mix(tmp_path / "mix", critiques=True)
     more = ("paradigm=generative", "max_tokens=4000", f"zero={zero}", "max_steps=3", *form)

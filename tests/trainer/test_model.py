@@ -380,7 +380,8 @@ print(scores.dtype, *scores.tolist())
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_model_loads_partitioned_under_zero_3(dtype, tmp_path):
     model = with_lora("qwen2_5_vl")
     model.save_pretrained(tmp_path)
