@@ -75,7 +75,7 @@ class Encoded:
     trees    one with the branches chosen and rejected; one for each where no shared prefix covers their media
     margin   as the source gives it; `tie` is true if it is 0
     chosen_length, rejected_length  tokens of the reply's text alone, without the template's; 1 if not counted
-    weight   the factor of the pair's loss; 0 for a pair that only fills a micro-batch
+    weight   the factor of the pair's loss; a filler, with no id, only fills a micro-batch and has 0
     """
 
     pair_id: str

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curate.ahead import ahead
 from curate.hashing import fingerprint
 from curate.workspace import atomic
-from trainer.ahead import ahead
 from trainer.config import TrainConfig
 from trainer.distributed import World
 from trainer.encode import Encoder, Row

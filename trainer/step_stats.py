@@ -34,9 +34,9 @@ class StepStats:
         for pair, loss, margin in zip(micro, losses, margins, strict=True):
             if not math.isfinite(loss):
                 self.bad.append(pair.pair_id)
-            if pair.weight:
+            if pair.pair_id:
                 self.pairs, self.loss = self.pairs + 1, self.loss + loss
-            if pair.weight and not pair.tie:
+            if pair.pair_id and not pair.tie:
                 self.add_source(pair.source, [1, margin > 0, margin])
 
     def add_source(self, source: str, numbers: Sequence[float]) -> None:

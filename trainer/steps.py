@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import xxhash
 
+from curate.ahead import ahead
 from curate.errors import TrainError
-from trainer.ahead import ahead
 from trainer.encode import Encoded, Encoder, Measured, Row
 from trainer.lengths import Lengths, Sized
 from trainer.media import Unusable

@@ -103,7 +103,7 @@ def _batches(
     pairs: Iterable[Encoded], max_tokens: int, writer: Writer | None, *, share: bool
 ) -> Iterable[list[Encoded]]:
     """Yield batches of the pairs, then empty ones until every rank is done."""
-    ranked = (pair for pair in pairs if not pair.tie and pair.weight)
+    ranked = (pair for pair in pairs if not pair.tie and pair.pair_id)
     if writer is None:
         batches = token_batches(ranked, lambda pair: pair.tokens(share=share), max_tokens)
     else:

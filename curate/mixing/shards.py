@@ -10,9 +10,8 @@ import hashlib
 import json
 import math
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
@@ -26,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from curate.ahead import ahead
 from curate.arrays import U32
 from curate.checksums import Following, hash_once, write_record
 from curate.engines.base import Engine, tick
@@ -316,10 +316,12 @@ def _write_shard(
             use_dictionary=list(FEW_VALUES),
             write_statistics=["source"],
         ) as writer:
-            for rows in _ahead(partial(_row_group, task, pieces, schema, images), pairwise(shard.groups)):
-                writer.write_batch(rows, row_group_size=len(rows))
-                following.go_on()
-                tick(rows=len(rows))
+            make = partial(_row_group, task, pieces, schema, images)
+            with ThreadPoolExecutor(1) as thread:  # makes a row group while the last one is written
+                for rows in ahead(thread, make, pairwise(shard.groups), 1):
+                    writer.write_batch(rows, row_group_size=len(rows))
+                    following.go_on()
+                    tick(rows=len(rows))
         xxh3, sha256 = following.digests()
         return ShardFacts(
             name=path.name,
@@ -341,16 +343,3 @@ def _row_group(
     rows = by_rank([between(piece, *limits) for piece in pieces])
     rows = with_frames(rows) if task.frames else rows
     return pa.RecordBatch.from_arrays([shard_column(rows, field, images) for field in schema], schema=schema)
-
-
-def _ahead(
-    make: Callable[[tuple[int, int]], pa.RecordBatch], limits: Iterable[tuple[int, int]]
-) -> Iterator[pa.RecordBatch]:
-    """What `make` gives for each item, in order; the next one is made in a thread while the last is used."""
-    coming: deque[Future[pa.RecordBatch]] = deque()
-    with ThreadPoolExecutor(1) as thread:
-        for item in limits:
-            coming.append(thread.submit(make, item))
-            if len(coming) > 1:
-                yield coming.popleft().result()
-        yield from (future.result() for future in coming)

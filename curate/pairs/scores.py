@@ -92,14 +92,19 @@ def finish(pool: PairsPool, name: str, facts: Mapping[str, Any]) -> dict[str, An
     return receipt
 
 
-def receipt_of(pairs: Path, label: str, name: str, where: str) -> dict[str, Any]:
-    """The receipt of the scores of that name. Raises ConfigError, at `where`, if the pairs of a pool have none."""
+def receipt_of(pairs: Path, label: str, name: str, where: str, wants: str = "margin") -> dict[str, Any]:
+    """The receipt of the scores of that name. Raises ConfigError, at `where`, if the pairs of a pool have none.
+
+    `wants` is the column of SCORES that is needed; the hint names the command that writes it.
+    """
     path = folder(pairs, check_name(name, where)) / RECEIPT
     if not path.exists():
         there = names(pairs)
         expected = f"one of {', '.join(there)}" if there else "scores of its pairs"
-        how = f"--name {name} with --model, --from or --folds"
-        hint = f"curate score {pairs.parent.name} {how} makes them, of a recipe's file for all its sources"
+        of, called = pairs.parent.name, f"--name {name}"
+        how = f"curate score {of} {called} with --model, --from or --folds"
+        how = f"curate audit {of} {called} --preset PRESET" if wants == "wrong" else how
+        hint = f"{how} makes them, of a recipe's file for all its sources"
         raise ConfigError(where, f"{label} has no scores {name!r}", expected, hint)
     receipt = read_record(path, "the receipt of scores", f"delete {path.parent} and score again")
     if missing := [key for key in FACTS if key not in receipt]:

@@ -35,7 +35,7 @@ def receipts(listed: Sequence[tuple[str, Step]], artefacts: Mapping[str, Artefac
 
 
 def _receipt(label: str, made: Artefact, step: ScoreStep, where: str) -> Mapping[str, Any]:
-    receipt = scores.receipt_of(made.directory, label, step.scores, where)
+    receipt = scores.receipt_of(made.directory, label, step.scores, where, step.wants)
     if receipt["provenance"] == "in-sample":
         overlap = f": it trained on {receipt['overlap']:,} of the pairs" if receipt["overlap"] else ""
         hint = "cross-fit them with curate score --folds 5, or score with a model that was trained on other pairs"
@@ -69,7 +69,7 @@ def find(step: ScoreStep, name: str, pool: PairsPool, pairs: pl.DataFrame, seed:
     """
     found = scores.read(pool, step.scores, name)
     if not found[step.wants].count() and found["margin"].count():
-        hint = "curate audit writes them" if step.wants == "wrong" else ""
+        hint = "curate audit with a --name of its own writes such; name them here" if step.wants == "wrong" else ""
         raise ConfigError(name, f"the scores {step.scores!r} have no column {step.wants}", "such scores", hint)
     key = order_key(pairs["id_hi"].to_numpy(), pairs["id_lo"].to_numpy(), seed, RANDOM)
     scored = pairs.select("at", order=pl.Series(key)).hstack(

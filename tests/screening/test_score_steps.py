@@ -204,6 +204,13 @@ def test_in_sample_and_missing_scores_are_refused(world):
     with pytest.raises(ConfigError, match="good has no scores 'none'; expected one of ") as caught:
         world.mix(("reward_margin", {"scores": "none"}))
     assert "curate score good --name none" in caught.value.hint
+    with pytest.raises(ConfigError, match="good has no scores 'none'; expected one of ") as caught:
+        world.mix(("label_audit", {"scores": "none"}))
+    assert caught.value.hint.startswith("curate audit good --name none --preset PRESET makes them")
+    world.from_file("plain", [{"pair_id": next(iter(world.margin)), "chosen": 2, "rejected": 1}])
+    with pytest.raises(ConfigError, match="the scores 'plain' have no column wrong") as caught:
+        world.mix(("label_audit", {"scores": "plain"}))
+    assert caught.value.hint == "curate audit with a --name of its own writes such; name them here"
 
 
 def test_scores_by_a_model_that_trained_on_the_pairs_are_in_sample(world, tmp_path):

@@ -24,6 +24,7 @@ from trainer.objective import outcome
 from trainer.packing import pack, pad
 from trainer.readers import MixReader
 from trainer.setup import Run
+from trainer.step_stats import StepStats
 
 WEIGHTS = (0.25, 1.0, 0.5)
 
@@ -104,3 +105,10 @@ def test_a_mix_without_weights_has_1_of_each_pair_and_another_type_is_a_fault(tm
     pq.write_table(table.append_column("weight", pa.array(["x"] * len(table))), shard)
     lock(directory, [{"name": shard.name, "rows": len(table), "bytes": shard.stat().st_size}])
     assert "no column weight as in a shard" in fault(WorkspaceError, lambda: list(MixReader(directory).rows()))
+
+
+def test_a_pair_of_weight_0_is_counted_and_a_filler_is_not(tmp_path):
+    run, [pair, *_] = parts("naive", tmp_path)
+    stats = StepStats()
+    stats.add([replace(pair, weight=0.0), pair, run.encoder.filler()], [0.0, 0.5, 0.0], [1.0, -1.0, 0.0])
+    assert (stats.pairs, stats.loss, stats.sources) == (2, 0.5, {pair.source: [2, 1, 0.0]})
