@@ -11,7 +11,7 @@ continues with the runs and parts that are missing.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,19 @@ SEED = 0
 Jobs = Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossFit:
+    """How many folds of pairs there are, and what is trained for each: a preset and settings over it."""
+
+    folds: int
+    preset: str
+    settings: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """As plain values, for receipts."""
+        return {"preset": self.preset, "settings": list(self.settings), "folds": self.folds}
+
+
 class FoldModels:
     """The runs of one name's scores: `folds` has the fold of every pair of each target, `wanted` which are
     scored."""
@@ -63,13 +76,7 @@ class FoldModels:
         return self._workspace.root / "runs" / f"scores-{self._name}-{fingerprint([about, pairs, rows])[:8]}"
 
     def train(
-        self,
-        place: Path,
-        preset: str,
-        settings: Sequence[str],
-        engine: Engine,
-        nproc: int,
-        say: Callable[[str], None],
+        self, place: Path, fit: CrossFit, engine: Engine, nproc: int, say: Callable[[str], None]
     ) -> list[Run]:
         """Train the models that are missing, one after another, each on the wanted pairs of the other folds.
 
@@ -80,7 +87,7 @@ class FoldModels:
             mix = run.folder / "mix"
             paths = {"mix": mix, "out": run.folder, "images": self._workspace.images}
             where = [f"{key}={json.dumps(str(path), ensure_ascii=False)}" for key, path in paths.items()]
-            trainer_process.prepare(preset, ["eval_every_pairs=null", *settings, *where])
+            trainer_process.prepare(fit.preset, ["eval_every_pairs=null", *fit.settings, *where])
             if not (mix / "lock.json").exists():
                 self.write_mix(fold, mix, engine)
         one_after_another(runs, nproc, say)

@@ -20,6 +20,18 @@ Job = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """The processes that score: at most `count` at a time, or for None one for each file of pairs.
+
+    One runs here; several run wherever the engine works, and `listen` gets their ticks.
+    """
+
+    engine: Engine
+    count: int | None = 1
+    listen: Listener | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTask:
     """Some files of pairs for one process: its jobs file, and its command."""
 
@@ -38,16 +50,15 @@ def in_one(jobs: Sequence[Job], workspace: Workspace, name: str, arguments: Sequ
 
 
 def in_several(
-    jobs: Sequence[Job], workspace: Workspace, name: str, arguments: Sequence[str], engine: Engine,
-    processes: int | None, listen: Listener | None = None,
-) -> None:  # fmt: skip
-    """Score in at most so many processes, or without a number, one for each file; files that are there stay.
+    jobs: Sequence[Job], workspace: Workspace, name: str, arguments: Sequence[str], processes: Processes
+) -> None:
+    """Score in these processes; files that are there stay.
 
     Files are dealt out in turn. On a machine with GPUs each process takes the next one. Raises TrainError.
     """
     left = [job for job in jobs if not usable(Path(job["out"]))]
-    groups = grouped(left, processes)
-    if len(groups) < 2 and processes is not None:
+    groups = grouped(left, processes.count)
+    if len(groups) < 2 and processes.count is not None:
         if jobs:
             in_one(jobs, workspace, name, arguments)
         return
@@ -58,12 +69,12 @@ def in_several(
         write_json(path, some)
         command = [sys.executable, "-m", MODULE, str(path), "--images", str(workspace.images), *arguments]
         tasks.append(ScoreTask(jobs=path, command=(*command, "--device", str(number))))
-    list(engine.map(score, tasks, listen, threads=True, gpus=True))
+    list(processes.engine.map(score, tasks, processes.listen, threads=True, gpus=True))
 
 
-def grouped(jobs: Sequence[Job], processes: int | None) -> list[list[Job]]:
-    """The jobs dealt out to so many processes, none without a job."""
-    count = len(jobs) if processes is None else min(processes, len(jobs))
+def grouped(jobs: Sequence[Job], most: int | None) -> list[list[Job]]:
+    """The jobs dealt out to at most so many processes, none without a job."""
+    count = len(jobs) if most is None else min(most, len(jobs))
     return [list(jobs[number::count]) for number in range(count)]
 
 

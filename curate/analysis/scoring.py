@@ -15,12 +15,11 @@ import yaml
 
 from curate import trainer_process
 from curate.analysis.audit import folds_of
-from curate.analysis.fold_models import FoldModels
+from curate.analysis.fold_models import CrossFit, FoldModels
 from curate.analysis.intervals import linked
-from curate.analysis.score_processes import in_one, in_several
+from curate.analysis.score_processes import Processes, in_one, in_several
 from curate.arrays import U64, series
 from curate.checksums import record, write_record
-from curate.engines.base import Engine, Listener
 from curate.errors import ConfigError
 from curate.evaluation import ensembles
 from curate.evaluation.score_file import absent, cell, lines_of, number
@@ -36,6 +35,9 @@ from curate.workspace import Workspace, read_json
 
 COLUMNS = "columns pair_id, and chosen and rejected or margin"
 PAIR_ID = re.compile(r"[0-9a-f]{32}")
+
+CROSS_FITTED = {"provenance": "cross-fitted", "trained_on": None, "overlap": None}
+"""What receipts say of scores by heads or models that did not see the pair."""
 
 Say = Callable[[str], None]
 
@@ -57,13 +59,11 @@ def rows_of(target: Target) -> pl.Series:
 
 
 def by_model(
-    targets: Sequence[Target], model: Path, name: str, workspace: Workspace, max_tokens: int, engine: Engine,
-    processes: int | None = 1, listen: Listener | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+    targets: Sequence[Target], model: Path, name: str, workspace: Workspace, max_tokens: int, processes: Processes
+) -> list[dict[str, Any]]:
     """Score pairs with a model or an ensemble and return the receipts; parts that are scored are kept.
 
-    Without a number of `processes` each part has one, wherever the engine works. Raises ConfigError where there is
-    no model, TrainError from scoring.
+    Raises ConfigError where there is no model, TrainError from scoring.
     """
     members = ensembles.read(model).paths if ensembles.is_ensemble(model) else [model]
     hashes = Hashes(workspace.cache)
@@ -78,58 +78,59 @@ def by_model(
     prepared = [_prepared(target, name, facts) for target in targets]
     jobs = [job for target, place in zip(targets, prepared, strict=True) for job in _jobs(target, place, None)]
     arguments = ["--model", str(model), "--max-tokens", str(max_tokens)]
-    in_several(jobs, workspace, name, arguments, engine, processes, listen)
+    in_several(jobs, workspace, name, arguments, processes)
     return [_finished(target, name, facts, _overlap(target, trained)) for target in targets]
 
 
-def by_heads(
-    targets: Sequence[Target], name: str, workspace: Workspace, folds: int, preset: str, settings: Sequence[str]
-) -> list[dict[str, Any]]:
+def by_heads(targets: Sequence[Target], name: str, workspace: Workspace, fit: CrossFit) -> list[dict[str, Any]]:
     """Score pairs by heads on cached features, each pair by one that saw no pair of its group or prompt.
 
     Raises ConfigError for wrong settings, TrainError from training.
     """
-    given = [setting for setting in settings if setting.startswith(("lora", "paradigm="))]
+    given = [setting for setting in fit.settings if setting.startswith(("lora", "paradigm="))]
     if given:
         hint = "--by models trains whole models, which may have adapters and any paradigm"
         raise ConfigError(f"--set {given[0]}", "cross-fitted scores are by heads", "settings of a head", hint)
-    config = head_config(workspace, name, preset, settings)
-    facts = {
-        "by": {"kind": "heads", "preset": preset, "settings": list(settings), "folds": folds},
-        "provenance": "cross-fitted", "trained_on": None, "overlap": None,
-    }  # fmt: skip
+    config = head_config(workspace, name, fit.preset, fit.settings)
+    facts = {"by": {"kind": "heads", **fit.facts()}, **CROSS_FITTED}
     prepared = [_prepared(target, name, facts) for target in targets]
-    parts = _folds(targets, folds)
+    parts = _folds(targets, fit.folds)
     jobs = [
         job
         for target, place, own in zip(targets, prepared, parts, strict=True)
         for job in _jobs(target, place, own)
     ]
-    arguments = ["--config", str(config), "--features", str(workspace.root / "features"), "--folds", str(folds)]
+    arguments = [
+        "--config",
+        str(config),
+        "--features",
+        str(workspace.root / "features"),
+        "--folds",
+        str(fit.folds),
+    ]
     in_one(jobs, workspace, name, arguments)
     return [_finished(target, name, facts, {}) for target in targets]
 
 
 def by_models(
-    targets: Sequence[Target], name: str, workspace: Workspace, folds: int, preset: str, settings: Sequence[str],
-    engine: Engine, nproc: int, say: Say, processes: int | None = 1, listen: Listener | None = None,
+    targets: Sequence[Target], name: str, workspace: Workspace, fit: CrossFit, nproc: int, processes: Processes,
+    say: Say,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Score pairs by whole models, each pair by one that was trained on no pair of its group or prompt.
 
     Raises ConfigError for wrong settings, TrainError from training.
     """
     trainer_process.check_installed()
-    by = {"kind": "models", "preset": preset, "settings": list(settings), "folds": folds}
-    facts = {"by": by, "provenance": "cross-fitted", "trained_on": None, "overlap": None}
+    by = {"kind": "models", **fit.facts()}
+    facts = {"by": by, **CROSS_FITTED}
     places = [_prepared(target, name, facts) for target in targets]
-    of = _folds(targets, folds)
+    of = _folds(targets, fit.folds)
     wanted = [np.isin(np.arange(len(own)), rows_of(target)) for target, own in zip(targets, of, strict=True)]
     models = FoldModels(targets, name, workspace, of, wanted)
-    text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else preset
-    runs = models.train(models.folder({**by, "preset": text}), preset, settings, engine, nproc, say)
+    runs = models.train(models.folder({**by, "preset": _text(fit.preset)}), fit, processes.engine, nproc, say)
     for fold, run in enumerate(runs):
         model = ["--model", str((run.folder / "final").absolute())]
-        in_several(models.jobs(run, fold), workspace, name, model, engine, processes, listen)
+        in_several(models.jobs(run, fold), workspace, name, model, processes)
     models.write_scores(runs, places)
     say(f"the models are in {runs[0].folder.parent}; they may go, or stay for the same command")
     return [_finished(target, name, facts, {}) for target in targets]
@@ -184,12 +185,16 @@ def write_parts(target: Target, place: Path, frame: pl.DataFrame) -> None:
 def head_config(workspace: Workspace, name: str, preset: str, settings: Sequence[str]) -> Path:
     """Write the config of heads or features and return its path. Raises ConfigError for a fault in it."""
     trainer_process.check_installed()
-    text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else preset
-    place = workspace.cache / "heads" / fingerprint([name, text, list(settings)])
+    place = workspace.cache / "heads" / fingerprint([name, _text(preset), list(settings)])
     where = [f"{key}={json.dumps(str(place))}" for key in ("mix", "out")]
     images = f"images={json.dumps(str(workspace.images))}"
     trainer_process.prepare(preset, [*where, images, "eval_every_pairs=null", *settings])
     return place / "config.yaml"
+
+
+def _text(preset: str) -> str:
+    """What a preset is identified by: the text of its file, or the name of a bundled one."""
+    return Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else preset
 
 
 def training_of(model: Path) -> Training:

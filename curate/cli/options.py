@@ -81,6 +81,8 @@ StrictImagesOption = Annotated[
     ),
 ]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
+MAX_TOKENS = 8192
+MaxTokensOption = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of one forward pass.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RecipeArgument = Annotated[
     str,
@@ -89,6 +91,9 @@ RecipeArgument = Annotated[
         show_default=False,
         autocompletion=completion.recipes,
     ),
+]
+PoolsArgument = Annotated[
+    str, typer.Argument(metavar="TARGET", help="A mix, a source, or a recipe whose sources are normalized.")
 ]
 MixArgument = Annotated[str, typer.Argument(help=A_MIX, show_default=False, autocompletion=completion.mixes)]
 

@@ -1,13 +1,16 @@
 """curate score."""
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from curate.analysis import scoring
-from curate.cli.options import JsonOption, WorkOptions
+from curate.analysis.fold_models import CrossFit
+from curate.analysis.score_processes import Processes
+from curate.cli.options import MAX_TOKENS, JsonOption, MaxTokensOption, PoolsArgument, WorkOptions
 from curate.cli.output import data, progress, say, show_table
 from curate.errors import ConfigError
 from curate.inspect.targets import find
@@ -20,33 +23,37 @@ PROVENANCE = (
     "refuse."
 )
 
+ModelOption = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="MODEL|ENSEMBLE", help="A reward model's directory, or an ensemble.yaml."),
+]
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="FILE", help="JSONL, CSV or Parquet: pair_id, and chosen and rejected or margin."
+    ),
+]
+ProvenanceOption = Annotated[str | None, typer.Option("--provenance", metavar="WORD", help=PROVENANCE)]
+NameOption = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="What steps call them.  [default: the model's]")
+]
 
-def score(
-    target: Annotated[
-        str,
-        typer.Argument(metavar="TARGET", help="A mix, a source, or a recipe whose sources are normalized."),
-    ],
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="MODEL|ENSEMBLE", help="A reward model's directory, or an ensemble.yaml."),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="FILE", help="JSONL, CSV or Parquet: pair_id, and chosen and rejected or margin."
-        ),
-    ] = None,
+
+@dataclass(frozen=True, slots=True)
+class FoldOptions:
+    """How scores are cross-fitted: what is trained for each fold of pairs, by which settings."""
+
     folds: Annotated[
         int | None,
         typer.Option("--folds", min=2, max=100, help="Cross-fit so many heads or models, with --preset."),
-    ] = None,
+    ] = None
     preset: Annotated[
         str | None, typer.Option("--preset", "-p", metavar="NAME", help="With --folds: what is trained.")
-    ] = None,
+    ] = None
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="With --folds: a setting, such as head.layers=1."),
-    ] = None,
+    ] = None
     by: Annotated[
         str,
         typer.Option(
@@ -54,14 +61,36 @@ def score(
             metavar="heads|models",
             help="With --folds: heads on cached features, or whole models, full or LoRA by the settings.",
         ),
-    ] = "heads",
-    nproc: Annotated[int, typer.Option("--nproc", min=1, help="With --by models: processes, one per GPU.")] = 1,
-    provenance: Annotated[str | None, typer.Option("--provenance", metavar="WORD", help=PROVENANCE)] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="What steps call them.  [default: the model's]")
-    ] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of one forward pass.")] = 8192,
+    ] = "heads"
+    nproc: Annotated[int, typer.Option("--nproc", min=1, help="With --by models: processes, one per GPU.")] = 1
+
+    def cross_fit(self) -> CrossFit | None:
+        """What is cross-fitted, None without --folds. Raises ConfigError for an option that nothing reads."""
+        if self.folds is None and (self.preset or self.settings):
+            option = "--preset" if self.preset else "--set"
+            raise ConfigError(option, "given without --folds", "--folds K --preset NAME")
+        if self.folds is not None and self.preset is None:
+            raise ConfigError("--folds", "given without --preset", "--folds K --preset NAME")
+        if self.by not in ("heads", "models"):
+            raise ConfigError("--by", f"found {self.by!r}", "heads or models")
+        if self.by == "models" and self.folds is None:
+            raise ConfigError("--by models", "given without --folds", "--folds K --preset NAME")
+        if self.nproc > 1 and self.by != "models":
+            raise ConfigError("--nproc", "given without --by models", "--by models: heads take one process")
+        if self.folds is None or self.preset is None:
+            return None
+        return CrossFit(folds=self.folds, preset=self.preset, settings=tuple(self.settings or ()))
+
+
+def score(
+    target: PoolsArgument,
+    model: ModelOption = None,
+    file: FileOption = None,
     *,
+    folds: FoldOptions,
+    provenance: ProvenanceOption = None,
+    name: NameOption = None,
+    max_tokens: MaxTokensOption = MAX_TOKENS,
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,71 +99,34 @@ def score(
     The scores are kept beside the pairs, with what is known of the model's training: steps refuse scores by a
     model that trained on the pairs. Parts that are scored are kept, the same command continues.
     """
-    if sum(way is not None for way in (model, file, folds)) != 1:
+    if sum(way is not None for way in (model, file, folds.folds)) != 1:
         raise ConfigError("curate score", "what scores is not clear", f"one of {WAYS}")
-    _check(model, file, folds, preset, settings, provenance, max_tokens)
-    _check_by(by, nproc, cross_fit=folds is not None)
-    processes = _processes(work, scores_by_models=model is not None or by == "models")
+    fit = folds.cross_fit()
+    if file is None and provenance is not None:
+        raise ConfigError("--provenance", "given without --from", "--from FILE: of others it is known")
+    if model is None and max_tokens != MAX_TOKENS:
+        raise ConfigError("--max-tokens", "given without --model", "--model; with --folds --set max_tokens=N")
+    count = _processes(work, scores_by_models=model is not None or folds.by == "models")
     inputs = work.inputs
-    workspace = inputs.workspace
-    called = check_name(name or _default(model, file, by))
-    bar = nullcontext(None) if processes == 1 else progress("score", 0)  # one process prints lines of its own
+    place = inputs.workspace
+    called = check_name(name or _default_name(model, file, folds.by))
+    bar = nullcontext(None) if count == 1 else progress("score", 0)  # one process prints lines of its own
     with work.open_engine() as engine, bar as listen:
-        targets = find([target], inputs)
+        targets, processes = find([target], inputs), Processes(engine=engine, count=count, listen=listen)
         if model is not None:
-            receipts = scoring.by_model(targets, model, called, workspace, max_tokens, engine, processes, listen)
+            receipts = scoring.by_model(targets, model, called, place, max_tokens, processes)
         elif file is not None:
             receipts = scoring.by_file(targets, file, called, _provenance(provenance), say)
-        elif by == "heads":
-            receipts = scoring.by_heads(targets, called, workspace, folds or 0, preset or "", settings or [])
         else:
-            receipts = scoring.by_models(
-                targets,
-                called,
-                workspace,
-                folds or 0,
-                preset or "",
-                settings or [],
-                engine,
-                nproc,
-                say,
-                processes,
-                listen,
-            )
+            assert fit is not None, "one of the three is given"
+            if folds.by == "heads":
+                receipts = scoring.by_heads(targets, called, place, fit)
+            else:
+                receipts = scoring.by_models(targets, called, place, fit, folds.nproc, processes, say)
     if as_json:
         data(receipts)
     else:
         show_table(receipts_table(receipts))
-
-
-def _check(
-    model: Path | None,
-    file: Path | None,
-    folds: int | None,
-    preset: str | None,
-    settings: list[str] | None,
-    provenance: str | None,
-    max_tokens: int,
-) -> None:
-    """Raise ConfigError for an option that this way of scoring would not read."""
-    if folds is None and (preset or settings):
-        raise ConfigError("--preset" if preset else "--set", "given without --folds", "--folds K --preset NAME")
-    if folds is not None and preset is None:
-        raise ConfigError("--folds", "given without --preset", "--folds K --preset NAME")
-    if file is None and provenance is not None:
-        raise ConfigError("--provenance", "given without --from", "--from FILE: of others it is known")
-    if model is None and max_tokens != 8192:
-        raise ConfigError("--max-tokens", "given without --model", "--model; with --folds --set max_tokens=N")
-
-
-def _check_by(by: str, nproc: int, *, cross_fit: bool) -> None:
-    """Raise ConfigError for what is no way of cross-fitting, or an option that it would not read."""
-    if by not in ("heads", "models"):
-        raise ConfigError("--by", f"found {by!r}", "heads or models")
-    if by == "models" and not cross_fit:
-        raise ConfigError("--by models", "given without --folds", "--folds K --preset NAME")
-    if nproc > 1 and by != "models":
-        raise ConfigError("--nproc", "given without --by models", "--by models: heads take one process")
 
 
 def _processes(work: WorkOptions, *, scores_by_models: bool) -> int | None:
@@ -156,7 +148,7 @@ def _provenance(word: str | None) -> Provenance:
     return found
 
 
-def _default(model: Path | None, file: Path | None, by: str) -> str:
+def _default_name(model: Path | None, file: Path | None, by: str) -> str:
     if model is not None:
         return model.stem if model.suffix else model.parent.name if model.name == "final" else model.name
     return by if file is None else file.name.partition(".")[0]

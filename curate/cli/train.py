@@ -21,66 +21,71 @@ STARTERS = {
     "slurm": "Slurm: in an allocation, or as the last line of a batch script",
 }
 
-PLACES = {"mix": "the mix as the first argument", "out": "--out DIR"}
-"""Settings of the trainer that the command gives it, and how the user does."""
+SET_BY_COMMAND = {"mix": "the mix as the first argument", "out": "--out DIR"}
+"""Settings of the trainer that this command sets itself, and how a user sets them."""
+
+TargetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        autocompletion=completion.any_of(completion.mixes, completion.recipes),
+        metavar="MIX|RECIPE",
+        help=A_MIX,
+        show_default=False,
+    ),
+]
+SettingsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE...", help="Settings over the preset, e.g. lr=1e-5 head.layers=3.", show_default=False
+    ),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        metavar="NAME",
+        help="tiny_cpu, basereward_1b, _3b, _7b, _32b, or a YAML file.",
+        show_default=False,
+    ),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Run directory, or that of the merged model.  [default: WORKSPACE/runs/MIX-PRESET, MODEL-merged]",
+    ),
+]
+NprocOption = Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one per GPU.")]
+NodesOption = Annotated[
+    int,
+    typer.Option("--nodes", min=1, help="Machines, with --nproc on each; with --prepare, since it starts none."),
+]
+PrepareOption = Annotated[
+    bool,
+    typer.Option("--prepare", help="Write the run's config and print the command that trains; start nothing."),
+]
+MergeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--merge",
+        metavar="MODEL",
+        help="Train nothing: merge the adapter of a LoRA model (RUN/final) into its base, as one whole model.",
+        show_default=False,
+    ),
+]
 
 
 def train(
-    mix: Annotated[
-        str | None,
-        typer.Argument(
-            autocompletion=completion.any_of(completion.mixes, completion.recipes),
-            metavar="MIX|RECIPE",
-            help=A_MIX,
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE...",
-            help="Settings over the preset, e.g. lr=1e-5 head.layers=3.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            "--preset",
-            "-p",
-            metavar="NAME",
-            help="tiny_cpu, basereward_1b, _3b, _7b, _32b, or a YAML file.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Run directory, or that of the merged model.  [default: WORKSPACE/runs/MIX-PRESET, MODEL-merged]",
-        ),
-    ] = None,
-    nproc: Annotated[int, typer.Option("--nproc", min=1, help="Processes on this machine, one per GPU.")] = 1,
-    nodes: Annotated[
-        int,
-        typer.Option(
-            "--nodes", min=1, help="Machines, with --nproc on each; with --prepare, since it starts none."
-        ),
-    ] = 1,
-    prepare: Annotated[
-        bool,
-        typer.Option("--prepare", help="Write the run's config and print the command that trains; start nothing."),
-    ] = False,
-    merge: Annotated[
-        Path | None,
-        typer.Option(
-            "--merge",
-            metavar="MODEL",
-            help="Train nothing: merge the adapter of a LoRA model (RUN/final) into its base, as one whole model.",
-            show_default=False,
-        ),
-    ] = None,
+    mix: TargetArgument = None,
+    settings: SettingsArgument = None,
+    preset: PresetOption = None,
+    out: OutOption = None,
+    nproc: NprocOption = 1,
+    nodes: NodesOption = 1,
+    prepare: PrepareOption = False,
+    merge: MergeOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,9 +113,14 @@ def train(
     trainer_process.prepare(preset, _settings(found, run, place, settings or []))
     if prepare:
         _show_commands(run, nodes, nproc, as_json=as_json)
-        return
+    else:
+        _train(found, run, nproc, as_json=as_json)
+
+
+def _train(mix: Mix, run: Path, nproc: int, *, as_json: bool) -> None:
+    """Start the trainer in a run directory that is prepared, and print its result."""
     command = trainer_process.command(run, nproc)
-    say(f"training on {found.title} into {run}")
+    say(f"training on {mix.title} into {run}")
     say(f"running: {shlex.join(command)}")
     trainer_process.run(command, say)
     if as_json:
@@ -118,8 +128,7 @@ def train(
 
 
 def _show_commands(run: Path, nodes: int, nproc: int, *, as_json: bool) -> None:
-    """Print the command that trains, or for several machines a line for each way to start it; as JSON by its
-    name."""
+    """Print the command that trains, or for several machines a line for each starter, as JSON by its name."""
     lines = trainer_process.commands(run, nodes, nproc) if nodes > 1 else {}
     command = shlex.join(trainer_process.command(run, nproc))
     if as_json:
@@ -141,10 +150,13 @@ def _merge(model: Path, out: Path | None, *, as_json: bool) -> None:
 
 
 def _settings(mix: Mix, run: Path, place: Workspace, settings: list[str]) -> list[str]:
-    """The user's settings, and where things are; paths quoted as YAML reads them. Raises ConfigError for those."""
+    """The user's settings and those of this command, paths quoted as YAML reads them.
+
+    Raises ConfigError for a setting of the user that this command sets itself.
+    """
     for setting in settings:
-        if (key := setting.partition("=")[0]) in PLACES:
-            raise ConfigError(setting, f"{key} is not a setting here", PLACES[key])
+        if (key := setting.partition("=")[0]) in SET_BY_COMMAND:
+            raise ConfigError(setting, f"{key} is not a setting here", SET_BY_COMMAND[key])
 
     def quoted(path: Path) -> str:
         return json.dumps(str(path.absolute()), ensure_ascii=False)
