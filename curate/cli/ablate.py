@@ -19,7 +19,7 @@ from curate.ablation.runs import one_after_another
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.cli import completion
 from curate.cli.mix import Terminal
-from curate.cli.options import JsonOption, WorkOptions
+from curate.cli.options import JsonOption, PresetOption, WorkOptions
 from curate.cli.output import data, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.inputs import Inputs
@@ -93,9 +93,7 @@ class ArmOptions:
             "arms are without it, with it, and as few pairs at random.",
         ),
     ] = None
-    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="NAME", help="As for curate train.")] = (
-        None
-    )
+    preset: PresetOption = None
 
     def study(self, file: str | None, manifests: Path) -> Study:
         """The study of an ablation file, or of these options. Raises ConfigError where both name arms."""
@@ -209,27 +207,30 @@ def _check_setting(study: Study, setting: str) -> None:
         raise ConfigError(f"--set {setting}", f"every arm sets {key} itself", "another setting")
 
 
+FileArgument = Annotated[
+    str | None,
+    typer.Argument(
+        autocompletion=completion.ablations,
+        metavar="ABLATION",
+        help="An ablation: its name, such as heads (curate recipes --ablations lists them), or its file.",
+    ),
+]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Show the arms, their mixes and every command; run nothing.")
+]
+ReadyOption = Annotated[
+    bool,
+    typer.Option("--prepare", help="Build the mixes and the run folders, then stop: the first line of a plan."),
+]
+
+
 def ablate(
-    file: Annotated[
-        str | None,
-        typer.Argument(
-            autocompletion=completion.ablations,
-            metavar="ABLATION",
-            help="An ablation: its name, such as heads (curate recipes --ablations lists them), or its file.",
-        ),
-    ] = None,
+    file: FileArgument = None,
     *,
     chosen: ArmOptions,
     training: RunOptions,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Show the arms, their mixes and every command; run nothing.")
-    ] = False,
-    ready: Annotated[
-        bool,
-        typer.Option(
-            "--prepare", help="Build the mixes and the run folders, then stop: the first line of a plan."
-        ),
-    ] = False,
+    plan: PlanOption = False,
+    ready: ReadyOption = False,
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -264,6 +265,11 @@ def ablate(
     say(f"report: {written}")
 
 
+def same_command() -> str:
+    """The command line that runs, without --plan and --json, for a shell."""
+    return shlex.join(["curate", *(word for word in sys.argv[1:] if word not in ("--plan", "--json"))])
+
+
 def finish_runs(prepared: Prepared, workspace: Workspace, nproc: int) -> None:
     """Do what is left of a study's runs, as probes or in full."""
     if prepared.study.probe:
@@ -282,9 +288,9 @@ def _carried_out(prepared: Prepared, workspace: Workspace, nproc: int) -> Report
 
 def _plan(study: Study, inputs: Inputs, nproc: int, as_json: bool) -> None:
     rows, place = planned_rows(study, inputs), folder(study, inputs.workspace)
-    again = shlex.join(["curate", *(word for word in sys.argv[1:] if word not in ("--plan", "--json"))])
-    runs = [] if study.probe else [f"{again} --prepare", *commands(study, place, nproc)]
-    lines = [*runs, again]
+    command = same_command()
+    runs = [] if study.probe else [f"{command} --prepare", *commands(study, place, nproc)]
+    lines = [*runs, command]
     if as_json:
         data({"folder": str(place), "arms": rows, "commands": lines})
         return

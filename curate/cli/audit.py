@@ -7,35 +7,39 @@ import typer
 
 from curate.analysis import audit_files, audit_review, audit_run
 from curate.analysis.audit_tables import lines, tables
-from curate.cli.options import JsonOption, WorkOptions
+from curate.cli.options import JsonOption, PoolsArgument, WorkOptions
 from curate.cli.output import data, progress, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.inspect.targets import find
 from curate.pairs.scores import check_name
 
+BackboneOption = Annotated[
+    str | None,
+    typer.Option("--preset", "-p", metavar="NAME", help="The backbone whose features are read, as for train."),
+]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as max_length=2048; repeat for more."),
+]
+AuditNameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="What the audit is called.")]
+ReviewOption = Annotated[
+    int, typer.Option("--review", min=0, metavar="N", help="Write a sheet of N pairs for people to review.")
+]
+ReviewedOption = Annotated[
+    Path | None,
+    typer.Option("--reviewed", metavar="FILE", help="The sheet.csv filled in, or labels of curate browse."),
+]
+SuspectsOption = Annotated[int, typer.Option("--top", min=0, help="How many suspect pairs to list.")]
+
 
 def audit(
-    target: Annotated[
-        str,
-        typer.Argument(metavar="TARGET", help="A mix, a source, or a recipe whose sources are normalized."),
-    ],
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", "-p", metavar="NAME", help="The backbone whose features are read, as for train."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as max_length=2048; repeat for more."),
-    ] = None,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the audit is called.")] = "audit",
-    review: Annotated[
-        int, typer.Option("--review", min=0, metavar="N", help="Write a sheet of N pairs for people to review.")
-    ] = 0,
-    reviewed: Annotated[
-        Path | None,
-        typer.Option("--reviewed", metavar="FILE", help="The sheet.csv filled in, or labels of curate browse."),
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=0, help="How many suspect pairs to list.")] = 20,
+    target: PoolsArgument,
+    preset: BackboneOption = None,
+    settings: SettingsOption = None,
+    name: AuditNameOption = "audit",
+    review: ReviewOption = 0,
+    reviewed: ReviewedOption = None,
+    top: SuspectsOption = 20,
     *,
     work: WorkOptions,
     as_json: JsonOption = False,

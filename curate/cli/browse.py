@@ -9,44 +9,46 @@ import typer
 from curate.cli import completion
 from curate.cli.options import InputOptions
 from curate.cli.output import say
-from curate.cli.server_options import LOOPBACK, HostOption, check_server_installed
+from curate.cli.server_options import LOOPBACK, HostOption, PortOption, check_server_installed
+
+BrowseArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="MIX|SOURCE|ABLATION",
+        help="What to look at: a mix or a source as for curate show, or a study.  [default: the last mix]",
+        show_default=False,
+        autocompletion=completion.any_of(completion.mixes, completion.sources),
+    ),
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE", help="Labels are appended to it.  [default: WORKSPACE/labels.jsonl]"),
+]
+WhoOption = Annotated[
+    str | None, typer.Option("--who", metavar="NAME", help="Who labels.  [default: the user's name]")
+]
+ScoresOption = Annotated[
+    list[Path] | None,
+    typer.Option("--scores", metavar="FILE", help="A score file of eval sets, besides those of the workspace."),
+]
+VisitorTokenOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        metavar="FILE",
+        help="Visitors must open the page once with ?token= and the token in FILE (or CURATE_SERVE_TOKEN).",
+    ),
+]
 
 
 def browse(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="MIX|SOURCE|ABLATION",
-            help="What to look at: a mix or a source as for curate show, or a study.  [default: the last mix]",
-            show_default=False,
-            autocompletion=completion.any_of(completion.mixes, completion.sources),
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            "--labels", metavar="FILE", help="Labels are appended to it.  [default: WORKSPACE/labels.jsonl]"
-        ),
-    ] = None,
-    who: Annotated[
-        str | None, typer.Option("--who", metavar="NAME", help="Who labels.  [default: the user's name]")
-    ] = None,
-    scores: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--scores", metavar="FILE", help="A score file of eval sets, besides those of the workspace."
-        ),
-    ] = None,
+    target: BrowseArgument = None,
+    labels: LabelsOption = None,
+    who: WhoOption = None,
+    scores: ScoresOption = None,
     host: HostOption = LOOPBACK,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8001,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file",
-            metavar="FILE",
-            help="Visitors must open the page once with ?token= and the token in FILE (or CURATE_SERVE_TOKEN).",
-        ),
-    ] = None,
+    port: PortOption = 8001,
+    token_file: VisitorTokenOption = None,
     *,
     where: InputOptions,
 ) -> None:

@@ -1,5 +1,6 @@
 """curate doctor, curate overlap."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -32,31 +33,65 @@ TargetsArgument = Annotated[
 LENGTHS = "Where a trainer cuts prompt and reply; repeat for more. Tokens with --tokenizer, else characters."
 BASELINE = "An earlier --write FILE: exit 1 with a line for everything that got worse beyond chance."
 
+ConcernsOption = Annotated[int, typer.Option("--top", min=1, help="How many concerns the verdict lists.")]
+WriteOption = Annotated[Path | None, typer.Option("--write", help="Write the JSON to this file.", dir_okay=False)]
+AgainstOption = Annotated[
+    list[str] | None, typer.Option("--against", metavar="NAME", help="An eval set, or all; repeat for more.")
+]
+JaccardOption = Annotated[float, typer.Option("--jaccard", help="How alike near-duplicates are, at least.")]
+CopiesOption = Annotated[
+    bool,
+    typer.Option("--copies", help="An image encoded or scaled anew is the same; decodes every image once."),
+]
+FiguresOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--figures",
+        metavar="DIR",
+        help="Write a heat map of each kind into this directory, as SVG.",
+        file_okay=False,
+    ),
+]
 
-def doctor(
-    targets: TargetsArgument,
+
+@dataclass(frozen=True, slots=True)
+class ExaminationOptions:
+    """What is examined beyond what is always."""
+
     length: Annotated[
         list[int] | None,
         typer.Option("--length", min=1, help=LENGTHS + "  [default: 1024, 2048, 4096, 8192]"),
-    ] = None,
+    ] = None
     tokenizer: Annotated[
         str | None,
         typer.Option(
             "--tokenizer", metavar="TOKENIZER", help="A tokenizer.json, or a model in the local Hub cache."
         ),
-    ] = None,
-    languages: Annotated[
-        bool, typer.Option("--languages", help="Detect the language of questions as well.")
-    ] = False,
+    ] = None
+    languages: Annotated[bool, typer.Option("--languages", help="Detect the language of questions as well.")] = (
+        False
+    )
     near: Annotated[
         float | None,
         typer.Option(
             "--near", metavar="JACCARD", help="Agreement counts comparisons as the same that are this alike."
         ),
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", help=BASELINE, exists=True, dir_okay=False)
-    ] = None,
+    ] = None
+
+    @property
+    def settings(self) -> Settings:
+        """What these options mean to the doctor. Raises BadParameter for a threshold that is none."""
+        if self.near is not None:
+            _step(self.near)
+        lengths = tuple(self.length) if self.length else Settings().lengths
+        return Settings(lengths=lengths, tokenizer=self.tokenizer, languages=self.languages, near=self.near)
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineOptions:
+    """The earlier examination that this one is compared with."""
+
+    baseline: Annotated[Path | None, typer.Option("--baseline", help=BASELINE, exists=True, dir_okay=False)] = None
     least: Annotated[
         float | None,
         typer.Option(
@@ -65,12 +100,27 @@ def doctor(
             max=1,
             help=f"With --baseline: the least change of a share or AUC that is worse.  [default: {LEAST}]",
         ),
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many concerns the verdict lists.")] = 1,
-    write: Annotated[
-        Path | None, typer.Option("--write", help="Write the JSON to this file.", dir_okay=False)
-    ] = None,
+    ] = None
+
+    def check(self) -> None:
+        """Raise BadParameter for a change of which nothing is measured."""
+        if self.least is not None and self.baseline is None:
+            raise typer.BadParameter("--least is about --baseline, which is not given")
+
+    def read(self) -> Examination | None:
+        """The earlier examination, None without one. Raises ConfigError for a file that is none."""
+        if self.baseline is None:
+            return None
+        return checked(read_json(self.baseline, "name a file that curate doctor --write made"))
+
+
+def doctor(
+    targets: TargetsArgument,
     *,
+    options: ExaminationOptions,
+    compared: BaselineOptions,
+    top: ConcernsOption = 1,
+    write: WriteOption = None,
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,22 +129,8 @@ def doctor(
     The verdict comes first: what is wrong, how sure, what to do.
     Of a mix, the pairs in its shards; what was computed is cached, so that a second look takes seconds.
     """
-    if least is not None and baseline is None:
-        raise typer.BadParameter("--least is about --baseline, which is not given")
-    inputs = work.inputs
-    if near is not None:
-        _step(near)
-    settings = Settings(
-        lengths=tuple(length) if length else Settings().lengths,
-        tokenizer=tokenizer,
-        languages=languages,
-        near=near,
-    )
-    earlier = (
-        checked(read_json(baseline, "name a file that curate doctor --write made"))
-        if baseline is not None
-        else None
-    )
+    compared.check()
+    inputs, settings, earlier = work.inputs, options.settings, compared.read()
     with work.open_engine() as engine, progress("doctor", 0) as listen:
         found = examine(find(targets, inputs), settings, engine, listen)
     found["verdict"] = [concern.to_dict() for concern in concerns(found)]
@@ -107,11 +143,11 @@ def doctor(
         for table in tables(found):
             show_table(table)
     if earlier is not None:
-        _compared(found, earlier, LEAST if least is None else least)
+        _compare(found, earlier, LEAST if compared.least is None else compared.least)
 
 
-def _compared(found: Examination, earlier: Examination, least: float) -> None:
-    """Say what got worse; exit with 1 if anything did."""
+def _compare(found: Examination, earlier: Examination, least: float) -> None:
+    """Print what got worse; exit with 1 if anything did."""
     for line in uncompared(found, earlier):
         say(f"not compared: {line}")
     if not (found["sources"].keys() & earlier["sources"].keys()) - {ALL}:
@@ -136,23 +172,10 @@ def _step(jaccard: float) -> NearDedup:
 
 def overlap(
     targets: TargetsArgument,
-    against: Annotated[
-        list[str] | None, typer.Option("--against", metavar="NAME", help="An eval set, or all; repeat for more.")
-    ] = None,
-    jaccard: Annotated[float, typer.Option("--jaccard", help="How alike near-duplicates are, at least.")] = 0.8,
-    copies: Annotated[
-        bool,
-        typer.Option("--copies", help="An image encoded or scaled anew is the same; decodes every image once."),
-    ] = False,
-    figures: Annotated[
-        Path | None,
-        typer.Option(
-            "--figures",
-            metavar="DIR",
-            help="Write a heat map of each kind into this directory, as SVG.",
-            file_okay=False,
-        ),
-    ] = None,
+    against: AgainstOption = None,
+    jaccard: JaccardOption = 0.8,
+    copies: CopiesOption = False,
+    figures: FiguresOption = None,
     *,
     work: WorkOptions,
     as_json: JsonOption = False,

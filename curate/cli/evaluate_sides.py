@@ -1,25 +1,92 @@
 """The part of curate evaluate that reads what is evaluated: files of scores or verdicts, anyone's or a model's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from curate.cli.output import say
 from curate.errors import ConfigError
 from curate.evaluation import score_file, verdict_file, verdicts
+from curate.evaluation.ensembles import is_ensemble
 from curate.evaluation.items import LoadedEvalSet
 from curate.evaluation.score_file import Scored
 from curate.evaluation.verdicts import Judged, Rule
 
+COLUMNS = (
+    "JSONL, CSV or Parquet with columns benchmark, item (a key) or row (from 1), candidate (from 0), score; or "
+    "unscored, a reason, for an item without scores."
+)
 NAMED = 3  # items without a score that are named one by one
 
 
-class Side(NamedTuple):
-    """One of those that are evaluated.
+@dataclass(frozen=True, slots=True)
+class SideOptions:
+    """What is evaluated: one model or file, or two that are compared."""
 
-    By eval set: its file; scores; why items have none, by key; what a judge of two replies said, and which items
-    the file does not have, both by the items' positions.
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="DIR", help="A reward model or an ensemble.yaml; it is scored first."),
+    ] = None
+    scores: Annotated[Path | None, typer.Option("--scores", metavar="FILE", help=COLUMNS)] = None
+    verdicts_file: Annotated[
+        Path | None, typer.Option("--verdicts", metavar="FILE", help=verdict_file.COLUMNS)
+    ] = None
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--compare", metavar="A B", help="Two of them, models or score files, to test B against A."),
+    ] = None
+
+    @property
+    def given(self) -> bool:
+        """Whether a model or a file is named."""
+        return self.compare is not None or any(self._single.values())
+
+    @property
+    def _single(self) -> dict[str, Path | None]:
+        return {"--model": self.model, "--scores": self.scores, "--verdicts": self.verdicts_file}
+
+    def sides(self, *, ensemble: bool) -> tuple[Path, ...]:
+        """The directories of models and the files of scores, verdicts or an ensemble; none for --ensemble.
+
+        Raises ConfigError unless exactly one option names what is evaluated, and names what it is for.
+        """
+        options = [*self._single.items(), ("--compare", self.compare), ("--ensemble", ensemble)]
+        named = [name for name, value in options if value]
+        if len(named) != 1:
+            found = " and ".join(named) + " given" if named else "no scores"
+            expected = "one of --model DIR, --scores FILE, --verdicts FILE, --compare A B, --ensemble"
+            raise ConfigError("evaluate", found, expected)
+        for name, path in self._single.items():
+            if path is not None:
+                _check_kind(name, path)
+        return self.compare or tuple(path for path in self._single.values() if path is not None)
+
+
+def _check_kind(option: str, path: Path) -> None:
+    """Raise ConfigError for a file where the option takes a model, and the reverse."""
+    if option == "--model" and not (path.is_dir() or is_ensemble(path)):
+        raise ConfigError(option, f"{path} is no directory", "a reward model's", "--scores takes a file")
+    if option != "--model" and path.is_dir():
+        raise ConfigError(option, f"{path} is a directory", "a file", "--model takes a reward model")
+    if option == "--verdicts" and not verdict_file.is_verdicts(path):
+        found = f"{path.name} has no column of verdicts"
+        raise ConfigError(option, found, verdict_file.COLUMNS, "--scores takes scores")
+
+
+def check_missing(sides: Sequence[Path], *, allow_missing: bool) -> None:
+    """Raise ConfigError where items may be missing and no file is read that could lack them."""
+    if allow_missing and all(side.is_dir() or is_ensemble(side) for side in sides):
+        raise ConfigError("--allow-missing", "given without a file of scores", "--scores, --verdicts or --compare")
+
+
+class Side(NamedTuple):
+    """One of the models or files that are evaluated.
+
+    By eval set: its file; scores; why items have none, by key; the verdicts of a judge of two replies, and which
+    items the file does not have, both by the items' positions.
     """
 
     given: Path

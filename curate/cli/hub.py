@@ -1,26 +1,21 @@
 """curate pin, curate fetch."""
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import TransferSpeedColumn as SpeedColumn
 
 from curate import bundled, evalsets, recipe, sources, tables
 from curate.cli import completion
 from curate.cli.options import MANIFESTS, WORKSPACE, JsonOption, ManifestsOption, WaitOption, WorkspaceOption
-from curate.cli.output import PLAIN_EVERY, PLAIN_FIRST, data, messages, say, show_table
+from curate.cli.output import data, say, show_table
+from curate.cli.transfer_progress import TransferProgress
 from curate.config import did_you_mean
 from curate.errors import ConfigError, HubError
 from curate.hub.retry import RetryPolicy, Unreachable
 from curate.licenses import with_condition
 from curate.tables import count
-from curate.text.inert import terminal_line
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only the commands pay for it
@@ -28,25 +23,44 @@ if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only 
 
 ConnectionsOption = Annotated[int, typer.Option("--workers", min=1, help="Files to download at the same time.")]
 CONNECTIONS = 4
-LISTED = 100  # in a pipe, files are not listed one by one if there are more
+
+
+PinnedArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Sources and eval sets to pin.  [default: all]",
+        autocompletion=completion.any_of(completion.sources, completion.eval_sets),
+    ),
+]
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", metavar="NAME", help="Branch, tag or commit.  [default: as pinned before, or main]"
+    ),
+]
+DriftOption = Annotated[bool, typer.Option("--check", help="Change nothing; list what changed upstream.")]
+FetchedArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE|RECIPE...",
+        help="Sources, eval sets, or recipes (their names or files).",
+        autocompletion=completion.any_of(completion.sources, completion.eval_sets, completion.recipes),
+    ),
+]
+MaxRowsOption = Annotated[
+    int | None,
+    typer.Option("--max-rows", min=1, help="Fetch only as many files of each source as give N rows."),
+]
+UnpinnedOption = Annotated[
+    bool, typer.Option("--unpinned", help="Fetch sources without a pinned commit as they are today.")
+]
 
 
 def pin(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Sources and eval sets to pin.  [default: all]",
-            autocompletion=completion.any_of(completion.sources, completion.eval_sets),
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            "--revision", metavar="NAME", help="Branch, tag or commit.  [default: as pinned before, or main]"
-        ),
-    ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; list what changed upstream.")] = False,
+    names: PinnedArgument = None,
+    revision: RevisionOption = None,
+    check: DriftOption = False,
     manifests: ManifestsOption = MANIFESTS,
     workers: ConnectionsOption = CONNECTIONS,
     as_json: JsonOption = False,
@@ -144,21 +158,9 @@ def _check(names: list[str], directory: Path, workers: int, policy: RetryPolicy,
 
 
 def fetch(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE|RECIPE...",
-            help="Sources, eval sets, or recipes (their names or files).",
-            autocompletion=completion.any_of(completion.sources, completion.eval_sets, completion.recipes),
-        ),
-    ],
-    max_rows: Annotated[
-        int | None,
-        typer.Option("--max-rows", min=1, help="Fetch only as many files of each source as give N rows."),
-    ] = None,
-    unpinned: Annotated[
-        bool, typer.Option("--unpinned", help="Fetch sources without a pinned commit as they are today.")
-    ] = False,
+    names: FetchedArgument,
+    max_rows: MaxRowsOption = None,
+    unpinned: UnpinnedOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     manifests: ManifestsOption = MANIFESTS,
     workers: ConnectionsOption = CONNECTIONS,
@@ -181,7 +183,7 @@ def fetch(
         wait=wait,
     )
     place = Workspace(workspace)
-    done = fetch_all(request, place, policy, Terminal())
+    done = fetch_all(request, place, policy, TransferProgress())
     if as_json:
         data([{"directory": str(place.raw(name) / one.commit), **asdict(one)} for name, one in done.items()])
         return
@@ -214,72 +216,8 @@ def _sources(names: list[str], manifests: Path) -> tuple[str, ...]:
 
 
 def _on_the_hub(source: str, manifests: Path) -> bool:
-    """Whether there is something to fetch of a source that a recipe names; says so where there is not."""
-    there = "/" in sources.get(source, manifests).repo
-    if not there:
+    """Whether the files of a source that a recipe names are on the Hub; prints a line where they are not."""
+    on_hub = "/" in sources.get(source, manifests).repo
+    if not on_hub:
         say(f"{source}: its files are your own, nothing to fetch")
-    return there
-
-
-class Terminal:
-    """Bars for all files and, with `each`, for those that move; in a pipe, lines for files and every few seconds.
-
-    `verb` is what happens to the files, for the first line in a pipe.
-    """
-
-    def __init__(self, verb: str = "fetch", *, each: bool = True) -> None:
-        self._verb, self._each = verb, each
-        self._bar: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-        self._sizes: dict[str, int] = {}
-        self._arrived: dict[str, int] = {}
-        self._name, self._due = "", 0.0
-
-    def say(self, text: str) -> None:
-        """Print one line, above the bars."""
-        say(text)
-
-    @contextmanager
-    def files(self, name: str, sizes: Mapping[str, int]) -> Iterator[None]:
-        """Show files, path -> bytes, while they are transferred."""
-        self._name, self._due, self._sizes = name, time.monotonic() + PLAIN_FIRST, dict(sizes)
-        self._arrived = dict.fromkeys(sizes, 0)  # its size stays: several threads may call `moved`
-        self._tasks = {}
-        if not messages().is_terminal:
-            size = f"{sum(sizes.values()):,} bytes"
-            say(f"{name}: {count(len(sizes), 'file')}, {size} to {self._verb}")
-            yield
-            return
-        columns = (
-            TextColumn("{task.description}", markup=False), BarColumn(bar_width=18),
-            DownloadColumn(), SpeedColumn(), TimeRemainingColumn(compact=True),
-        )  # fmt: skip
-        with Progress(*columns, console=messages(), transient=True) as self._bar:
-            self._tasks[""] = self._bar.add_task(terminal_line(self._name), total=sum(self._sizes.values()))
-            try:
-                yield
-            finally:
-                self._bar = None
-
-    def moved(self, path: str, done: int) -> None:
-        """Show that `done` bytes of a file have arrived."""
-        self._arrived[path] = done
-        total, bar = sum(self._arrived.values()), self._bar
-        if bar is not None:
-            if self._each:
-                if path not in self._tasks:
-                    self._tasks[path] = bar.add_task(f"  {terminal_line(path)}", total=self._sizes[path])
-                bar.update(self._tasks[path], completed=done)
-            bar.update(self._tasks[""], completed=total)
-        elif time.monotonic() >= self._due:
-            self._due = time.monotonic() + PLAIN_EVERY
-            size = sum(self._sizes.values())
-            say(f"{self._name}: {total:,} of {size:,} bytes, {total / max(size, 1):.0%}")
-
-    def finished(self, path: str) -> None:
-        """Show that a file is complete and verified."""
-        self.moved(path, self._sizes[path])
-        if self._bar is not None:
-            self._bar.remove_task(self._tasks.pop(path))
-        elif len(self._sizes) <= LISTED:
-            say(f"{self._name}: {path}, {self._sizes[path]:,} bytes, verified")
+    return on_hub

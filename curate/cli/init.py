@@ -12,6 +12,7 @@ from curate.cli.output import data, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.tables import Table
 from curate.text.inert import terminal_line
+from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from curate.inspect.first_look import Look
@@ -29,16 +30,22 @@ steps: [identical, formatting_only, empty_reply, exact_duplicates]
 """
 
 
+FilesArgument = Annotated[str, typer.Argument(help="A file, a folder, or a dataset on the Hub (owner/name).")]
+SourceNameOption = Annotated[
+    str | None, typer.Option("--name", help="Name of the source and the recipe.  [default: the file's]")
+]
+ReadingOption = Annotated[
+    int | None, typer.Option("--reading", min=1, help="Which reading to take where several fit.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")]
+
+
 def init(
-    target: Annotated[str, typer.Argument(help="A file, a folder, or a dataset on the Hub (owner/name).")],
+    target: FilesArgument,
     *,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the source and the recipe.  [default: the file's]")
-    ] = None,
-    reading: Annotated[
-        int | None, typer.Option("--reading", min=1, help="Which reading to take where several fit.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    name: SourceNameOption = None,
+    reading: ReadingOption = None,
+    yes: YesOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,7 +54,6 @@ def init(
     Where the rows can be read in several ways, you are asked which; a guess decides nothing.
     """
     from curate.inspect import first_look
-    from curate.workspace import Workspace
 
     on_hub = HUB_ID.fullmatch(target) is not None and not (Path(target).exists() or _names_a_file(target))
     label = name or first_look.slug(target.rpartition("/")[2] if on_hub else Path(target).resolve().name)
@@ -67,15 +73,17 @@ def init(
     first_look.write_manifest(written["manifest"], look.manifest)
     if root is not None:
         first_look.link(Workspace(workspace).raw(label), root)
-    if not written["recipe"].exists():
-        RECIPES.mkdir(exist_ok=True)
-        written["recipe"].write_text(RECIPE.format(name=label), encoding="utf-8")
+    _write_recipe(written["recipe"], label)
     say(f"wrote {written['manifest']} and {written['recipe']}")
-    say(
-        f"next: curate pin {label} && curate fetch {label} && curate mix {label}"
-        if on_hub
-        else f"next: curate mix {label}"
-    )
+    fetched = f"curate pin {label} && curate fetch {label} && " if on_hub else ""
+    say(f"next: {fetched}curate mix {label}")
+
+
+def _write_recipe(path: Path, source: str) -> None:
+    """Write a recipe of the source alone, unless there is one of this name."""
+    if not path.exists():
+        RECIPES.mkdir(exist_ok=True)
+        path.write_text(RECIPE.format(name=source), encoding="utf-8")
 
 
 def _names_a_file(target: str) -> bool:

@@ -94,35 +94,40 @@ def diff(
         show_text(terminal_line(line))
 
 
+ShowArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A mix or a source: name, name@fingerprint or its directory; or a file of rows.",
+        autocompletion=completion.any_of(completion.mixes, completion.sources),
+    ),
+]
+ReasonArgument = Annotated[
+    str | None, typer.Argument(help="With --dropped: STEP or STEP/REASON; with --skipped: a reason.")
+]
+DroppedOption = Annotated[bool, typer.Option("--dropped", help="Dropped pairs, and the pair that each lost to.")]
+SkippedOption = Annotated[bool, typer.Option("--skipped", help="Rows that gave no pair.")]
+SourceOption = Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only this source of a mix.")]
+RowsOption = Annotated[int, typer.Option("--rows", min=1, help="How many to print, sampled from all.")]
+PairOption = Annotated[
+    str | None, typer.Option("--pair", metavar="PAIR", help="This pair, by its id or first digits.")
+]
+FullOption = Annotated[bool, typer.Option("--full", help="Print long texts whole.")]
+RawTextOption = Annotated[
+    bool,
+    typer.Option("--raw-text", help="Print texts whole, without marks, not wrapped; in a pipe exactly as stored."),
+]
+
+
 def show(
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="A mix or a source: name, name@fingerprint or its directory; or a file of rows.",
-            autocompletion=completion.any_of(completion.mixes, completion.sources),
-        ),
-    ],
-    reason: Annotated[
-        str | None, typer.Argument(help="With --dropped: STEP or STEP/REASON; with --skipped: a reason.")
-    ] = None,
-    dropped: Annotated[
-        bool, typer.Option("--dropped", help="Dropped pairs, and the pair that each lost to.")
-    ] = False,
-    skipped: Annotated[bool, typer.Option("--skipped", help="Rows that gave no pair.")] = False,
-    source: Annotated[
-        str | None, typer.Option("--source", metavar="NAME", help="Only this source of a mix.")
-    ] = None,
-    rows: Annotated[int, typer.Option("--rows", min=1, help="How many to print, sampled from all.")] = 5,
-    pair: Annotated[
-        str | None, typer.Option("--pair", metavar="PAIR", help="This pair, by its id or first digits.")
-    ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Print long texts whole.")] = False,
-    raw_text: Annotated[
-        bool,
-        typer.Option(
-            "--raw-text", help="Print texts whole, without marks, not wrapped; in a pipe exactly as stored."
-        ),
-    ] = False,
+    target: ShowArgument,
+    reason: ReasonArgument = None,
+    dropped: DroppedOption = False,
+    skipped: SkippedOption = False,
+    source: SourceOption = None,
+    rows: RowsOption = 5,
+    pair: PairOption = None,
+    full: FullOption = False,
+    raw_text: RawTextOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
 ) -> None:

@@ -32,7 +32,7 @@ from curate.steps.decontaminate import findable_items
 
 
 class Terminal:
-    """Tells a person how a build goes, on stderr."""
+    """Prints how a build goes, on stderr."""
 
     def say(self, text: str) -> None:
         """One line."""

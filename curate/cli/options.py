@@ -80,6 +80,8 @@ StrictImagesOption = Annotated[
         "--strict-images", help="Decode every image at once, not only when a step first needs what it shows."
     ),
 ]
+PrivateOption = Annotated[bool, typer.Option("--private", help="Make or expect a private repository.")]
+PresetOption = Annotated[str | None, typer.Option("--preset", "-p", metavar="NAME", help="As for curate train.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait while another run holds the workspace.")]
 MAX_TOKENS = 8192
 MaxTokensOption = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of one forward pass.")]

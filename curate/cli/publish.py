@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from curate import tables
-from curate.cli.hub import Terminal
-from curate.cli.options import WORKSPACE, JsonOption, MixArgument, WaitOption, WorkspaceOption
+from curate.cli.options import WORKSPACE, JsonOption, MixArgument, PrivateOption, WaitOption, WorkspaceOption
 from curate.cli.output import data, say, show_table
+from curate.cli.transfer_progress import TransferProgress
 from curate.hub.retry import RetryPolicy
 from curate.inspect.artefacts import find_mix
 from curate.workspace import Workspace
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the Hub's client takes a third of a second to import: only 
 def publish(
     mix: MixArgument,
     repo: Annotated[str, typer.Argument(help="Dataset repository, owner/name.", show_default=False)],
-    private: Annotated[bool, typer.Option("--private", help="Make or expect a private repository.")] = False,
+    private: PrivateOption = False,
     revision: Annotated[str, typer.Option("--revision", metavar="NAME", help="Branch to publish on.")] = "main",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent and deleted; send and write nothing.")
@@ -47,7 +47,7 @@ def publish(
     if dry_run:
         _preview(request, place, policy, as_json=as_json)
         return
-    done = publish_mix(request, place, policy, Terminal("send", each=False))
+    done = publish_mix(request, place, policy, TransferProgress("send", each=False))
     if as_json:
         data({"repo": repo, "revision": revision, "commit": done.commit, "fresh": done.fresh})
     words = "published" if done.fresh else "already there, no commit made"

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from curate.cli.hub import Terminal
-from curate.cli.options import JsonOption
+from curate.cli.options import JsonOption, PrivateOption
 from curate.cli.output import data, say
+from curate.cli.transfer_progress import TransferProgress
 from curate.hub.retry import RetryPolicy
 
 
@@ -19,7 +19,7 @@ def publish_model(
         ),
     ],
     repo: Annotated[str, typer.Argument(help="Model repository, owner/name.", show_default=False)],
-    private: Annotated[bool, typer.Option("--private", help="Make or expect a private repository.")] = False,
+    private: PrivateOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put an exported reward model onto the Hub, with its card.
@@ -30,7 +30,7 @@ def publish_model(
     from curate.publishing import publish_model as publishing  # the Hub's client takes a third of a second
 
     request = publishing.ModelRequest(directory=model, repo=repo, private=private)
-    done = publishing.publish_model(request, RetryPolicy.from_env(), Terminal("send", each=False))
+    done = publishing.publish_model(request, RetryPolicy.from_env(), TransferProgress("send", each=False))
     if as_json:
         data({"repo": repo, "commit": done.commit, "fresh": done.fresh})
     words = "published" if done.fresh else "already there, no commit made"

@@ -34,7 +34,7 @@ FileOption = Annotated[
     ),
 ]
 ProvenanceOption = Annotated[str | None, typer.Option("--provenance", metavar="WORD", help=PROVENANCE)]
-NameOption = Annotated[
+ScoresNameOption = Annotated[
     str | None, typer.Option("--name", metavar="NAME", help="What steps call them.  [default: the model's]")
 ]
 
@@ -89,7 +89,7 @@ def score(
     *,
     folds: FoldOptions,
     provenance: ProvenanceOption = None,
-    name: NameOption = None,
+    name: ScoresNameOption = None,
     max_tokens: MaxTokensOption = MAX_TOKENS,
     work: WorkOptions,
     as_json: JsonOption = False,

@@ -1,8 +1,8 @@
 """curate search."""
 
-import shlex
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +12,12 @@ from curate.ablation import halves, mixture, search_files
 from curate.ablation import probe as probe_runs
 from curate.ablation.arms import Arm
 from curate.ablation.plan import commands
-from curate.ablation.search import NATURAL, Search, fitted_candidates, outcome, seen
+from curate.ablation.search import NATURAL, Outcome, Search, fitted_candidates, outcome, seen
 from curate.ablation.search_tables import candidate_table, domain_table, method, rows_table
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.build import build
-from curate.cli.ablate import Once, RunOptions, finish_runs
-from curate.cli.options import JsonOption, RecipeArgument, WorkOptions
+from curate.cli.ablate import Once, RunOptions, finish_runs, same_command
+from curate.cli.options import JsonOption, PresetOption, RecipeArgument, WorkOptions
 from curate.cli.output import data, say, show_table, show_text
 from curate.errors import ConfigError
 from curate.html_report.search_page import page
@@ -33,9 +33,7 @@ class SearchOptions:
     arms: Annotated[int, typer.Option("--arms", min=1, help="Small runs; 8 for each entry are a good number.")] = (
         64
     )
-    preset: Annotated[str | None, typer.Option("--preset", "-p", metavar="NAME", help="As for curate train.")] = (
-        None
-    )
+    preset: PresetOption = None
     rows: Annotated[
         int | None,
         typer.Option(
@@ -129,15 +127,17 @@ def _by_entry(option: str, given: list[str] | None, labels: list[str]) -> dict[s
     return out
 
 
+NextRunsOption = Annotated[
+    bool, typer.Option("--plan", help="Build the mixes, show the commands of the runs that are next; run nothing.")
+]
+
+
 def search(
     recipe: RecipeArgument,
     *,
     options: SearchOptions,
     training: RunOptions,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Build the mixes, show the commands of the runs that are next; run nothing."),
-    ] = False,
+    plan: NextRunsOption = False,
     work: WorkOptions,
     as_json: JsonOption = False,
 ) -> None:
@@ -170,12 +170,17 @@ def search(
         temporary.write_text(page(found), encoding="utf-8")
     if as_json:
         data(search_files.to_dict(found))
-        return
+    else:
+        _show(found, written, place)
+
+
+def _show(found: Outcome, recipes: Sequence[Path], place: Path) -> None:
+    """Print the tables of a search, where its recipes and its page are, and what it recommends."""
     for table in (candidate_table, domain_table, rows_table):
         show_table(table(found))
     for line in method(found):
         say(line)
-    say(f"recipes: {', '.join(map(str, written))}")
+    say(f"recipes: {', '.join(map(str, recipes))}")
     say(f"page: {place / 'search.html'}")
     show_text(found.why)
 
@@ -208,11 +213,10 @@ class _Stages:
         return prepared
 
     def _show(self, study: Study, prepared: Prepared, left: set[str]) -> None:
-        again = shlex.join(["curate", *(word for word in sys.argv[1:] if word not in ("--plan", "--json"))])
         place = folder(study, self.work.inputs.workspace)
         names = [run.name for run in prepared.every_run]
         lines = dict(zip(names, commands(study, place, self.training.nproc), strict=True))
         say(f"{len(left)} of {len(names)} runs of {study.name} are left, for any order and place")
         for line in [] if study.probe else [lines[name] for name in names if name in left]:
             show_text(line)
-        show_text(again)
+        show_text(same_command())

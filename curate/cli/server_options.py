@@ -1,4 +1,4 @@
-"""What the commands that serve HTTP share: the option of the address, and the check of their libraries."""
+"""What the commands that serve HTTP share: the options of the address, and the check of their libraries."""
 
 import importlib.util
 from typing import Annotated
@@ -12,6 +12,7 @@ LOOPBACK = "127.0.0.1"
 HostOption = Annotated[
     str, typer.Option("--host", help="Address to listen on; others than loopback need a token.")
 ]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")]
 
 
 def check_server_installed(command: str, *more: str) -> None:

@@ -24,7 +24,7 @@ STARTERS = {
 SET_BY_COMMAND = {"mix": "the mix as the first argument", "out": "--out DIR"}
 """Settings of the trainer that this command sets itself, and how a user sets them."""
 
-TargetArgument = Annotated[
+MixOrRecipeArgument = Annotated[
     str | None,
     typer.Argument(
         autocompletion=completion.any_of(completion.mixes, completion.recipes),
@@ -39,7 +39,7 @@ SettingsArgument = Annotated[
         metavar="KEY=VALUE...", help="Settings over the preset, e.g. lr=1e-5 head.layers=3.", show_default=False
     ),
 ]
-PresetOption = Annotated[
+TrainPresetOption = Annotated[
     str | None,
     typer.Option(
         "--preset",
@@ -49,7 +49,7 @@ PresetOption = Annotated[
         show_default=False,
     ),
 ]
-OutOption = Annotated[
+RunOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
@@ -62,7 +62,7 @@ NodesOption = Annotated[
     int,
     typer.Option("--nodes", min=1, help="Machines, with --nproc on each; with --prepare, since it starts none."),
 ]
-PrepareOption = Annotated[
+PrepareRunOption = Annotated[
     bool,
     typer.Option("--prepare", help="Write the run's config and print the command that trains; start nothing."),
 ]
@@ -78,13 +78,13 @@ MergeOption = Annotated[
 
 
 def train(
-    mix: TargetArgument = None,
+    mix: MixOrRecipeArgument = None,
     settings: SettingsArgument = None,
-    preset: PresetOption = None,
-    out: OutOption = None,
+    preset: TrainPresetOption = None,
+    out: RunOption = None,
     nproc: NprocOption = 1,
     nodes: NodesOption = 1,
-    prepare: PrepareOption = False,
+    prepare: PrepareRunOption = False,
     merge: MergeOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     as_json: JsonOption = False,
