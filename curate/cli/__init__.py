@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print. `main` is the only place that catches errors."""
 
 import errno
+import gc
 import io
 import logging
 import os
@@ -14,6 +15,7 @@ from curate import __version__
 from curate.cli.commands import FIRST, HELP, Commands
 from curate.cli.output import fail, say
 from curate.errors import CurateError, EngineError, WorkspaceError
+from curate.own_process import blas_sleeps
 from curate.text.inert import terminal_text
 from curate.workspace import FULL
 
@@ -69,6 +71,8 @@ def from_os(error: OSError) -> CurateError | None:
 def main() -> None:
     """Run a command; exit 1 for a user's error, 2 for usage, 130 after Ctrl-C."""
     sys.excepthook = _traceback
+    blas_sleeps()
+    gc.disable()  # until the command is loaded
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals that are not UTF-8

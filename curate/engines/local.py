@@ -1,6 +1,7 @@
 """Local work: in this process, in threads of it, or in spawned workers."""
 
 import functools
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -16,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from curate.engines.base import Engine, Listener, Tick, attempt, doing, listen_here
 from curate.errors import EngineError
+from curate.own_process import arrow_without_pandas, keep_loaded
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -209,11 +211,17 @@ class _Worker:
 def _work(pipe: "Connection[Any, Any]") -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listen_here(pipe.send)
+    gc.disable()  # until what the first task needs is loaded
+    loaded = False
     while True:
         try:
             fn, task = pipe.recv()
         except EOFError:
             return
+        if not loaded:
+            arrow_without_pandas()
+            keep_loaded()
+            loaded = True
         try:
             pipe.send(attempt(fn, task))
         except Exception as error:  # noqa: BLE001 - a result that cannot be sent; the reason can
