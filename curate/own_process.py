@@ -6,22 +6,21 @@ Importing `curate` in another program changes nothing of this.
 import gc
 import os
 import sys
-from importlib.machinery import ModuleSpec
 
 
 def blas_sleeps() -> None:
-    """Let the threads of numpy's BLAS sleep between calls: spinning took .06 s of each start. Before numpy loads."""
+    """Let the threads of numpy's BLAS sleep between calls: spinning took .06 s of each start. Before numpy
+    loads."""
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # 2**16 cycles
 
 
 class _NoPandas:
     """A finder that finds no pandas."""
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
-        """Raise ModuleNotFoundError for pandas."""
+    def find_spec(self, name: str, *_: object) -> None:
+        """Raise ModuleNotFoundError for pandas; leave all else to the other finders."""
         if name == "pandas":
             raise ModuleNotFoundError(name)
-        return None
 
 
 def arrow_without_pandas() -> None:

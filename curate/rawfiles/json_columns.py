@@ -7,12 +7,14 @@ column twice, no value of another type, no column that is not known. Any other b
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.json as pj
 
+from curate.arrays import I64
 from curate.rawfiles.column_use import ColumnUse
-from curate.rawfiles.json_rows import check_length
+from curate.rawfiles.json_rows import check_length, line_ends
 
 BLOCK_BYTES = 4 << 20
 """About how many bytes of lines are read at once."""
@@ -49,10 +51,10 @@ class FlatColumns:
 
     def read(self, block: bytes) -> Any:
         """The block as a record batch of the columns that are read; None where it must be read line by line."""
-        if not self._flat or not _one_object_a_line(block):
+        if not self._flat or not _one_object_a_line(block, ends := line_ends(block)):
             return None
         if not self._types:
-            self.learn(_value(block[: block.index(b"\n")]))
+            self.learn(_value(block[: ends[0]]))
         if not self._flat or not self._types:
             return None
         options = pj.ParseOptions(
@@ -63,7 +65,7 @@ class FlatColumns:
             table = pj.read_json(pa.BufferReader(block), whole, options)
         except (pa.ArrowException, UnicodeDecodeError):
             return None
-        if table.num_rows != block.count(b"\n"):
+        if table.num_rows != len(ends):
             return None
         self._use.see(self._types)
         return table.select(self._use.wanted(table.column_names)).combine_chunks().to_batches()[0]
@@ -107,6 +109,9 @@ def _value(line: bytes) -> Any:
         return None
 
 
-def _one_object_a_line(block: bytes) -> bool:
+def _one_object_a_line(block: bytes, ends: I64) -> bool:
     """Whether each line begins as an object and ends as one: then no object goes on in the next line."""
-    return block.startswith(b"{") and block.endswith(b"}\n") and block.count(b"}\n{") == block.count(b"\n") - 1
+    if not (block.startswith(b"{") and block.endswith(b"}\n")):
+        return False
+    data = np.frombuffer(block, np.uint8)
+    return bool((data[ends - 1] == ord("}")).all() and (data[ends[:-1] + 1] == ord("{")).all())

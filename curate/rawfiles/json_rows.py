@@ -14,8 +14,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
 import orjson
 
+from curate.arrays import I64
 from curate.errors import RawError
 from curate.rawfiles.bad_rows import NOT_JSON, TOO_DEEP, BadRow
 from curate.rawfiles.streams import CHUNK
@@ -42,6 +44,11 @@ _SCALARS = r'(?:\s*"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+)\s*,)*'
 _WRAPPER = re.compile(r"\{" + _SCALARS + r'\s*"(' + "|".join(WRAPPERS) + r')"\s*:\s*\[\s*(?:[{\]]|$)')
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _TOO_DEEP = "lists and objects inside each other, hundreds of them"
+
+
+def line_ends(data: bytes) -> I64:
+    """The places of all line breaks; twice as fast as counting them as bytes do."""
+    return np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
 
 
 def is_list(head: bytes) -> bool:

@@ -24,7 +24,7 @@ from curate.rawfiles.column_use import ColumnUse
 from curate.rawfiles.csv_rows import csv_rows
 from curate.rawfiles.foreign import refuse_foreign
 from curate.rawfiles.json_columns import FlatColumns, line_blocks
-from curate.rawfiles.json_rows import BLANK, is_lines, is_list, json_lines, json_values, value_of
+from curate.rawfiles.json_rows import BLANK, is_lines, is_list, json_lines, json_values, line_ends, value_of
 from curate.rawfiles.streams import CHUNK, DAMAGED, as_stream, encoding_of, head_of, utf8
 from curate.rawfiles.typed_json import TypedLines
 from curate.sources.base import Row, RowFile
@@ -92,16 +92,14 @@ def _cut_lines(whole: Slice, target: int) -> Iterator[Slice]:
     start, row, position, next_row = 0, 1, 0, 1
     with open(whole.file.path, "rb") as stream:
         while chunk := stream.read(CHUNK):
-            if position + len(chunk) - start >= target and (cut := chunk.rfind(b"\n")) >= 0:
-                stop = position + cut + 1
-                next_row += chunk.count(b"\n", 0, cut + 1)
+            ends = line_ends(chunk)
+            next_row += len(ends)
+            if position + len(chunk) - start >= target and len(ends):
+                stop = position + int(ends[-1]) + 1
                 yield Slice(
                     file=whole.file, name=whole.name, bytes=stop - start, start=start, stop=stop, first_row=row
                 )
                 start, row = stop, next_row
-                next_row += chunk.count(b"\n", cut + 1)
-            else:
-                next_row += chunk.count(b"\n")
             position += len(chunk)
     if start < position:
         yield Slice(

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from curate.arrays import B8, I64, U8
 from curate.rawfiles.column_use import ColumnUse
-from curate.rawfiles.json_rows import DEEPEST, value_of
+from curate.rawfiles.json_rows import DEEPEST, line_ends, value_of
 
 GOES_DEEP = sys.hexversion >= 0x030C0000
 """Whether msgspec may go deeper into a row than orjson; before Python 3.12 the interpreter's limit stops it."""
@@ -38,7 +38,7 @@ class TypedLines:
         if not block.endswith(b"\n"):
             return None
         data = np.frombuffer(block, np.uint8)
-        ends = np.flatnonzero(data == ord("\n"))
+        ends = line_ends(block)
         starts = np.concatenate([[0], ends[:-1] + 1])
         if not (data[starts] == ord("{")).all():
             return None
