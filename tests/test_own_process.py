@@ -10,10 +10,14 @@ import pyarrow as pa
 from curate.engines.local import Local
 
 SCRIPT = """
+import gc
 import sys
 import pyarrow as pa
-from curate.own_process import arrow_without_pandas
-arrow_without_pandas()
+from curate import own_process
+own_process.start()
+assert not gc.isenabled()
+own_process.loaded()
+assert gc.isenabled()
 assert pa.array(["x"]).to_numpy(zero_copy_only=False).tolist() == ["x"]
 assert "pandas" not in sys.modules
 assert pa.table({"a": [1]}).to_pandas()["a"].tolist() == [1]

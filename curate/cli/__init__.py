@@ -1,7 +1,6 @@
 """The command line: parse, call one function, print. `main` is the only place that catches errors."""
 
 import errno
-import gc
 import io
 import logging
 import os
@@ -11,11 +10,10 @@ from types import TracebackType
 
 import typer
 
-from curate import __version__
+from curate import __version__, own_process
 from curate.cli.commands import FIRST, HELP, Commands
 from curate.cli.output import fail, say
 from curate.errors import CurateError, EngineError, WorkspaceError
-from curate.own_process import blas_sleeps
 from curate.text.inert import terminal_text
 from curate.workspace import FULL
 
@@ -71,8 +69,7 @@ def from_os(error: OSError) -> CurateError | None:
 def main() -> None:
     """Run a command; exit 1 for a user's error, 2 for usage, 130 after Ctrl-C."""
     sys.excepthook = _traceback
-    blas_sleeps()
-    gc.disable()  # until the command is loaded
+    own_process.start()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for terminals that are not UTF-8

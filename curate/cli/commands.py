@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
-from curate.own_process import arrow_without_pandas, keep_loaded
+from curate import own_process
 from curate.text.inert import terminal_line
 
 # command -> its module here, and the first line of its help; in the order of `curate --help`
@@ -160,8 +160,7 @@ def load(name: str) -> TyperCommand:
     from curate.cli import options  # engines and all: `curate --help` does without
 
     function = getattr(import_module(f"curate.cli.{COMMANDS[name][0]}"), name.replace("-", "_"))
-    arrow_without_pandas()
-    keep_loaded()
+    own_process.loaded()
     table = typer.Typer()
     table.command(name, cls=Command, context_settings=HELP)(options.expanded(function))
     found = typer.main.get_group(table).commands[name]

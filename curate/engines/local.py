@@ -1,7 +1,6 @@
 """Local work: in this process, in threads of it, or in spawned workers."""
 
 import functools
-import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -15,9 +14,9 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from curate import own_process
 from curate.engines.base import Engine, Listener, Tick, attempt, doing, listen_here
 from curate.errors import EngineError
-from curate.own_process import arrow_without_pandas, keep_loaded
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -211,7 +210,7 @@ class _Worker:
 def _work(pipe: "Connection[Any, Any]") -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listen_here(pipe.send)
-    gc.disable()  # until what the first task needs is loaded
+    own_process.start()
     loaded = False
     while True:
         try:
@@ -219,8 +218,7 @@ def _work(pipe: "Connection[Any, Any]") -> None:
         except EOFError:
             return
         if not loaded:
-            arrow_without_pandas()
-            keep_loaded()
+            own_process.loaded()
             loaded = True
         try:
             pipe.send(attempt(fn, task))
