@@ -131,8 +131,8 @@ def text(x: float, y: float, text: str, anchor: str = "start") -> str:
 def beside(x: float, y: float, label: str, more: str = "") -> str:
     """A label and more that end at a point; a long label is cut in its middle, and whole in its tooltip."""
     whole = f"<title>{html_text(label)}</title>" if len(label) > NAME else ""
-    shown = html_text(fitted(label) + more)
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{shown}</text>'
+    visible = html_text(fitted(label) + more)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="end">{whole}{visible}</text>'
 
 
 def fitted(label: str) -> str:

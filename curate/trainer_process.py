@@ -214,10 +214,10 @@ class _Watch:
             return TrainError(where, found, "", hint)
         text = "\n".join(self._report or []).rpartition("Root Cause")[2]  # the others died of it
         rank, killed = FAILED_RANK.search(text), KILLED.search(text)
-        who = f"process {rank[1]} of the trainer" if rank else "the trainer"
+        subject = f"process {rank[1]} of the trainer" if rank else "the trainer"
         name = killed[1] if killed else signal.Signals(-code).name if code < 0 else None
         if name is None:
-            return TrainError(who, f"ended with exit code {code}", "", "its last lines say why")
+            return TrainError(subject, f"ended with exit code {code}", "", "its last lines say why")
         again = "the same command continues from the last checkpoint"
         hint = f"out of memory? try a smaller max_tokens; {again}" if name == "SIGKILL" else again
-        return TrainError(who, f"was killed ({name})", "", hint)
+        return TrainError(subject, f"was killed ({name})", "", hint)

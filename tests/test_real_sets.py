@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import ConfigError
-from curate.inspect import first_look
+from curate.inspect import candidates
 from tests.support.paths import REAL
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="shared/real is not there")
@@ -80,7 +80,7 @@ SETS = {
 @pytest.mark.parametrize("name", SETS)
 def test_real_rows_become_pairs_in_the_direction_that_the_file_says(name):
     count, right, direction = SETS[name]
-    sample, ways = first_look.look_at(REAL / name)
+    sample, ways = candidates.of_path(REAL / name)
     assert len(ways) == count
     expected = [pair for row in rows_of(REAL / name)[: len(sample.rows)] for pair in direction(row)]
     found = [
@@ -107,15 +107,15 @@ def test_real_rows_become_pairs_in_the_direction_that_the_file_says(name):
 )
 def test_real_rows_that_are_no_pairs_say_so(name, found):
     with pytest.raises(ConfigError) as caught:
-        first_look.look_at(REAL / name)
+        candidates.of_path(REAL / name)
     assert caught.value.found == found
 
 
 def test_replies_that_are_files_are_media():
-    _, (images,) = first_look.look_at(REAL / "imagereward_test/test.json")
+    _, (images,) = candidates.of_path(REAL / "imagereward_test/test.json")
     assert (images.manifest["replies"], images.manifest["lower_is_better"]) == ("images", True)
     for row, draft in zip(rows_of(REAL / "imagereward_test/test.json"), images.drafts, strict=True):
         ranks = dict(zip(row["generations"], row["ranking"], strict=True))
         assert [ranks[item.path] for item in draft.media] == [min(ranks.values()), max(ranks.values())]
-    _, axes = first_look.look_at(REAL / "videoreward_example/example.csv")
-    assert [look.says for look in axes] == ["VQ decides", "MQ decides", "TA decides"]
+    _, axes = candidates.of_path(REAL / "videoreward_example/example.csv")
+    assert [one.description for one in axes] == ["VQ decides", "MQ decides", "TA decides"]

@@ -124,20 +124,20 @@ class Clock:
 
 
 class Progress:
-    """Reports how many of the `things` are finished, how fast, and how long the rest will take.
+    """Reports how many of the items, called `unit`, are finished, how fast, and how long the rest will take.
 
     A line at the start, one after FIRST_SECONDS, and one `every` so many seconds.
     """
 
     def __init__(
-        self, name: str, done: int, total: int, things: str = "items", every: float = REPORT_SECONDS
+        self, name: str, done: int, total: int, unit: str = "items", every: float = REPORT_SECONDS
     ) -> None:
-        self._name, self._things, self._every = name, things, every
+        self._name, self._unit, self._every = name, unit, every
         self._first, self._done, self._total = done, done, total
         self._start = time.monotonic()
         self._due = self._start + FIRST_SECONDS
         if done < total:
-            say(f"{name}: {total - done:,} {things} to do{f', {done:,} are done' if done else ''}")
+            say(f"{name}: {total - done:,} {unit} to do{f', {done:,} are done' if done else ''}")
 
     def tick(self) -> None:
         """Count one more."""
@@ -147,7 +147,7 @@ class Progress:
             self._due = now + self._every
             speed = (self._done - self._first) / max(now - self._start, 1e-9)
             left = duration((self._total - self._done) / speed)
-            say(f"{self._name}: {self._done:,} of {self._total:,} {self._things}, {speed:,.1f}/s, {left} left")
+            say(f"{self._name}: {self._done:,} of {self._total:,} {self._unit}, {speed:,.1f}/s, {left} left")
 
 
 def duration(seconds: float) -> str:

@@ -25,7 +25,7 @@ class StepStats:
     critiques: int | None = None
     critique_loss: float = 0.0
     bad: list[str] = field(default_factory=list)  # pairs without a finite loss
-    lost: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) of pairs without pixels
+    unusable: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, reason) of pairs without pixels
     stop: int = 0  # the signal that this rank got
     save: bool = False  # by the clock of the chief it is time
 
@@ -80,7 +80,7 @@ def sum_ranks(parts: Iterable[StepStats]) -> StepStats:
     for part in parts:
         total.loss, total.pairs = total.loss + part.loss, total.pairs + part.pairs
         total.tokens, total.flops = total.tokens + part.tokens, total.flops + part.flops
-        total.bad, total.lost = total.bad + part.bad, total.lost + part.lost
+        total.bad, total.unusable = total.bad + part.bad, total.unusable + part.unusable
         total.stop, total.save = max(total.stop, part.stop), total.save or part.save
         if part.critiques is not None:
             total.critiques = (total.critiques or 0) + part.critiques

@@ -71,7 +71,7 @@ class Step:
     consumed  the mix position after this step; within a window in proportion to its steps
     resume    (start, passed) of steps that continue after this one
     dropped   pairs that were skipped while the step was filled, by source and reason; the same on every rank
-    lost      pairs of this rank that stay in the step with weight 0, because their pixels could not be decoded
+    unusable  pairs of this rank that stay in the step with weight 0, because their pixels could not be decoded
               though header and hash were right; complete once `micro` was iterated
     """
 
@@ -80,7 +80,7 @@ class Step:
     consumed: int
     resume: tuple[int, int]
     dropped: Counter[Dropped]
-    lost: Counter[Dropped]
+    unusable: Counter[Dropped]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,8 @@ class Steps:
     `max_tokens` tokens each and are about equally large; an empty one gets a filler of weight 0. `share` is
     true if prefixes will be shared, which changes how many tokens a pair takes.
 
-    With a `window` of several steps, the pairs of so many steps are sorted by their tokens, and a step takes
-    neighbours: on many ranks, which have a pair or two each, all have about as much to do. The steps of a window
+    With a `window` of several steps, the pairs of so many steps are sorted by their tokens, and a step takes pairs
+    of about one length: on many ranks, of a pair or two each, all have about as much to do. The steps of a window
     are in an order drawn from their numbers; `passed` counts those that are not made again.
 
     With `workers` threads, pairs are measured one step ahead and micro-batches decoded, and laid out with
@@ -143,12 +143,12 @@ class Steps:
         plans: deque[_StepPlan] = deque()
         decoded = ahead(pool, self._decode, self._micros(pool, plans), self.workers + 1)
         for first in decoded:
-            plan, lost = plans.popleft(), Counter[Dropped]()
+            plan, unusable = plans.popleft(), Counter[Dropped]()
             number = len(plan.mine)
-            micro = MicroBatches(number, _count_lost(chain([first], islice(decoded, number - 1)), lost))
+            micro = MicroBatches(number, _counted(chain([first], islice(decoded, number - 1)), unusable))
             yield Step(
                 micro=micro, pairs=plan.pairs, consumed=plan.consumed, resume=plan.resume, dropped=plan.dropped,
-                lost=lost,
+                unusable=unusable,
             )  # fmt: skip
             micro.skip()
 
@@ -198,7 +198,7 @@ class Steps:
     ) -> Iterator[_StepPlan]:
         """Yield the plans of the steps that share the pairs of the mix from position `start` to `stop`."""
         tokens = list(map(self._tokens, taken))
-        parts = neighbours(tokens, self.pairs, start)
+        parts = steps_by_length(tokens, self.pairs, start)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             yield self._plan(
@@ -234,8 +234,8 @@ class Steps:
     def _measure(self, row: Row) -> Measured | Dropped:
         try:
             measured = self.encoder.measure(row)
-        except Unusable as unusable:
-            return row.source, unusable.reason
+        except Unusable as error:
+            return row.source, error.reason
         return self._fitting(measured, self._tokens(measured))
 
     def _fitting(self, pair: P, tokens: int) -> P | Dropped:
@@ -244,19 +244,19 @@ class Steps:
         return pair if tokens <= self.max_tokens else (source, "over_max_tokens")
 
     def _decode(self, micro: list[Measured | Sized | Row]) -> tuple[MicroBatch, list[Dropped]]:
-        decoded, lost = MicroBatch(), []
+        decoded, unusable = MicroBatch(), []
         for one in micro:
             assert not isinstance(one, Sized), "rows of sizes are read before"
             try:
                 measured = one if isinstance(one, Measured) else self.encoder.measure(one)
                 decoded.append(self.encoder.decode(measured))
-            except Unusable as unusable:
+            except Unusable as error:
                 source = one.source if isinstance(one, Row) else one.pair.source
-                lost.append((source, unusable.reason))
+                unusable.append((source, error.reason))
                 decoded.append(self.encoder.filler())
         if self.lay_out is not None:
             decoded.batch = self.lay_out(decoded)
-        return decoded, lost
+        return decoded, unusable
 
 
 def _with_rows(plans: Sequence[_StepPlan], picker: Picker) -> Iterator[_StepPlan]:
@@ -272,15 +272,16 @@ def _with_rows(plans: Sequence[_StepPlan], picker: Picker) -> Iterator[_StepPlan
         yield replace(plan, mine=mine)
 
 
-def _count_lost(
-    decoded: Iterable[tuple[MicroBatch, list[Dropped]]], lost: Counter[Dropped]
+def _counted(
+    decoded: Iterable[tuple[MicroBatch, list[Dropped]]], unusable: Counter[Dropped]
 ) -> Iterator[MicroBatch]:
+    """The micro-batches; their pairs without pixels are added to `unusable`."""
     for micro, failed in decoded:
-        lost.update(failed)
+        unusable.update(failed)
         yield micro
 
 
-def neighbours(tokens: Sequence[int], pairs: int, seed: int) -> list[list[int]]:
+def steps_by_length(tokens: Sequence[int], pairs: int, seed: int) -> list[list[int]]:
     """Divide a window's pairs into steps of `pairs` with about as many tokens each; the last may be smaller.
 
     A step is ascending positions in `tokens`. The order of the steps is drawn from `seed` and their numbers.
@@ -304,8 +305,8 @@ def deal(tokens: Sequence[int], budget: int, ranks: int) -> list[list[list[int]]
     micros.sort(key=lambda micro: (-sum(tokens[i] for i in micro), micro))
     dealt: list[list[list[int]]] = [[] for _ in range(ranks)]
     for turn in range(rounds):
-        hand = micros[turn * ranks : (turn + 1) * ranks]
-        for rank, micro in enumerate(hand[::-1] if turn % 2 else hand):  # every other round in reverse order
+        some = micros[turn * ranks : (turn + 1) * ranks]
+        for rank, micro in enumerate(some[::-1] if turn % 2 else some):  # every other round in reverse order
             dealt[rank].append(micro)
     return dealt
 

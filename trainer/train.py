@@ -139,7 +139,7 @@ def done(run: Run, state: State) -> float:
 
 def accumulate(run: Run, step: Step) -> StepStats:
     """Compute the gradients of the mean loss over all pairs of the step, whatever the micro-batches and ranks."""
-    stats, results = StepStats(lost=step.lost), []
+    stats, results = StepStats(unusable=step.unusable), []
     for number, micro in enumerate(step.micro, 1):
         assert micro.batch is not None, "the threads that encode lay out"
         batch = micro.batch.arrived()
@@ -181,7 +181,7 @@ def advance(state: State, step: Step, total: StepStats) -> None:
     state.step, state.pairs, state.consumed = state.step + 1, state.pairs + total.pairs, step.consumed
     state.window = [*step.resume]
     state.tokens, state.flops = state.tokens + total.tokens, state.flops + total.flops
-    for (source, reason), number in (step.dropped + total.lost).items():
+    for (source, reason), number in (step.dropped + total.unusable).items():
         reasons = state.dropped.setdefault(source, {})
         reasons[reason] = reasons.get(reason, 0) + number
 

@@ -27,18 +27,18 @@ def planned_rows(study: Study, inputs: Inputs) -> Rows:
     hashes = inputs.hashes
     plan = build.plan(study.recipe, sizes(located_pairs(study.recipe, inputs, hashes)))
     whole = {line.label: line.rows for line in plan.lines}
-    return {arm.name: _left(study.recipe, arm, whole) for arm in study.arms}
+    return {arm.name: _rows_left(study.recipe, arm, whole) for arm in study.arms}
 
 
-def _left(recipe: Recipe, arm: Arm, whole: Mapping[str, int | None]) -> dict[str, int | None]:
+def _rows_left(recipe: Recipe, arm: Arm, whole: Mapping[str, int | None]) -> dict[str, int | None]:
     """The rows of each entry: 0 where all its pools are left out, None (not known yet) where some are."""
-    gone = set(arm.without)
+    left_out = set(arm.without)
     sources = {pool.label: pool.source for pool in recipe.pools}
     out: dict[str, int | None] = {}
     for entry in recipe.entries:
-        lost = [bool({pool, sources[pool]} & gone) for pool in entry.pools]
-        named = {entry.label, f"entry:{entry.label}"} & gone - set(sources) - set(sources.values())
-        out[entry.label] = 0 if named or all(lost) else None if any(lost) else whole[entry.label]
+        removed = [bool({pool, sources[pool]} & left_out) for pool in entry.pools]
+        named = {entry.label, f"entry:{entry.label}"} & left_out - set(sources) - set(sources.values())
+        out[entry.label] = 0 if named or all(removed) else None if any(removed) else whole[entry.label]
     return out
 
 

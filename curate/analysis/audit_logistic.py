@@ -191,10 +191,10 @@ def _chord(
         moved = np.einsum("dm,dm->m", steps, gradient)
         if (moved < ENOUGH**2 * pairs).all():
             break
-        tried = weights - steps * pace
-        new, slopes = _slopes(x, tried, uses, parts, ridge)
+        proposed = weights - steps * pace
+        new, slopes = _slopes(x, proposed, uses, parts, ridge)
         good = new <= loss + 1e-7 * np.abs(loss)
-        weights, gradient = np.where(good, tried, weights), np.where(good, slopes, gradient)
+        weights, gradient = np.where(good, proposed, weights), np.where(good, slopes, gradient)
         loss, pace = np.where(good, new, loss), np.where(good, pace, pace / 2)
     return weights
 

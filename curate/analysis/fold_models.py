@@ -140,8 +140,8 @@ class FoldModels:
                 found = pl.concat([empty, *frames], how="vertical_relaxed")
                 every = pl.DataFrame({"at": pl.int_range(len(own), dtype=pl.UInt32, eager=True)})
                 whole = every.join(found, on="at", how="left", maintain_order="left")
-                nobodys = pl.Series(own < 0)
-                problem = pl.when(nobodys).then(pl.lit(scores.NOT_WANTED)).otherwise("problem")
+                unwanted = pl.Series(own < 0)
+                problem = pl.when(unwanted).then(pl.lit(scores.NOT_WANTED)).otherwise("problem")
                 scores.write_part(whole.with_columns(problem=problem), place / part)
 
     def _parts(self, i: int, target: Target) -> list[tuple[str, I64]]:

@@ -15,7 +15,7 @@ from curate.text.inert import terminal_line
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
-    from curate.inspect.first_look import Look
+    from curate.inspect.candidates import Candidate
     from curate.sources.base import Draft
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -53,26 +53,27 @@ def init(
 
     Where the rows can be read in several ways, you are asked which; a guess decides nothing.
     """
-    from curate.inspect import first_look
+    from curate.inspect import candidates
 
     on_hub = HUB_ID.fullmatch(target) is not None and not (Path(target).exists() or _names_a_file(target))
-    label = name or first_look.slug(target.rpartition("/")[2] if on_hub else Path(target).resolve().name)
+    label = name or candidates.slug(target.rpartition("/")[2] if on_hub else Path(target).resolve().name)
     if on_hub:
         found, root = _of_hub(target, label), None
     else:
-        sample, found = first_look.look_at(Path(target), label)
+        sample, found = candidates.of_path(Path(target), label)
         root = sample.root
-    look = _chosen(found, target, reading)
+    candidate = _chosen(found, target, reading)
     written = {"manifest": MANIFESTS / f"{label}.yaml", "recipe": RECIPES / f"{label}.yaml"}
-    _check_free(written["manifest"], look)
+    _check_free(written["manifest"], candidate)
     if as_json:
-        data({"name": label, "manifest": look.manifest, "pairs": len(look.drafts), "skipped": dict(look.skipped)})
+        pairs, skipped = len(candidate.drafts), dict(candidate.skipped)
+        data({"name": label, "manifest": candidate.manifest, "pairs": pairs, "skipped": skipped})
     else:
-        _show(look)
+        _show(candidate)
     _confirm(yes, written)
-    first_look.write_manifest(written["manifest"], look.manifest)
+    candidates.write_manifest(written["manifest"], candidate.manifest)
     if root is not None:
-        first_look.link(Workspace(workspace).raw(label), root)
+        candidates.link(Workspace(workspace).raw(label), root)
     _write_recipe(written["recipe"], label)
     say(f"wrote {written['manifest']} and {written['recipe']}")
     fetched = f"curate pin {label} && curate fetch {label} && " if on_hub else ""
@@ -93,40 +94,40 @@ def _names_a_file(target: str) -> bool:
     return target.startswith(".") or not {*Path(target.lower()).suffixes}.isdisjoint(f".{kind}" for kind in KINDS)
 
 
-def _of_hub(target: str, label: str) -> "list[Look]":
+def _of_hub(target: str, label: str) -> "list[Candidate]":
     from curate.hub.retry import RetryPolicy
 
     policy = RetryPolicy.from_env()
     from curate.hub.preview import preview  # fails at settings that the policy has checked
-    from curate.inspect import first_look
+    from curate.inspect import candidates
     from curate.sources.base import Row
 
     seen = preview(target, policy, rows=100)
     base = {"files": list(seen.files), "repo": target}
-    return first_look.looks([Row(row) for row in seen.rows], base, None, label)
+    return candidates.of_rows([Row(row) for row in seen.rows], base, None, label)
 
 
-def _chosen(found: "list[Look]", target: str, reading: int | None) -> "Look":
+def _chosen(found: "list[Candidate]", target: str, reading: int | None) -> "Candidate":
     """The reading that was asked for, the only one, or the one that the user names."""
-    from curate.inspect.first_look import which
+    from curate.inspect.candidates import only
 
     if reading is not None:
         if reading > len(found):
             raise ConfigError("--reading", f"found {reading}", f"1 to {len(found)}")
         return found[reading - 1]
     if len(found) > 1 and sys.stdin.isatty():
-        for number, look in enumerate(found, 1):
-            say(f"{number}: {look.says}")
+        for number, candidate in enumerate(found, 1):
+            say(f"{number}: {candidate.description}")
         answer = typer.prompt("Which reading is right?", type=int, err=True)
         return _chosen(found, target, answer)
-    return which(found, target, "add --reading N for reading N, or run it in a terminal to be asked")
+    return only(found, target, "add --reading N for reading N, or run it in a terminal to be asked")
 
 
-def _check_free(path: Path, look: "Look") -> None:
+def _check_free(path: Path, candidate: "Candidate") -> None:
     """Refuse to write over a manifest that says something else."""
     from curate.sources.generic import to_yaml
 
-    if path.exists() and path.read_text(encoding="utf-8") != to_yaml(look.manifest):
+    if path.exists() and path.read_text(encoding="utf-8") != to_yaml(candidate.manifest):
         raise ConfigError(
             str(path), "is there already and says something else", "a free name", "give another --name"
         )
@@ -143,21 +144,19 @@ def _confirm(yes: bool, written: dict[str, Path]) -> None:
         raise typer.Exit(1)
 
 
-def _show(look: "Look") -> None:
+def _show(candidate: "Candidate") -> None:
     from curate.sources.generic import to_yaml
 
-    show_text(to_yaml(look.manifest).rstrip("\n"))
-    rows = [(number, *_cells(draft)) for number, draft in enumerate(look.drafts[:SHOWN], 1)]
+    show_text(to_yaml(candidate.manifest).rstrip("\n"))
+    rows = [(number, *_cells(draft)) for number, draft in enumerate(candidate.drafts[:SHOWN], 1)]
     show_table(Table("first pairs", ("", "prompt", "chosen", "rejected", "margin", "media"), rows))
-    say(
-        f"{look.says}: {len(look.drafts):,} pairs from the rows looked at"
-        if look.says
-        else f"{len(look.drafts):,} pairs"
-    )
-    for reason, count in look.skipped.most_common(5):
+    count = f"{len(candidate.drafts):,} pairs"
+    say(f"{candidate.description}: {count} from the rows looked at" if candidate.description else count)
+    for reason, count in candidate.skipped.most_common(5):
         say(f"{count:,} rows give no pair: {reason}")
-    if look.missing:
-        say(f"{look.missing:,} of the media that the rows name are not beside them: such rows will be skipped")
+    if candidate.missing:
+        count = f"{candidate.missing:,} of the media that the rows name"
+        say(f"{count} are not beside them: such rows will be skipped")
 
 
 def _cells(draft: "Draft") -> tuple[Any, ...]:

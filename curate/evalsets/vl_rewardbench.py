@@ -51,8 +51,8 @@ def to_item(row: Row) -> Item:
     chosen_first = "chosen" in row and "response" not in row
     replies, right = _sides(row) if chosen_first else _ranked(row)
     name = name_of(row, "id")
-    asked = question(row, "prompt" if chosen_first else "query")
-    prompt, media = with_its_media(asked, media_of(row.get("image")))
+    query = question(row, "prompt" if chosen_first else "query")
+    prompt, media = with_its_media(query, media_of(row.get("image")))
     prefix = re.split("[_-]", name, maxsplit=1)[0]
     return Item(
         id=name, prompt=prompt, replies=answers(*replies), correct=(right,),

@@ -155,8 +155,8 @@ def read(path: Path) -> Ensemble:
 
 def write(path: Path, ensemble: Ensemble) -> None:
     """Publish an ensemble as a file; its members' paths become relative to it."""
-    home = path.absolute().parent
-    moved = _moved(ensemble, lambda member: os.path.relpath(member, home))
+    directory = path.absolute().parent
+    moved = _moved(ensemble, lambda member: os.path.relpath(member, directory))
     with atomic(path) as temporary:
         temporary.write_text(yaml.safe_dump(plain(moved), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
@@ -251,7 +251,7 @@ def weighted(members: Sequence[Member], fits: Sequence[Fit], method: Method) -> 
 
 def names(paths: Sequence[Path]) -> dict[Path, str]:
     """Short names of members: the end of each path that tells it from the others."""
-    return {path: next(name for name in _ends(path) if _tells(name, path, paths)) for path in paths}
+    return {path: next(name for name in _ends(path) if _is_unique(name, path, paths)) for path in paths}
 
 
 def _ends(path: Path) -> Iterator[str]:
@@ -259,7 +259,7 @@ def _ends(path: Path) -> Iterator[str]:
         yield str(Path(*path.parts[-length:]))
 
 
-def _tells(name: str, path: Path, paths: Sequence[Path]) -> bool:
+def _is_unique(name: str, path: Path, paths: Sequence[Path]) -> bool:
     length = len(Path(name).parts)
     return name == str(path) or not any(
         other != path and other.parts[-length:] == path.parts[-length:] for other in paths

@@ -211,7 +211,7 @@ def reachable(policy: RetryPolicy) -> None:
         return
     found = threading.Event()
 
-    def look() -> None:
+    def resolve() -> None:
         try:
             socket.getaddrinfo(parts.hostname, parts.port or 443)
         except OSError:
@@ -219,7 +219,7 @@ def reachable(policy: RetryPolicy) -> None:
         finally:
             found.set()
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=resolve, daemon=True).start()
 
     def wait() -> None:
         if not found.wait(CONNECT_SECONDS):

@@ -64,8 +64,8 @@ def fetch_all(
     """
     done: dict[str, Receipt] = {}
     failures: list[HubError] = []
-    tried = (_order_or_failure(request, workspace, policy, name, failures) for name in request.names)
-    orders = [order for order in tried if order is not None]
+    attempted = (_order_or_failure(request, workspace, policy, name, failures) for name in request.names)
+    orders = [order for order in attempted if order is not None]
     _check_space(orders, workspace)
     for order in orders:
         if request.max_rows is not None:

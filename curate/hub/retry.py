@@ -96,17 +96,17 @@ class Attempts:
         """Sleep before the next attempt. Raises HubError when the policy gives up."""
         self._failed += 1
         wait = self.wait(error)
-        gone = self._clock() - self._since
+        elapsed = self._clock() - self._since
         spent = self._failed >= self._policy.attempts
-        if not error.reached and (spent or gone + wait > CONNECT_SECONDS):
+        if not error.reached and (spent or elapsed + wait > CONNECT_SECONDS):
             hint = "check the network, proxy and HF_ENDPOINT; files in the Hub cache work with HF_HUB_OFFLINE=1"
             raise Unreachable(where, error.what, "an answer", hint) from None
-        if spent or gone + wait > self._policy.seconds:
+        if spent or elapsed + wait > self._policy.seconds:
             requested = f", and the server asks to wait {wait:,.0f} s" if error.wait is not None else ""
             times = f"{self._failed} times" if self._failed > 1 else "once"
             hint = "run the same command again later: it continues from what is there"
             raise HubError(
-                where, f"{error.what} ({times} in {gone:,.0f} s{requested})", "an answer", hint
+                where, f"{error.what} ({times} in {elapsed:,.0f} s{requested})", "an answer", hint
             ) from None
         self._sleep(wait)
 

@@ -134,8 +134,8 @@ def difference(one: Any, other: Any, most: float) -> Any:
               what blocks typically differ by is added to the variance
     worst     the largest residual of a block: the variance of the difference, of 64 values
     typical   the residual that TYPICAL of the blocks do not exceed
-    contrast  the mean variance of the blocks that show something
-    active    how many do
+    contrast  the mean variance of the active blocks, or of all where fewer than FEWEST are active
+    active    how many blocks have a variance above ACTIVE
     shift     the largest difference of a block's mean
     """
     (height, width), size = one.shape, BLOCK * BLOCK
@@ -166,11 +166,11 @@ def difference(one: Any, other: Any, most: float) -> Any:
             shift = max(shift, abs(a - b))
             at += 1
     active = variance > ACTIVE
-    shown = active if active.sum() >= FEWEST else variance >= 0
-    ordered = np.sort(residual[shown])
+    measured = active if active.sum() >= FEWEST else variance >= 0
+    ordered = np.sort(residual[measured])
     typical = ordered[int(TYPICAL * (len(ordered) - 1))]
     unlike = (residual / (2 * variance + NOISE + 2 * typical)).max()
-    return np.array((unlike, residual.max(), typical, variance[shown].mean(), active.sum(), shift / size))
+    return np.array((unlike, residual.max(), typical, variance[measured].mean(), active.sum(), shift / size))
 
 
 FLAT, PLAIN = 300.0, 0.36
@@ -186,7 +186,7 @@ def is_text(grid: Any) -> bool:
     blurred = np.empty((height, width), np.int32)
     for y in range(height):
         _blur(grid, y, blurred)
-    flat, count, shown, fine, variance, steps = 0, 0, 0, 0, 0.0, 0.0
+    flat, count, textured, fine, variance, steps = 0, 0, 0, 0, 0.0, 0.0
     for top in range(0, height - BLOCK + 1, BLOCK):
         for left in range(0, width - BLOCK + 1, BLOCK):
             a: Any = np.int64(0)
@@ -204,10 +204,10 @@ def is_text(grid: Any) -> bool:
             if spread > ACTIVE:
                 variance += spread
                 steps += step
-                shown += 1
+                textured += 1
                 fine += 1 if step >= FINE * spread else 0
-    busy = steps >= BUSY * variance or 4 * fine >= shown
-    return bool(shown > 0 and busy and flat >= PLAIN * count)
+    busy = steps >= BUSY * variance or 4 * fine >= textured
+    return bool(textured > 0 and busy and flat >= PLAIN * count)
 
 
 @compiled

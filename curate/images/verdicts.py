@@ -40,13 +40,13 @@ def broken(keys: Iterable[str], store: Packs, engine: Engine) -> pl.DataFrame:
     for pack in sorted(store.packs_of(wanted.to_arrow())):
         path = store.root / "verdicts" / f"{pack}-{VERSION}.parquet"
         if not usable(path):
-            _judge(store, pack, path, engine)
+            _check_pack(store, pack, path, engine)
         found.append(pl.read_parquet(path))
     return pl.concat(found).filter(pl.col("key").is_in(wanted.implode())).unique("key").sort("key")
 
 
-def _judge(store: Packs, pack: str, path: Path, engine: Engine) -> None:
-    """Decode all images of a pack, and keep what was found."""
+def _check_pack(store: Packs, pack: str, path: Path, engine: Engine) -> None:
+    """Decode all images of a pack and write the verdicts."""
     keys = pl.read_parquet(store.folder / f"{pack}.parquet", columns=["key"])["key"].to_list()
     tasks = [_Task(root=store.root, keys=tuple(keys[at : at + SLICE])) for at in range(0, len(keys), SLICE)]
     rows = [row for some in engine.map(_decode, tasks, threads=True) for row in some]

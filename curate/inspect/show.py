@@ -14,7 +14,7 @@ import xxhash
 
 from curate.errors import ConfigError
 from curate.inspect.artefacts import Mix, MixPool, Pairs, find_mix, find_pair, find_pairs, pools
-from curate.inspect.first_look import bare_pairs, is_bare
+from curate.inspect.candidates import bare_pairs, is_bare
 from curate.inspect.why import winner
 from curate.order import order_key
 from curate.pairs import keys

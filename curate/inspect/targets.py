@@ -12,7 +12,7 @@ from curate.arrays import series
 from curate.errors import ConfigError, WorkspaceError
 from curate.inputs import Inputs, finished_pairs, pools_of
 from curate.inspect.artefacts import Mix, Pairs, pools
-from curate.inspect.first_look import is_bare
+from curate.inspect.candidates import is_bare
 from curate.inspect.show import find_target
 from curate.pairs import intact, keys
 from curate.pairs.files import column

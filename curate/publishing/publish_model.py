@@ -47,8 +47,8 @@ def items_of(directory: Path) -> list[Item]:
     """The files of a directory to publish, those that do not begin with a dot. Raises CurateError for secrets."""
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     names = {path: path.relative_to(directory).as_posix() for path in paths}
-    shown = [path for path in paths if not any(part.startswith((".", "__")) for part in Path(names[path]).parts)]
-    found = [_item(path, names[path]) for path in shown]
+    visible = [path for path in paths if not any(part.startswith((".", "__")) for part in Path(names[path]).parts)]
+    found = [_item(path, names[path]) for path in visible]
     texts = {
         item.path: item.content.decode("utf-8", "replace") for item in found if isinstance(item.content, bytes)
     }

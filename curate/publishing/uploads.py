@@ -203,22 +203,22 @@ class Repo:
         while True:
             head = self.branch(branch, start)
             tree = self.tree(head)
-            wanted, gone = missing(items, tree), obsolete(head, tree) if obsolete else ()
-            if not wanted and not gone:
+            wanted, deletions = missing(items, tree), obsolete(head, tree) if obsolete else ()
+            if not wanted and not deletions:
                 return head
             additions = [_addition(item) for item in wanted]
             try:
-                return self._commit(branch, head, additions, gone, message)
+                return self._commit(branch, head, additions, deletions, message)
             except TransientError as error:
                 attempts.sleep_after(error, self.name)
 
     def _commit(
-        self, branch: str, head: str, additions: Sequence[client.Add], gone: Sequence[str], message: str
+        self, branch: str, head: str, additions: Sequence[client.Add], deletions: Sequence[str], message: str
     ) -> str:
         with client.writing(self.name, branch):
             made = client.api().create_commit(
                 self.name,
-                [*additions, *(client.Delete(path, is_folder=False) for path in gone)],
+                [*additions, *(client.Delete(path, is_folder=False) for path in deletions)],
                 repo_type=self.kind,
                 revision=branch,
                 parent_commit=head,
@@ -254,7 +254,7 @@ class Repo:
         for _ in range(min(SENDERS, len(groups))):
             threading.Thread(target=work, daemon=True).start()
         sent = 0
-        with self._shown(large):
+        with self._progress(large):
             for _ in groups:
                 found = done.get()
                 if isinstance(found, BaseException):
@@ -263,7 +263,7 @@ class Repo:
                     sent += 1
                     self.say(f"{self.name}: {item.path}, {item.size:,} bytes ({sent:,} of {len(large):,})")
 
-    def _shown(self, items: Sequence[Item]) -> AbstractContextManager[None]:
+    def _progress(self, items: Sequence[Item]) -> AbstractContextManager[None]:
         sizes = {item.path: item.size for item in items}
         return self.show.files(self.name, sizes) if self.show and sizes else nullcontext()
 

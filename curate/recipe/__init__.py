@@ -168,8 +168,8 @@ def from_table(table: Any, path: Path) -> Recipe:
     recipe = Recipe.from_config(table, f"{path}: $")
     if recipe.raw is None:
         return recipe
-    home = path.absolute().parent
-    return replace(recipe, raw=(home.parent if home.name == "recipes" else home) / recipe.raw)
+    directory = path.absolute().parent
+    return replace(recipe, raw=(directory.parent if directory.name == "recipes" else directory) / recipe.raw)
 
 
 def _inside(folder: str, where: str) -> Path:

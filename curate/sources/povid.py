@@ -31,14 +31,15 @@ def split(chosen: list[Message], rejected: list[Message]) -> tuple[list[Message]
     """
     if any(not side or side[-1].role != "assistant" for side in (chosen, rejected)):
         raise SkipRow("no_reply")
-    if _asked(chosen) != _asked(rejected):
+    if _other_turns(chosen) != _other_turns(rejected):
         raise SkipRow("prompts_differ")
     last = len(chosen) - 1
     start = next((i for i in range(last) if chosen[i] != rejected[i]), last)
     return chosen[:start], chosen[start:], rejected[start:]
 
 
-def _asked(messages: Sequence[Message]) -> list[tuple[int, Message]]:
+def _other_turns(messages: Sequence[Message]) -> list[tuple[int, Message]]:
+    """The turns that are not the assistant's, with their positions."""
     return [(i, turn) for i, turn in enumerate(messages) if turn.role != "assistant"]
 
 

@@ -54,18 +54,18 @@ def columns(batch: RowBatch) -> DraftColumns:
     if batch.has("origin_split") and not pa.types.is_string(batch.column("origin_split").type):
         raise Misfit
     replies = {side: batch.texts(side) for side in ("chosen", "rejected")}
-    asked, paths = batch.texts("question"), batch.texts("image_path")
-    question, fits = without_placeholder(asked, batch.all())
+    questions, paths = batch.texts("question"), batch.texts("image_path")
+    stripped, fits = without_placeholder(questions, batch.all())
     media = stored_images(batch.column("image"))
     fits &= present(*replies.values()) & np.array([image is not None for image in media], np.bool_)
     extra = extras(batch, (*FACTS, "origin_split"), fits)
     for one in extra:
         if "origin_split" in one:
             one["origin_split"] = opened(one["origin_split"])
-    named = pc.binary_join_element_wise(paths, asked, "\n")
+    named = pc.binary_join_element_wise(paths, questions, "\n")
     return DraftColumns(
         fits=fits,
-        prompt=prompts(kept(question, fits), fits[fits]),
+        prompt=prompts(kept(stripped, fits), fits[fits]),
         **{side: Dialogues.of_texts("assistant", kept(text, fits)) for side, text in replies.items()},
         media=[[image] for image, fit in zip(media, fits.tolist(), strict=True) if image is not None and fit],
         group=kept(pc.if_else(pc.equal(paths, ""), None, named), fits),

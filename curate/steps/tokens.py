@@ -79,8 +79,8 @@ def _locate(tokenizer: str) -> Path:
 
 def _cached(name: str) -> Iterable[Path]:
     """Where the Hub cache would hold the tokenizer of that model; nothing is downloaded."""
-    home = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
-    model = Path(os.environ.get("HF_HUB_CACHE", home / "hub")) / f"models--{name.replace('/', '--')}"
+    cache = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    model = Path(os.environ.get("HF_HUB_CACHE", cache / "hub")) / f"models--{name.replace('/', '--')}"
     main = model / "refs" / "main"
     return [model / "snapshots" / main.read_text().strip() / "tokenizer.json"] if main.is_file() else []
 

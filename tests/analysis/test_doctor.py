@@ -26,7 +26,7 @@ from curate.engines.local import Local
 from curate.errors import ConfigError
 from curate.hashing import Hashes
 from curate.inputs import Inputs
-from curate.inspect import first_look
+from curate.inspect import candidates
 from curate.inspect.targets import Target, find
 from curate.pairs.normalize import locate, normalize_all
 from curate.pairs.pool import PairsPool
@@ -505,10 +505,10 @@ def test_the_report_on_real_rows(tmp_path: Path):
 
 def real(tmp_path: Path, name: str, reading: int) -> dict[str, Any]:
     """The figures of all rows of a file that nobody has described, by one of its readings."""
-    sample, ways = first_look.look_at(REAL_SETS / name)
+    sample, ways = candidates.of_path(REAL_SETS / name)
     inputs = Inputs(workspace=Workspace(tmp_path), raw=tmp_path / "raw", manifests=tmp_path / "manifests")
-    first_look.link(tmp_path / "raw" / "mine", sample.root)
-    first_look.write_manifest(tmp_path / "manifests" / "mine.yaml", ways[reading].manifest)
+    candidates.link(tmp_path / "raw" / "mine", sample.root)
+    candidates.write_manifest(tmp_path / "manifests" / "mine.yaml", ways[reading].manifest)
     with Local(1) as engine:
         normalize_all([locate(inputs.job("mine", {}, 1.0, "mine"), inputs.workspace, Hashes(tmp_path))],
                       inputs.workspace, engine)  # fmt: skip

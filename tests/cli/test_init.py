@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from curate.cli import app
 from curate.errors import ConfigError
-from curate.inspect import first_look
+from curate.inspect import candidates
 from tests.support.hub import Hub
 from tests.support.hub_commands import curate
 
@@ -81,11 +81,13 @@ def init(*words):
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_format_is_read_without_a_word(name):
     FILES[name](Path(name))
-    _, (look,) = first_look.look_at(Path(name))
+    _, (candidate,) = candidates.of_path(Path(name))
     rows = [*ROWS[:3], *ROWS[:3]] if name == "splits" else ROWS  # two files of the training split
-    assert [draft.chosen[0].content[0].text for draft in look.drafts] == [row["chosen"] for row in rows]
-    assert look.manifest["adapter"] == "preference"
-    assert look.manifest["files"] == {"saved": ["."], "splits": ["data/train-*-of-*.parquet"]}.get(name, [name])
+    assert [draft.chosen[0].content[0].text for draft in candidate.drafts] == [row["chosen"] for row in rows]
+    assert candidate.manifest["adapter"] == "preference"
+    assert candidate.manifest["files"] == {"saved": ["."], "splits": ["data/train-*-of-*.parquet"]}.get(
+        name, [name]
+    )
 
 
 def test_from_a_file_to_a_mix():
@@ -158,10 +160,14 @@ def test_images_are_found_beside_the_rows():
     Path("own/images").mkdir(parents=True)
     Path("own/images/1.png").write_bytes(b"x")
     Path("own/rows.jsonl").write_text(lines({**row, "image": "images/1.png"} for row in ROWS))
-    _, (look,) = first_look.look_at(Path("own/rows.jsonl"))
-    assert (look.manifest["columns"], look.manifest["media"], look.missing) == ({"images": "image"}, ["images"], 0)
+    _, (candidate,) = candidates.of_path(Path("own/rows.jsonl"))
+    assert (candidate.manifest["columns"], candidate.manifest["media"], candidate.missing) == (
+        {"images": "image"},
+        ["images"],
+        0,
+    )
     Path("own/images/1.png").unlink()
-    assert first_look.look_at(Path("own/rows.jsonl"))[1][0].missing == 1
+    assert candidates.of_path(Path("own/rows.jsonl"))[1][0].missing == 1
 
 
 def test_show_and_doctor_read_a_bare_file():

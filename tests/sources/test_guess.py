@@ -4,7 +4,7 @@ guessed."""
 import pytest
 
 from curate.errors import ConfigError
-from curate.inspect.first_look import looks
+from curate.inspect.candidates import of_rows
 from curate.sources.base import Row
 from tests.support.own_source import plain
 
@@ -19,11 +19,11 @@ Q = ASK["content"]
 
 
 def found(*rows):
-    return looks([Row(row) for row in rows], {"files": ["a.jsonl"]}, None, "mine")
+    return of_rows([Row(row) for row in rows], {"files": ["a.jsonl"]}, None, "mine")
 
 
-def sides(look):
-    return [(pair["chosen"][0][11:], pair["rejected"][0][11:]) for pair in plain(look.drafts)]
+def sides(candidate):
+    return [(pair["chosen"][0][11:], pair["rejected"][0][11:]) for pair in plain(candidate.drafts)]
 
 
 ONE_READING = {
@@ -58,15 +58,17 @@ ONE_READING = {
 
 @pytest.mark.parametrize("row", ONE_READING.values(), ids=ONE_READING.keys())
 def test_one_reading(row):
-    (look,) = found(row)
-    (pair,) = plain(look.drafts)
+    (candidate,) = found(row)
+    (pair,) = plain(candidate.drafts)
     assert {side: pair[side] for side in PAIR} == PAIR
-    assert not look.skipped
+    assert not candidate.skipped
 
 
 def test_alpaca_joins_its_input():
-    (look,) = found({"instruction": "Translate to French.", "input": "Good night", "chosen": "a", "rejected": "b"})
-    assert plain(look.drafts)[0]["prompt"] == ["user: Translate to French.\nGood night"]
+    (candidate,) = found(
+        {"instruction": "Translate to French.", "input": "Good night", "chosen": "a", "rejected": "b"}
+    )
+    assert plain(candidate.drafts)[0]["prompt"] == ["user: Translate to French.\nGood night"]
 
 
 def test_what_stands_beside_is_mapped_or_left_out_by_name():
@@ -75,13 +77,13 @@ def test_what_stands_beside_is_mapped_or_left_out_by_name():
           "prompt_id": "p1",
         "image": {"bytes": b"x", "path": None}, "chosen_model": "m", "helpfulness_score": 3,
     }  # fmt: skip
-    (look,) = found(row)
-    assert look.manifest["columns"] == {
+    (candidate,) = found(row)
+    assert candidate.manifest["columns"] == {
         "prompt": "question", "images": "image", "group": "prompt_id", "chosen_score": "chosen_rating",
         "rejected_score": "rejected_rating",
     }  # fmt: skip
-    assert look.manifest["ignore"] == ["helpfulness_score"]
-    assert plain(look.drafts)[0]["margin"] == 3.0
+    assert candidate.manifest["ignore"] == ["helpfulness_score"]
+    assert plain(candidate.drafts)[0]["margin"] == 3.0
 
 
 def two(label_one, label_two, **more):
@@ -105,7 +107,7 @@ def two(label_one, label_two, **more):
 )  # fmt: skip
 def test_numbers_that_could_mean_two_things_are_asked(rows, says, chosen):
     ways = found(*rows)
-    assert [way.says for way in ways] == [f"in label {text}" for text in says]
+    assert [way.description for way in ways] == [f"in label {text}" for text in says]
     assert [[better for better, _ in sides(way)] for way in ways] == chosen
 
 
@@ -134,13 +136,13 @@ def test_annotators_vote_and_several_criteria_are_asked():
         {"prompt": Q, "path_A": "a.mp4", "path_B": "b.mp4", "motion": "A", "quality": "B"},
         {"prompt": Q, "path_A": "a.mp4", "path_B": "b.mp4", "motion": "B", "quality": "same"},
     ]
-    assert [way.says for way in found(*axes)] == ["motion decides", "quality decides"]
+    assert [way.description for way in found(*axes)] == ["motion decides", "quality decides"]
     assert found(*axes)[0].manifest["replies"] == "videos"
 
 
 def test_two_replies_without_a_verdict_are_asked():
     ways = found({"prompt": Q, "conversations_a": [ASK, BLUE], "conversations_b": [ASK, RED]})
-    assert [way.says for way in ways] == [
+    assert [way.description for way in ways] == [
         "conversations_a is always the better one",
         "conversations_b is always the better one",
     ]

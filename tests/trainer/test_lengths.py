@@ -39,7 +39,7 @@ class Counting(Encoder):
 
 def as_data(step):
     micro = [[(pair.pair_id, pair.tokens()) for pair in batch] for batch in step.micro]
-    return micro, step.pairs, step.consumed, step.resume, dict(step.dropped), dict(step.lost)
+    return micro, step.pairs, step.consumed, step.resume, dict(step.dropped), dict(step.unusable)
 
 
 @pytest.mark.parametrize(("covered", "workers", "window"), [(40, 0, 1), (40, 2, 3), (17, 0, 3)])

@@ -33,7 +33,7 @@ from trainer.backbones import Backbone
 from trainer.encode import Encoder
 from trainer.packing import pack, pack_sizes
 from trainer.readers import MixReader
-from trainer.steps import Steps, deal, neighbours
+from trainer.steps import Steps, deal, steps_by_length
 from trainer.transfer import Transfer
 
 
@@ -58,7 +58,7 @@ def as_data(step):
     """A step as plain data, once gone through."""
     micro = [[pair.pair_id for pair in batch if pair.weight] for batch in step.micro]
     assert len(micro) == len(step.micro)
-    return micro, step.pairs, step.consumed, dict(step.dropped), dict(step.lost)
+    return micro, step.pairs, step.consumed, dict(step.dropped), dict(step.unusable)
 
 
 def taken(step):
@@ -178,7 +178,7 @@ def test_64_ranks_are_evenly_busy():
         done = time = 0
         for start in range(0, len(tokens), 128 * window):
             part = tokens[start : start + 128 * window]
-            for step in neighbours(part, 128, start):
+            for step in steps_by_length(part, 128, start):
                 sizes = [part[i] for i in step]
                 dealt = deal(sizes, 8192, ranks)
                 for turn in zip(*dealt, strict=True):

@@ -23,12 +23,12 @@ from curate.sources.generic.verdicts import KNOWN, label
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One manifest that rows may mean, but for files, licence and media; `says` tells it from other readings."""
+    """One manifest that may fit rows, without files, licence and media; `description` says how it differs."""
 
     adapter: str
     columns: dict[str, Any]
     more: dict[str, Any] = field(default_factory=dict)
-    says: str = ""
+    description: str = ""
     used: frozenset[str] = frozenset()
 
 
@@ -69,7 +69,9 @@ def _chosen(columns: dict[str, Column]) -> Iterator[Reading]:
         own = {"chosen": good.name, "rejected": bad.name}
         whole = good.kind in ("messages", "transcript") and _begins_with_user(good)
         for prompt in [None] if whole else _prompts(columns, {good.name, bad.name}):
-            yield _reading("preference", {**own, **_prompt(prompt)}, _prompt_says(prompt), **_media_replies(good))
+            yield _reading(
+                "preference", {**own, **_prompt(prompt)}, _prompt_description(prompt), **_media_replies(good)
+            )
 
 
 def _is_reply(column: Column) -> bool:
@@ -106,14 +108,14 @@ def _prompt(found: Any) -> dict[str, Any]:
     return {} if found is None else {"prompt": found}
 
 
-def _prompt_says(prompt: Any) -> str:
+def _prompt_description(prompt: Any) -> str:
     return f"the prompt is {prompt}" if prompt is not None else "the prompt is what both begin with"
 
 
-def _reading(adapter: str, columns: dict[str, Any], says: str = "", **more: Any) -> Reading:
+def _reading(adapter: str, columns: dict[str, Any], description: str = "", **more: Any) -> Reading:
     parts = [part for value in columns.values() for part in (value if isinstance(value, list) else [value])]
     used = frozenset(part for one in parts for part in (one, one.split(".")[0]))
-    return Reading(adapter=adapter, columns=columns, says=says, more=more, used=used)
+    return Reading(adapter=adapter, columns=columns, description=description, more=more, used=used)
 
 
 def _ranked(columns: dict[str, Column]) -> Iterator[Reading]:
@@ -168,17 +170,17 @@ def _by_scores(columns: dict[str, Column], replies: Column, scores: Column) -> I
     more = _media_replies(replies)
     for prompt, down in product(_prompts(columns, {replies.name}), [lower] if known else [False, True]):
         own = {"responses": replies.name, "scores": scores.name, **_prompt(prompt)}
-        says = f"{'lower' if down else 'higher'} {scores.name} is better"
-        yield _reading("ranking", own, says, **more, **({"lower_is_better": True} if down else {}))
+        description = f"{'lower' if down else 'higher'} {scores.name} is better"
+        yield _reading("ranking", own, description, **more, **({"lower_is_better": True} if down else {}))
 
 
 def _by_verdicts(columns: dict[str, Column], replies: list[str], verdicts: Column) -> Iterator[Reading]:
     values = {label(item) for row in verdicts.values for item in row or ()}
-    for prompt, (table, says) in product(
+    for prompt, (table, description) in product(
         _prompts(columns, set(replies)), verdict_tables(values, names.first_number(replies))
     ):
         own = {"responses": replies, "preference": verdicts.name, **_prompt(prompt)}
-        yield _reading("ranking", own, f"in {verdicts.name} {says}", verdicts=table)
+        yield _reading("ranking", own, f"in {verdicts.name} {description}", verdicts=table)
 
 
 def _judged(columns: dict[str, Column]) -> Iterator[Reading]:
@@ -268,22 +270,25 @@ def _by_label(columns: dict[str, Column], own: dict[str, Any], first: Column, se
     if len(annotators) > 1 and len(annotators) == len(candidates):
         values = set().union(*(_values(column) for column, _ in annotators))
         columns_of_votes = [column.name for column, _ in annotators]
-        for table, says in verdict_tables(values, base, sides):
+        for table, description in verdict_tables(values, base, sides):
             yield _verdict_reading(
-                own, columns_of_votes, table, f"{says}; the majority of {len(annotators)} decides"
+                own, columns_of_votes, table, f"{description}; the majority of {len(annotators)} decides"
             )
         return
     for column, tables in candidates:
-        for table, says in tables:
+        for table, description in tables:
             yield _verdict_reading(
-                own, column.name, table, f"in {column.name} {says}" if says else f"{column.name} decides"
+                own,
+                column.name,
+                table,
+                f"in {column.name} {description}" if description else f"{column.name} decides",
             )
 
 
-def _verdict_reading(own: dict[str, Any], column: Any, table: Any, says: str) -> Reading:
+def _verdict_reading(own: dict[str, Any], column: Any, table: Any, description: str) -> Reading:
     if isinstance(table, float):
-        return _reading("scored", {**own, "preference": column}, says, threshold=table)
-    return _reading("scored", {**own, "preference": column}, says, **({"verdicts": table} if table else {}))
+        return _reading("scored", {**own, "preference": column}, description, threshold=table)
+    return _reading("scored", {**own, "preference": column}, description, **({"verdicts": table} if table else {}))
 
 
 def _by_two_scores(columns: dict[str, Column], own: dict[str, Any]) -> Iterator[Reading]:
@@ -292,8 +297,8 @@ def _by_two_scores(columns: dict[str, Column], own: dict[str, Any]) -> Iterator[
         if left.kind == right.kind == "number" and names.SCORES & set(left.words):
             lower = bool({"rank", "ranking"} & set(left.words))
             more = {"lower_is_better": True} if lower else {}
-            says = f"the {'lower' if lower else 'higher'} of {first} and {second} is better"
-            yield _reading("scored", {**own, "score_a": first, "score_b": second}, says, **more)
+            description = f"the {'lower' if lower else 'higher'} of {first} and {second} is better"
+            yield _reading("scored", {**own, "score_a": first, "score_b": second}, description, **more)
             return
 
 

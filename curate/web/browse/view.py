@@ -39,11 +39,11 @@ class Page(NamedTuple):
     progress: Progress | None
 
 
-class _Kept:
-    """The last values by key; the least recently used goes. Safe for threads."""
+class _Cache:
+    """The last `most` values by key; the least recently used is evicted. Safe for threads."""
 
-    def __init__(self, most: int, gone: Callable[[Any], None] = lambda _: None) -> None:
-        self._most, self._gone = most, gone
+    def __init__(self, most: int, on_evict: Callable[[Any], None] = lambda _: None) -> None:
+        self._most, self._on_evict = most, on_evict
         self._values: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -57,7 +57,7 @@ class _Kept:
         with self._lock:
             self._values[key] = made
             while len(self._values) > self._most:
-                self._gone(self._values.popitem(last=False)[1])
+                self._on_evict(self._values.popitem(last=False)[1])
         return made
 
 
@@ -68,8 +68,8 @@ class View:
         self.table, self.mix, self.book = table, mix, book
         self.rulers = rulers_known(table)
         self._label_facet = LabelFacet(book, table)
-        self._masks, self._orders, self._counts = _Kept(KEPT), _Kept(3), _Kept(200)
-        self._searches = _Kept(SEARCHES, Search.stop)
+        self._masks, self._orders, self._counts = _Cache(KEPT), _Cache(3), _Cache(200)
+        self._searches = _Cache(SEARCHES, Search.stop)
 
     @property
     def orders(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What rows that nobody has described would become: the manifests that fit them, with the first pairs of each."""
+"""Candidate manifests of rows that have none, each with the first pairs that it gives."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,57 +20,59 @@ from curate.sources.generic.guess import Reading, readings
 from curate.workspace import Workspace, atomic
 
 LEAST = 0.5
-"""A reading must make pairs of this share of the sampled rows; whether files are there is not asked."""
+"""A candidate must make pairs of this share of the sampled rows; missing media files do not count against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One way to read rows.
+class Candidate:
+    """A manifest for rows that have none, tried on the sampled rows.
 
-    manifest  the values of the manifest, as they would be written
-    says      what tells it from the other ways
-    drafts    what the sampled rows become
-    skipped   how many of them become nothing, by reason
-    missing   how many of the media that they name are not there
+    manifest     the values of the manifest, as they would be written
+    description  what distinguishes it from the other candidates
+    drafts       the pairs that the sampled rows give
+    skipped      how many of the rows give none, by reason
+    missing      how many of the media that they name do not exist
     """
 
     manifest: dict[str, Any]
-    says: str
+    description: str
     drafts: tuple[Draft, ...]
     skipped: Counter[str]
     missing: int
 
 
-def looks(rows: Sequence[Row], base: Mapping[str, Any], root: Path | None, name: str) -> list[Look]:
-    """The ways to read the rows that give pairs, each with other pairs; the first are the likelier ones.
+def of_rows(rows: Sequence[Row], base: Mapping[str, Any], root: Path | None, name: str) -> list[Candidate]:
+    """The manifests that make pairs of the rows, no two the same pairs; the likeliest first.
 
     `base` has the values of the manifest that do not depend on the reading. Raises ConfigError where there is
     none.
     """
-    found: list[Look] = []
+    found: list[Candidate] = []
     for reading in readings(rows):
-        look = _look(reading, rows, base, root, name)
-        if not any(_same(look, other) for other in found):
-            found.append(look)
-    fitting = [look for look in found if len(look.drafts) and _share(look, rows) >= LEAST]
+        candidate = _candidate(reading, rows, base, root, name)
+        if not any(_same(candidate, other) for other in found):
+            found.append(candidate)
+    fitting = [candidate for candidate in found if len(candidate.drafts) and _share(candidate, rows) >= LEAST]
     if not fitting:
         reasons = found[0].skipped.most_common(3)
-        lost = ", ".join(f"{reason} {count}" for reason, count in reasons) or "no reason"
+        skipped = ", ".join(f"{reason} {count}" for reason, count in reasons) or "no reason"
         raise ConfigError(
-            name, f"read as {found[0].manifest['adapter']} ({found[0].says}), rows give no pairs: {lost}"
+            name, f"read as {found[0].manifest['adapter']} ({found[0].description}), rows give no pairs: {skipped}"
         )
     return fitting
 
 
-def _share(look: Look, rows: Sequence[Row]) -> float:
-    return 1 - look.skipped.total() / len(rows)
+def _share(candidate: Candidate, rows: Sequence[Row]) -> float:
+    return 1 - candidate.skipped.total() / len(rows)
 
 
-def _same(one: Look, other: Look) -> bool:
+def _same(one: Candidate, other: Candidate) -> bool:
     return one.drafts == other.drafts and one.skipped == other.skipped
 
 
-def _look(reading: Reading, rows: Sequence[Row], base: Mapping[str, Any], root: Path | None, name: str) -> Look:
+def _candidate(
+    reading: Reading, rows: Sequence[Row], base: Mapping[str, Any], root: Path | None, name: str
+) -> Candidate:
     unread = sorted({key for row in rows for key in row if key not in reading.used and matters(key)})
     more = dict(reading.more)
     # what the adapter reads by its own names needs no mapping
@@ -86,7 +88,9 @@ def _look(reading: Reading, rows: Sequence[Row], base: Mapping[str, Any], root: 
     folders, missing = _media_folders(root, media)
     if folders:
         manifest["media"] = folders
-    return Look(manifest=manifest, says=reading.says, drafts=tuple(drafts), skipped=skipped, missing=missing)
+    return Candidate(
+        manifest=manifest, description=reading.description, drafts=tuple(drafts), skipped=skipped, missing=missing
+    )
 
 
 def _source(manifest: Mapping[str, Any], name: str) -> Source:
@@ -123,18 +127,18 @@ def slug(text: str) -> str:
     return name or "mine"
 
 
-def look_at(path: Path, name: str | None = None) -> tuple[Sample, list[Look]]:
-    """First rows of a file or folder, and the ways to read them. Raises ConfigError for what holds no pairs."""
+def of_path(path: Path, name: str | None = None) -> tuple[Sample, list[Candidate]]:
+    """First rows of a file or folder, and the manifests that fit. Raises ConfigError for rows without pairs."""
     found = sample(path)
     label = name or slug(path.resolve().name)
-    return found, looks(found.rows, {"files": list(found.files)}, found.root, label)
+    return found, of_rows(found.rows, {"files": list(found.files)}, found.root, label)
 
 
-def which(found: Sequence[Look], where: str, hint: str) -> Look:
-    """The only way to read rows. Raises ConfigError that lists the ways where there are several."""
+def only(found: Sequence[Candidate], where: str, hint: str) -> Candidate:
+    """The only candidate. Raises ConfigError that lists them where there are several."""
     if len(found) == 1:
         return found[0]
-    listed = "; ".join(f"{number}: {look.says}" for number, look in enumerate(found, 1))
+    listed = "; ".join(f"{number}: {candidate.description}" for number, candidate in enumerate(found, 1))
     raise ConfigError(where, f"{len(found)} readings fit: {listed}", "one of them", hint)
 
 
@@ -150,13 +154,13 @@ def bare_pairs(path: Path, workspace: Workspace) -> Pairs:
 
     Raises ConfigError where its rows could be read in several ways.
     """
-    found, ways = look_at(path)
-    look = which(ways, str(path), f"curate init {path} asks which, and writes it down")
+    found, ways = of_path(path)
+    candidate = only(ways, str(path), f"curate init {path} asks which, and writes it down")
     name = slug(path.resolve().name)
-    raw = workspace.cache / "bare" / fingerprint([str(path.resolve()), look.manifest])
+    raw = workspace.cache / "bare" / fingerprint([str(path.resolve()), candidate.manifest])
     manifests = raw / "manifests"
     link(raw / name, found.root)
-    write_manifest(manifests / f"{name}.yaml", look.manifest)
+    write_manifest(manifests / f"{name}.yaml", candidate.manifest)
     inputs = Inputs(workspace=workspace, manifests=manifests, raw=raw)
     artefact = locate(inputs.job(name, {}, 1.0, str(path)), workspace, Hashes(workspace.cache))
     if not artefact.manifest:
