@@ -1,4 +1,4 @@
-r"""Whether a reply gives the right answer, as paper 5.3's rule asks.
+r"""Whether a reply gives the right answer, by the rule of paper 5.3.
 
 The answer of a reply is what it states as its answer, never what merely occurs in it: the last
 `<answer>...</answer>`, else the last `\boxed{...}`, else what follows the last "####", "answer is" or "answer:" on

@@ -31,12 +31,12 @@ WHAT = "the text that asks for a critique"
 
 
 def read_instruction(path: str | None) -> str:
-    """Read the file that asks for a critique (None: ours). Raises TrainError if there is no text in it."""
+    """Read the prompt of a critique (None: ours). Raises TrainError if the file is empty."""
     return prompt_files.read(path, "critic.txt", WHAT)
 
 
 def settings_to_save(instruction: str, config: CriticConfig) -> dict[str, Any]:
-    """Describe how critiques are asked for and written, for a model's reward_config.json."""
+    """Return what reward_config.json of a critic records: its prompt and how critiques are written."""
     return {
         "instruction": instruction, "instruction_hash": prompt_files.digest(instruction),
         "max_critique": config.max_critique, "critiques": config.critiques, "temperature": config.temperature,

@@ -84,7 +84,7 @@ class FeatureCache:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
     def _encoded(self, rows: Iterable[Row], progress: Progress) -> Iterator[Encoded]:
-        """Encode pairs one by one, as they are asked for: thousands with their pixels would take tens of GB."""
+        """Encode pairs one by one, lazily: thousands with their pixels would take tens of GB."""
         unusable = self.unusable
         before = len(unusable)
         for row in rows:

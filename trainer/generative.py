@@ -39,7 +39,7 @@ Media = bytes | Sequence[bytes]
 
 
 def read_prompt(path: str | None, form: str) -> str:
-    """Read the file that asks for a verdict (None: ours). Raises TrainError if a place for a text is missing."""
+    """Read the prompt of a judge (None: ours). Raises TrainError if a placeholder of a text is missing."""
     text = prompt_files.read(path, f"{form}.txt", WHAT)
     for place in PLACES:
         if (count := text.count(place)) != 1:
@@ -48,7 +48,7 @@ def read_prompt(path: str | None, form: str) -> str:
 
 
 def settings_to_save(prompt: str, config: GenerativeConfig) -> dict[str, Any]:
-    """Describe how a judge is asked and answers, for a model's reward_config.json."""
+    """Return what reward_config.json of a judge records: its prompt and how it answers."""
     return {
         "prompt": prompt, "prompt_hash": prompt_files.digest(prompt), "form": config.form,
         "max_text": config.max_text, "samples": config.samples, "temperature": config.temperature,

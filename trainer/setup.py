@@ -78,7 +78,7 @@ def shares(config: TrainConfig, backbone: Backbone) -> bool:
 
 
 def make_encoder(config: TrainConfig, source: str, directory: Path, world: World) -> Encoder:
-    """Make the encoder of the run's paradigm, with the run's copy of what asks for critiques or verdicts."""
+    """Make the encoder of the run's paradigm, with the run's copy of the prompt of critiques or verdicts."""
     bounds: dict[str, Any] = {name: getattr(config, name) for name in ("max_length", *MEDIA_BOUNDS)}
     if config.paradigm == "naive":
         return Encoder(source, **bounds)

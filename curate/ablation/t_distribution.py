@@ -11,7 +11,7 @@ def chance(t: float, freedom: float) -> float:
 
 
 def quantile(share: float, freedom: float) -> float:
-    """The t value that a share (above 1/2) of the distribution lies below, by bisection."""
+    """The quantile of the distribution at a share above 1/2, by bisection."""
     low, high = 0.0, 2.0
     while chance(high, freedom) / 2 > 1 - share:
         high *= 2

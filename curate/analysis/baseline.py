@@ -75,11 +75,11 @@ def _normal(chance: float) -> float:
 
 
 def _got_worse(change: Change, least: float, wider: float) -> bool:
-    """Whether the difference lies beyond its widened interval, by the ends that face each other."""
+    """Whether the difference is at least `least` and exceeds its widened margin of error (Newcombe)."""
     _, now, before = change
     difference = now.value - before.value
-    chance = wider * math.hypot(now.value - now.low, before.high - before.value)
-    return difference >= least and difference > chance
+    margin = wider * math.hypot(now.value - now.low, before.high - before.value)
+    return difference >= least and difference > margin
 
 
 def _changes(now: Examination, before: Examination) -> Iterator[Change]:

@@ -46,7 +46,7 @@ KNOWN = (
     "turn_structure/prompt_not_ending_with_user", "turn_structure/reply_not_assistant",
     "media_mismatch/placeholder_left", "media_mismatch/count", "ties/tie",
 )  # fmt: skip
-"""All reasons of STEPS; each is counted in every pair, so that a fault nobody has is reported as 0."""
+"""All reasons of STEPS; each is counted in every pair, so that a fault of no pair is reported as 0."""
 
 
 def reasons_of(

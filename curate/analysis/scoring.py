@@ -1,5 +1,7 @@
-"""Scores of pairs by a model, by anyone's file, or by heads or models that did not see them; kept by
-curate.pairs.scores."""
+"""Scores of pairs by a model, from a file, or by heads or models that did not see them.
+
+curate.pairs.scores stores them.
+"""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The part of curate evaluate that reads what is evaluated: files of scores or verdicts, anyone's or a model's."""
+"""The part of curate evaluate that reads what is evaluated: models, and files of scores or verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""curate init: from files that nobody has described to a manifest and a recipe."""
+"""curate init: a manifest and a recipe for files that have none."""
 
 import re
 import sys
@@ -108,7 +108,7 @@ def _of_hub(target: str, label: str) -> "list[Candidate]":
 
 
 def _chosen(found: "list[Candidate]", target: str, reading: int | None) -> "Candidate":
-    """The reading that was asked for, the only one, or the one that the user names."""
+    """The reading that --reading gives, the only one, or the one that the user types."""
     from curate.inspect.candidates import only
 
     if reading is not None:

@@ -17,7 +17,7 @@ def names() -> list[str]:
 
 
 def core() -> list[str]:
-    """The eval sets that `all` stands for, sorted; every other one is named."""
+    """The eval sets that `all` means, sorted; every other one has to be named."""
     return [name for name in names() if get(name).core]
 
 

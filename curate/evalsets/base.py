@@ -56,7 +56,7 @@ Scores = Sequence[Sequence[float]]
 
 
 class Trial(NamedTuple):
-    """One comparison: the credit it earned (0 to 1; a margin may lie below 0) and whether scores were equal."""
+    """One comparison: the credit it earned (0 to 1; a margin may be below 0) and whether scores were equal."""
 
     subset: str
     cluster: str

@@ -1,4 +1,4 @@
-"""The items of an eval set with their media as one Parquet file, for a scorer that knows no raw format."""
+"""The items of an eval set with their media as one Parquet file, for a scorer that reads no raw format."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

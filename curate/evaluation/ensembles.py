@@ -250,7 +250,7 @@ def weighted(members: Sequence[Member], fits: Sequence[Fit], method: Method) -> 
 
 
 def names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Short names of members: the end of each path that tells it from the others."""
+    """Short names of members: the shortest end of each path that no other path has."""
     return {path: next(name for name in _ends(path) if _is_unique(name, path, paths)) for path in paths}
 
 

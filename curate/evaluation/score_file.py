@@ -1,4 +1,4 @@
-"""Reads score files, anyone's: JSONL, CSV or Parquet, one score a line.
+"""Reads score files of any origin: JSONL, CSV or Parquet, one score a line.
 
 benchmark   name of the eval set, such as vl_rewardbench
 item        key of the item (`Item.key`), or its id where no other item has it

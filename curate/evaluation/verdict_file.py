@@ -1,4 +1,4 @@
-"""Reads files of verdicts, anyone's: JSONL, CSV or Parquet, as score files have them but for what a line says.
+"""Reads files of verdicts of any origin: JSONL, CSV or Parquet, as score files but with other columns.
 
 benchmark        name of the eval set; may be absent where one eval set is evaluated
 item, row        the item as in score files; `id` and `pair_id` are read as `item`

@@ -177,7 +177,7 @@ def awaits_reply(pair: Pair) -> str | None:
 
 
 def known_roles(pair: Pair) -> str | None:
-    """Roles that every trainer knows."""
+    """Roles that every trainer accepts."""
     return None if ROLES.issuperset([turn.role for turn in pair.turns]) else "roles"
 
 

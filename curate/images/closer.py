@@ -42,7 +42,7 @@ class Stored(NamedTuple):
 
 
 class Images:
-    """Images by number through some stores, decoded when they are asked for; the last few stay in memory."""
+    """Images by number through some stores, decoded on first use; the last few stay in memory."""
 
     def __init__(self, stored: Sequence[Stored], tolerant: bool) -> None:
         self._keys = [(root, key) for root, keys in stored for key in keys]

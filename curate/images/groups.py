@@ -56,7 +56,7 @@ class Groups:
         return [(copy, of, self._unlike[of, copy]) for copy, of in sorted(self._leader.items())]
 
     def look_alikes(self) -> list[tuple[int, int, float]]:
-        """(leader, larger leader, unlike) of groups that cannot be told apart, for each the nearest other."""
+        """(leader, larger leader, unlike) of groups that may be one, for each the nearest other."""
         found: dict[int, tuple[int, int, float]] = {}
         for one, other in self._doubts:
             first, second = sorted((self._of(one), self._of(other)))

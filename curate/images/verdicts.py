@@ -19,7 +19,7 @@ VERSION = 1
 
 VERDICTS = {"key": pl.String, "reason": pl.String, "detail": pl.String}
 SLICE = 256  # images a task
-ANY_SIZE = 1 << 62  # the limit on pixels was asked when the image was stored
+ANY_SIZE = 1 << 62  # the limit on pixels was checked when the image was stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The row files of a file or folder that nobody has described, and their first rows."""
+"""The row files of a file or folder without a manifest, and their first rows."""
 
 import re
 from collections import Counter
@@ -27,7 +27,7 @@ DESCRIPTIONS = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """First rows of undescribed files.
+    """First rows of files without a manifest.
 
     root    the folder that file patterns and media paths are relative to
     files   the patterns that find the row files

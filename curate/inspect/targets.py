@@ -24,7 +24,7 @@ ID = ["id_hi", "id_lo"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Pairs of one pool: all of them, or these `rows` of it in file order, each as often as it stands there."""
+    """Pairs of one pool: all of them, or these `rows` of it in file order, each as often as it is listed."""
 
     pool: PairsPool
     rows: pl.Series | None = None

@@ -104,7 +104,7 @@ def _bound(step: Step, library: Library, where: str) -> Step:
 
 
 def check_eval_sets(listed: Iterable[tuple[str, Step]], where: str, manifests: Path | None) -> None:
-    """Raise ConfigError, with the closest names, for an eval set that a step names and nobody knows."""
+    """Raise ConfigError, with the closest names, for an unknown eval set that a step names."""
     for name, step in listed:
         if isinstance(step, Decontaminate):
             step.check_names(f"{where}.steps.{name}", manifests)

@@ -1,4 +1,4 @@
-"""Runs servers until they are told to stop; requests that were taken are answered first."""
+"""Runs servers until they are stopped; requests that were accepted are answered first."""
 
 import logging
 import socket

@@ -18,7 +18,7 @@ class QueueFullError(Exception):
 
 
 class ClosedError(Exception):
-    """Raised for a request after the server was told to stop."""
+    """Raised for a request after the server began to stop."""
 
 
 class ModelError(Exception):

@@ -30,7 +30,7 @@ LABELS = {"agree": "agrees", "flip": "the other is better", "tie": "tie", "bad":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardData:
-    """A pair to draw: the item as of curate.inspect.show, and what the table knows of it as (name, value)."""
+    """A pair to draw: the item as of curate.inspect.show, and what the table has about it as (name, value)."""
 
     item: Mapping[str, Any]
     known: Sequence[tuple[str, str]] = ()

@@ -65,7 +65,7 @@ class LabelBook:
             before = self._stamp_now()
             size = append_label(self.path, row) + (before[1] if before else 0)
             if before == self._stamp and (after := self._stamp_now()) and after[1] == size:
-                self._stamp = after  # nobody else has written; otherwise it is read again
+                self._stamp = after  # no other process has written; otherwise it is read again
             self._latest[pair_id] = {**self._latest.get(pair_id, {}), who: row}
             self._given.append(pair_id)
             self.version += 1

@@ -27,7 +27,7 @@ def terms_of(query: str) -> list[str]:
 
 
 def spellings(term: str) -> list[str]:
-    """The term in the cases that it is likely to have; those of ASCII letters need not be told apart."""
+    """The term in the cases that it is likely to have; ASCII letters match in either case."""
     return [term] if term.isascii() else list(dict.fromkeys([term, term.lower(), term.upper(), term.title()]))
 
 

@@ -33,7 +33,7 @@ MARGIN_NAMES = ("negative", "0", "0 to 0.5", "0.5 to 1", "1 to 2", "2 to 5", "ab
 NONE = "none"
 REST = "(others)"
 MOST_VALUES = 20_000
-"""Values of a facet that are told apart; further ones are REST."""
+"""Values of a facet that are counted separately; further ones are REST."""
 OUTCOMES = ("in the mix", "held out", "unused", "dropped")
 MIXED, HELD, UNUSED, DROPPED = range(4)
 FEW = 20
