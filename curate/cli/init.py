@@ -150,13 +150,13 @@ def _show(candidate: "Candidate") -> None:
     show_text(to_yaml(candidate.manifest).rstrip("\n"))
     rows = [(number, *_cells(draft)) for number, draft in enumerate(candidate.drafts[:SHOWN], 1)]
     show_table(Table("first pairs", ("", "prompt", "chosen", "rejected", "margin", "media"), rows))
-    count = f"{len(candidate.drafts):,} pairs"
-    say(f"{candidate.description}: {count} from the rows looked at" if candidate.description else count)
+    pairs = f"{len(candidate.drafts):,} pairs"
+    say(f"{candidate.description}: {pairs} from the rows looked at" if candidate.description else pairs)
     for reason, count in candidate.skipped.most_common(5):
         say(f"{count:,} rows give no pair: {reason}")
     if candidate.missing:
-        count = f"{candidate.missing:,} of the media that the rows name"
-        say(f"{count} are not beside them: such rows will be skipped")
+        media = f"{candidate.missing:,} of the media that the rows name"
+        say(f"{media} are not beside them: such rows will be skipped")
 
 
 def _cells(draft: "Draft") -> tuple[Any, ...]:
