@@ -9,7 +9,6 @@ A kill or a full disk at any moment leaves the checkpoint that `latest` names as
 
 import errno
 import fcntl
-import os
 import re
 import shutil
 import time
@@ -22,7 +21,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from curate.errors import TrainError, WorkspaceError
-from curate.workspace import atomic, read_json, write_json
+from curate.workspace import atomic, read_json, sync, write_json
 from trainer.distributed import World, whole_state
 from trainer.model import RewardModel
 
@@ -91,22 +90,14 @@ def _writing(target: Path, temporary: Path) -> Iterator[None]:
 def publish(temporary: Path, target: Path) -> None:
     """Sync every file of a directory and give the directory its name; an older one of that name is replaced."""
     for path in [*temporary.rglob("*"), temporary]:
-        _sync(path)
+        sync(path)
     old = target.with_name(f".{target.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.rename(old)
     temporary.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _prune(folder: Path, keep: int) -> None:

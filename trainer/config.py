@@ -6,7 +6,6 @@ writes RUN/config.yaml, which is all that `trainer.train` reads; so a typo is re
 
 import dataclasses
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +13,9 @@ from typing import Any, Literal
 import yaml
 
 from curate import config
-from curate.errors import ConfigError, CurateError
+from curate.errors import ConfigError
 from curate.workspace import atomic
+from trainer import programs
 
 PRESETS = Path(__file__).parent / "presets"
 Activation = Literal["none", "tanh", "relu", "silu", "gelu"]
@@ -360,9 +360,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        from trainer.logs import fail
-
-        sys.exit(fail(error))
+    programs.run(main)

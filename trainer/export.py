@@ -11,7 +11,6 @@ bounded as in training. Tokens of the template inside of texts are a client's to
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,12 +19,12 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from curate.errors import CurateError, TrainError
+from curate.errors import TrainError
 from curate.schema import Block, Message
-from trainer import checkpoint
+from trainer import checkpoint, programs
 from trainer.backbones import quiet, saved_dtype
 from trainer.encode import DATE, Encoder
-from trainer.logs import fail, say
+from trainer.logs import say
 from trainer.model import RewardHead, RewardModel, adapter_base, copy_processor, read_facts
 from trainer.score import Scorer
 
@@ -261,7 +260,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        sys.exit(fail(error))
+    programs.run(main)

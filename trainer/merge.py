@@ -5,17 +5,16 @@ those of MODEL up to rounding: the sum is made in fp32 and saved in the dtype of
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from curate.errors import CurateError, TrainError
-from trainer import checkpoint
+from curate.errors import TrainError
+from trainer import checkpoint, programs
 from trainer.backbones import saved_dtype
 from trainer.distributed import World
-from trainer.logs import fail, say
+from trainer.logs import say
 from trainer.model import RewardModel, adapter_base, read_facts
 
 
@@ -49,7 +48,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        sys.exit(fail(error))
+    programs.run(main)

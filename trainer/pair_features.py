@@ -8,7 +8,6 @@ OUT.json, written last, has the folder of the features, which probes share, and 
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from curate.checksums import published
-from curate.errors import CurateError
 from curate.workspace import write_json
-from trainer import config
+from trainer import config, programs
 from trainer.features import FeatureCache
-from trainer.logs import fail
 from trainer.readers import read_files
 
 
@@ -66,7 +63,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        sys.exit(fail(error))
+    programs.run(main)

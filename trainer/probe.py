@@ -11,7 +11,6 @@ make of the backbone.
 import argparse
 import json
 import math
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -21,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from curate.errors import CurateError, TrainError
+from curate.errors import TrainError
 from curate.workspace import atomic, write_json
-from trainer import config
+from trainer import config, programs
 from trainer.config import TrainConfig
 from trainer.features import FeatureCache, PairFeatures, ReplyFeatures
-from trainer.logs import fail, say
+from trainer.logs import say
 from trainer.losses import PairColumns, loss
 from trainer.model import RewardHead
 from trainer.readers import MixReader
@@ -171,7 +170,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        sys.exit(fail(error))
+    programs.run(main)

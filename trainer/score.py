@@ -6,12 +6,9 @@ from them. An item that cannot be scored (too long, media missing or refused) ge
 """
 
 import argparse
-import errno
 import fcntl
 import json
 import math
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +18,16 @@ from typing import Any, NamedTuple, Self
 import torch
 
 from curate.checksums import published
-from curate.errors import CurateError, TrainError, WorkspaceError
+from curate.errors import TrainError, WorkspaceError
 from curate.evalsets.itemfile import ItemFile, Question
 from curate.schema import Message
+from trainer import programs
 from trainer.batch import Tree
 from trainer.config import MEDIA_BOUNDS
 from trainer.dialogues import Media, Scored, score_dialogues
 from trainer.encode import Encoder
 from trainer.judging import Judgement, Writer
-from trainer.logs import Progress, fail, say
+from trainer.logs import Progress, say
 from trainer.media import Unusable
 from trainer.model import RewardModel, read_facts
 from trainer.packing import pack, token_batches
@@ -251,16 +249,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        if os.environ.get("CURATE_DEBUG") == "1":
-            raise
-        sys.exit(fail(error))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        hint = "free some space and run the same command again: it continues"
-        sys.exit(fail(WorkspaceError(str(error.filename or "the disk"), "no space left to write", "", hint)))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    programs.run(main)

@@ -12,7 +12,6 @@ wanted pairs of the others.
 import argparse
 import json
 import math
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -25,14 +24,14 @@ import torch
 from torch import Tensor
 
 from curate.checksums import published, usable
-from curate.errors import CurateError, TrainError
+from curate.errors import TrainError
 from curate.evalsets.itemfile import Question
 from curate.evaluation import ensembles
-from trainer import config
+from trainer import config, programs
 from trainer.config import TrainConfig
 from trainer.encode import Row
 from trainer.features import FeatureCache
-from trainer.logs import Progress, fail, say
+from trainer.logs import Progress, say
 from trainer.media import Unusable
 from trainer.probe import train_head
 from trainer.readers import PairsReader, read_files
@@ -224,7 +223,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        sys.exit(fail(error))
+    programs.run(main)

@@ -2,20 +2,18 @@
 
 import argparse
 import logging
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CurateError
 from curate.schema import Block, Message
 from curate.web.run import serve
 from curate.web.settings import Settings, read_token
+from trainer import programs
 from trainer.dialogues import RENDERED, Media, Scored
 from trainer.encode import Encoder
-from trainer.logs import fail, say
+from trainer.logs import say
 from trainer.media import Unusable
 from trainer.score import Scorer
 from trainer.scorers import EnsembleScorer, encoders, load
@@ -102,11 +100,4 @@ class _Lines(logging.Handler):
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CurateError as error:
-        if os.environ.get("CURATE_DEBUG") == "1":
-            raise
-        sys.exit(fail(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    programs.run(main)
