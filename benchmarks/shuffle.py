@@ -25,19 +25,23 @@ HERE = Path(__file__).parent
 
 def ours(root: Path, out: Path, workers: int) -> None:
     """Load keys, select all, write shards; print their rows and bytes."""
+    from curate import own_process
+
+    own_process.start()  # as the command line does
     from curate.config import build
     from curate.engines.local import Local
     from curate.mixing import select, shards
     from curate.pairs.keys import load_keys
     from curate.recipe import Recipe
 
+    own_process.loaded()
     names = sorted(path.name for path in root.iterdir())
     recipe = build({"name": "bench", "sources": dict.fromkeys(names, "all")}, Recipe, "$")
     pools = [(root / name, tuple(path.name for path in sorted((root / name).iterdir()))) for name in names]
     kept = {name: load_keys(*pool) for name, pool in zip(names, pools, strict=True)}
     chosen = select.select(recipe, kept)
     del kept
-    with Local(workers) as engine:
+    with Local(workers, adapts=True) as engine:
         facts = shards.write(chosen, pools, None, recipe.shards, out, engine)
     print(json.dumps({"rows": sum(one.rows for one in facts), "bytes": sum(one.bytes for one in facts)}))
 

@@ -5,8 +5,9 @@ bucket is one piece, however many buckets there are: the cost of a pair does not
 piece has its pairs by rank.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,20 +71,30 @@ def scatter(task: ScatterTask) -> None:
     with pa.memory_map(str(task.plan)) as source:
         taken = frame(pa.ipc.open_file(source).get_batch(task.number))
     schema = SCATTER.append(WEIGHT) if WEIGHT.name in taken.columns else SCATTER
-    held = [*_taken_batches(task, taken, schema)] or [schema.empty_table().combine_chunks().to_batches()[0]]
-    limits = np.array(task.limits, np.uint32)
-    edges = [np.searchsorted(batch.column("rank").to_numpy(), limits) for batch in held]
+    held = _merged(_taken_batches(task, taken, schema), schema)
+    ranks = held.column("rank").to_numpy()
+    order = np.argsort(ranks)
+    edges = np.searchsorted(ranks, np.array(task.limits, np.uint32), sorter=order).tolist()
     # not synced: a receipt counts only while the file has its checksum
     with (
         published(task.target, synced=False) as temporary,
         pa.ipc.new_file(str(temporary), schema, options=PLAIN) as writer,
     ):
-        for bucket in range(len(limits) - 1):
-            own = zip(held, edges, strict=True)
-            writer.write_batch(
-                by_rank([batch.slice(at[bucket], at[bucket + 1] - at[bucket]) for batch, at in own])
-            )
+        for first, last in pairwise(edges):
+            writer.write_batch(held.take(pa.array(order[first:last])))
     write_record(path, {"digest": task.digest})
+
+
+def _merged(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """Return the batches as one, column by column: of no more than one there are two copies at a time."""
+    parts = [batch.columns for batch in batches] or [[pa.array([], field.type) for field in schema]]
+    columns = [list(column) for column in zip(*parts, strict=True)]
+    del parts
+    merged = []
+    for column in columns:
+        merged.append(pa.concat_arrays(column))
+        column.clear()
+    return pa.RecordBatch.from_arrays(merged, schema=schema)
 
 
 def by_rank(pieces: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -105,23 +116,24 @@ def bucket(scattered: Sequence[Path], number: int) -> list[pa.RecordBatch]:
 
 
 def _taken_batches(task: ScatterTask, taken: pl.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The pairs taken as this schema, a batch of one part at a time, by rank inside a batch."""
+    """The pairs taken as this schema, a batch of one part at a time."""
     for (part,), rows in taken.partition_by("part", as_dict=True, maintain_order=True).items():
         position, rank, repeat = (rows[name].to_numpy() for name in ("position", "rank", "repeat"))
         for start, batch in _batches(task.directory / task.parts[int(part)], position):
             first, last = np.searchsorted(position, [start, start + batch.num_rows])
             if first == last:
                 continue
-            order = first + np.argsort(rank[first:last])
-            chosen = batch.take(pa.array(position[order] - start))
+            places = position[first:last] - start
+            whole = len(places) == batch.num_rows and bool((np.diff(places) == 1).all())
+            chosen = batch if whole else batch.take(pa.array(places))
             if "flipped" in rows.columns:
-                chosen = exchanged(chosen, rows["flipped"].to_numpy()[order])
+                chosen = exchanged(chosen, rows["flipped"].to_numpy()[first:last])
             columns = [chosen.column(field.name) for field in TAKEN]
-            columns += [pa.array(repeat[order]), pa.array(rank[order])]
+            columns += [pa.array(repeat[first:last]), pa.array(rank[first:last])]
             if WEIGHT.name in schema.names:
-                columns.append(pa.array(rows[WEIGHT.name].to_numpy()[order]))
+                columns.append(pa.array(rows[WEIGHT.name].to_numpy()[first:last]))
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
-            tick(rows=len(order))
+            tick(rows=last - first)
 
 
 def _batches(path: Path, position: npt.NDArray[np.uint32]) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -1,4 +1,5 @@
 import hashlib
+import multiprocessing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -148,6 +149,16 @@ def test_bytes_depend_on_neither_workers_nor_the_order_of_parts(world, tmp_path,
     assert len(contents(tmp_path / "one")) > 5
     for other in ("two", "turned", "small"):
         assert contents(tmp_path / other) == contents(tmp_path / "one")
+
+
+def test_two_buckets_are_written_in_this_process_and_more_by_workers(world, tmp_path, monkeypatch):
+    with Local(2, adapts=True) as engine:
+        world.write(tmp_path / "few", engine=engine)
+        assert multiprocessing.active_children() == []
+        small_buckets(monkeypatch)
+        world.write(tmp_path / "many", engine=engine)
+        assert len(multiprocessing.active_children()) == 2
+    assert contents(tmp_path / "few") == contents(tmp_path / "many")
 
 
 def test_renamed_upstream_files_give_the_same_bytes(world, tmp_path):
