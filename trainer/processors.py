@@ -1,6 +1,8 @@
 """The tokenizer, chat template and image processor of a checkpoint; no code of it is run."""
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,28 @@ def _file(model_dir: str | Path, name: str) -> Path | None:
     return Path(found) if found else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Saved:
+    """A checkpoint whose image processor is read, its tokenizer, and the bounds of pixels that a run asks for."""
+
+    directory: str | Path
+    tokenizer: Any
+    config: dict[str, Any]  # of the whole processor
+    min_pixels: int | None
+    max_pixels: int | None
+    max_frame_pixels: int | None
+
+    def token(self, text: str) -> int:
+        """The number of a special token."""
+        number: int = self.tokenizer.convert_tokens_to_ids(text)
+        return number
+
+    def setting(self, name: str, default: int) -> int:
+        """A number of the processor's config, or its default."""
+        number: int = self.config.get(name, default)
+        return number
+
+
 def load_layout(
     model_dir: str | Path,
     tokenizer: Any,
@@ -72,68 +96,79 @@ def load_layout(
     Raises TrainError for that of another kind of model.
     """
     whole = _json(model_dir, "processor_config.json")
-    kind = (_json(model_dir, "preprocessor_config.json") or whole.get("image_processor", {})).get(
-        "image_processor_type"
-    )
+    own = _json(model_dir, "preprocessor_config.json") or whole.get("image_processor", {})
+    kind = own.get("image_processor_type")
     if kind is None:
         return None
-    number = tokenizer.convert_tokens_to_ids
-    if kind.startswith("Qwen2VL"):
-        bounds = Grids.bounds(min_pixels, max_pixels)
-        processor = Qwen2VLImageProcessorPil.from_pretrained(model_dir, **bounds)
-        return Grids(processor, number("<|image_pad|>"), _frames(processor, max_frame_pixels, model_dir))
-    if kind.startswith("GotOcr2"):
-        bounds = Tiles.bounds(GotOcr2ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
-        processor = GotOcr2ImageProcessorPil.from_pretrained(model_dir, **bounds)
-        special = (number("<IMG_CONTEXT>"), number("<img>"), number("</img>"))
-        return Tiles(processor, special, whole.get("image_seq_length", 256))
-    if kind.startswith("Gemma3"):
-        processor = Gemma3ImageProcessorPil.from_pretrained(model_dir)
-        return Squares(
-            processor, number("<image_soft_token>"), whole.get("image_seq_length", 256), min_pixels, max_pixels
-        )
-    if kind.startswith("Gemma4"):
-        bounds = Patches.bounds(Gemma4ImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
-        processor = Gemma4ImageProcessorPil.from_pretrained(model_dir, **bounds)
-        ends = (number(getattr(tokenizer, f"{name}_token")) for name in ("image", "boi", "eoi"))
-        return Patches(processor, *ends)
-    if kind.startswith(("SmolVLM", "LlavaOnevision")):
-        smol = kind.startswith("SmolVLM")
-        return _split(model_dir, tokenizer, whole, min_pixels, max_pixels, smol=smol)
+    saved = _Saved(
+        directory=model_dir, tokenizer=tokenizer, config=whole, min_pixels=min_pixels, max_pixels=max_pixels,
+        max_frame_pixels=max_frame_pixels,
+    )  # fmt: skip
+    for prefix, layout_of in LAYOUTS.items():
+        if kind.startswith(prefix):
+            return layout_of(saved)
     known = "that of a Qwen-VL, InternVL, SmolVLM, LLaVA-OneVision or Gemma checkpoint"
     raise TrainError(str(model_dir), f"an image processor {kind}", known)
 
 
-def _split(
-    model_dir: str | Path,
-    tokenizer: Any,
-    whole: dict[str, Any],
-    min_pixels: int | None,
-    max_pixels: int | None,
-    *,
-    smol: bool,
-) -> ImageLayout:
-    """The layout of a backbone that splits images, SmolVLM or LLaVA-OneVision."""
-    placeholder = tokenizer.convert_tokens_to_ids("<image>")
-    if not smol:
-        processor = LlavaOnevisionImageProcessorPil.from_pretrained(model_dir)
-        return AnyRes(processor, placeholder, whole.get("num_image_tokens", 729), min_pixels, max_pixels)
+def _grids(saved: _Saved) -> ImageLayout:
+    bounds = Grids.bounds(saved.min_pixels, saved.max_pixels)
+    processor = Qwen2VLImageProcessorPil.from_pretrained(saved.directory, **bounds)
+    frames = _frames(processor, saved.max_frame_pixels, saved.directory)
+    return Grids(processor, saved.token("<|image_pad|>"), frames)
+
+
+def _tiles(saved: _Saved) -> ImageLayout:
+    kind = GotOcr2ImageProcessorPil
+    bounds = Tiles.bounds(kind.from_pretrained(saved.directory), saved.min_pixels, saved.max_pixels)
+    special = (saved.token("<IMG_CONTEXT>"), saved.token("<img>"), saved.token("</img>"))
+    return Tiles(kind.from_pretrained(saved.directory, **bounds), special, saved.setting("image_seq_length", 256))
+
+
+def _squares(saved: _Saved) -> ImageLayout:
+    processor, token = Gemma3ImageProcessorPil.from_pretrained(saved.directory), saved.token("<image_soft_token>")
+    return Squares(processor, token, saved.setting("image_seq_length", 256), saved.min_pixels, saved.max_pixels)
+
+
+def _patches(saved: _Saved) -> ImageLayout:
+    kind = Gemma4ImageProcessorPil
+    bounds = Patches.bounds(kind.from_pretrained(saved.directory), saved.min_pixels, saved.max_pixels)
+    ends = (saved.token(getattr(saved.tokenizer, f"{name}_token")) for name in ("image", "boi", "eoi"))
+    return Patches(kind.from_pretrained(saved.directory, **bounds), *ends)
+
+
+def _splits(saved: _Saved) -> ImageLayout:
+    kind = SmolVLMImageProcessorPil
+    bounds = Splits.bounds(kind.from_pretrained(saved.directory), saved.min_pixels, saved.max_pixels)
+    processor = kind.from_pretrained(saved.directory, **bounds)
 
     def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = saved.tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    bounded = Splits.bounds(SmolVLMImageProcessorPil.from_pretrained(model_dir), min_pixels, max_pixels)
-    processor = SmolVLMImageProcessorPil.from_pretrained(model_dir, **bounded)
-    return Splits(processor, placeholder, whole.get("image_seq_len", 169), encode)
+    return Splits(processor, saved.token("<image>"), saved.setting("image_seq_len", 169), encode)
+
+
+def _any_resolution(saved: _Saved) -> ImageLayout:
+    processor = LlavaOnevisionImageProcessorPil.from_pretrained(saved.directory)
+    tokens = saved.setting("num_image_tokens", 729)
+    return AnyRes(processor, saved.token("<image>"), tokens, saved.min_pixels, saved.max_pixels)
+
+
+LAYOUTS: Mapping[str, Callable[[_Saved], ImageLayout]] = {
+    "Qwen2VL": _grids,
+    "GotOcr2": _tiles,
+    "Gemma3": _squares,
+    "Gemma4": _patches,
+    "SmolVLM": _splits,
+    "LlavaOnevision": _any_resolution,
+}
+"""By what the name of an image processor's class begins with, what makes the layout of its images."""
 
 
 def _frames(processor: Any, max_pixels: int | None, model_dir: str | Path) -> Any:
     """The processor for frames of videos, which are at most as large as images."""
-    least, most = (
-        int(processor.size["shortest_edge"]),
-        int(processor.size["longest_edge"]),
-    )  # pixels, by these names
+    least, most = (int(processor.size[f"{name}_edge"]) for name in ("shortest", "longest"))  # in pixels
     if max_pixels is None or max_pixels >= most:
         return processor
     bounds = Grids.bounds(min(least, max_pixels), max_pixels)

@@ -8,7 +8,7 @@ from curate.ablation.arms import Arm
 from curate.ablation.effects import ALPHA, Effect, above_chance, corrected, effects
 from curate.ablation.eval_items import EvalItems, title
 from curate.ablation.halves import Half, only
-from curate.evalsets.base import Trial
+from curate.evalsets.base import Formula, Trial
 from curate.evaluation.held_out import HOLDOUT
 from curate.statistics import Interval
 
@@ -72,24 +72,14 @@ def find(
     details: list[Effect] = []
     for arm in arms[1:]:
         for eval_set in eval_sets:
-            trials = _trials(eval_set, scores[arm.name][eval_set.name])
-            base = _trials(eval_set, scores[baseline.name][eval_set.name])
             formulas = eval_set.formulas(own.get(arm.name))
-            found = [_named(one, eval_set, arm) for one in effects(trials, base, formulas, eval_set.seed)]
-            if arm.mode == "single":
-                mirror = [eval_set.trials(_negated(seed)) for seed in scores[arm.name][eval_set.name]]
-                found += [
-                    _named(one, eval_set, arm) for one in above_chance(trials, mirror, formulas, eval_set.seed)
-                ]
-            if arm.control is not None:
-                at_random = _trials(eval_set, scores[arm.control][eval_set.name])
-                found += [
-                    replace(_named(one, eval_set, arm), against="random")
-                    for one in effects(trials, at_random, formulas, eval_set.seed)
-                ]
+            trials, base = (_trials(eval_set, scores[one.name][eval_set.name]) for one in (arm, baseline))
+            found = effects(trials, base, formulas, eval_set.seed)
+            found += _of_controls(arm, eval_set, trials, formulas, scores)
+            named = [_named(one, eval_set, arm) for one in found]
             compared = eval_set.compared(formulas)
-            tests += [one for one in found if one.measure in compared]
-            details += [one for one in found if one.measure not in compared]
+            tests += [one for one in named if one.measure in compared]
+            details += [one for one in named if one.measure not in compared]
             details += _by_source(eval_set, arm, trials, base)
     tests = corrected(tests) if tests else []
     suggestions = [
@@ -99,6 +89,25 @@ def find(
         for arm in arms[1:]
     ]
     return Findings(values=every, tests=tests, details=details, suggestions=suggestions)
+
+
+def _of_controls(
+    arm: Arm,
+    eval_set: EvalItems,
+    trials: Sequence[Sequence[Trial]],
+    formulas: Sequence[Formula],
+    scores: ScoresByArm,
+) -> list[Effect]:
+    """The effects of an arm against chance if it is single, and against its control if it has one."""
+    found: list[Effect] = []
+    if arm.mode == "single":
+        mirror = [eval_set.trials(_negated(seed)) for seed in scores[arm.name][eval_set.name]]
+        found += above_chance(trials, mirror, formulas, eval_set.seed)
+    if arm.control is not None:
+        at_random = _trials(eval_set, scores[arm.control][eval_set.name])
+        controlled = effects(trials, at_random, formulas, eval_set.seed)
+        found += [replace(one, against="random") for one in controlled]
+    return found
 
 
 def elsewhere(

@@ -118,14 +118,15 @@ def compare(
     ):
         if one.value is None or two.value is None:
             continue
-        gained = lost = test = p = None
+        gained = lost = test = p = interval = None
         if formula.kind == "pooled":
             gained, lost = discordant(trials_a, trials_b, formula.terms)
-        if _decided(one) and _single(trials_a, trials_b, formula):
-            test, p = "McNemar", statistics.mcnemar(gained or 0, lost or 0)
-        elif _decided(one):
-            test, p = "clustered", statistics.sign_flip(added[:, i], seed, draws)
-        interval = statistics.percentile(sampled[:, i]) if _decided(one) else None
+        if _decided(one):
+            interval = statistics.percentile(sampled[:, i])
+            if _single(trials_a, trials_b, formula):
+                test, p = "McNemar", statistics.mcnemar(gained or 0, lost or 0)
+            else:
+                test, p = "clustered", statistics.sign_flip(added[:, i], seed, draws)
         headline = formula.name in evalset.headline
         out.append(
             Delta(

@@ -31,7 +31,8 @@ def screen(
     `images` is the image store of the pairs; `say` gets a line for each step that reads all pairs at once.
     `hold_out` says which pairs steps that read scores do not get: shares of them are of the others alone.
     """
-    ledgers, _ = _walk(pools, steps, (), seed, engine, listen, images, say, hold_out)
+    corpus = _corpus(pools, _sketches(steps), seed, engine, images)
+    ledgers = _decided(corpus, steps, listen, say, hold_out)
     return Screened(pools=tuple(ledger.close() for ledger in ledgers.each))
 
 
@@ -50,8 +51,8 @@ def trials(
     Each candidate runs after the steps, as if it were the only one. Nothing is written but what `screen` caches
     beside the pairs too.
     """
-    sketches = [sketch for _, candidate in candidates for sketch in candidate.sketches()]
-    ledgers, corpus = _walk(pools, steps, sketches, seed, engine, listen, images, say)
+    corpus = _corpus(pools, [*_sketches(steps), *_sketches(candidates)], seed, engine, images)
+    ledgers = _decided(corpus, steps, listen, say)
     if any(needs_pixels(candidate) for _, candidate in candidates):
         ledgers.decide_images(corpus, say)
     left = {ledger.pool.label: int(ledger.kept.sum()) for ledger in ledgers.each}
@@ -64,31 +65,50 @@ def trials(
     return left, dropped()
 
 
-def _walk(
+def sketched(
     pools: Sequence[PairsPool],
-    steps: Sequence[tuple[str, Step]],
-    more: Sequence[Sketch],
+    sketches: Iterable[Sketch],
     seed: int,
     engine: Engine,
+    listen: Listener | None = None,
+    images: Path = Path("images"),
+) -> Corpus:
+    """Return the pools with these sketches, making those that are not cached."""
+    corpus = _corpus(pools, sketches, seed, engine, images)
+    make_sketches(corpus, listen)
+    return corpus
+
+
+def _corpus(
+    pools: Sequence[PairsPool], sketches: Iterable[Sketch], seed: int, engine: Engine, images: Path
+) -> Corpus:
+    places = {one: f"sketches/{type(one).__name__.lower()}-{fingerprint_of(one)}" for one in sketches}
+    return Corpus(pools=tuple(pools), images=images, seed=seed, engine=engine, places=places)
+
+
+def _sketches(steps: Iterable[tuple[str, Step]]) -> list[Sketch]:
+    return [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
+
+
+def _decided(
+    corpus: Corpus,
+    steps: Sequence[tuple[str, Step]],
     listen: Listener | None,
-    images: Path,
     say: Callable[[str], None],
     hold_out: HoldOut | None = None,
-) -> tuple[Ledgers, Corpus]:
-    """The pools after these steps, and their corpus with the sketches of the steps and some more."""
+) -> Ledgers:
+    """The ledgers of the pools after these steps; reasons and sketches that are not cached are made first."""
     cached = {at: CachedStep.of(name, step) for at, (name, step) in enumerate(steps) if is_row_step(step)}
-    find_reasons(pools, list(cached.values()), engine, listen)
-    sketches = [sketch for _, step in steps if is_corpus_step(step) for sketch in step.sketches()]
-    sketches += more
-    if sketches:
-        say(f"sketches: {', '.join(dict.fromkeys(type(sketch).__name__.lower() for sketch in sketches))}")
-    corpus = sketched(pools, sketches, seed, engine, listen, images)
-    ledgers = Ledgers(pools, seed, engine)
-    unseen = True  # images are decoded when a step first needs them
+    find_reasons(corpus.pools, list(cached.values()), corpus.engine, listen)
+    if corpus.places:
+        say(f"sketches: {', '.join(dict.fromkeys(type(sketch).__name__.lower() for sketch in corpus.places))}")
+    make_sketches(corpus, listen)
+    ledgers = Ledgers(corpus.pools, corpus.seed, corpus.engine)
+    decoded = False  # images are decoded when a step first needs them
     for at, (name, step) in enumerate(steps):
-        if needs_pixels(step) and unseen:
-            unseen = False
+        if needs_pixels(step) and not decoded:
             ledgers.decide_images(corpus, say)
+            decoded = True
         if is_after_holdout(step):
             ledgers.begin_late()
         if is_row_step(step):
@@ -99,24 +119,5 @@ def _walk(
             ledgers.decide(name, step, corpus)
         elif is_score_step(step):
             say(f"{name}: by the scores {step.scores}")
-            ledgers.decide_scored(name, step, seed, hold_out)
-    return ledgers, corpus
-
-
-def sketched(
-    pools: Sequence[PairsPool],
-    sketches: Iterable[Sketch],
-    seed: int,
-    engine: Engine,
-    listen: Listener | None = None,
-    images: Path = Path("images"),
-) -> Corpus:
-    """Return the pools with these sketches, making those that are not cached."""
-    places = {one: _place(one) for one in sketches}
-    corpus = Corpus(pools=tuple(pools), images=images, seed=seed, engine=engine, places=places)
-    make_sketches(corpus, places, listen)
-    return corpus
-
-
-def _place(sketch: Sketch) -> str:
-    return f"sketches/{type(sketch).__name__.lower()}-{fingerprint_of(sketch)}"
+            ledgers.decide_scored(name, step, corpus.seed, hold_out)
+    return ledgers

@@ -6,7 +6,6 @@ n-grams. It is computed once, in parallel, and cached beside the pairs:
     <pairs>/sketches/<name>-<fingerprint>/part-00000.<suffix>
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -75,11 +74,11 @@ class _SketchTask:
         return f"sketching {self.pairs}"
 
 
-def make_sketches(corpus: Corpus, sketches: Iterable[Sketch], listen: Listener | None = None) -> None:
-    """Compute the sketches that are not cached yet."""
+def make_sketches(corpus: Corpus, listen: Listener | None = None) -> None:
+    """Compute the sketches of a corpus that are not cached yet."""
     tasks = {
         out: _SketchTask(sketch=sketch, pairs=pairs, out=out)
-        for sketch in sketches
+        for sketch in corpus.places
         for listed in zip(corpus.files(), corpus.files(sketch), strict=True)
         for pairs, out in zip(*listed, strict=True)
         if not usable(out)

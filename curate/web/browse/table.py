@@ -124,37 +124,17 @@ def load_table(pools: Mapping[str, Pairs], mix: Mix | None) -> PairTable:
 
     Raises WorkspaceError where a file is missing or damaged.
     """
-    files = [(label, path) for label, pairs in pools.items() for path in pairs.parts]
-    starts = np.cumsum([0, *(count_rows(path) for _, path in files)]).astype(np.int64)
-    rows = int(starts[-1])
-    table = PairTable(
-        pools=pools,
-        labels=[label for label, _ in files],
-        paths=[path for _, path in files],
-        starts=starts,
-        id_hi=np.empty(rows, np.uint64),
-        id_lo=np.empty(rows, np.uint64),
-        prompt_key=np.empty(rows, np.uint64),
-        facets={},
-        numbers={name: np.empty(rows, np.float32) for name in (*NUMBERS, "length_ratio", "text_bytes")},
-    )
-    codes = {name: np.empty(rows, np.uint16) for name in ("source", *TEXTS, "media")}
+    table = _empty_table(pools)
+    codes = {name: np.empty(len(table), np.uint16) for name in ("source", *TEXTS, "media")}
     names: dict[str, dict[str | None, int]] = {name: {} for name in TEXTS}
-
-    def read(at: int) -> tuple[int, pa.Table]:
-        with checked(files[at][1]):
-            return at, pq.read_table(
-                files[at][1], columns=list(READ), read_dictionary=list(TEXTS), use_threads=False
-            )
-
     with ThreadPoolExecutor(2) as threads:
-        for at, part in threads.map(read, range(len(files))):
-            rows_here = slice(int(starts[at]), int(starts[at + 1]))
-            _fill(table, rows_here, part, str(files[at][1]))
+        for at, part in enumerate(threads.map(_read, table.paths)):
+            rows = slice(int(table.starts[at]), int(table.starts[at + 1]))
+            _fill(table, rows, part, str(table.paths[at]))
             for name in TEXTS:
-                codes[name][rows_here] = _coded(part[name], names[name])
-            codes["source"][rows_here] = list(pools).index(files[at][0])
-            codes["media"][rows_here] = part["media_bytes"].to_numpy() > 0
+                codes[name][rows] = _coded(part[name], names[name])
+            codes["source"][rows] = list(pools).index(table.labels[at])
+            codes["media"][rows] = part["media_bytes"].to_numpy() > 0
     table.facets["source"] = Facet(codes["source"], list(pools))
     if mix is not None:
         _judged(table, mix)
@@ -165,6 +145,28 @@ def load_table(pools: Mapping[str, Pairs], mix: Mix | None) -> PairTable:
     table.facets["length_ratio"] = _ratio_bins(table.numbers["length_ratio"])
     table.order = _default_order(table)
     return table
+
+
+def _empty_table(pools: Mapping[str, Pairs]) -> PairTable:
+    files = [(label, path) for label, pairs in pools.items() for path in pairs.parts]
+    starts = np.cumsum([0, *(count_rows(path) for _, path in files)]).astype(np.int64)
+    rows = int(starts[-1])
+    return PairTable(
+        pools=pools,
+        labels=[label for label, _ in files],
+        paths=[path for _, path in files],
+        starts=starts,
+        id_hi=np.empty(rows, np.uint64),
+        id_lo=np.empty(rows, np.uint64),
+        prompt_key=np.empty(rows, np.uint64),
+        facets={},
+        numbers={name: np.empty(rows, np.float32) for name in (*NUMBERS, "length_ratio", "text_bytes")},
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    with checked(path):
+        return pq.read_table(path, columns=list(READ), read_dictionary=list(TEXTS), use_threads=False)
 
 
 def _fill(table: PairTable, rows: slice, part: pa.Table, where: str) -> None:
