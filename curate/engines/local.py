@@ -6,6 +6,7 @@ import multiprocessing.connection
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -216,7 +217,9 @@ def _work(pipe: "Connection[Any, Any]") -> None:
         try:
             fn, task = pipe.recv()
         except EOFError:
-            return
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)  # the system takes the memory back at once; Python would free it piece by piece
         if not loaded:
             own_process.loaded()
             loaded = True
