@@ -10,6 +10,7 @@ missing then (`usable`); what cannot is read as it is, and `curate verify` says 
 import hashlib
 import json
 import logging
+import os
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,8 @@ from curate.workspace import atomic, read_json
 
 SUFFIX = ".xxh3"
 CHUNK = 4 << 20
+STEP = 16 << 20
+"""So many bytes at least are brought to the disk at a time, but for the last."""
 LOG = logging.getLogger("curate")
 """Lines about files that are made again; the command line prints them, workers write them to stderr."""
 
@@ -64,9 +67,10 @@ def upstream_hasher(kind: str, size: int) -> Hasher:
 
 
 class Following:
-    """Hashes a file while it is being written, in a thread: what was written is hashed beside what comes next.
+    """Hashes a file while it is being written and brings it to the disk, in a thread, beside what is written next.
 
-    Use as a context manager around the writing. `digests` gives the digests by each hasher when all is written.
+    Use as a context manager around the writing. `digests` gives the digests by each hasher when all is written;
+    little is then left to sync.
     """
 
     def __init__(self, path: Path, *hashers: Hasher) -> None:
@@ -81,7 +85,11 @@ class Following:
         self._pool.shutdown()
 
     def go_on(self) -> None:
-        """Begin to hash what was written since; waits for what the call before has begun."""
+        """Begin with what was written since; a later call does where that is little, or the thread still busy."""
+        if self._last.done() and self._path.stat().st_size - self._hashed >= STEP:
+            self._begin()
+
+    def _begin(self) -> None:
         self._last.result()
         self._last = self._pool.submit(self._catch_up)
 
@@ -92,10 +100,11 @@ class Following:
                 for hasher in self._hashers:
                     hasher.update(chunk)
             self._hashed = stream.tell()
+            os.fsync(stream.fileno())
 
     def digests(self) -> list[str]:
         """The digests of the whole file, which is closed."""
-        self.go_on()
+        self._begin()
         self._last.result()
         return [hasher.hexdigest() for hasher in self._hashers]
 

@@ -1,10 +1,14 @@
 """A checksum beside a file: what is whole, damaged, unknown; facts in JSON."""
 
+import hashlib
 import os
 
 import pytest
+import xxhash
 
+from curate import checksums
 from curate.checksums import (
+    Following,
     checksum_of,
     hash_file,
     hash_once,
@@ -90,3 +94,26 @@ def test_a_file_of_ours_is_known_by_a_time_that_nobody_can_set_back(tmp_path, pa
     path.write_bytes(b"ROWS OF A STEP")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert known.of(path, ours=True) == hash_file(path) != first
+
+
+@pytest.mark.parametrize("step", [1, 100, 1 << 20])
+def test_a_file_is_followed_to_its_end_whatever_the_steps(tmp_path, monkeypatch, step):
+    monkeypatch.setattr(checksums, "STEP", step)
+    path, whole = tmp_path / "file", b""
+    with open(path, "wb") as stream, Following(path, xxhash.xxh3_128(), hashlib.sha256()) as following:
+        for number in range(50):
+            piece = bytes([number]) * 37
+            stream.write(piece)
+            stream.flush()
+            whole += piece
+            following.go_on()
+        assert following.digests() == [xxhash.xxh3_128_hexdigest(whole), hashlib.sha256(whole).hexdigest()]
+
+
+def test_a_file_that_is_gone_while_it_is_followed_is_an_error(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    with Following(path, xxhash.xxh3_128()) as following:
+        path.unlink()
+        with pytest.raises(FileNotFoundError):
+            following.digests()

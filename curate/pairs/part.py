@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from curate.arrays import I64
-from curate.checksums import Stamp, hash_file, record, stamp, write_record
+from curate.checksums import Following, Stamp, hash_file, record, stamp, write_record
 from curate.engines.base import tick
 from curate.errors import GuardError, RawError, SkipRow
 from curate.pairs.batches import GivenRow, Places, Provenance, places_of, tables_of, tabulated
@@ -133,9 +134,14 @@ def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     part = _Part(task)
     path = task.directory / f"part-{task.number:05}.parquet"
     try:
-        with store_of(task.images).writer() as writer, atomic(path) as temporary:
+        with (
+            store_of(task.images).writer() as writer,
+            atomic(path) as temporary,
+            Following(temporary, xxhash.xxh3_128()) as following,
+        ):
             resolver = Resolver(finder_of(task.media), writer, task.max_pixels, strict=task.strict_images)
-            part.run(temporary, resolver)
+            part.run(temporary, resolver, following)
+            xxh3 = following.digests()[0]
     except GuardError:
         part.publish_skips()  # the error sends the user to them
         raise
@@ -143,7 +149,7 @@ def _normalize_slice(task: SliceTask) -> dict[str, Any]:
     for file in task.inputs:
         file.check()
     listed = {"file": skips.name, "xxh3": hash_file(skips)}
-    receipt = {**part.receipt(path), "xxh3": hash_file(path), "skips": listed}
+    receipt = {**part.receipt(path), "xxh3": xxh3, "skips": listed}
     write_record(task.receipt, receipt)
     return receipt
 
@@ -161,7 +167,7 @@ class _Part:
             source=task.name, license=task.license, annotator=task.source.annotator, revision=task.revision
         )
 
-    def run(self, path: Path, resolve: Any) -> None:
+    def run(self, path: Path, resolve: Any, following: Following) -> None:
         task = self.task
         with pq.ParquetWriter(path, PAIRS_FILE, **PARQUET) as file:
             groups = RowGroups(file, FLUSH_PAIRS)
@@ -173,6 +179,7 @@ class _Part:
                 ):
                     before = len(self.skips)
                     groups.add(*self._piece(part, piece, resolve))
+                    following.go_on()
                     tick(rows=len(piece.numbers), skipped=len(self.skips) - before)
                     check_columns(task.source, self.use, self.rows)
                     self._check_first_rows()
