@@ -5,6 +5,7 @@ It decides nothing about pairs: it hands artefacts from stage to stage, keeps th
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,7 @@ from curate.lock_file import file_facts, read_lock, recorded
 from curate.mixing import quotas, select, shards
 from curate.mixing.holdout import check_rest, hold_out, without_holdout
 from curate.mixing.quotas import Plan
+from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact, images_known, locate, normalize_all
 from curate.recipe import Recipe
 from curate.screening import score_steps
@@ -196,8 +198,10 @@ class _Work:
         write_decisions(screened, directory / "decisions")
         pools = [(artefacts[pool.label].directory, artefacts[pool.label].parts) for pool in recipe.pools]
         images = ImageStore(self.inputs.workspace.images)
-        written = shards.write(chosen, pools, images, recipe.shards, directory, self.engine)
-        results = Results(replace(made, screened=screened), chosen, written)
+        with ThreadPoolExecutor(1) as thread:  # while workers write, this process has nothing else to do
+            summed = thread.submit(summary, recipe, artefacts, chosen)
+            written = shards.write(chosen, pools, images, recipe.shards, directory, self.engine)
+        results = Results(replace(made, screened=screened), chosen, written, summed.result())
         lock = make_lock(recipe, facts, results, directory)
         if scored:
             lock["scores"] = score_steps.facts(scored)

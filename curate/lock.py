@@ -16,7 +16,6 @@ from curate.contamination.findable import findable
 from curate.hashing import fingerprint
 from curate.lock_file import file_facts
 from curate.mixing import holdout, select, shards
-from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact
 from curate.recipe import Recipe
 from curate.screening.screened import Screened, review
@@ -63,6 +62,7 @@ class Results:
     screening: Screening
     chosen: select.Selection
     shards: Sequence[shards.ShardFacts]
+    summary: Mapping[str, Any]
 
 
 def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: Path) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def make_lock(recipe: Recipe, facts: dict[str, Any], made: Results, directory: P
             label: {**artefact.facts, "pinned": artefact.job.pinned, "fingerprint": facts["pairs"][label]}
             for label, artefact in artefacts.items()
         },
-        **summary(recipe, artefacts, made.chosen),
+        **made.summary,
         **({"message_fields": True} if shards.has_fields(made.chosen) else {}),
         "content": "text" if shards.has_text(made.chosen, recipe.shards) else "blocks",
         "files": [dataclasses.asdict(shard) for shard in made.shards],
