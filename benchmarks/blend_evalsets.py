@@ -84,12 +84,12 @@ def judgebench() -> Iterable[Item]:
     """350 and 270 pairs; 91 questions are in both, and most end in one template."""
     for number in range(620):
         split = "gpt" if number < 350 else "claude"
-        asked = number if number < 529 else number - 529
-        question = f"{_voice('judgebench', asked).say(1100, 120)}\n\n{BOILERPLATE}"
+        question_number = number if number < 529 else number - 529
+        question = f"{_voice('judgebench', question_number).say(1100, 120)}\n\n{BOILERPLATE}"
         voice = _voice("judgebench reply", number)
         replies = voice.say(1700), voice.say(1700)
         row = {
-            "pair_id": f"{split}-{number}", "original_id": str(asked), "source": "mmlu-pro-math",
+            "pair_id": f"{split}-{number}", "original_id": str(question_number), "source": "mmlu-pro-math",
             "question": question, "response_model": split, "response_A": replies[0], "response_B": replies[1],
             "label": ("A>B", "B>A")[number % 2],
         }  # fmt: skip
@@ -142,8 +142,8 @@ def mm_rlhf_rewardbench() -> Iterable[Item]:
     for kind, (ids, pairs) in KINDS.items():
         for number in range(pairs):
             name = f"{kind}/{kind}-{number % ids}"
-            voice, said = _voice("mm_rlhf_rewardbench", number % ids * 10 + len(kind)), _voice(name, number)
-            prompt, replies = voice.say(200, 80), (said.say(900), said.say(900))
+            voice, other = _voice("mm_rlhf_rewardbench", number % ids * 10 + len(kind)), _voice(name, number)
+            prompt, replies = voice.say(200, 80), (other.say(900), other.say(900))
             video = kind == "video"
             frames = [f"{name}/{frame:04d}.jpg" for frame in range(FRAMES)] if video else [f"{name}.jpg"]
             row = {

@@ -78,11 +78,11 @@ def plan(root: Path, pairs: int) -> list[RawFile]:
         places = np.random.default_rng([len(name), rows]).permutation(rows)[: len(roles.get(name, []))].tolist()
         placed = sorted(zip(places, roles.get(name, []), strict=True))
         start = 0
-        for number, (path, said, count) in enumerate(named):
+        for number, (path, listed, count) in enumerate(named):
             own = tuple((at - start, role) for at, role in placed if start <= at < start + count)
-            where = root / "work" / name / path if path != said else root / "raw" / name / path
+            where = root / "work" / name / path if path != listed else root / "raw" / name / path
             files.append(
-                RawFile(source=name, path=where, name=said, rows=count, number=number, pool=pool,
+                RawFile(source=name, path=where, name=listed, rows=count, number=number, pool=pool,
                         drawn=root / "drawn", roles=own)
             )  # fmt: skip
             start += count

@@ -22,15 +22,15 @@ LIMIT = 24_000
 WORDS = 20  # of a prompt or reply that is planted as a leak
 
 FEW_IMAGES = 200
-"""So many images are shown by all planted pairs whose class is not about images."""
+"""So many images are in all planted pairs whose class is not about images."""
 
 
 class Spot(NamedTuple):
-    """The number of a set in its class, a number for images of its own, and whether its pairs show any."""
+    """The number of a set in its class, a number for images of its own, and whether its pairs have any."""
 
     number: int
     image: int
-    shown: bool
+    has_images: bool
 
 
 Make = Callable[[Voice, Spot], list[Pair]]
@@ -55,8 +55,8 @@ class Plant:
     most: int = 1_000_000
 
 
-def _pair(voice: Voice, *shown: str) -> Pair:
-    return Pair(voice.say(500, 250), voice.say(1100, 500), voice.say(1100, 500), shown)
+def _pair(voice: Voice, *media: str) -> Pair:
+    return Pair(voice.say(500, 250), voice.say(1100, 500), voice.say(1100, 500), media)
 
 
 def _with(pair: Pair, texts: dict[str, str]) -> Pair:
@@ -69,7 +69,7 @@ OWN = 7_000_000
 
 
 def _some(voice: Voice, at: Spot) -> Pair:
-    return _pair(voice, *([images.plain(OWN + at.number % FEW_IMAGES)] if at.shown else []))
+    return _pair(voice, *([images.plain(OWN + at.number % FEW_IMAGES)] if at.has_images else []))
 
 
 def same(voice: Voice, at: Spot) -> list[Pair]:
@@ -158,7 +158,9 @@ def same_prompt(voice: Voice, at: Spot) -> list[Pair]:
 
 def _item(at: Spot, offset: int = 0) -> exams.Item:
     """An item with a prompt that is its own, of so many words."""
-    names = ("multimodal_rewardbench",) if at.shown else ("rewardbench", "rewardbench2", "rm_bench", "judgebench")
+    names = (
+        ("multimodal_rewardbench",) if at.has_images else ("rewardbench", "rewardbench2", "rm_bench", "judgebench")
+    )
     some = exams.of(*names)
     for skipped in range(len(some)):
         item = some[((at.number + offset) * 7919 + skipped) % len(some)]
@@ -183,9 +185,9 @@ def leak_prompt_edited(voice: Voice, at: Spot) -> list[Pair]:
 def leak_response(voice: Voice, at: Spot) -> list[Pair]:
     """A reply of an item as a reply."""
     replies = _item(at, 67).replies
-    said = next(reply for reply in sorted(replies, key=len, reverse=True))
+    longest = next(reply for reply in sorted(replies, key=len, reverse=True))
     side = "chosen" if at.number % 2 else "rejected"
-    return [_with(_some(voice, at), {side: said})]
+    return [_with(_some(voice, at), {side: longest})]
 
 
 def leak_with_image(letter: str) -> Make:
@@ -295,8 +297,8 @@ def made(name: str, number: int) -> list[Pair]:
     """The pairs of a set."""
     plant = PLANTS[name]
     hosts = plant.sources[number % len(plant.sources)]
-    shown = hosts[0] in ("mmpr", "rlaif_v", "mm_rlhf")
-    spot = Spot(number, number * len(PLANTS) + list(PLANTS).index(name), shown)
+    has_images = hosts[0] in ("mmpr", "rlaif_v", "mm_rlhf")
+    spot = Spot(number, number * len(PLANTS) + list(PLANTS).index(name), has_images)
     return plant.make(Voice("plant", name, number), spot)
 
 

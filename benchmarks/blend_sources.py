@@ -68,8 +68,8 @@ class Kind:
         before: tuple[tuple[str, str], ...] = ()
         if self.several and voice.random.random() < self.several:
             before = ((voice.say(self.question), voice.say(self.reply // 2)),)
-        shown = (self.image(voice.draw() % pool),) if self.image and pool else ()
-        return Pair(question, voice.say(self.reply), voice.say(self.reply), shown, before)
+        media = (self.image(voice.draw() % pool),) if self.image and pool else ()
+        return Pair(question, voice.say(self.reply), voice.say(self.reply), media, before)
 
 
 def mmpr(pair: Pair, voice: Voice, _: Read) -> dict[str, Any]:
@@ -133,9 +133,9 @@ def vlfeedback(pair: Pair, voice: Voice, _: Read) -> dict[str, Any]:
                 aspect: {"Rating": str(1 + voice.draw() % 5), "Rationale": voice.say(120)} for aspect in aspects
             },
             "model": MODELS[number],
-            "response": said,
+            "response": reply_text,
         }
-        for number, said in enumerate(replies)
+        for number, reply_text in enumerate(replies)
     ]
     return {
         "id": f"VLF-{voice.draw():x}", "prompt": pair.question, "models": MODELS[:4], "completions": completions,
@@ -147,8 +147,8 @@ def povid(pair: Pair, _: Voice, __: Read) -> dict[str, Any]:
     """A dialogue and the same with other answers, about a picture of COCO."""
     coco = f"COCO_train2014_{int(Path(pair.images[0]).stem):012d}"
     sides = [
-        [{"from": "human", "value": f"<image>\n{pair.question}"}, {"from": "gpt", "value": said}]
-        for said in (pair.chosen, pair.rejected)
+        [{"from": "human", "value": f"<image>\n{pair.question}"}, {"from": "gpt", "value": reply_text}]
+        for reply_text in (pair.chosen, pair.rejected)
     ]
     return {
         "id": coco, "image": f"./data/coco/{coco}.jpg", "conversations": sides[0],
@@ -159,7 +159,7 @@ def povid(pair: Pair, _: Voice, __: Read) -> dict[str, Any]:
 def wildvision_battle(pair: Pair, voice: Voice, read: Read) -> dict[str, Any]:
     """Two dialogues and a vote, a third of them ties."""
     name, left = pair.images[0], voice.draw() % 2 == 0
-    best, worst = (_dialogue(pair, said) for said in (pair.chosen, pair.rejected))
+    best, worst = (_dialogue(pair, reply_text) for reply_text in (pair.chosen, pair.rejected))
     winner = ("model_a" if left else "model_b") if voice.random.random() > 0.37 else "tie (bothbad)"
     return {
         "question_id": f"{voice.draw():08x}", "model_a": MODELS[0], "model_b": MODELS[1],

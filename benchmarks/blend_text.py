@@ -66,11 +66,11 @@ class Examiner(Voice):
         words, weights = _exam_words()
         random = np.random.default_rng(self.random.getrandbits(60))
         ranks = np.searchsorted(weights, random.random(max(3, length * 2 // 11)) * weights[-1]).tolist()
-        said = [words[rank] for rank in ranks]
-        for at in range(0, len(said), 9 + length % 5):
-            said[at] = said[at].capitalize()
-            said[at - 1] += "." if at else ""
-        return " ".join(said)
+        drawn = [words[rank] for rank in ranks]
+        for at in range(0, len(drawn), 9 + length % 5):
+            drawn[at] = drawn[at].capitalize()
+            drawn[at - 1] += "." if at else ""
+        return " ".join(drawn)
 
 
 def share_for(jaccard: float) -> float:

@@ -117,11 +117,11 @@ def main() -> None:
         finally:
             server.process.terminate()
             server.process.wait(30)
-    shown = [
+    table_rows = [
         (what, f"{wall:.3f}", f"{cpu:.2f}", f"{size / 1000:.0f}" if size else "")
         for what, wall, cpu, size in server.rows
     ]
-    print(table(shown, ("what", "wall s", "cpu s", "kB")))
+    print(table(table_rows, ("what", "wall s", "cpu s", "kB")))
     print(f"peak memory {peak:.0f} MB")
     results: dict[str, Any] = {
         **facts(), "pairs": given.pairs, "images": given.images, "peak_mb": round(peak, 1),

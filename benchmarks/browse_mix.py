@@ -117,7 +117,7 @@ def _group(source: str, ids: Any, first: int, texts: Any, keys: pa.Array, rng: n
         words = sides["chosen"].to_pylist()
         words[count // 2][0]["content"][0]["text"] += f" {RARE}"
         sides["chosen"] = pa.array(words, MESSAGES)
-    shown = np.arange(count) % 10 < SHOWN
+    with_image = np.arange(count) % 10 < SHOWN
     image = keys.take(pa.array(rng.integers(0, len(keys), count))).to_pylist()
     sizes = {side: rng.integers(200, 1600, count).astype(np.uint32) for side in ("chosen", "rejected")}
     margin = np.round(rng.random(count) * 6, 1)
@@ -127,13 +127,13 @@ def _group(source: str, ids: Any, first: int, texts: Any, keys: pa.Array, rng: n
         "prompt": sides["prompt"].slice(0, count), "chosen": sides["chosen"].slice(0, count),
         "rejected": sides["rejected"].slice(0, count),
         "media": [
-            [{"kind": "image", "keys": [key]}] if here else [] for key, here in zip(image, shown, strict=True)
+            [{"kind": "image", "keys": [key]}] if here else [] for key, here in zip(image, with_image, strict=True)
         ],
         "margin": pa.array(margin, mask=margin > 5), "category": [f"kind {i}" for i in rng.integers(0, 40, count)],
         "annotator": ["human"] * count, "license": [("mit", "cc-by-4.0")[i] for i in rng.integers(0, 2, count)],
         "prompt_key": rng.integers(0, 1 << 63, count), "chosen_key": rng.integers(0, 1 << 63, count),
         "rejected_key": rng.integers(0, 1 << 63, count), "text_bytes": sizes["chosen"] + sizes["rejected"] + 500,
-        "chosen_bytes": sizes["chosen"], "rejected_bytes": sizes["rejected"], "media_bytes": shown * 100_000,
+        "chosen_bytes": sizes["chosen"], "rejected_bytes": sizes["rejected"], "media_bytes": with_image * 100_000,
         "reply_media": [0] * count, "has_fields": [False] * count, "known": [1] * count,
     }  # fmt: skip
     arrays = []

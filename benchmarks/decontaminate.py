@@ -115,9 +115,12 @@ def make(home: Path, documents: int, seed: int) -> None:
     """The sets as JSON lines, the documents as pairs files and JSON lines, and which of them hold what."""
     language = Language(np.random.default_rng(seed))
     known: list[str] = []
-    for name, (count, asked, replies, answered) in SETS.items():
+    for name, (count, prompt_words, replies, reply_words) in SETS.items():
         rows: list[dict[str, Any]] = [
-            {"prompt": language.text(asked), "replies": [language.text(answered) for _ in range(replies)]}
+            {
+                "prompt": language.text(prompt_words),
+                "replies": [language.text(reply_words) for _ in range(replies)],
+            }
             for _ in range(count)
         ]
         if name == "vl_rewardbench" and REAL.exists():

@@ -76,10 +76,10 @@ class Rendering:
     def __init__(self, model: Path) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(model)
 
-    def template(self, *turns: Turn, ask: bool = False) -> str:
+    def template(self, *turns: Turn, open_reply: bool = False) -> str:
         """What the model's template makes of messages."""
         messages = [turn.message for turn in turns]
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=open_reply))
 
     def turns(self, pair: Pair) -> list[str]:
         """The text of each turn, images as tags."""
@@ -103,18 +103,18 @@ class Rendering:
 
     def prompt_and_rests(self, pair: Pair) -> list[str]:
         """The rendered prompt, and what each reply adds to it."""
-        prompt = self.template(*pair.prompt, ask=True)
+        prompt = self.template(*pair.prompt, open_reply=True)
         return [prompt, *(whole[len(prompt) :] for whole in self.dialogues(pair))]
 
     def prompt_and_replies(self, pair: Pair) -> list[str]:
         """The rendered prompt, and each reply stripped, with the end of its turn."""
         ends = (f"{side[0].tagged.strip()}<|im_end|>" for side in (pair.chosen, pair.rejected))
-        return [self.template(*pair.prompt, ask=True), *ends]
+        return [self.template(*pair.prompt, open_reply=True), *ends]
 
     def chatml(self, pair: Pair) -> list[str]:
         """The prompt in ChatML without a default system turn, and the replies."""
-        said = "".join(f"<|im_start|>{turn.role}\n{turn.tagged}<|im_end|>\n" for turn in pair.prompt)
-        return [f"{said}<|im_start|>assistant\n", pair.chosen[0].tagged, pair.rejected[0].tagged]
+        dialogue = "".join(f"<|im_start|>{turn.role}\n{turn.tagged}<|im_end|>\n" for turn in pair.prompt)
+        return [f"{dialogue}<|im_start|>assistant\n", pair.chosen[0].tagged, pair.rejected[0].tagged]
 
     def with_calls(self, pair: Pair) -> list[str]:
         """Both dialogues with their calls and results as turns, and the tools."""

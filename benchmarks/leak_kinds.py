@@ -69,8 +69,8 @@ def items() -> list[Row]:
             ("llmbar", row["input"], row["output_1"], row["output_2"]) for row in json.loads(path.read_text())
         ]
     for row in json.loads((REAL / "pandalm_testset" / "testset-v1.json").read_text()):
-        asked = f"{row['instruction']}\n{row['input']}".strip()
-        found.append(("pandalm", asked, row["response1"], row["response2"]))
+        prompt = f"{row['instruction']}\n{row['input']}".strip()
+        found.append(("pandalm", prompt, row["response1"], row["response2"]))
     for row in json.loads((REAL / "finegrained_qa_feedback" / "dev_feedback.json").read_text()):
         passage = " ".join(" ".join(one[1:]) for one in row["passages"])[:1500].rsplit(". ", 1)[0] + "."
         found.append(("qa", f"{row['question']}\n{passage}", row["prediction 1"], row["prediction 2"]))

@@ -106,8 +106,8 @@ def _hh(real: Path, *, several: bool) -> Iterator[Row]:
                 row[side].rpartition(mark) for side in ("chosen", "rejected")
             )
             if prompt == other and chosen != rejected and (prompt.count("\n\nHuman:") > 1) == several:
-                asked = prompt.rpartition("\n\nHuman:")[2]
-                yield {"prompt": asked.strip(), "chosen": chosen.strip(), "rejected": rejected.strip()}
+                question = prompt.rpartition("\n\nHuman:")[2]
+                yield {"prompt": question.strip(), "chosen": chosen.strip(), "rejected": rejected.strip()}
 
 
 def _autoj(real: Path) -> Iterator[Row]:

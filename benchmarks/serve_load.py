@@ -79,28 +79,28 @@ def resident(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def in_process(model: Path, asked: list[list[Message]]) -> tuple[list[float], float]:
+def in_process(model: Path, requests: list[list[Message]]) -> tuple[list[float], float]:
     """The scores, and dialogues per second; the first round only warms up."""
     scorer = Scorer.load(model, 8192)
-    scorer.score(asked)
+    scorer.score(requests)
     start = time.monotonic()
-    found = scorer.score(asked)
+    found = scorer.score(requests)
     scores = [one.score for one in found if one.score is not None]
-    assert len(scores) == len(asked), "all of them can be scored"
-    return scores, len(asked) / (time.monotonic() - start)
+    assert len(scores) == len(requests), "all of them can be scored"
+    return scores, len(requests) / (time.monotonic() - start)
 
 
 def load(model: Path, clients: int, seconds: float, words: int) -> dict[str, Any]:
     """Run clients against a server of its own; what they saw."""
-    asked = dialogues(512, words)
-    expected, alone = in_process(model, asked)
+    requests = dialogues(512, words)
+    expected, alone = in_process(model, requests)
     command = [sys.executable, "-m", "curate", "serve", str(model), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         port = next(int(found[1]) for line in server.stderr if (found := re.search(r"at http://.*:(\d+)", line)))
         threading.Thread(target=lambda: [print(line, end="") for line in server.stderr or ()], daemon=True).start()
         end = time.monotonic() + seconds
-        bodies = [_body(one) for one in asked]
+        bodies = [_body(one) for one in requests]
         threads = [Client(port, 8 * i, bodies, expected, end) for i in range(clients)]
         for thread in threads:
             thread.start()

@@ -379,14 +379,14 @@ def test_ctrl_c_says_that_work_is_kept(project):
         while not list((project / "data").glob("pairs/alpha/*")) and process.poll() is None:
             time.sleep(0.001)
         process.send_signal(signal.SIGINT)
-        _, talk = process.communicate()
-    assert process.returncode == 130, talk
-    assert talk.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
+        _, stderr_text = process.communicate()
+    assert process.returncode == 130, stderr_text
+    assert stderr_text.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
     assert hashes(lock(project, "--wait"))
 
 
 def test_a_changed_recipe_says_why_all_its_shards_are_written(project):
     assert "all are written" not in run(project).stderr
     (project / "two.yaml").write_text(RECIPE.replace("exact_duplicates]", "exact_duplicates, prompt_echo]"))
-    said = run(project).stderr
-    assert "so one pair more than in an earlier mix moves all later cuts" in " ".join(said.split())
+    stderr_text = run(project).stderr
+    assert "so one pair more than in an earlier mix moves all later cuts" in " ".join(stderr_text.split())

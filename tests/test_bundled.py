@@ -151,7 +151,7 @@ def test_recipes_are_listed():
         "file": "recipes/own.yaml",
     }  # fmt: skip
     assert {fact["from"] for fact in facts if fact["recipe"] != "own"} == {"bundled"}
-    assert done.talk == ["not listed: recipes/bad.yaml: $: sources not given; expected a value for sources"]
+    assert done.messages == ["not listed: recipes/bad.yaml: $: sources not given; expected a value for sources"]
     lines = run("recipes").lines
     assert lines[0] == "recipes"
     assert [line.split()[0] for line in lines[2:]] == sorted([*ALL, "own"])

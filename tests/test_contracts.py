@@ -88,8 +88,8 @@ def test_a_planted_import_of_each_kind_breaks_its_contract_and_is_named(tree: Pa
     for name, (line, contract) in PLANTS.items():
         (text,) = [text for head, text in broken.items() if head.startswith(contract)]
         module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        shown = module.rpartition(".")[2] if contract == "no circles" else module
-        assert shown in text, f"{line} in {name}: not named by the contract {contract!r}\n{text}"
+        module_name = module.rpartition(".")[2] if contract == "no circles" else module
+        assert module_name in text, f"{line} in {name}: not named by the contract {contract!r}\n{text}"
 
 
 def test_a_module_in_no_layer_breaks_the_layers(tree: Path):

@@ -42,18 +42,18 @@ def pins() -> dict[str, list[tuple[str, int]]]:
 
 def test_the_lock_has_a_pin_with_hashes_within_the_bounds_of_every_requirement():
     locked = pins()
-    for asked in requirements("dev"):
-        versions = locked[canonicalize_name(asked.name)]
-        assert all(asked.specifier.contains(version) for version, _ in versions), asked
+    for requirement in requirements("dev"):
+        versions = locked[canonicalize_name(requirement.name)]
+        assert all(requirement.specifier.contains(version) for version, _ in versions), requirement
     assert all(hashes for versions in locked.values() for _, hashes in versions)
 
 
 def test_the_lock_names_what_the_requirements_of_this_project_need_in_turn():
     locked, waiting, seen = pins(), requirements("dev"), set()
     while waiting:
-        asked = waiting.pop()
-        name = canonicalize_name(asked.name)
-        if (asked.marker and not asked.marker.evaluate({"extra": ""})) or name in seen:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if (requirement.marker and not requirement.marker.evaluate({"extra": ""})) or name in seen:
             continue
         seen.add(name)
         assert name in locked
@@ -69,10 +69,10 @@ def test_torch_may_be_the_build_for_the_cpu_that_the_index_does_not_have():
 
 
 def test_the_newest_releases_have_lower_bounds_only():
-    lines = {asked.name: str(asked.specifier) for asked in requirements("--newest", "dev")}
+    lines = {requirement.name: str(requirement.specifier) for requirement in requirements("--newest", "dev")}
     assert lines["transformers"] == ">=5.17"
     assert not [line for line in lines.values() if "<" in line]
-    assert {asked.name: str(asked.specifier) for asked in requirements("trainer")}[
+    assert {requirement.name: str(requirement.specifier) for requirement in requirements("trainer")}[
         "transformers"
     ] == "<5.25,>=5.17"
 

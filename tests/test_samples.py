@@ -86,11 +86,11 @@ def test_the_quickstart_tells_what_was_planted(tmp_path: Path) -> None:
     read = recipe.load(ROOT / "recipes/quickstart.yaml")
     with Local(1) as engine:
         built = build(read, Inputs(workspace=Workspace(tmp_path), raw=SAMPLES), engine, Silent())
-    said = {
+    reported = {
         label: (facts["rows"], facts["skipped"], facts["pairs"], facts["dropped"], facts["kept"])
         for label, facts in built.lock["funnel"].items()
     }
-    assert said == funnel_of_the_readme()
+    assert reported == funnel_of_the_readme()
     shards = sorted(built.directory.glob("shard-*.parquet"))
     assert len(shards) > 2
     assert sum(pq.read_metadata(path).num_rows for path in shards) == 279

@@ -55,7 +55,7 @@ def back(row):
     return finish("s", draft, tuple(Media(m["kind"], tuple(m["keys"])) for m in row["media"]), row["media_bytes"])
 
 
-def shown(draft):
+def media_of(draft):
     """One image for each media block."""
     turns = (*draft.prompt, *draft.chosen, *draft.rejected)
     count = sum(block.type == "image" for turn in turns for block in turn.content)
@@ -67,7 +67,7 @@ def test_the_id_survives_parquet(draft, media):
     media = (
         media
         if not any(b.text is None for m in (*draft.chosen, *draft.rejected) for b in m.content)
-        else shown(draft)
+        else media_of(draft)
     )
     table = stored(finish("s", draft, media, 7))
     assert table.schema.equals(PAIRS_FILE)
@@ -186,8 +186,8 @@ def picture(*blocks):
 
 def test_media_of_replies_are_covered_by_the_keys_of_the_replies():
     one, two, three = (Media("image", (key,)) for key in ("1", "2", "3"))
-    asked = [Message("user", (IMAGE, Block("text", "edit it")))]
-    given = {"prompt": asked, "chosen": picture(IMAGE), "rejected": picture(IMAGE)}
+    prompt_turns = [Message("user", (IMAGE, Block("text", "edit it")))]
+    given = {"prompt": prompt_turns, "chosen": picture(IMAGE), "rejected": picture(IMAGE)}
     left, right, other = (
         stored(pair(**given, media=media)) for media in ((one, two, three), (one, three, two), (two, two, three))
     )
@@ -203,8 +203,8 @@ def test_media_of_replies_are_covered_by_the_keys_of_the_replies():
 def test_tools_and_calls_are_part_of_the_pair():
     call = schema.tool_call("weather", '{"city": "Oslo"}')
     assert call == Block("tool_call", '{"name":"weather","arguments":{"city":"Oslo"}}')
-    said = [Message("assistant", (Block("text", ""), call))]
-    plain, called, offered = pair(chosen=reply("")), pair(chosen=said), pair(chosen=said, tools="[]")
+    reply_turns = [Message("assistant", (Block("text", ""), call))]
+    plain, called, offered = pair(chosen=reply("")), pair(chosen=reply_turns), pair(chosen=reply_turns, tools="[]")
     assert [one.has_fields for one in (plain, called, offered)] == [False, True, True]
     assert len({one.pair_id for one in (plain, called, offered)}) == 3
     keys = stored(plain, called, offered)

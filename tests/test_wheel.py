@@ -40,8 +40,8 @@ def built(kind: str, source: Path, out: Path) -> Path:
 
 def clean(more: Mapping[str, str]) -> dict[str, str]:
     """The environment, less what would let a checkout or a workspace in."""
-    gone = ("PYTHONPATH", "CURATE_HOME", "COLUMNS")
-    return {**{name: value for name, value in os.environ.items() if name not in gone}, **more}
+    removed = ("PYTHONPATH", "CURATE_HOME", "COLUMNS")
+    return {**{name: value for name, value in os.environ.items() if name not in removed}, **more}
 
 
 def names(wheel: Path) -> list[str]:
@@ -128,11 +128,11 @@ class Installed:
             cwd=self.home, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stderr
-        return SimpleNamespace(out=done.stdout, talk=done.stderr.splitlines())
+        return SimpleNamespace(out=done.stdout, messages=done.stderr.splitlines())
 
     def hint(self, *arguments: str) -> str:
         """The hint of a command that fails."""
-        error, hint = self.run(*arguments, code=1).talk
+        error, hint = self.run(*arguments, code=1).messages
         assert error.startswith("error: ")
         return hint.removeprefix("hint: ")
 
@@ -147,8 +147,8 @@ def test_the_quickstart_by_name(installed: Installed):
     assert installed.hint("mix", "quickstrat") == "did you mean quickstart?"
     assert installed.hint("train", "quickstart", "--preset", "tiny_cpu") == "curate mix quickstart makes one"
     made = installed.run("mix", "quickstart", "--workers", "1")
-    [directory] = re.findall(r"^built: (data/mixes/quickstart/\w{16})$", made.talk[-2])
-    assert installed.run("mix", "quickstart").talk[-2] == f"up to date: {directory}"
+    [directory] = re.findall(r"^built: (data/mixes/quickstart/\w{16})$", made.messages[-2])
+    assert installed.run("mix", "quickstart").messages[-2] == f"up to date: {directory}"
     assert installed.run("card", "quickstart").out == (installed.home / directory / "README.md").read_text()
     [report] = installed.run("report", "quickstart", "--quick").out.split()
     assert "<style>" in (installed.home / report).read_text()

@@ -25,12 +25,12 @@ def chosen(*datasets, mode=None, baseline=(), path=QUICKSTART):
     return arms.choose(recipe, added, datasets, mode, baseline)
 
 
-def told(found):
+def left_out(found):
     return {arm.name: arm.without for arm in found}
 
 
 def test_a_dataset_of_the_recipe_is_left_out():
-    assert told(chosen("mmpr", "povid")) == {
+    assert left_out(chosen("mmpr", "povid")) == {
         "baseline": (), "without-mmpr": ("mmpr",), "without-povid": ("povid",),
     }  # fmt: skip
 
@@ -39,7 +39,7 @@ def test_a_dataset_that_the_recipe_lacks_is_added_last_in_priority():
     recipe, added = arms.load(QUICKSTART, ["shp"])
     assert added == ("shp",)
     assert recipe.priority[-1] == "shp"
-    assert told(arms.choose(recipe, added, ["shp"], None, ())) == {"baseline": ("shp",), "with-shp": ()}
+    assert left_out(arms.choose(recipe, added, ["shp"], None, ())) == {"baseline": ("shp",), "with-shp": ()}
 
 
 def test_add_one_to_a_smaller_baseline():

@@ -218,9 +218,9 @@ def test_a_filter_is_better_only_if_it_beats_as_many_pairs_dropped_at_random():
 
 def eval_set(evalset, count, category="x"):
     """An eval set of `count` items whose first reply is right."""
-    say = tuple((Message("assistant", (Block("text", text),)),) for text in "ab")
+    both = tuple((Message("assistant", (Block("text", text),)),) for text in "ab")
     items = [
-        Item(id=f"{category}-{i}", prompt=(), replies=say, correct=(0,), category=category, subset=category,
+        Item(id=f"{category}-{i}", prompt=(), replies=both, correct=(0,), category=category, subset=category,
              cluster=str(i))
         for i in range(count)
     ]  # fmt: skip

@@ -46,9 +46,9 @@ def at_work(project):
 
 def ablate(project, *more):
     process = start(project, *more)
-    out, talk = process.communicate()
-    assert process.returncode == 0, talk
-    return json.loads(out), talk
+    out, stderr_text = process.communicate()
+    assert process.returncode == 0, stderr_text
+    return json.loads(out), stderr_text
 
 
 def verdicts(report):
@@ -67,17 +67,17 @@ def test_the_plan_runs_nothing(project):
 @pytest.mark.slow
 def test_a_probe_finds_what_was_planted(project):
     """Eight heads an arm on the features of a backbone with random weights: enough to read words."""
-    report, talk = ablate(project, "--probe", "--seeds", "8")
+    report, stderr_text = ablate(project, "--probe", "--seeds", "8")
     found = verdicts(report)
     assert found["good"]["suggestion"] == "keep", found
     assert "helps on JudgeBench" in found["good"]["reason"]
     assert found["noise"]["suggestion"] == "drop", found
     assert found["noise"]["reason"].startswith(("harmful on", "useless"))
     assert report["probe"] == {"agreement": [], "arms": 0}
-    assert talk.count("head ") == 24
-    again, talk = ablate(project, "--probe", "--seeds", "8")
+    assert stderr_text.count("head ") == 24
+    again, stderr_text = ablate(project, "--probe", "--seeds", "8")
     assert again == report
-    assert "head " not in talk  # nothing is computed twice
+    assert "head " not in stderr_text  # nothing is computed twice
     [written] = (project / "data" / "runs").glob("*/probe/report.md")
     assert "**This is a probe**" in written.read_text()
 
@@ -95,9 +95,9 @@ def test_full_runs_find_what_was_planted_after_a_kill(project):
     trained = done.stat().st_mtime_ns
     while at_work(project):
         time.sleep(0.2)  # its trainer ends by itself, with nobody to talk to
-    report, talk = ablate(project, "--seeds", "1")
-    assert "1 of 3 runs are done already" in talk
-    assert "without-good-seed0: starting: " in talk
+    report, stderr_text = ablate(project, "--seeds", "1")
+    assert "1 of 3 runs are done already" in stderr_text
+    assert "without-good-seed0: starting: " in stderr_text
     assert done.stat().st_mtime_ns == trained
     found = verdicts(report)
     assert found["good"]["suggestion"] == "keep", found
@@ -112,9 +112,9 @@ def test_full_runs_find_what_was_planted_after_a_kill(project):
 
 def test_a_setting_that_is_none_is_told_before_anything_is_trained(project):
     process = start(project, "--set", "learning_rate=1")
-    _, talk = process.communicate()
+    _, stderr_text = process.communicate()
     assert process.returncode == 1
-    assert talk.splitlines()[-2:] == [
+    assert stderr_text.splitlines()[-2:] == [
         "error: config: $.learning_rate: unknown key",
         f"hint: known keys: {', '.join(field.name for field in fields(TrainConfig))}",
     ]

@@ -12,7 +12,7 @@ from tests.support import planted
 
 
 def test_a_users_own_eval_set_is_found_without_a_name_and_by_it(tmp_path):
-    planted.write(tmp_path, good=4, noise=4, asked=6)
+    planted.write(tmp_path, good=4, noise=4, eval_items=6)
     manifests, raw = tmp_path / "manifests", tmp_path / "raw"
     (manifests / "evalsets").mkdir()
     (manifests / "evalsets" / "mine.yaml").write_text(planted.MANIFEST)

@@ -43,7 +43,7 @@ def mix(tmp_path_factory):
         return MixReader(build(load(project / "planted.yaml"), inputs, engine, Terminal()).directory)
 
 
-def asked(**given):
+def probe_config(**given):
     return TrainConfig(
         **{"mix": "", "out": "", "model": "tiny/text", "max_length": 200, "max_tokens": 700} | given
     )
@@ -51,7 +51,7 @@ def asked(**given):
 
 @pytest.fixture
 def cache(mix, tmp_path):
-    cache = FeatureCache(asked(model=str(tiny_models.checkpoint("text"))), tmp_path / "features")
+    cache = FeatureCache(probe_config(model=str(tiny_models.checkpoint("text"))), tmp_path / "features")
     cache.add_pairs(mix)
     return cache
 
@@ -85,14 +85,16 @@ def test_nothing_is_computed_twice(cache, mix, monkeypatch):
 
 def test_other_pixels_are_other_features(cache):
     checkpoint = str(tiny_models.checkpoint("text"))
-    assert FeatureCache(asked(model=checkpoint, max_length=300), cache.folder.parent).folder != cache.folder
-    assert FeatureCache(asked(model=checkpoint), cache.folder.parent).folder == cache.folder
+    assert FeatureCache(probe_config(model=checkpoint, max_length=300), cache.folder.parent).folder != cache.folder
+    assert FeatureCache(probe_config(model=checkpoint), cache.folder.parent).folder == cache.folder
 
 
 def test_features_are_computed_in_the_precision_of_the_run(cache, mix):
     checkpoint, root = str(tiny_models.checkpoint("text")), cache.folder.parent
-    assert FeatureCache(asked(model=checkpoint, bf16=False), root).folder == cache.folder, "no GPU: fp32 as unset"
-    short = FeatureCache(asked(model=checkpoint, bf16=True), root)
+    assert FeatureCache(probe_config(model=checkpoint, bf16=False), root).folder == cache.folder, (
+        "no GPU: fp32 as unset"
+    )
+    short = FeatureCache(probe_config(model=checkpoint, bf16=True), root)
     short.add_pairs(mix)
     exact, rounded = cache.pairs().chosen, short.pairs().chosen
     assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
@@ -118,7 +120,7 @@ def test_no_more_than_a_batch_is_decoded_at_a_time(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(logs, "REPORT_SECONDS", 0.0)
     images = small_mix(tmp_path, 45)
     checkpoint = str(tiny_models.checkpoint("qwen2_5_vl"))
-    cache = FeatureCache(asked(model=checkpoint, max_pixels=12544, max_length=700, max_tokens=150),
+    cache = FeatureCache(probe_config(model=checkpoint, max_pixels=12544, max_length=700, max_tokens=150),
                          tmp_path / "features")  # fmt: skip
     cache.add_pairs(MixReader(images, "shard"))
     assert len(cache.pairs().index) == 40
@@ -145,7 +147,7 @@ def separable(count=200, hidden=8):
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_head_learns_what_features_say(layers, loss):
     pairs = separable()
-    config = asked(head=HeadConfig(layers=layers), loss=loss, head_lr=0.02, batch_pairs=16, epochs=8.0)
+    config = probe_config(head=HeadConfig(layers=layers), loss=loss, head_lr=0.02, batch_pairs=16, epochs=8.0)
     head = train_head(config, pairs, torch.arange(150))
     with torch.no_grad():
         right = head(pairs.chosen[150:]) > head(pairs.rejected[150:])
@@ -156,17 +158,17 @@ def test_a_head_learns_what_features_say(layers, loss):
 
 def test_limits_are_the_trainers():
     pairs = separable()
-    one = train_head(asked(max_steps=1, warmup=0.0, epochs=9.0), pairs, torch.arange(200))
-    same = train_head(asked(max_pairs=128, warmup=0.0, epochs=9.0), pairs, torch.arange(200))
+    one = train_head(probe_config(max_steps=1, warmup=0.0, epochs=9.0), pairs, torch.arange(200))
+    same = train_head(probe_config(max_pairs=128, warmup=0.0, epochs=9.0), pairs, torch.arange(200))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
 
 
 def test_a_rate_of_zero_trains_nothing():
     still, moved = (
-        train_head(asked(head_lr=rate, max_steps=2), separable(), torch.arange(200)) for rate in (0.0, None)
+        train_head(probe_config(head_lr=rate, max_steps=2), separable(), torch.arange(200)) for rate in (0.0, None)
     )
     torch.manual_seed(0)
-    drawn = RewardHead(separable().chosen.shape[1], asked().head)
+    drawn = RewardHead(separable().chosen.shape[1], probe_config().head)
     assert all(torch.equal(a, b) for a, b in zip(still.parameters(), drawn.parameters(), strict=True))
     assert not torch.equal(moved.layers[0].weight, drawn.layers[0].weight)
 
@@ -174,7 +176,7 @@ def test_a_rate_of_zero_trains_nothing():
 def test_weights_of_1_change_no_bit_and_pairs_of_weight_0_teach_nothing():
     pairs, order = separable(), torch.arange(150)
     pairs.chosen[:75], pairs.rejected[:75] = pairs.rejected[:75].clone(), pairs.chosen[:75].clone()
-    config = asked(head_lr=0.02, batch_pairs=16, epochs=8.0)
+    config = probe_config(head_lr=0.02, batch_pairs=16, epochs=8.0)
     heads = [
         train_head(config, pairs, order, weights) for weights in (None, torch.ones(150), (order >= 75).float())
     ]
@@ -192,7 +194,7 @@ def test_a_probe_reads_the_weights_of_its_mix(tmp_path):
     for weight, rate in ((0.0, 0.02), (None, 0.0), (None, 0.02)):
         out = tmp_path / f"{weight}-{rate}"
         mix = make(out / "mix", rows, weight=weight)
-        run = asked(model=str(tiny_models.checkpoint("text")), mix=str(mix), out=str(out), head_lr=rate)
+        run = probe_config(model=str(tiny_models.checkpoint("text")), mix=str(mix), out=str(out), head_lr=rate)
         probe([run], tmp_path / "features", [tmp_path / "items.jsonl"])
         found[weight, rate] = (out / "scores" / "items.jsonl").read_text()
     assert found[0.0, 0.02] == found[None, 0.0] != found[None, 0.02]
@@ -202,7 +204,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
     pairs = separable()
     pairs.chosen[3] = float("nan")
     with pytest.raises(TrainError, match="step 1: the loss is nan"):
-        train_head(asked(), pairs, torch.arange(200))
+        train_head(probe_config(), pairs, torch.arange(200))
 
 
 def test_the_fixture_is_where_it_says(mix):

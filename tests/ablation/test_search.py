@@ -96,7 +96,7 @@ def test_the_halves_share_no_item_and_a_cluster_stays_whole():
 
 
 def test_an_arm_with_rows_has_exactly_these_and_the_recipes_holdout(tmp_path):
-    planted.write(tmp_path, good=60, noise=60, asked=4)
+    planted.write(tmp_path, good=60, noise=60, eval_items=4)
     (tmp_path / "planted.yaml").write_text(planted.RECIPE.replace("60", "10"))
     recipe = load(tmp_path / "planted.yaml")
     inputs = Inputs(workspace=Workspace(tmp_path / "data"), raw=tmp_path / "raw", manifests=tmp_path / "manifests")
@@ -141,9 +141,9 @@ def test_the_natural_mix_is_left_only_for_a_clear_gain_by_a_proxy_that_ranks(mon
     chosen, why = recommend([candidate("one", 0.02, 0.06), candidate("two", -0.05, 0.001)], 0.6, probed=False)
     assert chosen is None
     assert why.startswith("keep the natural mix: no candidate is clearly better (the best, one: +2.0 points")
-    for tau, said in ((0.24, "is 0.24, below 0.25"), (None, "is not defined")):
+    for tau, reason in ((0.24, "is 0.24, below 0.25"), (None, "is not defined")):
         chosen, why = recommend([clear], tau, probed=False)
-        assert (chosen, said in why, "no recommendation" in why) == (None, True, True)
+        assert (chosen, reason in why, "no recommendation" in why) == (None, True, True)
     known = replace(probe_agreement.published(), tau=0.2, low=-0.1, high=0.5, mixes=12)
     monkeypatch.setattr(probe_agreement, "published", lambda: known)
     assert recommend([clear], 0.9, probed=True)[0] is None

@@ -34,7 +34,7 @@ class Audited:
     """An audit of planted pairs whose features are ours, with every tenth label of `noise` reversed by us."""
 
     def __init__(self, project):
-        planted.write(project, good=ROWS, noise=ROWS, asked=2)
+        planted.write(project, good=ROWS, noise=ROWS, eval_items=2)
         self.workspace = Workspace(project / "data")
         inputs = Inputs(workspace=self.workspace, raw=project / "raw", manifests=project / "manifests")
         with Local(1) as engine:

@@ -222,8 +222,13 @@ def test_lengths_are_tokens_with_a_tokenizer(tmp_path: Path):
 
 
 def test_languages_of_questions(tmp_path: Path):
-    asked = ["Where does the river begin, and where does it end?", "Wo entspringt der Fluss, und wo mündet er?"]
-    found = figures(target(tmp_path, [{"prompt": text} for text in (*asked, asked[0])]), languages=True)["pool"]
+    questions = [
+        "Where does the river begin, and where does it end?",
+        "Wo entspringt der Fluss, und wo mündet er?",
+    ]
+    found = figures(target(tmp_path, [{"prompt": text} for text in (*questions, questions[0])]), languages=True)[
+        "pool"
+    ]
     assert found["languages"] == {"en": 2, "de": 1}
 
 
@@ -408,10 +413,10 @@ def test_what_only_one_has_is_not_compared_and_said(tmp_path: Path):
 
 
 def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
-    said = run("doctor", "small", "--workers", "1", "--length", "15", "--write", "before.json")
-    assert max(map(len, said.lines)) <= 80
-    start = said.lines.index("votes: rulers")
-    assert said.lines[start : start + 3] == [
+    done = run("doctor", "small", "--workers", "1", "--length", "15", "--write", "before.json")
+    assert max(map(len, done.lines)) <= 80
+    start = done.lines.index("votes: rulers")
+    assert done.lines[start : start + 3] == [
         "votes: rulers",
         "ruler   differ   wins  clusters  95 %           AUC  clusters  95 %",
         "longer   0.500  0.000         1  0.000-0.793  0.375         2  0.132-0.702",
@@ -426,14 +431,14 @@ def test_doctor_of_a_mix(project: Path):  # noqa: F811, ARG001
 def test_a_worse_blend_fails(project: Path):  # noqa: F811, ARG001
     doctor = ("doctor", "votes", "--workers", "1", "--length", "1")
     run(*doctor, "--write", "before.json")
-    assert run(*doctor, "--baseline", "before.json").talk == ["nothing got worse"]
+    assert run(*doctor, "--baseline", "before.json").messages == ["nothing got worse"]
     before = json.loads(Path("before.json").read_text())
     before["sources"]["votes"]["faults"]["truncation/1_chars"] |= {"value": 0.05, "low": 0.04, "high": 0.06}
     Path("before.json").write_text(json.dumps(before))
-    assert run(*doctor, "--baseline", "before.json", code=1).talk == [
+    assert run(*doctor, "--baseline", "before.json", code=1).messages == [
         "worse: votes: truncation/1_chars: 1.000 (0.510-1.000) of pairs, was 0.050 (0.040-0.060)"
     ]
-    assert run(*doctor, "--baseline", "before.json", "--least", "0.96").talk == ["nothing got worse"]
+    assert run(*doctor, "--baseline", "before.json", "--least", "0.96").messages == ["nothing got worse"]
 
 
 def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):

@@ -27,7 +27,7 @@ FOLDS = 3
 
 class World:
     def __init__(self, project):
-        planted.write(project, good=30, noise=30, asked=4)
+        planted.write(project, good=30, noise=30, eval_items=4)
         rows = (project / "raw" / "good" / "a.jsonl").read_text().splitlines()
         again = [json.dumps(json.loads(row) | {"chosen": "another reply altogether"}) for row in rows[:6]]
         (project / "raw" / "noise" / "z.jsonl").write_text("\n".join(again) + "\n")  # prompts of the other source

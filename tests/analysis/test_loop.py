@@ -17,7 +17,7 @@ HEAD = ("--preset", "tiny_cpu", "--set", "model=tiny/text", "--set", "epochs=1.0
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     project = tmp_path_factory.mktemp("loop")
-    planted.write(project, good=60, noise=60, asked=4)
+    planted.write(project, good=60, noise=60, eval_items=4)
     recipe = project / "planted.yaml"
     recipe.write_text(recipe.read_text().replace("60", "20"))
     run(project, "mix", "planted.yaml")

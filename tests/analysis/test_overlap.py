@@ -84,8 +84,8 @@ def test_counts_are_of_the_pairs_of_the_row(three: Path):
 def test_the_table_fits_and_the_json_has_it_all(three: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(three)
     monkeypatch.setenv("COLUMNS", "80")
-    said = run("overlap", "a", "b", "c", "--workers", "1", "--workspace", "data", "--figures", "figures")
-    assert said.lines[:3] == [
+    done = run("overlap", "a", "b", "c", "--workers", "1", "--workspace", "data", "--figures", "figures")
+    assert done.lines[:3] == [
         "overlap: pairs of the source that the other has too",
         "source  also in  exact  share  near  share  image  share",
         "a       b            1  0.250     2  0.500      1  0.250",
@@ -102,8 +102,8 @@ def test_nothing_in_common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     artefact(tmp_path, "a", [{"prompt": "One?"}])
     artefact(tmp_path, "b", [])
-    said = run("overlap", "a", "b", "--workers", "1", "--workspace", "data")
-    assert (said.text, said.talk[-1]) == ("", "nothing in common")
+    done = run("overlap", "a", "b", "--workers", "1", "--workspace", "data")
+    assert (done.text, done.messages[-1]) == ("", "nothing in common")
 
 
 def test_near_is_the_same_as_comparing_all_with_all(tmp_path: Path):
@@ -142,14 +142,14 @@ def test_near_pairs_have_the_same_media_beyond_the_bits_of_a_bucket(tmp_path: Pa
 
 
 def test_eval_sets_are_columns(tmp_path: Path):
-    asked = (
+    question = (
         "Which of the seven bridges of an old town must be left out, so that nobody walks over one of them twice?"
     )
     rows = tmp_path / "raw" / "judgebench" / "data" / "gpt-00000-of-00001.jsonl"
     shutil.copytree(EVAL_ROWS / "judgebench", tmp_path / "raw" / "judgebench")
     item = json.loads(rows.read_text().splitlines()[0])
-    rows.write_text(json.dumps({**item, "question": asked}) + "\n")
-    artefact(tmp_path, "a", [{"prompt": asked.upper()}, {"prompt": "Something else that nobody asks here?"}])
+    rows.write_text(json.dumps({**item, "question": question}) + "\n")
+    artefact(tmp_path, "a", [{"prompt": question.upper()}, {"prompt": "Something else that nobody asks here?"}])
     artefact(tmp_path, "b", [{"prompt": "Something else that nobody asks here?"}])
     found = compared(tmp_path, ["a", "b"], "judgebench")
     assert found.columns == ["a", "b", "judgebench"]

@@ -80,7 +80,7 @@ def mixed(jaccard: float) -> dict[str, int]:
     return {label: account["dropped"].get("near_dedup/near_duplicate", 0) for label, account in funnel.items()}
 
 
-def asked(*more: str) -> dict[str, Any]:
+def rethresholds(*more: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(run(*command("rethreshold", "near.yaml", "--json", *more)).text)
     return found
 
@@ -98,7 +98,7 @@ def test_each_threshold_drops_what_a_mix_with_it_drops():
     jaccards = [0.9, 0.85, 0.8, 0.75, 0.7]
     expected = {jaccard: mixed(jaccard) for jaccard in jaccards}
     before = stamps()
-    found = asked()
+    found = rethresholds()
     assert stamps() == before
     assert {one["jaccard"]: one["dropped"] for one in found["thresholds"]} == expected
     assert [one["dropped"]["second"] for one in found["thresholds"]] == [1, 2, 2, 3, 4]
@@ -115,7 +115,7 @@ def test_samples_are_decisions_of_the_mix():
         .filter((pl.col("step") == "near_dedup") & (pl.col("score") < 0.8))
         .rows(named=True)
     )
-    strict, *_, loose = asked("--jaccard", "0.75", "--jaccard", "0.85,0.9")["thresholds"]
+    strict, *_, loose = rethresholds("--jaccard", "0.75", "--jaccard", "0.85,0.9")["thresholds"]
     assert (strict["jaccard"], loose["jaccard"], loose["new"], loose["spared"]) == (0.9, 0.75, 1, 0)
     (sample,) = loose["samples"]
     assert sample == {
@@ -133,10 +133,10 @@ def test_a_lower_threshold_may_drop_less():
     add("second", text("w"))
     add("third", text("w", 0, 1), text("w", 28, 29))  # 24 of 28 the second's, 22 of 30 each other's
     run(*command("mix", "near.yaml"))
-    said = run(*command("rethreshold", "near.yaml", "--jaccard", "0.75,0.85"))
+    done = run(*command("rethreshold", "near.yaml", "--jaccard", "0.75,0.85"))
     one, two, *three = (ids(source)["a.jsonl:3"][:10] for source in ("first", "second", "third"))
     three = sorted([*three, ids("third")["a.jsonl:4"][:10]])
-    assert said.lines == [
+    assert done.lines == [
         "near_dedup of near: what each threshold drops of the 7 pairs that come to it",
         "jaccard  bands  rows  recall  dropped  share  new  spared",
         "  0.850     20     6   1.000        2  0.286    2       0",
@@ -154,7 +154,7 @@ def test_a_lower_threshold_may_drop_less():
         f"0.85     0.857  third   {three[1]}  second   {two}",
         f"0.8      0.812  second  {two}  first    {one}",
     ]
-    assert said.talk[-4:] == [
+    assert done.messages[-4:] == [
         "near_dedup at 0.85: among 7 pairs",
         "near_dedup at 0.8: among 7 pairs",
         "near_dedup at 0.75: among 7 pairs",
@@ -165,7 +165,7 @@ def test_a_lower_threshold_may_drop_less():
 @pytest.mark.usefixtures("changed")
 def test_sketches_that_are_not_there_are_made_as_a_mix_makes_them():
     run(*command("normalize", "first", "second", "third"))
-    assert asked()["thresholds"][2]["dropped"] == {"first": 0, "second": 2, "third": 0}
+    assert rethresholds()["thresholds"][2]["dropped"] == {"first": 0, "second": 2, "third": 0}
     made = {name: stamp for name, stamp in stamps().items() if "sketches" in name}
     assert sorted(made) == sorted(
         str(path) for source in ("first", "second", "third") for path in pairs_directory(source).rglob("*.npy*")
@@ -216,7 +216,7 @@ def test_a_trial_is_what_screening_drops(tmp_path_factory: pytest.TempPathFactor
     assert left == {"one": len(variants)}
     for trial, decisions in zip(lost, expected, strict=True):
         assert trial.columns == TRIAL
-        said = ["pair_id", "winner", "score", "evidence"]
-        assert trial.sort("index").select(said).equals(decisions.sort("part", "position").select(said))
+        columns = ["pair_id", "winner", "score", "evidence"]
+        assert trial.sort("index").select(columns).equals(decisions.sort("part", "position").select(columns))
         assert set(lost[0]["index"]) <= set(trial["index"])
     assert [trial.height > 0 for trial in lost] == sorted(trial.height > 0 for trial in lost)

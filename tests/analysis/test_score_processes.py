@@ -22,7 +22,7 @@ def test_what_processes_have_scored_is_heard_as_rows(tmp_path):
         ["x"],
     )
     tasks = [ScoreTask(jobs=tmp_path, command=(sys.executable, "-c", TALK, *some)) for some in (*lines, lines[0])]
-    heard = []
+    ticks = []
     with Local(2) as engine:
-        list(engine.map(score, tasks, heard.append, threads=True, gpus=True))
-    assert sorted(one.rows for one in heard) == [500, 500, 1000, 1000]
+        list(engine.map(score, tasks, ticks.append, threads=True, gpus=True))
+    assert sorted(one.rows for one in ticks) == [500, 500, 1000, 1000]

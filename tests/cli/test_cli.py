@@ -80,11 +80,11 @@ def test_messages_break_between_words_on_a_terminal():
 
 @pytest.mark.parametrize("name", ["mix", "pin", "ablate"])
 def test_defaults_that_are_words_are_shown(name):
-    said = " ".join(CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "300"}).stdout.split())
+    help_text = " ".join(CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "300"}).stdout.split())
     written = re.findall(r"\[default: [^]]+\]", " ".join(param.help or "" for param in commands.load(name).params))
     assert written
     for default in written:
-        assert default in said
+        assert default in help_text
 
 
 @pytest.mark.parametrize("name", ["", *commands.COMMANDS])

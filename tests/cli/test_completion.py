@@ -9,7 +9,7 @@ from tests.support import planted
 
 @pytest.fixture
 def project(tmp_path):
-    planted.write(tmp_path, good=4, noise=4, asked=1)
+    planted.write(tmp_path, good=4, noise=4, eval_items=1)
     for name in ("planted/0123456789abcdef", "planted/fedcba9876543210", "unfinished/00"):
         (tmp_path / "work/mixes" / name).mkdir(parents=True)
     for path in (tmp_path / "work/mixes/planted").iterdir():

@@ -135,7 +135,7 @@ def test_a_recipe_that_follows_its_hint_is_read(tmp_path, before, hint, after):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "hint", "said"),
+    ("arguments", "hint", "expected"),
     [
         (["--workspace", "w"], "curate mix a makes one", "curate mix --workspace w a makes one"),
         (
@@ -150,8 +150,8 @@ def test_a_recipe_that_follows_its_hint_is_read(tmp_path, before, hint, after):
         (["--workspace", "w"], "no version of curate is newer", "no version of curate is newer"),
     ],
 )
-def test_a_hint_keeps_the_places_that_were_given(arguments, hint, said):
-    assert with_places(hint, ["show", "a", *arguments]) == said
+def test_a_hint_keeps_the_places_that_were_given(arguments, hint, expected):
+    assert with_places(hint, ["show", "a", *arguments]) == expected
 
 
 def test_a_hint_with_a_command_or_an_option_that_there_is_not_is_seen():

@@ -172,18 +172,18 @@ def test_images_are_found_beside_the_rows():
 
 def test_show_and_doctor_read_a_bare_file():
     Path("a.jsonl").write_text(lines(ROWS))
-    shown = CliRunner().invoke(app, ["show", "a.jsonl", "--json", "--rows", "9"])
-    assert sorted(item["pair"]["chosen"][0]["content"][0]["text"] for item in json.loads(shown.stdout)) == sorted(
-        row["chosen"] for row in ROWS
-    )
+    printed = CliRunner().invoke(app, ["show", "a.jsonl", "--json", "--rows", "9"])
+    assert sorted(
+        item["pair"]["chosen"][0]["content"][0]["text"] for item in json.loads(printed.stdout)
+    ) == sorted(row["chosen"] for row in ROWS)
     examined = CliRunner().invoke(app, ["doctor", "a.jsonl", "--json"])
     assert examined.exit_code == 0
     assert '"a"' in examined.stdout
     Path("b.jsonl").write_text(
         lines({"prompt": "Q", "answer_a": "x", "answer_b": "y", "label": i % 2} for i in range(4))
     )
-    asked = CliRunner().invoke(app, ["show", "b.jsonl"])
-    assert asked.exception.hint == "curate init b.jsonl asks which, and writes it down"
+    refused = CliRunner().invoke(app, ["show", "b.jsonl"])
+    assert refused.exception.hint == "curate init b.jsonl asks which, and writes it down"
 
 
 def test_a_dataset_on_the_hub(tmp_path):

@@ -10,7 +10,7 @@ ROWS = [("org/some-long-name", 1234567, 0.25), ("other", None, 2.0)]
 TABLE = Table("things", ("repo", "pairs", "share"), ROWS, ("", 1234567, None))
 
 
-def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
@@ -20,7 +20,7 @@ def test_a_pipe_gets_tabs_and_numbers_that_programs_read(
     monkeypatch.delenv("COLUMNS", raising=False)
     long = "word " * 60
     show_table(Table("things", TABLE.columns, [*ROWS, (f"a\tb\x1b {long}", 0, 1e-9)], TABLE.footer))
-    assert shown(capsys) == [
+    assert printed(capsys) == [
         "things",
         "repo\tpairs\tshare",
         "org/some-long-name\t1234567\t0.25",
@@ -33,7 +33,7 @@ def test_a_pipe_gets_tabs_and_numbers_that_programs_read(
 def test_nothing_is_broken_inside_a_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("COLUMNS", "80")
     show_table(TABLE)
-    assert shown(capsys) == [
+    assert printed(capsys) == [
         "things",
         "repo                    pairs  share",
         "org/some-long-name  1,234,567  0.250",
@@ -42,10 +42,10 @@ def test_nothing_is_broken_inside_a_word(monkeypatch: pytest.MonkeyPatch, capsys
     ]
     monkeypatch.setenv("COLUMNS", "32")
     show_table(TABLE)
-    assert shown(capsys)[2:4] == ["org/            1,234,567  0.250", "some-long-name"]
+    assert printed(capsys)[2:4] == ["org/            1,234,567  0.250", "some-long-name"]
     monkeypatch.setenv("COLUMNS", "28")
     show_table(TABLE)
-    assert shown(capsys)[2:4] == ["org/some-   1,234,567  0.250", "long-name"]
+    assert printed(capsys)[2:4] == ["org/some-   1,234,567  0.250", "long-name"]
 
 
 def test_a_table_too_wide_for_its_terminal_is_shown_row_by_row(
@@ -53,7 +53,7 @@ def test_a_table_too_wide_for_its_terminal_is_shown_row_by_row(
 ):
     monkeypatch.setenv("COLUMNS", "20")
     show_table(Table("things", ("name", "count"), [("donaudampfschiffe ahoy", 1), ("x", 22)]))
-    assert shown(capsys) == [
+    assert printed(capsys) == [
         "things",
         "name   donaudampfsch",
         "       iffe ahoy",

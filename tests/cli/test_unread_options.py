@@ -55,14 +55,14 @@ def test_what_nothing_reads_is_refused(arguments: tuple[str, ...], message: str)
 
 def test_least_without_a_baseline_is_refused():
     assert "--least is about --baseline, which is not given" in " ".join(
-        run("doctor", "small", "--least", "0.1", code=2).talk
+        run("doctor", "small", "--least", "0.1", code=2).messages
     )
 
 
 def test_tokens_of_no_model_are_refused():
     Path("scores.jsonl").write_text("")
     done = run("evaluate", "-e", "judgebench", "--scores", "scores.jsonl", "--max-tokens", "9", code=2)
-    assert "--max-tokens is about a model, and none is scored" in " ".join(done.talk)
+    assert "--max-tokens is about a model, and none is scored" in " ".join(done.messages)
 
 
 def test_a_baseline_of_other_sources_is_no_comparison():

@@ -19,9 +19,9 @@ def _one_cpu():
 def differing(home, *, slow):
     ran = list(outputs.ran(home, slow=slow))
     wrong = [
-        f"{block.page.name}: $ {line}\n--- shown\n{shown}--- now\n{now}"
-        for block, line, shown, now in ran
-        if not outputs.agrees(shown, now)
+        f"{block.page.name}: $ {line}\n--- in_page\n{in_page}--- now\n{now}"
+        for block, line, in_page, now in ran
+        if not outputs.agrees(in_page, now)
     ]
     hint = "python -m docs.outputs puts what is printed now into the pages"
     assert not wrong, "\n".join([*wrong, hint])

@@ -32,10 +32,10 @@ def named(block):
 def lines():
     """Every command line that is shown, those of outputs with them."""
     for block in BLOCKS:
-        shown = [line for line, _ in block.commands] if block.kind == "console" else []
+        listed = [line for line, _ in block.commands] if block.kind == "console" else []
         if block.kind in ("", "sh") and not block.text.startswith(FIRST):
-            shown = block.text.splitlines()
-        for line in shown:
+            listed = block.text.splitlines()
+        for line in listed:
             yield block, line
 
 

@@ -276,8 +276,8 @@ def test_the_command_by_hand(tmp_path, files, mix, method, weights, first):
     assert zero[right] - zero[1 - right] == pytest.approx(first)
     if method != "mean":
         assert found["ensemble"]["fitted"] == {"all": {"pairs": 12, "sources": 2}}
-        shown = {Path(one["path"]).name: (one["accuracy"], one["margin"]) for one in found["held_out"]["all"]}
-        assert shown == {"a.jsonl": (0.75, 0.5), "b.jsonl": (0.5, 1.0)}
+        held_out = {Path(one["path"]).name: (one["accuracy"], one["margin"]) for one in found["held_out"]["all"]}
+        assert held_out == {"a.jsonl": (0.75, 0.5), "b.jsonl": (0.5, 1.0)}
 
 
 def test_members_whole_best_and_without_each(tmp_path, files):
@@ -293,8 +293,8 @@ def test_members_whole_best_and_without_each(tmp_path, files):
         Path(one["member"]).name: (one["a"], one["b"], one["gained"], one["lost"]) for one in found["without"]
     }
     assert without == {"a.jsonl": (0.8, 0.8, 1, 1), "b.jsonl": (0.8, 0.6, 0, 1)}
-    shown = run("--ensemble", "mean", a, b, "-e", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
-    text = shown.stdout.splitlines()
+    done = run("--ensemble", "mean", a, b, "-e", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path)
+    text = done.stdout.splitlines()
     for line in (
         "ensemble: mean, raw scores",
         "judgebench, gpt split: ensemble",
@@ -339,8 +339,8 @@ def test_a_router_never_mixes_kinds(tmp_path, mix):
     assert min(kinds.count("image"), kinds.count("text")) >= 3
     of_kind = {kind: [at for at, one in enumerate(kinds) if one == kind] for kind in ("image", "text")}
     vl = {at: (1.0, 0.0) if at else (0.0, 1.0) for at in range(7)}
-    shown = dict.fromkeys(of_kind["image"], (2.0, 0.0))
-    a = write(tmp_path / "a.jsonl", lines("vl_rewardbench", vl), lines("holdout", shown, pairs))
+    image_scores = dict.fromkeys(of_kind["image"], (2.0, 0.0))
+    a = write(tmp_path / "a.jsonl", lines("vl_rewardbench", vl), lines("holdout", image_scores, pairs))
     nonsense = dict.fromkeys(range(7), (-1000000000.0, 1000000000.0))
     wrong = dict.fromkeys(of_kind["image"], (-1000000000.0, 1000000000.0)) | dict.fromkeys(
         of_kind["text"], (0.5, 0.0)
@@ -411,14 +411,14 @@ def test_a_text_model_is_not_asked_about_images(tmp_path, monkeypatch, mix):
     monkeypatch.chdir(ROOT)
     vl = dict.fromkeys(range(7), (1.0, 0.0))
     pairs = pairs_of(mix)
-    shown = {at: (1.0, 0.0) for at, item in enumerate(pairs.items) if kind_of(item) == "image"}
-    a = write(tmp_path / "a.jsonl", lines("vl_rewardbench", vl), lines("holdout", shown, pairs))
+    image_scores = {at: (1.0, 0.0) for at, item in enumerate(pairs.items) if kind_of(item) == "image"}
+    a = write(tmp_path / "a.jsonl", lines("vl_rewardbench", vl), lines("holdout", image_scores, pairs))
     found = result(
         "--route", f"image={a}", f"text={saved('text')}", "--scale", "standardised", "--weights-on", mix,
         "-e", "vl_rewardbench", "-e", "judgebench", "--raw", EVAL_ROWS,
         "--workspace", mix.parents[2],
     )  # fmt: skip
-    assert found["ensemble"]["fitted"]["text"]["pairs"] == len(pairs.items) - len(shown)
+    assert found["ensemble"]["fitted"]["text"]["pairs"] == len(pairs.items) - len(image_scores)
     assert all(not one["unscored"] for one in found["results"])
 
 
@@ -428,16 +428,16 @@ def test_a_text_model_is_not_asked_about_images(tmp_path, monkeypatch, mix):
 def test_an_item_that_a_member_cannot_score(tmp_path, files):
     a, b = files
     text = b.read_text().splitlines()
-    gone = keyed("judgebench").keys[3]
-    kept = [line for line in text if gone not in line]
-    refused = {"benchmark": "judgebench", "item": gone, "unscored": "too_long"}
+    refused_key = keyed("judgebench").keys[3]
+    kept = [line for line in text if refused_key not in line]
+    refused = {"benchmark": "judgebench", "item": refused_key, "unscored": "too_long"}
     b.write_text("\n".join([*kept, json.dumps(refused)]) + "\n")
     where = ("--ensemble", "mean", a, b, "-e", "judgebench", "--raw", EVAL_ROWS, "--workspace", tmp_path / "w")
     done = run(*where)
     assert isinstance(done.exception, RawError)
-    assert f"1 of 5 items could not be scored: row 4 ({gone}): b.jsonl: too_long" in str(done.exception)
+    assert f"1 of 5 items could not be scored: row 4 ({refused_key}): b.jsonl: too_long" in str(done.exception)
     found = result(*where, "--allow-unscored")
-    assert found["results"][0]["unscored"] == {gone: "b.jsonl: too_long"}
+    assert found["results"][0]["unscored"] == {refused_key: "b.jsonl: too_long"}
     assert overall(found)["right"] == 3.0
     left = {Path(one["member"]).name: one["b"] for one in found["without"]}
     assert left == {"a.jsonl": 0.6, "b.jsonl": 0.6}, "without b it has scores again"

@@ -37,11 +37,11 @@ def run(*arguments):
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
-def judged_file(path: Path, said: list[tuple[list, list]]) -> Path:
+def judged_file(path: Path, verdicts_of: list[tuple[list, list]]) -> Path:
     """Scores of VL-RewardBench's rows by verdicts: with the right reply first, and with the wrong one first."""
     keyed = items.load(evalsets.get(NAME), EVAL_ROWS / NAME).items
     lines = []
-    for key, item, (forward, backward) in zip(keyed.keys, keyed.items, said, strict=True):
+    for key, item, (forward, backward) in zip(keyed.keys, keyed.items, verdicts_of, strict=True):
         [right], [wrong] = item.correct, item.wrong
         for first, second, found in ((right, wrong, forward), (wrong, right, backward)):
             judged = [{"second": second, "verdicts": found, "published": [one or 2 for one in found]}]
@@ -65,8 +65,8 @@ def test_verdicts_in_both_orders_are_counted(tmp_path):
         "right_first": 4 / 7, "right_second": 4 / 7, "consistent": 4 / 7, "ties": 3 / 7,
         "position_bias": 0.0, "verdicts": 14, "unread": 2,
     }  # fmt: skip
-    shown = run("-e", NAME, "--scores", path, "--raw", EVAL_ROWS)
-    line = next(line for line in shown.output.splitlines() if "a.jsonl" in line and "57.14" in line)
+    done = run("-e", NAME, "--scores", path, "--raw", EVAL_ROWS)
+    line = next(line for line in done.output.splitlines() if "a.jsonl" in line and "57.14" in line)
     assert re.findall(r"[+\d.]+", line)[-10:] == [
         "7", "42.86", "75.00", "42.86", "57.14", "57.14", "57.14", "+0.00", "14", "2",
     ]  # fmt: skip
@@ -90,11 +90,11 @@ def test_a_rule_needs_verdicts_on_pairs(tmp_path):
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception) == f"--rule: no verdicts on {NAME}; expected a generative model, or its score file"
     four = items.load(evalsets.get("rewardbench2"), EVAL_ROWS / "rewardbench2").items
-    said = {0: {(0, 1): verdicts.PairVerdicts((1,), (1,))}}
+    judged = {0: {(0, 1): verdicts.PairVerdicts((1,), (1,))}}
     with pytest.raises(
         ConfigError, match="r1_reward, and rewardbench2 has items of 4 replies; expected eval sets"
     ):
-        verdicts.published_scores("rewardbench2", four, said, [[0.0] * 4])
+        verdicts.published_scores("rewardbench2", four, judged, [[0.0] * 4])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_samples_have_scores_of_their_own(tmp_path):
     files = [Path(json.loads(done.stdout)["results"][0]["scores"]) for done in (one, three)]
     assert files[1].parent.name == f"{files[0].parent.name}-3"
     texts = [
-        [len(said["texts"]) for line in path.read_text().splitlines() for said in json.loads(line)["judged"]]
+        [len(judged["texts"]) for line in path.read_text().splitlines() for judged in json.loads(line)["judged"]]
         for path in files
     ]
     assert texts == [[1] * 8, [3] * 8]
@@ -199,19 +199,21 @@ def critic_directory(where: Path) -> Path:
 def test_given_critiques_are_scored(tmp_path):
     """Through an items file and the scorer, as by the encoder of pairs; an item without critiques says so."""
     model = critic_directory(tmp_path / "critic")
-    told = of_kind("text")[0]._replace(critiques=("Right.", "Wrong, and too long."))
+    critiqued = of_kind("text")[0]._replace(critiques=("Right.", "Wrong, and too long."))
     itemfile.write(
-        tmp_path / "a.parquet", "x", [told, of_kind("text")[1], told._replace(item="half", critiques=("a", None))]
+        tmp_path / "a.parquet",
+        "x",
+        [critiqued, of_kind("text")[1], critiqued._replace(item="half", critiques=("a", None))],
     )
     score.main([str(model), str(tmp_path / "a.parquet"), "--out", str(tmp_path / "out"), "--given-critiques"])
     lines = [json.loads(line) for line in (tmp_path / "out/a.jsonl").read_text().splitlines()]
     assert [line.get("unscored") for line in lines] == [None, None, "no_critique", "no_critique"]
     scorer = Scorer.load(model, 4096, WriterOptions(given=True))
-    trees = scorer.encoder.item(told)
+    trees = scorer.encoder.item(critiqued)
     text = scorer.encoder.tokenizer.decode(trees[0].ids[1])
     assert text.endswith("Wrong, and too long.<|im_end|>")
     plain = Scorer.load(model, 4096)
-    written = next(one.scores for one in plain.items([told]))
+    written = next(one.scores for one in plain.items([critiqued]))
     assert [line["score"] for line in lines[:2]] != pytest.approx(written, abs=1e-4)
 
 
@@ -235,17 +237,19 @@ def slow_score(model, encoder, ids, sampling) -> float:
 def test_several_critiques_are_averaged(tmp_path):
     """The mean is that of single draws, and does not depend on what is scored beside it."""
     model = Scorer.load(critic_directory(tmp_path / "critic"), 4096).model
-    encoder, asked = critic_encoder(checkpoint("text")), of_kind("text")[:3]
+    encoder, some_questions = critic_encoder(checkpoint("text")), of_kind("text")[:3]
 
     def scored(samples, questions, seed=0):
         writer = Critic(encoder, CriticConfig(max_critique=4, critiques=samples), seed=seed)
         return [one.scores for one in score_items(model, encoder, questions, 4096, writer)]
 
-    together = scored(5, asked)
-    (tree,) = encoder.dialogue(asked[0].prompt, asked[0].replies, asked[0].media)
+    together = scored(5, some_questions)
+    (tree,) = encoder.dialogue(some_questions[0].prompt, some_questions[0].replies, some_questions[0].media)
     sampling = Sampling(samples=5)
     assert together[0] == pytest.approx([slow_score(model, encoder, ids, sampling) for ids in tree.ids], abs=1e-5)
-    for one, question in zip(together, asked, strict=True):
+    for one, question in zip(together, some_questions, strict=True):
         assert scored(5, [question])[0] == pytest.approx(one, abs=1e-5)
-    assert scored(5, asked, seed=1)[0] != pytest.approx(together[0], abs=1e-6)
-    assert scored(1, asked[:1], seed=1) == scored(1, asked[:1]), "one critique is the most probable one"
+    assert scored(5, some_questions, seed=1)[0] != pytest.approx(together[0], abs=1e-6)
+    assert scored(1, some_questions[:1], seed=1) == scored(1, some_questions[:1]), (
+        "one critique is the most probable one"
+    )

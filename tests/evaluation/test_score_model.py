@@ -97,10 +97,10 @@ def test_a_diverged_model_is_told():
 def test_items_survive_their_file(tmp_path):
     video = question("video", 1, (1, 2))._replace(media=((b"frame 1", b"frame 2"), b"image"))
     lost = question("lost", 1, (1,))._replace(problem="image_missing: x")
-    asked = [*QUESTIONS, video, lost]
-    itemfile.write(tmp_path / "a.parquet", "vl_rewardbench", iter(asked))
+    wanted = [*QUESTIONS, video, lost]
+    itemfile.write(tmp_path / "a.parquet", "vl_rewardbench", iter(wanted))
     file = ItemFile(tmp_path / "a.parquet")
-    assert (file.benchmark, len(file), list(file)) == ("vl_rewardbench", len(asked), asked)
+    assert (file.benchmark, len(file), list(file)) == ("vl_rewardbench", len(wanted), wanted)
 
 
 def test_a_file_that_is_no_items_file(tmp_path):
@@ -133,9 +133,9 @@ def test_media_come_from_folders_and_archives(tmp_path):
             archive.writestr(path, pictures[path])
     found = items_of("vl_rewardbench", folder, tmp_path)
     for row, one in zip(rows, found, strict=True):
-        shown = row["image"] == missing
-        assert one.problem == (f"image_missing: {missing}" if shown else None)
-        assert one.media == (() if shown else (pictures[row["image"]],))
+        missing_image = row["image"] == missing
+        assert one.problem == (f"image_missing: {missing}" if missing_image else None)
+        assert one.media == (() if missing_image else (pictures[row["image"]],))
     (folder / missing).write_bytes(pictures[missing])
     assert all(one.problem is None for one in items_of("vl_rewardbench", folder, tmp_path)), "a file of its own"
 

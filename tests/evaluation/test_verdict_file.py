@@ -194,9 +194,9 @@ def test_two_files_are_compared_on_the_items_of_both(tmp_path):
     b = write(tmp_path / "b.jsonl", [line for line in lines_of(NAME) if line["row"] != 4])
     done = run("--compare", a, b, "-e", NAME, "--raw", EVAL_ROWS, "--allow-missing", "--json")
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert [one["measures"][0]["trials"] for one in said["results"]] == [5, 5]
-    assert (said["compare"][0]["gained"], said["compare"][0]["lost"]) == (1, 0)
+    result = json.loads(done.stdout)
+    assert [one["measures"][0]["trials"] for one in result["results"]] == [5, 5]
+    assert (result["compare"][0]["gained"], result["compare"][0]["lost"]) == (1, 0)
 
 
 def test_an_item_with_a_part_of_its_scores_is_not_missing(tmp_path):

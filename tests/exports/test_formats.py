@@ -17,11 +17,11 @@ ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "
 NULLS = dict.fromkeys(("reasoning_content", "tool_calls", "tool_call_id", "name"))
 
 
-def said(text, role="assistant", **fields):
+def message_list(text, role="assistant", **fields):
     return [{"role": role, "content": text, **fields}]
 
 
-BLUE, RED = said("Blue "), said("Red")
+BLUE, RED = message_list("Blue "), message_list("Red")
 
 
 def row(prompt=ASK, chosen=BLUE, rejected=RED, media=(), images=(), **more):
@@ -44,7 +44,10 @@ def blocks(*content):
 def seen(*content, **more):
     """A pair whose prompt has these blocks."""
     return row(
-        [{"role": "user", "content": blocks(*content)}], said(blocks("A cat")), said(blocks("A dog")), **more
+        [{"role": "user", "content": blocks(*content)}],
+        message_list(blocks("A cat")),
+        message_list(blocks("A dog")),
+        **more,
     )
 
 
@@ -53,7 +56,7 @@ def made(name, *, media=False, fields=False, **options):
 
 
 TEXT = row(margin=2.0, chosen_score=5.0)
-MESSAGES = {"chosen": said("Blue "), "rejected": said("Red")}
+MESSAGES = {"chosen": message_list("Blue "), "rejected": message_list("Red")}
 SPOKEN = [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Sky?"}]
 CHATML = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nSky?<|im_end|>\n<|im_start|>assistant\n"
 LLAMA3 = (
@@ -74,12 +77,12 @@ LLAMA3 = (
             {"conversations": SPOKEN, "chosen": {"from": "gpt", "value": "Blue "},
              "rejected": {"from": "gpt", "value": "Red"}},
         ),
-        ("ms-swift", {}, {"messages": [*ASK, *said("Blue ")], "rejected_response": "Red"}),
+        ("ms-swift", {}, {"messages": [*ASK, *message_list("Blue ")], "rejected_response": "Red"}),
         ("ms-swift", {"margins": True},
-         {"messages": [*ASK, *said("Blue ")], "rejected_response": "Red", "margin": 2.0}),
+         {"messages": [*ASK, *message_list("Blue ")], "rejected_response": "Red", "margin": 2.0}),
         ("verl-rm", {}, {"prompt": CHATML, "chosen": "Blue ", "rejected": "Red"}),
         ("verl-rm", {"template": "llama3"}, {"prompt": LLAMA3, "chosen": "Blue ", "rejected": "Red"}),
-        ("axolotl", {}, {"prompt": ASK, "chosen": said("Blue"), "rejected": said("Red")}),
+        ("axolotl", {}, {"prompt": ASK, "chosen": message_list("Blue"), "rejected": message_list("Red")}),
     ],
 )  # fmt: skip
 def test_a_text_pair(name, options, record):
@@ -102,23 +105,23 @@ def test_images_are_at_their_places_and_a_video_is_its_frames(tmp_path):
     assert (read.videos, read.images) == (1, [Image("k0", b"a"), Image("k1", b"b"), Image("k2", b"c")])
     found = {name: made(name, media=True) for name in ("trl", "llama-factory", "ms-swift")}
     assert {form.fault(read) for form in found.values()} == {None}
-    asked = [*blocks("Look: "), PLACE, *blocks(" or "), PLACE, PLACE, *blocks("?")]
+    question = [*blocks("Look: "), PLACE, *blocks(" or "), PLACE, PLACE, *blocks("?")]
     trl = found["trl"].record(read)
-    assert (trl["prompt"], trl["images"]) == ([{"role": "user", "content": asked}], PARTS)
-    assert trl["chosen"] == said(blocks("A cat"))
+    assert (trl["prompt"], trl["images"]) == ([{"role": "user", "content": question}], PARTS)
+    assert trl["chosen"] == message_list(blocks("A cat"))
     factory = found["llama-factory"].record(read, tmp_path)
     names = ["images/k0/k0.img", "images/k1/k1.img", "images/k2/k2.img"]
     assert (factory["conversations"], factory["images"]) == ([{"from": "human", "value": TAGGED}], names)
     assert [(tmp_path / name).read_bytes() for name in names] == [b"a", b"b", b"c"]
     assert made("llama-factory", media=True, images="embed").record(read, tmp_path)["images"] == PARTS
     swift = found["ms-swift"].record(read)
-    assert (swift["messages"], swift["images"]) == ([*said(TAGGED, "user"), *said("A cat")], PARTS)
+    assert (swift["messages"], swift["images"]) == ([*message_list(TAGGED, "user"), *message_list("A cat")], PARTS)
     assert made("verl-rl", media=True).record(read, 7) == {
         "data_source": "s",
-        "prompt": said(TAGGED, "user"),
+        "prompt": message_list(TAGGED, "user"),
         "ability": "preference",
         "reward_model": {"style": "model", "ground_truth": "A cat"},
-        "extra_info": {"index": 7, "pair_id": "p", "prompt": said(TAGGED, "user")},
+        "extra_info": {"index": 7, "pair_id": "p", "prompt": message_list(TAGGED, "user")},
         "images": [{"bytes": b"a"}, {"bytes": b"b"}, {"bytes": b"c"}],
     }
     assert made("trl", media=True, videos="drop").fault(read) == "videos"
@@ -126,23 +129,26 @@ def test_images_are_at_their_places_and_a_video_is_its_frames(tmp_path):
 
 CALL = {"type": "function", "id": None, "function": {"name": "f", "arguments": '{"x": 1}'}}
 CALLED = row(
-    said("Go", "user", **NULLS), said("", **NULLS | {"tool_calls": [CALL]}), said("No", **NULLS), tools="[]"
+    message_list("Go", "user", **NULLS),
+    message_list("", **NULLS | {"tool_calls": [CALL]}),
+    message_list("No", **NULLS),
+    tools="[]",
 )
 
 
 def calling(arguments, text="", **fields):
     """A turn that calls `f` with this text of arguments."""
     call = {"type": "function", "id": None, "function": {"name": "f", "arguments": arguments}, **fields}
-    return said(text, **NULLS | {"tool_calls": [call]})
+    return message_list(text, **NULLS | {"tool_calls": [call]})
 
 
 TWO_CALLS = [
-    *said("Sum?", "user"),
-    *said("Let me see.", **NULLS | {"tool_calls": [CALL | {"id": "a"}, CALL | {"id": "b"}]}),
-    *said("second", "tool", **NULLS | {"tool_call_id": "b", "name": "f"}),
-    *said("first", "tool", **NULLS | {"tool_call_id": "a", "name": "f"}),
+    *message_list("Sum?", "user"),
+    *message_list("Let me see.", **NULLS | {"tool_calls": [CALL | {"id": "a"}, CALL | {"id": "b"}]}),
+    *message_list("second", "tool", **NULLS | {"tool_call_id": "b", "name": "f"}),
+    *message_list("first", "tool", **NULLS | {"tool_call_id": "a", "name": "f"}),
 ]
-THOUGHT = row(chosen=said("Yes", **NULLS | {"reasoning_content": "Hm."}))
+THOUGHT = row(chosen=message_list("Yes", **NULLS | {"reasoning_content": "Hm."}))
 
 
 def test_calls_and_reasoning_stay_in_trl_and_nulls_go():
@@ -152,8 +158,10 @@ def test_calls_and_reasoning_stay_in_trl_and_nulls_go():
         "role": "assistant", "content": "",
         "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}],
     }  # fmt: skip
-    assert (found["prompt"], found["tools"]) == (said("Go", "user"), "[]")
-    assert made("trl-text", fields=True).record(pair(THOUGHT))["chosen"] == said("Yes", reasoning_content="Hm.")
+    assert (found["prompt"], found["tools"]) == (message_list("Go", "user"), "[]")
+    assert made("trl-text", fields=True).record(pair(THOUGHT))["chosen"] == message_list(
+        "Yes", reasoning_content="Hm."
+    )
 
 
 def test_calls_are_turns_of_their_own_in_llama_factory():
@@ -162,7 +170,11 @@ def test_calls_are_turns_of_their_own_in_llama_factory():
     assert (found["conversations"], found["tools"]) == ([{"from": "human", "value": "Go"}], "[]")
     assert found["chosen"] == {"from": "function_call", "value": '[{"name":"f","arguments":{"x":1}}]'}
     assert found["rejected"] == {"from": "gpt", "value": "No"}
-    prompt = [*said("Go", "user", **NULLS), *calling('{"é": [1]}', "Wait."), *said("3", "tool", **NULLS)]
+    prompt = [
+        *message_list("Go", "user", **NULLS),
+        *calling('{"é": [1]}', "Wait."),
+        *message_list("3", "tool", **NULLS),
+    ]
     found = form.record(pair(row(prompt)), None)
     assert [turn["from"] for turn in found["conversations"]] == ["human", "function_call", "observation"]
     assert found["conversations"][1]["value"] == (
@@ -176,19 +188,25 @@ def test_calls_are_turns_of_their_own_in_llama_factory():
 def test_calls_are_turns_of_their_own_in_ms_swift():
     form, call = made("ms-swift", fields=True), '{"name":"f","arguments":{"x":1}}'
     found = form.record(pair(CALLED))
-    assert found["messages"] == [*said("Go", "user"), *said(call, "tool_call")]
-    assert (found["rejected_response"], found["tools"]) == (said("No"), "[]")
+    assert found["messages"] == [*message_list("Go", "user"), *message_list(call, "tool_call")]
+    assert (found["rejected_response"], found["tools"]) == (message_list("No"), "[]")
     found = form.record(pair(row(TWO_CALLS, rejected=calling('{"x": 1}'), tools='[{"name": "f"}]')))
-    tail = [*said("Let me see."), *said(call, "tool_call"), *said(call, "tool_call")]
-    tail += [*said("first", "tool_response"), *said("second", "tool_response")]
-    assert found["messages"] == [*said("Sum?", "user"), *tail, *said("Blue ")]
-    assert found["rejected_response"] == [*tail, *said(call, "tool_call")]
+    tail = [*message_list("Let me see."), *message_list(call, "tool_call"), *message_list(call, "tool_call")]
+    tail += [*message_list("first", "tool_response"), *message_list("second", "tool_response")]
+    assert found["messages"] == [*message_list("Sum?", "user"), *tail, *message_list("Blue ")]
+    assert found["rejected_response"] == [*tail, *message_list(call, "tool_call")]
     assert found["tools"] == '[{"name": "f"}]'
     assert set(form.without(pair(row(TWO_CALLS)))) == {"ids_of_tool_calls"}
     assert set(form.without(pair(CALLED))) == set()
 
 
-SHOWN_REPLY = row(said(blocks("Draw"), "user"), said(blocks("<image>")), said(blocks("No")), (0,), (b"a",))
+SHOWN_REPLY = row(
+    message_list(blocks("Draw"), "user"),
+    message_list(blocks("<image>")),
+    message_list(blocks("No")),
+    (0,),
+    (b"a",),
+)
 ALL = {"trl", "trl-text", "llama-factory", "ms-swift", "openrlhf", "verl-rm", "verl-rl", "axolotl"}
 TEXTS = {"trl-text", "openrlhf", "verl-rm", "axolotl"}
 TAGS = {"llama-factory", "ms-swift", "verl-rl"}
@@ -204,9 +222,9 @@ SINGLE = ALL - {"trl", "trl-text", "openrlhf"}
         (seen("<video>", media=(2,), images=(b"a", b"b")), dict.fromkeys(TEXTS, "videos")),
         (SHOWN_REPLY, dict.fromkeys(TEXTS, "images") | dict.fromkeys(ALL - TEXTS, "images_in_replies")),
         (CALLED, dict.fromkeys(NO_TOOLS, "tool_calls")),
-        (row([*ASK, *said("Hm", "tool")]),
+        (row([*ASK, *message_list("Hm", "tool")]),
          dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "turn_order")),
-        (row([*said("Hm", "tool"), *said("?", "user")]),
+        (row([*message_list("Hm", "tool"), *message_list("?", "user")]),
          dict.fromkeys(NO_TOOLS, "tool_calls") | dict.fromkeys(ORDERED, "turn_order")),
         (row(TWO_CALLS), dict.fromkeys(NO_TOOLS, "tool_calls") | {"llama-factory": "several_tool_results"}),
         (row(chosen=calling("[1]")),
@@ -220,28 +238,28 @@ SINGLE = ALL - {"trl", "trl-text", "openrlhf"}
         (row(chosen=calling("{}"), rejected=calling("{}")),
          dict.fromkeys(NO_TOOLS, "tool_calls") | {"ms-swift": "equal_replies"}),
         (THOUGHT, dict.fromkeys(ALL - {"trl", "trl-text"}, "reasoning")),
-        (row(said("Hi", "critic")), dict.fromkeys(ALL, "roles")),
-        (row([*ASK, *said("Well")]),
+        (row(message_list("Hi", "critic")), dict.fromkeys(ALL, "roles")),
+        (row([*ASK, *message_list("Well")]),
          dict.fromkeys(ALL, "prompt_ends_otherwise") | dict.fromkeys(ORDERED, "turn_order")),
         (row([]), dict.fromkeys(ALL, "prompt_ends_otherwise") | dict.fromkeys(ORDERED, "turn_order")),
-        (row([*ASK, *said("More?", "user")]), dict.fromkeys(ORDERED, "turn_order")),
-        (row(chosen=said("So?", "user")), dict.fromkeys(ALL, "replies")),
-        (row(chosen=[*said("a"), *said("b")]), dict.fromkeys(SINGLE, "several_reply_turns")),
-        (row(said("What is <image>?", "user")), dict.fromkeys(TAGS, "media_tags_in_text")),
+        (row([*ASK, *message_list("More?", "user")]), dict.fromkeys(ORDERED, "turn_order")),
+        (row(chosen=message_list("So?", "user")), dict.fromkeys(ALL, "replies")),
+        (row(chosen=[*message_list("a"), *message_list("b")]), dict.fromkeys(SINGLE, "several_reply_turns")),
+        (row(message_list("What is <image>?", "user")), dict.fromkeys(TAGS, "media_tags_in_text")),
         (seen("<image>", "and <video>", media=(0,), images=(b"a",)),
          dict.fromkeys(TEXTS, "images") | dict.fromkeys(TAGS, "media_tags_in_text")),
-        (row(chosen=said("Red")), {"ms-swift": "equal_replies", "axolotl": "equal_replies"}),
-        (row(chosen=said(" Red\n")), {"axolotl": "equal_replies"}),
-        (row(chosen=said("user")), {"axolotl": "reply_found_in_templates"}),
-        (row(rejected=said("Qwen")), {"axolotl": "reply_found_in_templates"}),
-        (row(chosen=said("zß ")), {"axolotl": "reply_found_in_templates"}),
-        (row(chosen=said("<think>Hm.</think>Yes")), {"axolotl": "reasoning"}),
-        (row([*said(blocks("<image>"), "system"), *said(blocks("What?"), "user")],
-             said(blocks("A cat")), said(blocks("A dog")), (0,), (b"a",)),
+        (row(chosen=message_list("Red")), {"ms-swift": "equal_replies", "axolotl": "equal_replies"}),
+        (row(chosen=message_list(" Red\n")), {"axolotl": "equal_replies"}),
+        (row(chosen=message_list("user")), {"axolotl": "reply_found_in_templates"}),
+        (row(rejected=message_list("Qwen")), {"axolotl": "reply_found_in_templates"}),
+        (row(chosen=message_list("zß ")), {"axolotl": "reply_found_in_templates"}),
+        (row(chosen=message_list("<think>Hm.</think>Yes")), {"axolotl": "reasoning"}),
+        (row([*message_list(blocks("<image>"), "system"), *message_list(blocks("What?"), "user")],
+             message_list(blocks("A cat")), message_list(blocks("A dog")), (0,), (b"a",)),
          dict.fromkeys(TEXTS, "images") | {"llama-factory": "images_in_system_turn"}),
-        (row(rejected=said(" \n")), {"axolotl": "empty_replies"}),
-        (row(said("a<|im_end|>", "user")), {"verl-rm": "template_tokens_in_text"}),
-        (row(said("a<|eot_id|>", "user")), {}),
+        (row(rejected=message_list(" \n")), {"axolotl": "empty_replies"}),
+        (row(message_list("a<|im_end|>", "user")), {"verl-rm": "template_tokens_in_text"}),
+        (row(message_list("a<|eot_id|>", "user")), {}),
     ],
 )  # fmt: skip
 def test_what_a_format_cannot_carry_has_a_reason(given, faults):
@@ -293,9 +311,9 @@ def test_names_that_yaml_or_a_shell_would_change_are_quoted(tmp_path):
         for number in range(2):
             (place / split / f"part-{number}.parquet").touch()
     script = made("verl-rl").finish({"train": [None], "validation": [None]})["train.sh"]
-    shown = subprocess.run(["bash"], input=script.replace("python3 -m", "printf '%s\\n'"), cwd=place,
+    printed = subprocess.run(["bash"], input=script.replace("python3 -m", "printf '%s\\n'"), cwd=place,
                            capture_output=True, text=True, check=True)  # fmt: skip
-    lists = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "_files=" in line)
+    lists = dict(line.split("=", 1) for line in printed.stdout.splitlines() if "_files=" in line)
     assert {name: yaml.safe_load(files) for name, files in lists.items()} == {
         f"data.{key}_files": [f"{place}/{split}/part-{number}.parquet" for number in range(2)]
         for key, split in (("train", "train"), ("val", "validation"))

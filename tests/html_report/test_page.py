@@ -212,7 +212,7 @@ def test_the_command_says_where_the_report_is(here, tmp_path, monkeypatch):
     path = find_mix("hostile", Workspace(here / "data")).directory / "report.html"
     done = run("report", "hostile", "--quick", "--pairs", "0", "--workspace", str(here / "data"))
     assert done.lines == [str(path)]
-    assert done.talk == ["0.0 MB; open it in a browser"]
+    assert done.messages == ["0.0 MB; open it in a browser"]
     text = path.read_text()
     assert text.count("Not computed: run curate report without --quick.") == 4
     assert "<article" not in text
@@ -278,8 +278,8 @@ def test_a_sample_has_as_many_of_every_source_and_a_larger_one_holds_it():
     later = [item["pair"]["source"] for item in drawn[8]]
     assert later not in (sorted(later), sorted(later, reverse=True)), "not source by source"
     assert sources.count("album") == min(2, sum(x["pair"]["source"] == "album" for x in drawn[8]))
-    shown = [{item["pair"]["pair_id"] for item in items} for items in drawn.values()]
-    assert shown[0] < shown[1]
+    ids = [{item["pair"]["pair_id"] for item in items} for items in drawn.values()]
+    assert ids[0] < ids[1]
     assert [x["pair"]["pair_id"] for x in sample.mixed(found, 4, 1)] != [x["pair"]["pair_id"] for x in drawn[4]]
 
 
@@ -288,9 +288,9 @@ def test_a_sample_has_as_many_of_every_source_and_a_larger_one_holds_it():
 
 @given(st.text())
 def test_words_are_never_markup(text):
-    said = words(text)
-    assert unescape(said) == visible(text)
-    assert not re.search("[<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", said)
+    escaped = words(text)
+    assert unescape(escaped) == visible(text)
+    assert not re.search("[<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", escaped)
 
 
 def test_tables_escape_and_align():
@@ -347,8 +347,8 @@ def test_a_thousand_pairs_with_pictures_are_below_30_mb(tmp_path):
     nothing += ("rejected_score", "chosen_critique", "rejected_critique")
     pair = {
         **dict.fromkeys(nothing),
-        **{side: said("& <tags> and words. " * 4000) for side in ("prompt", "chosen")},
-        "rejected": said("& <tags> or words. " * 4000),
+        **{side: turns_of("& <tags> and words. " * 4000) for side in ("prompt", "chosen")},
+        "rejected": turns_of("& <tags> or words. " * 4000),
         "media": [{"kind": "image", "keys": [key]}],
         "pair_id": "0" * 32,
         "source": "s",
@@ -358,7 +358,7 @@ def test_a_thousand_pairs_with_pictures_are_below_30_mb(tmp_path):
     assert len(made.encode()) < 30_000
 
 
-def said(text: str) -> list[dict]:
+def turns_of(text: str) -> list[dict]:
     return [{"role": "user", "content": [{"type": "text", "text": text}]}]
 
 

@@ -70,13 +70,13 @@ def curate(hub: Hub, root: Path, *args: str, runs: int = 1) -> None:
     """A command that succeeds within so many runs; one that fails says so in one line with a hint."""
     for run in range(1, runs + 1):
         process = start(hub, root, *args)
-        _, talk = process.communicate()
+        _, stderr_text = process.communicate()
         if process.returncode == 0:
             return
-        assert process.returncode == 1, talk
-        assert "Traceback" not in talk
-        assert [line.split()[0] for line in talk.splitlines()[-2:]] == ["error:", "hint:"], talk
-        assert run < runs, talk
+        assert process.returncode == 1, stderr_text
+        assert "Traceback" not in stderr_text
+        assert [line.split()[0] for line in stderr_text.splitlines()[-2:]] == ["error:", "hint:"], stderr_text
+        assert run < runs, stderr_text
 
 
 STEPS = (("pin", *NAMES), ("fetch", "blend.yaml"), ("mix", "blend.yaml", "--workers", "1"),
@@ -141,8 +141,8 @@ def test_a_published_mix_is_made_again_from_its_card_after_upstream_has_moved_on
         files = hub.files(REPO)
         card = files["README.md"].decode()
         for name in NAMES:
-            gone = dict.fromkeys(hub.files(sources.get(name).repo))
-            hub.commit(sources.get(name).repo, {**gone, "moved.txt": b"rows are elsewhere now"})
+            removed = dict.fromkeys(hub.files(sources.get(name).repo))
+            hub.commit(sources.get(name).repo, {**removed, "moved.txt": b"rows are elsewhere now"})
         (reader / "blend.yaml").write_text(re.findall(r"```yaml\n(.*?)```", card, re.DOTALL)[0])
         commands = re.search(r"## Reproduce.*?```sh\n(.*?)```", card, re.DOTALL)
         for line in commands[1].splitlines():

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.hub import ENDPOINTS, KINDS, Fault, Hub, Plan
-from tests.support.hub.raw import Raw, ask
+from tests.support.hub.raw import Raw, send
 from tests.support.paths import ROOT
 
 BODY = bytes(range(256)) * 40
@@ -51,7 +51,7 @@ def test_refused_once_then_well(
     hub: Hub, kind: str, status: int, headers: dict[str, str | None], on: str, path: str, method: str
 ) -> None:
     hub.fail(kind, on=on)
-    first, second = (ask(hub.endpoint, path, method) for _ in range(2))
+    first, second = (send(hub.endpoint, path, method) for _ in range(2))
     assert (first.status, second.status) == (status, 200)
     assert {name: first.headers.get(name) for name in headers} == headers
     assert [(f.kind, f.endpoint, f.path, f.visit) for f in hub.log] == [(kind, on, path, 1)]
@@ -61,25 +61,25 @@ def test_refused_once_then_well(
 def test_fin_in_mid_body(hub: Hub, after: int | None, sent: int) -> None:
     hub.fail("fin", on="get", after=after)
     with pytest.raises(http.client.IncompleteRead) as raised:
-        ask(hub.endpoint, FILE)
+        send(hub.endpoint, FILE)
     assert raised.value.partial == BODY[:sent]
     assert raised.value.expected == len(BODY) - sent
     assert [(s.status, s.sent, s.fault) for s in hub.seen("get")] == [(200, sent, "fin")]
-    rest = ask(hub.endpoint, FILE, Range=f"bytes={sent}-")
+    rest = send(hub.endpoint, FILE, Range=f"bytes={sent}-")
     assert (rest.status, rest.body) == (206, BODY[sent:])
 
 
 def test_reset_in_mid_body(hub: Hub) -> None:
     hub.fail("reset", on="get")
     with pytest.raises(ConnectionResetError):
-        ask(hub.endpoint, FILE)
+        send(hub.endpoint, FILE)
     assert [(s.status, s.sent) for s in hub.seen("get")] == [(200, len(BODY) // 2)]
 
 
 def test_reset_in_the_middle_of_an_upload(hub: Hub) -> None:
     hub.fail("reset", on="commit")
     with pytest.raises(ConnectionError):
-        ask(hub.endpoint, f"{INFO}/commit/main", "POST", b"x" * 1000, Authorization="Bearer hf_up")
+        send(hub.endpoint, f"{INFO}/commit/main", "POST", b"x" * 1000, Authorization="Bearer hf_up")
     (seen,) = hub.seen("commit")
     assert (seen.status, 500 <= seen.received < 1000) == (0, True)
 
@@ -87,15 +87,15 @@ def test_reset_in_the_middle_of_an_upload(hub: Hub) -> None:
 def test_drop_answers_nothing(hub: Hub) -> None:
     hub.fail("drop", on="info")
     with pytest.raises(http.client.RemoteDisconnected):
-        ask(hub.endpoint, INFO)
+        send(hub.endpoint, INFO)
     assert [s.status for s in hub.seen("info")] == [0]
 
 
-@pytest.mark.parametrize("asked", [None, "bytes=5000-"])
-def test_one_wrong_byte_and_the_right_length(hub: Hub, asked: str | None) -> None:
+@pytest.mark.parametrize("byte_range", [None, "bytes=5000-"])
+def test_one_wrong_byte_and_the_right_length(hub: Hub, byte_range: str | None) -> None:
     hub.fail("corrupt", on="get")
-    headers = {"Range": asked} if asked else {}
-    wrong, right = (ask(hub.endpoint, FILE, **headers) for _ in range(2))
+    headers = {"Range": byte_range} if byte_range else {}
+    wrong, right = (send(hub.endpoint, FILE, **headers) for _ in range(2))
     assert len(wrong.body) == len(right.body)
     assert [i for i, (a, b) in enumerate(zip(wrong.body, right.body, strict=True)) if a != b] == [
         len(right.body) // 2
@@ -105,22 +105,22 @@ def test_one_wrong_byte_and_the_right_length(hub: Hub, asked: str | None) -> Non
 
 def test_a_listed_file_vanishes_and_comes_back(hub: Hub) -> None:
     hub.fail("vanish", path="*/train.bin", times=2)
-    replies = [ask(hub.endpoint, FILE, method) for method in ("HEAD", "GET", "GET")]
+    replies = [send(hub.endpoint, FILE, method) for method in ("HEAD", "GET", "GET")]
     assert [(r.status, r.headers.get("X-Error-Code")) for r in replies] == [
         (404, "EntryNotFound"),
         (404, "EntryNotFound"),
         (200, None),
     ]
-    listed = json.loads(ask(hub.endpoint, f"{INFO}/tree/main").body)
+    listed = json.loads(send(hub.endpoint, f"{INFO}/tree/main").body)
     assert "train.bin" in [item["path"] for item in listed]
 
 
 @pytest.mark.parametrize("kind", ["trickle", "stall"])
 @pytest.mark.parametrize("path", [FILE, INFO])
 def test_slow_is_whole_in_the_end(hub: Hub, kind: str, path: str) -> None:
-    quick = ask(hub.endpoint, path)
+    quick = send(hub.endpoint, path)
     hub.fail(kind, seconds=0.1)
-    assert ask(hub.endpoint, path).body == quick.body
+    assert send(hub.endpoint, path).body == quick.body
     assert [f.kind for f in hub.log] == [kind]
 
 
@@ -139,7 +139,7 @@ def test_a_stall_outlasts_a_client_with_a_short_timeout(hub: Hub) -> None:
 def test_ranges(hub: Hub) -> None:
     hub.fail("no-range", on="get", skip=4)
     wanted = ["bytes=0-9", "bytes=-3", "bytes=10230-99999", "bytes=10240-", "bytes=1-2"]
-    replies = [ask(hub.endpoint, FILE, Range=asked) for asked in wanted]
+    replies = [send(hub.endpoint, FILE, Range=byte_range) for byte_range in wanted]
     assert [(r.status, r.headers.get("Content-Range")) for r in replies] == [
         (206, "bytes 0-9/10240"),
         (206, "bytes 10237-10239/10240"),
@@ -155,7 +155,7 @@ def test_ranges(hub: Hub) -> None:
 def test_a_fault_names_its_file_and_its_turn(hub: Hub) -> None:
     hub.fail("503", on="get", path="*/other.bin", skip=1, times=2)
     other = FILE.replace("train", "other")
-    assert [ask(hub.endpoint, path).status for path in (FILE, other, FILE, other, other, other)] == [
+    assert [send(hub.endpoint, path).status for path in (FILE, other, FILE, other, other, other)] == [
         200,
         200,
         200,
@@ -202,7 +202,7 @@ def repeated(hub: Hub, path: str, good: bytes | None = None) -> tuple[Raw, int]:
     """The first reply that is right, and the number of attempts it took."""
     for attempts in range(1, 10):
         try:
-            reply = ask(hub.endpoint, path)
+            reply = send(hub.endpoint, path)
         except (http.client.HTTPException, OSError):
             continue
         if reply.status == 200 and good in (None, reply.body):
@@ -227,11 +227,11 @@ def test_by_hand(tmp_path: Path) -> None:
         try:
             line = server.stdout.readline()
             endpoint = re.fullmatch(r"export HF_ENDPOINT=(http://127\.0\.0\.1:\d+) .*\n", line)[1]
-            me = ask(endpoint, "/api/whoami-v2", Authorization="Bearer hf_test")
+            me = send(endpoint, "/api/whoami-v2", Authorization="Bearer hf_test")
             server.send_signal(signal.SIGINT)
-            _, talk = server.communicate(timeout=600)
+            _, stderr_text = server.communicate(timeout=600)
         finally:
             server.kill()
     assert json.loads(me.body)["name"] == "me"
-    assert '"GET /api/whoami-v2 HTTP/1.1" 200' in talk
+    assert '"GET /api/whoami-v2 HTTP/1.1" 200' in stderr_text
     assert server.returncode == 0

@@ -164,9 +164,9 @@ def test_after_a_kill_or_ctrl_c_the_next_run_continues_in_mid_file(hub, tmp_path
     running = start(hub, tmp_path, "fetch", "helpsteer3", HF_HUB_DOWNLOAD_TIMEOUT="3000")
     hub.wait(lambda: has_half(part_of(tmp_path, commit)), running)
     running.send_signal(how)
-    _, said = running.communicate(timeout=600)
-    assert running.returncode == code, said
-    assert "Traceback" not in said
+    _, stderr_text = running.communicate(timeout=600)
+    assert running.returncode == code, stderr_text
+    assert "Traceback" not in stderr_text
     kept = part_of(tmp_path, commit).stat().st_size
     assert kept == 200_000
     assert fetched(Workspace(tmp_path / "data"), "helpsteer3") is None, "nothing looks finished"
@@ -392,8 +392,12 @@ def test_an_unpinned_source_wants_to_be_pinned(hub, tmp_path):
     ]
     done = curate(hub, tmp_path, "fetch", "helpsteer3", "--unpinned", "--json")
     assert done.returncode == 0, done.stderr
-    (told,) = json.loads(done.stdout)
-    assert (told["commit"], told["pinned"], told["revision"]) == (commit, False, "main")
+    (fetched_source,) = json.loads(done.stdout)
+    assert (fetched_source["commit"], fetched_source["pinned"], fetched_source["revision"]) == (
+        commit,
+        False,
+        "main",
+    )
     assert fetched(Workspace(tmp_path / "data"), "helpsteer3").pinned is False
     assert not (tmp_path / "manifests").exists()
 
@@ -540,12 +544,12 @@ def run_seed(tmp_path: Path, seed: int) -> None:
                         break
                     time.sleep(0.01)
                 running.kill()
-            _, said = running.communicate(timeout=600)
-            assert "Traceback" not in said, said
+            _, stderr_text = running.communicate(timeout=600)
+            assert "Traceback" not in stderr_text, stderr_text
             if running.returncode == 0:
                 break
         else:
-            raise AssertionError(f"never finished: {said}")
+            raise AssertionError(f"never finished: {stderr_text}")
         assert shards_in(tmp_path, commit) == files
         assert fetched(Workspace(tmp_path / "data"), "tulu3_if").complete
 

@@ -10,7 +10,7 @@ from curate.errors import HubError
 from curate.hub import client, session
 from curate.hub.preview import preview
 from curate.hub.retry import RetryPolicy
-from tests.support.hub import ENDPOINTS, HOSTILE, Hub, Stranger
+from tests.support.hub import ENDPOINTS, HOSTILE, Hub, OtherHost
 from tests.support.hub_commands import curate
 
 REPO, FILE, TOKEN = "nvidia/HelpSteer3", "preference/train.jsonl.gz", "hf_reader"
@@ -22,14 +22,14 @@ CASES = [(on, kind) for on in ("info", "tree", "get") for kind in ENDPOINTS[on] 
 
 
 @pytest.fixture
-def stranger() -> Iterator[Stranger]:
-    with Stranger() as stranger:
-        yield stranger
+def other_host() -> Iterator[OtherHost]:
+    with OtherHost() as other_host:
+        yield other_host
 
 
 @pytest.fixture
-def hub(tmp_path: Path, stranger: Stranger) -> Iterator[Hub]:
-    with Hub(tmp_path / "hub", away=stranger.endpoint) as hub:
+def hub(tmp_path: Path, other_host: OtherHost) -> Iterator[Hub]:
+    with Hub(tmp_path / "hub", away=other_host.endpoint) as hub:
         hub.add_token(TOKEN, "nvidia")
         hub.add_repo(REPO, {FILE: DATA, "b.txt": b"b"}, private=True)
         yield hub
@@ -49,13 +49,13 @@ def run(hub: Hub, root: Path, *command: str, **env: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("on", "kind"), CASES)
-def test_a_hostile_answer_is_one_line_and_the_next_run_is_right(hub, stranger, tmp_path, on, kind):
+def test_a_hostile_answer_is_one_line_and_the_next_run_is_right(hub, other_host, tmp_path, on, kind):
     if on == "get":
         assert run(hub, tmp_path, "pin", "helpsteer3") == []
     hub.fail(kind, on=on, times=50)
     command = "fetch" if on == "get" else "pin"
     assert bool(run(hub, tmp_path, command, "helpsteer3")) == ((on, kind) not in HARMLESS)
-    assert stranger.saw(TOKEN) == []
+    assert other_host.saw(TOKEN) == []
     assert len(hub.log) <= 2, "asked no more often than CURATE_HUB_ATTEMPTS says"
     hub.heal()
     for command in ("pin", "fetch"):
@@ -64,15 +64,15 @@ def test_a_hostile_answer_is_one_line_and_the_next_run_is_right(hub, stranger, t
     assert found.read_bytes() == DATA
 
 
-def test_the_next_page_is_on_the_same_host_or_an_error(hub, stranger, tmp_path):
+def test_the_next_page_is_on_the_same_host_or_an_error(hub, other_host, tmp_path):
     hub.fail("link-away", on="tree")
     error, hint = run(hub, tmp_path, "pin", "helpsteer3")
-    place = stranger.endpoint.removeprefix("http://")
+    place = other_host.endpoint.removeprefix("http://")
     assert error == (
         f"error: 127.0.0.1: the answer leads to another host, {place}; expected an address on its own host"
     )
     assert hint == "hint: check HF_ENDPOINT and the proxy: a login page may have answered"
-    assert stranger.seen == []
+    assert other_host.seen == []
 
 
 def test_a_page_that_names_itself_is_an_error(hub, tmp_path):
@@ -82,15 +82,15 @@ def test_a_page_that_names_itself_is_an_error(hub, tmp_path):
     assert len(hub.seen("tree")) == 1
 
 
-def test_the_token_stays_where_a_file_is_redirected_to_another_host(hub, stranger, tmp_path):
+def test_the_token_stays_where_a_file_is_redirected_to_another_host(hub, other_host, tmp_path):
     assert run(hub, tmp_path, "pin", "helpsteer3") == []
     hub.fail("away", on="get")
     assert run(hub, tmp_path, "fetch", "helpsteer3") == []
     (found,) = (tmp_path / "data/raw/helpsteer3").rglob("train.jsonl.gz")
     assert found.read_bytes() == DATA
-    assert len(stranger.seen) == 1
-    assert b"authorization" not in stranger.seen[0].lower()
-    assert stranger.saw(TOKEN) == []
+    assert len(other_host.seen) == 1
+    assert b"authorization" not in other_host.seen[0].lower()
+    assert other_host.saw(TOKEN) == []
 
 
 @pytest.fixture
@@ -127,12 +127,12 @@ def test_an_answer_that_trickles_ends_with_our_seconds(hub, tmp_path):
     assert " the answer of 127.0.0.1 took more than 0.5 s (once in " in error
 
 
-def test_a_card_that_names_files_elsewhere_is_not_previewed(here, stranger):
-    card = f"---\nconfigs:\n- config_name: a\n  data_files: [{stranger.endpoint}/x.csv]\n---\n"
+def test_a_card_that_names_files_elsewhere_is_not_previewed(here, other_host):
+    card = f"---\nconfigs:\n- config_name: a\n  data_files: [{other_host.endpoint}/x.csv]\n---\n"
     here.commit(REPO, {"README.md": card.encode()})
     with pytest.raises(HubError, match="its card names a file elsewhere: http://127"):
         preview(REPO, RetryPolicy())
-    assert stranger.seen == []
+    assert other_host.seen == []
 
 
 def test_a_page_of_a_mirror_that_names_the_hub_itself_is_the_mirrors(hub, tmp_path):

@@ -115,7 +115,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
     One process asks for them: the client reads its environment at import, and `datasets` takes seconds to import.
     """
     bad = [(repo, {"config": config, "split": split}) for repo, config, split in BAD]
-    code = ASK.format(asked=[*GOOD.values(), *bad])
+    code = ASK.format(request=[*GOOD.values(), *bad])
     with Hub(tmp_path_factory.mktemp("hub")) as hub:
         commits = {repo: hub.add_repo(repo, files) for repo, files in REPOS.items()}
         environment = hub.env(tmp_path_factory.mktemp("home"))
@@ -161,8 +161,8 @@ def test_without_a_card_the_names_of_files_say_what_there_is(answers):
     assert found["rows"] == ({"question": "Who?", "good": "Me"},)
 
 
-@pytest.mark.parametrize("asked", BAD, ids=str)
-def test_what_cannot_be_previewed_says_why(answers, asked):
-    said, hint = BAD[asked]
-    page = f"{answers['url']}/datasets/{asked[0]}"
-    assert answers[asked] == (f"{asked[0]}: {said}", hint.replace("PAGE", page))
+@pytest.mark.parametrize("target", BAD, ids=str)
+def test_what_cannot_be_previewed_says_why(answers, target):
+    message, hint = BAD[target]
+    page = f"{answers['url']}/datasets/{target[0]}"
+    assert answers[target] == (f"{target[0]}: {message}", hint.replace("PAGE", page))

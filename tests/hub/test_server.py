@@ -19,7 +19,7 @@ from huggingface_hub import errors as hf_errors
 from huggingface_hub.utils import _http
 
 from tests.support.hub import Hub
-from tests.support.hub.raw import ask
+from tests.support.hub.raw import send
 
 LARGE = bytes(range(256)) * 40  # NUL inside: the Hub keeps it in LFS
 FILES = {"data/train.bin": LARGE, "notes.txt": b"hello"}
@@ -105,7 +105,7 @@ def test_a_long_listing_comes_in_pages(tmp_path: Path) -> None:
         hub.add_repo(REPO, dict.fromkeys(names, b"x"), license=None)
         path, found = f"/api/datasets/{REPO}/tree/main?recursive=true", []
         while path:
-            page = ask(hub.endpoint, path)
+            page = send(hub.endpoint, path)
             found.append([item["path"] for item in json.loads(page.body)])
             link = re.fullmatch(r'<(.*)>; rel="next"', page.headers.get("Link", ""))
             path = link[1].removeprefix(hub.endpoint) if link else ""
@@ -137,7 +137,7 @@ def test_same_history_same_ids_and_a_restart_keeps_them(tmp_path: Path) -> None:
         with Hub(tmp_path / name) as hub:
             ids.append((hub.add_repo(REPO, FILES), hub.commit(REPO, {"x": b"y"})))
     with Hub(tmp_path / "a") as hub:
-        kept = json.loads(ask(hub.endpoint, f"/api/datasets/{REPO}").body)["sha"]
+        kept = json.loads(send(hub.endpoint, f"/api/datasets/{REPO}").body)["sha"]
     assert ids[0] == ids[1]
     assert kept == ids[0][1]
 
@@ -287,7 +287,7 @@ def test_large_files_must_be_what_they_say_and_be_there_before_the_commit(hub: H
     oid, token = hashlib.sha256(LARGE).hexdigest(), {"Authorization": "Bearer hf_me"}
     batch = json.dumps({"operation": "upload", "objects": [{"oid": oid, "size": len(LARGE)}]}).encode()
     made = json.loads(
-        ask(hub.endpoint, "/datasets/me/mix.git/info/lfs/objects/batch", "POST", batch, **token).body
+        send(hub.endpoint, "/datasets/me/mix.git/info/lfs/objects/batch", "POST", batch, **token).body
     )
     href = made["objects"][0]["actions"]["upload"]["href"].removeprefix(hub.endpoint)
     lines = [
@@ -296,14 +296,14 @@ def test_large_files_must_be_what_they_say_and_be_there_before_the_commit(hub: H
     ]
     commit = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     statuses = [
-        ask(hub.endpoint, "/api/datasets/me/mix/commit/main", "POST", commit, **token).status,
-        ask(hub.endpoint, href, "PUT", LARGE[:-1]).status,
-        ask(hub.endpoint, href.split("?")[0], "PUT", LARGE).status,
-        ask(hub.endpoint, href, "PUT", LARGE).status,
-        ask(hub.endpoint, "/api/datasets/me/mix/commit/main", "POST", commit, **token).status,
+        send(hub.endpoint, "/api/datasets/me/mix/commit/main", "POST", commit, **token).status,
+        send(hub.endpoint, href, "PUT", LARGE[:-1]).status,
+        send(hub.endpoint, href.split("?")[0], "PUT", LARGE).status,
+        send(hub.endpoint, href, "PUT", LARGE).status,
+        send(hub.endpoint, "/api/datasets/me/mix/commit/main", "POST", commit, **token).status,
     ]
     assert statuses == [400, 400, 403, 200, 200]
     again = json.loads(
-        ask(hub.endpoint, "/datasets/me/mix.git/info/lfs/objects/batch", "POST", batch, **token).body
+        send(hub.endpoint, "/datasets/me/mix.git/info/lfs/objects/batch", "POST", batch, **token).body
     )
     assert "actions" not in again["objects"][0]

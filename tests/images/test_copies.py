@@ -313,9 +313,9 @@ def bill(price: str) -> Image.Image:
     image = Image.new("RGB", (420, 560), "white")
     draw = ImageDraw.Draw(image)
     for row in range(12):
-        shown = price if row == 5 else f"{(row * 7919) % 9000 / 100:.2f}"
+        price_text = price if row == 5 else f"{(row * 7919) % 9000 / 100:.2f}"
         draw.text((30, 60 + 36 * row), f"{row + 2} x item {row * 31}", fill=0, font=ImageFont.load_default(16))
-        draw.text((300, 60 + 36 * row), shown, fill=0, font=ImageFont.load_default(16))
+        draw.text((300, 60 + 36 * row), price_text, fill=0, font=ImageFont.load_default(16))
     return image
 
 

@@ -452,9 +452,9 @@ def test_two_writers_with_the_same_images_in_one_order_make_one_pack(tmp_path, i
 
 def test_unknown_images_are_an_error_that_names_them(store):
     key = "0" * 32
-    for ask in (store.read, store.size, lambda key: store.read_many([key])):
+    for access in (store.read, store.size, lambda key: store.read_many([key])):
         with pytest.raises(WorkspaceError) as caught:
-            ask(key)
+            access(key)
         assert str(caught.value) == f"{store.root}: no image {key}"
         assert caught.value.hint == LOST
 

@@ -57,12 +57,12 @@ def test_diff_says_that_upstream_has_changed():
     before = pairs_directory("votes").name
     write_rows(Path("raw/votes/a.jsonl"), VOTED[1:])
     mix(RECIPE.replace("name: small", "name: later").replace("{rows: 2}", "{rows: 3}"))
-    told = json.loads(run("diff", "small", "later", "--json").text)
-    votes, web = told["sources"]
+    compared = json.loads(run("diff", "small", "later", "--json").text)
+    votes, web = compared["sources"]
     assert (votes["both"], votes["left"], votes["entered"]) == (1, {"not in the pairs": 1}, {})
     assert (web["both"], web["left"], sum(web["entered"].values())) == (2, {}, 1)
     assert set(web["entered"]) < {"unused", "dropped by exact_duplicates/duplicate_pair"}
-    changes = {change["path"]: change for change in told["changes"]}
+    changes = {change["path"]: change for change in compared["changes"]}
     assert changes["sources.votes.fingerprint"]["old"] == before
     assert "sources.votes.inputs.a.jsonl.xxh3" in changes
     assert "sources.web.fingerprint" not in changes
@@ -70,9 +70,9 @@ def test_diff_says_that_upstream_has_changed():
 
 def test_a_copy_that_was_dropped_is_the_reason():
     mix(RECIPE.replace("name: small", "name: copies").replace("  - exact_duplicates\n", ""))
-    told = json.loads(run("diff", "copies", "small", "--json").text)
-    votes = told["sources"][0]
-    assert [change["path"] for change in told["changes"]] == ["recipe.name", "steps.exact_duplicates"]
+    compared = json.loads(run("diff", "copies", "small", "--json").text)
+    votes = compared["sources"][0]
+    assert [change["path"] for change in compared["changes"]] == ["recipe.name", "steps.exact_duplicates"]
     assert (votes["both"], votes["left"]) == (2, {"dropped by exact_duplicates/duplicate_pair": 1})
 
 

@@ -96,8 +96,8 @@ def test_why_does_not_take_a_damaged_id_for_another_pair():
     path, pair_id = pairs_directory("votes") / "part-00000.parquet", ids("votes")["a.jsonl:5"]
     data = path.read_bytes()
     path.write_bytes(data.replace(pair_id.encode(), b"f" * 32))
-    for asked in (pair_id, "f" * 32):
-        assert fault("why", asked) == (
+    for pair in (pair_id, "f" * 32):
+        assert fault("why", pair) == (
             f"{path}: damaged (it differs from its record); expected what was written\n"
             "curate normalize votes, or curate mix of its recipe, makes it again from the raw files"
         )
@@ -152,8 +152,8 @@ def test_verify_finds_everything_as_recorded():
     done = run("verify", "--raw", "raw")
     assert done.lines == []
     checksums = len(list(Path("data").rglob("*.xxh3")))
-    assert not [line for line in done.talk if line.startswith("not checked")]
-    assert done.talk[-1] == (
+    assert not [line for line in done.messages if line.startswith("not checked")]
+    assert done.messages[-1] == (
         "checked 3 raw files, 2 parts, 2 lists of skipped rows, 2 shards, 2 decisions files, 1 review sheet, "
         f"6 files of cards, 1 pack of images, {checksums} files with a checksum: all as recorded"
     )
@@ -162,16 +162,16 @@ def test_verify_finds_everything_as_recorded():
 def test_verify_finds_raw_files_where_they_were_and_says_once_that_they_are_gone():
     folders = Path("data/cache/raw_folders.json")
     write_record(folders, {name: str(Path("raw", name.split("/")[0]).absolute()) for name in read_json(folders)})
-    assert "checked 3 raw files" in run("verify").talk[-1]
+    assert "checked 3 raw files" in run("verify").messages[-1]
     Path("raw").rename("elsewhere")
     done = run("verify")
     assert done.lines == []
     here = Path("raw").absolute()
-    assert done.talk[-2] == (
+    assert done.messages[-2] == (
         f"not checked: 3 raw files of votes, web: not in {here}/votes, {here}/web; --raw DIR says where they are"
     )
-    assert done.talk[-1].startswith("checked 2 parts, ")
-    assert "checked 3 raw files" in run("verify", "--raw", "elsewhere").talk[-1]
+    assert done.messages[-1].startswith("checked 2 parts, ")
+    assert "checked 3 raw files" in run("verify", "--raw", "elsewhere").messages[-1]
 
 
 def test_verify_names_a_shard_with_a_flipped_byte():
@@ -182,7 +182,7 @@ def test_verify_names_a_shard_with_a_flipped_byte():
     [line] = done.lines
     assert line.startswith(f"{shard}: xxh3 ")
     assert line.endswith(f"; expected {lock['files'][0]['xxh3']}")
-    assert done.talk[-1].endswith(": 1 fault found")
+    assert done.messages[-1].endswith(": 1 fault found")
 
 
 def test_verify_names_a_raw_file_with_a_flipped_byte_and_an_unchanged_time():
@@ -200,7 +200,7 @@ def test_verify_says_what_it_knows_of_a_folder_of_many_images():
     run("normalize", "web", "--raw", "raw", "--workers", "1")
     place = Path("raw/web/pictures").absolute()
     line = f"not checked: {place}: its files are known by names and sizes, the images made of them by hash"
-    assert line in run("verify").talk
+    assert line in run("verify").messages
     Path("raw/web/pictures/0.png").write_bytes(b"")
     assert any(line.startswith(f"{place}: ") for line in run("verify", code=1).lines)
 
@@ -235,9 +235,9 @@ def test_verify_goes_on_after_a_damaged_manifest_and_a_damaged_lock():
 def test_verify_says_what_is_unfinished():
     (pairs_directory("votes") / "manifest.json").unlink()
     (mix_directory() / "lock.json").unlink()
-    talk = run("verify").talk
-    assert f"not checked: {pairs_directory('votes')}: unfinished, they have no manifest" in talk
-    assert f"not checked: {mix_directory()}: unfinished, it has no lock" in talk
+    messages = run("verify").messages
+    assert f"not checked: {pairs_directory('votes')}: unfinished, they have no manifest" in messages
+    assert f"not checked: {mix_directory()}: unfinished, it has no lock" in messages
 
 
 def test_verify_names_a_changed_review_sheet_and_a_missing_one():
@@ -257,7 +257,7 @@ def test_verify_does_not_check_the_review_sheet_of_an_earlier_version():
     path.write_text(json.dumps(lock))
     checksum_of(path).unlink()
     done = run("verify", "small", "--raw", "raw")
-    assert done.talk[-3:] == [
+    assert done.messages[-3:] == [
         f"not checked: {mix_directory()}/review.parquet: not in the lock, which is of an earlier version",
         f"not checked: {mix_directory()}/README.md: not in the lock, which is of an earlier version",
         "checked 3 raw files, 2 parts, 2 lists of skipped rows, 2 shards, 2 decisions files, "

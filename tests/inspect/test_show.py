@@ -85,7 +85,7 @@ def test_show_skipped_rows_of_a_source_and_of_a_mix():
     ]
     assert run("show", "votes", "--skipped").lines == table
     assert run("show", "small", "--skipped", "missing_column_bad").lines == table
-    assert run("show", "small", "--skipped", "--source", "web").talk == ["small: nothing to show"]
+    assert run("show", "small", "--skipped", "--source", "web").messages == ["small: nothing to show"]
 
 
 @pytest.mark.parametrize("bad", [30, 1100])
@@ -99,14 +99,14 @@ def test_show_skipped_rows_where_the_guard_stopped_normalizing(bad):
 
 
 def test_show_samples_the_same_rows_each_time_and_a_larger_sample_holds_the_smaller():
-    def shown(rows: int) -> list[str]:
+    def sampled(rows: int) -> list[str]:
         return [
             item["pair"]["row"] for item in json.loads(run("show", "votes", "--rows", str(rows), "--json").text)
         ]
 
-    assert shown(5)[:2] == shown(2) == shown(2)
-    assert sorted(shown(9)) == [pair["row"] for pair in pairs("votes")]
-    assert shown(9) != sorted(shown(9))
+    assert sampled(5)[:2] == sampled(2) == sampled(2)
+    assert sorted(sampled(9)) == [pair["row"] for pair in pairs("votes")]
+    assert sampled(9) != sorted(sampled(9))
 
 
 def test_show_a_mix_is_what_its_shards_hold():

@@ -18,9 +18,9 @@ def test_marks_change_no_text(chosen, rejected):
 @given(st.text(max_size=400), st.text(max_size=400), st.integers(2, 300))
 def test_a_cut_accounts_for_every_character(chosen, rejected, most):
     for spans in differences(chosen, rejected):
-        shown = cut(spans, most)
-        text = sum(len(span.text) for span in shown if not span.hidden)
-        assert text + sum(span.hidden for span in shown) == sum(len(span.text) for span in spans)
+        kept = cut(spans, most)
+        text = sum(len(span.text) for span in kept if not span.hidden)
+        assert text + sum(span.hidden for span in kept) == sum(len(span.text) for span in spans)
         assert text <= most
 
 
@@ -30,7 +30,7 @@ def test_marks_are_left_out_where_all_differs():
 
 def test_a_cut_keeps_what_is_near_a_difference():
     left, _ = differences("x " * 500 + "yes " + "z " * 500, "x " * 500 + "no " + "z " * 500)
-    shown = "".join(span.marked for span in cut(left, 800))
-    assert shown == (
+    kept = "".join(span.marked for span in cut(left, 800))
+    assert kept == (
         " … 920 characters hidden … " + "x " * 40 + "{+yes+} " + "z " * 39 + "z … 921 characters hidden … "
     )

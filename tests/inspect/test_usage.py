@@ -42,7 +42,7 @@ def test_pairs_and_images_of_no_mix_are_listed_and_removed_only_on_demand():
     assert found[f"pairs/web/{web.name}"] == found["images/packs, 1 unused"] == "unused"
     assert files() == before
     done = run("gc", "--yes")
-    assert done.talk[-1].endswith(" removed")
+    assert done.messages[-1].endswith(" removed")
     assert not web.exists()
     assert not list(Path("data/images/packs").iterdir())
     assert alone.exists()

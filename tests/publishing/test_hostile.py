@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import command, hub_runs
-from tests.support.hub import ENDPOINTS, HOSTILE, Hub, Stranger
+from tests.support.hub import ENDPOINTS, HOSTILE, Hub, OtherHost
 
 REPO, TOKEN = "me/mix", "hf_writer"
 
@@ -30,14 +30,14 @@ def root(made, tmp_path) -> Path:
 
 
 @pytest.fixture
-def stranger():
-    with Stranger() as stranger:
-        yield stranger
+def other_host():
+    with OtherHost() as other_host:
+        yield other_host
 
 
 @pytest.fixture
-def hub(tmp_path, stranger):
-    with Hub(tmp_path / "hub", away=stranger.endpoint) as hub:
+def hub(tmp_path, other_host):
+    with Hub(tmp_path / "hub", away=other_host.endpoint) as hub:
         hub.add_token(TOKEN, "me")
         yield hub
 
@@ -59,7 +59,7 @@ HARMLESS = ("digits", "negative", "empty", "gated-word")  # to most endpoints: t
 
 
 @pytest.mark.parametrize("on", ["refs", "preupload", "batch", "put", "commit"])
-def test_hostile_answers_are_one_line_each_and_the_mix_is_right_in_the_end(hub, stranger, root, expected, on):
+def test_hostile_answers_are_one_line_each_and_the_mix_is_right_in_the_end(hub, other_host, root, expected, on):
     """One kind after the other strikes the endpoint, until a run succeeds in spite of one."""
     for kind in sorted(set(HOSTILE) & set(ENDPOINTS[on]), key=lambda kind: (kind in HARMLESS, kind)):
         hub.fail(kind, on=on)
@@ -70,17 +70,17 @@ def test_hostile_answers_are_one_line_each_and_the_mix_is_right_in_the_end(hub, 
         assert [line.split()[0] for line in lines[-2:]] == ["error:", "hint:"], lines
     assert code == 0
     assert held(hub) == expected
-    assert stranger.saw(TOKEN) == []
+    assert other_host.saw(TOKEN) == []
     assert len(hub.log) > 1
 
 
-def test_the_token_is_not_sent_where_an_upload_is_to_be_verified(hub, stranger, root):
+def test_the_token_is_not_sent_where_an_upload_is_to_be_verified(hub, other_host, root):
     hub.fail("href-away", on="batch")
     code, lines = publish(hub, root)
     assert code == 1
     assert lines[-2].startswith("error: 127.0.0.1: the answer leads to another host, 127.0.0.1:")
-    assert {request.split()[0] for request in stranger.seen} == {b"PUT"}, "bytes go where they are to be stored"
-    assert stranger.saw(TOKEN) == []
+    assert {request.split()[0] for request in other_host.seen} == {b"PUT"}, "bytes go where they are to be stored"
+    assert other_host.saw(TOKEN) == []
 
 
 @pytest.mark.parametrize("setting", ["0", "", "no", "1"])

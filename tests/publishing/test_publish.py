@@ -81,9 +81,9 @@ def files(root: Path, lock: dict) -> dict[str, bytes]:
     there = folder(root, lock)
     found = {p.relative_to(there).as_posix(): p.read_bytes() for p in there.rglob("*") if p.is_file()}
     del found["review.parquet"], found["lock.json.xxh3"]
-    told = json.loads(found["lock.json"])
-    del told["review"]
-    found["lock.json"] = (json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode()
+    facts = json.loads(found["lock.json"])
+    del facts["review"]
+    found["lock.json"] = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
     return {**found, "recipe.yaml": recipe_text(lock["recipe"]).encode()}
 
 
@@ -100,13 +100,13 @@ def publish(
     hub: Hub, root: Path, lock: dict, *args: str, code: int = 0, repo: str = REPO, **more
 ) -> SimpleNamespace:
     """`curate publish` in a process of its own, with --private unless --public is given."""
-    asked = [arg for arg in args if arg != "--public"] + ([] if "--public" in args else ["--private"])
-    process = start(hub, root, title(lock), repo, *asked, **more)
-    out, talk = process.communicate()
-    assert process.returncode == code, talk
-    assert TOKEN not in out + talk
-    assert not [line for line in talk.splitlines() if "Traceback" in line or "Warning" in line], talk
-    return SimpleNamespace(out=out, lines=talk.splitlines())
+    arguments = [arg for arg in args if arg != "--public"] + ([] if "--public" in args else ["--private"])
+    process = start(hub, root, title(lock), repo, *arguments, **more)
+    out, stderr_text = process.communicate()
+    assert process.returncode == code, stderr_text
+    assert TOKEN not in out + stderr_text
+    assert not [line for line in stderr_text.splitlines() if "Traceback" in line or "Warning" in line], stderr_text
+    return SimpleNamespace(out=out, lines=stderr_text.splitlines())
 
 
 def error(done: SimpleNamespace) -> list[str]:
@@ -193,12 +193,12 @@ def test_load_dataset_gives_the_pairs_and_images_of_the_shards(hub, root, mixes)
 def test_a_changed_recipe_replaces_its_files_and_no_others(hub, root, mixes):
     publish(hub, root, mixes.first)
     hub.commit(REPO, {"notes.md": b"mine", "decisions/notes.txt": b"mine too", "plots/own.svg": b"<svg/>"})
-    gone = sorted(set(files(root, mixes.first)) - set(files(root, mixes.second)))
-    assert [name for name in gone if name.startswith("shard")], "the changed mix has fewer shards"
-    assert "decisions/ultra_hard.parquet" in gone
+    removed = sorted(set(files(root, mixes.first)) - set(files(root, mixes.second)))
+    assert [name for name in removed if name.startswith("shard")], "the changed mix has fewer shards"
+    assert "decisions/ultra_hard.parquet" in removed
     before = hub.branches(REPO)
     done = publish(hub, root, mixes.second, "--dry-run", "--json")
-    assert (json.loads(done.out)["delete"], json.loads(done.out)["fresh"]) == (gone, True)
+    assert (json.loads(done.out)["delete"], json.loads(done.out)["fresh"]) == (removed, True)
     assert hub.branches(REPO) == before
 
     publish(hub, root, mixes.second)
@@ -241,8 +241,8 @@ def test_another_mix_that_lands_between_look_and_commit_is_replaced_whole(hub, r
     hub.wait(lambda: hub.log, process)
     hub.commit(REPO, files(root, mixes.first))  # it has more shards
     hub.end_stalls()
-    talk = process.communicate()[1]
-    assert process.returncode == 0, talk
+    stderr_text = process.communicate()[1]
+    assert process.returncode == 0, stderr_text
     is_published_once(hub, root, mixes.second, commits=3)
 
 
@@ -296,9 +296,11 @@ def test_a_file_that_reads_back_wrong_is_not_promoted(hub, root, mixes):
     hub.wait(lambda: staged(hub, mixes.first) == ours, process)
     hub.commit(REPO, other, branch=f"curate-{mixes.first['fingerprint']}")
     hub.end_stalls()
-    talk = process.communicate()[1]
+    stderr_text = process.communicate()[1]
     assert process.returncode == 1
-    assert f"error: me/mix@curate-{mixes.first['fingerprint']}: shard-00000.parquet did not read back" in talk
+    assert (
+        f"error: me/mix@curate-{mixes.first['fingerprint']}: shard-00000.parquet did not read back" in stderr_text
+    )
     assert held(hub) == {}
     publish(hub, root, mixes.first)
     is_published_once(hub, root, mixes.first)
@@ -361,9 +363,9 @@ def test_ctrl_c_says_that_the_same_command_goes_on(hub, root, mixes):
     hub.wait(lambda: hub.log, process)
     process.send_signal(signal.SIGINT)
     hub.end_stalls()
-    talk = process.communicate()[1]
-    assert process.returncode == 130, talk
-    assert talk.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
+    stderr_text = process.communicate()[1]
+    assert process.returncode == 130, stderr_text
+    assert stderr_text.splitlines()[-1] == "stopped; what is finished is kept, the same command continues"
     publish(hub, root, mixes.first)
     is_published_once(hub, root, mixes.first)
 
@@ -523,7 +525,7 @@ def test_who_may_not_is_told_what_to_do(hub, root, mixes):
     hub.add_repo("me/taken", {}, type="model")
     login = "hint: make one with write access, then run `hf auth login` or set HF_TOKEN"
     again = "hint: run `hf auth login`, or set HF_TOKEN"
-    asked = [
+    cases = [
         (REPO, None, "me/mix: no token; expected a token that may write to it", login),
         (REPO, "hf_reader", "me/mix: your token may only read; expected a token that may write to it", login),
         (REPO, "hf_nobody", "me/mix: the Hub does not know your token", again),
@@ -533,9 +535,9 @@ def test_who_may_not_is_told_what_to_do(hub, root, mixes):
          "hint: choose another name for the mix"),
         ("mix", TOKEN, "mix: not the name of a repository; expected owner/name", None),
     ]  # fmt: skip
-    for repo, token, said, hint in asked:
+    for repo, token, message, hint in cases:
         found = error(publish(hub, root, mixes.first, code=1, repo=repo, token=token))
-        assert found == [f"error: {said}", *([hint] if hint else [])]
+        assert found == [f"error: {message}", *([hint] if hint else [])]
     assert not [seen for seen in hub.requests if seen.endpoint in ("put", "commit")]
 
 
@@ -611,10 +613,10 @@ def test_decisions_that_quote_items_of_eval_sets_stay_where_they_are(root, mixes
     for dropped, flagged in ((0, 3), (2, 0)):
         found = {"rm_bench": {"dropped": 0, "flagged": 1}, "judgebench": {"dropped": dropped, "flagged": flagged}}
         mix = Mix(directory=folder(root, mixes.first), lock={**mixes.first, "decontamination": found})
-        told: list[str] = []
-        sent = [item.path for item in bundle.items(mix, {}, (), told.append)]
+        warnings: list[str] = []
+        sent = [item.path for item in bundle.items(mix, {}, (), warnings.append)]
         assert any(path.startswith("decisions/") for path in sent) == (dropped == 0)
-        assert ("decisions are not published: they quote pairs that contain items of eval sets" in told) == (
+        assert ("decisions are not published: they quote pairs that contain items of eval sets" in warnings) == (
             dropped > 0
         )
         lock = bundle.shared(mix.lock)
@@ -669,11 +671,11 @@ def seeded(tmp_path: Path, root: Path, mixes: SimpleNamespace, seed: int) -> Non
 def published_in_the_end(hub: Hub, root: Path, lock: dict) -> None:
     """A file that the Hub lists and does not have ends a run with one line; the same command goes on."""
     process = start(hub, root, title(lock), REPO, "--private", CURATE_HUB_ATTEMPTS="15")
-    _, talk = process.communicate()
-    if process.returncode == 1 and "error: me/mix/lock.json: no such file at" in talk:
+    _, stderr_text = process.communicate()
+    if process.returncode == 1 and "error: me/mix/lock.json: no such file at" in stderr_text:
         publish(hub, root, lock)
     else:
-        assert process.returncode == 0, talk
+        assert process.returncode == 0, stderr_text
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,11 @@ def model(root: Path, seed: int = 0, shards: int = 1) -> Path:
 def publish(hub: Hub, root: Path, *args: str, code: int = 0, token: str | None = TOKEN) -> tuple[str, list[str]]:
     fast = {"CURATE_HUB_FIRST_WAIT": "0.01", "COLUMNS": "200"}
     command = Command("publish-model", *args, env=hub.env(root / "home", token, **fast), cwd=root)
-    out, talk = command.communicate()
-    assert command.returncode == code, talk
-    assert TOKEN not in out + talk
-    assert "Traceback" not in talk
-    return out, talk.splitlines()
+    out, stderr_text = command.communicate()
+    assert command.returncode == code, stderr_text
+    assert TOKEN not in out + stderr_text
+    assert "Traceback" not in stderr_text
+    return out, stderr_text.splitlines()
 
 
 def held(hub: Hub) -> dict[str, bytes]:

@@ -255,22 +255,22 @@ def povid(raw: Path) -> None:
         image_path = f"{folder}/COCO_train2014_{name}.jpg"
         return {"id": name, "image": image_path, "conversations": chosen, "rejected_conversations": rejected}
 
-    ask = "<image>\nDescribe the street."
+    user_text = "<image>\nDescribe the street."
     rows = [
-        row("1", human(ask, "A horse stands there."), human(ask, "A horse and a carriage.")),
+        row("1", human(user_text, "A horse stands there."), human(user_text, "A horse and a carriage.")),
         row(
             "2",
-            human(ask, "A horse.", "What colour?", "Brown."),
-            human(ask, "A horse.", "What colour?", "Brown with a red hat."),
+            human(user_text, "A horse.", "What colour?", "Brown."),
+            human(user_text, "A horse.", "What colour?", "Brown with a red hat."),
         ),
         row(
             "1",
-            human(ask, "A horse.", "What colour?", "Brown."),
-            human(ask, "Two horses.", "What colour?", "Brown and white."),
+            human(user_text, "A horse.", "What colour?", "Brown."),
+            human(user_text, "Two horses.", "What colour?", "Brown and white."),
         ),
-        row("1", human(ask, "A horse."), human("<image>\nDescribe the sky.", "Blue.")),
-        row("3", human(ask, "A horse."), human(ask, "A cow.")),
-        row("1", human(ask, "A horse."), []),
+        row("1", human(user_text, "A horse."), human("<image>\nDescribe the sky.", "Blue.")),
+        row("3", human(user_text, "A horse."), human(user_text, "A cow.")),
+        row("1", human(user_text, "A horse."), []),
         row(
             "2",
             human("No placeholder?", "None."),

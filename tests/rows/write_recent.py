@@ -35,9 +35,9 @@ def main() -> None:
         write(ROWS / write.__name__)
 
 
-def _wildchat(*said: str) -> list[dict[str, Any]]:
+def _wildchat(*texts: str) -> list[dict[str, Any]]:
     """Messages with the null keys of WildChat, as in Dolci."""
-    return [turn | {"country": None, "hashed_ip": None, "toxic": None} for turn in users(*said)]
+    return [turn | {"country": None, "hashed_ip": None, "toxic": None} for turn in users(*texts)]
 
 
 WILDCHAT = pa.list_(
@@ -54,12 +54,12 @@ def dolci_instruct(raw: Path) -> None:
         return {"chosen": chosen, "rejected": rejected, "chosen_model": "Qwen3-32B", "rejected_model": "Qwen3-0B",
                 "prompt_id": "p1", "preference_type": kind}  # fmt: skip
 
-    ask = "Name a prime."
+    user_text = "Name a prime."
     rows = [
-        row(_wildchat(ask, "Seven."), _wildchat(ask, "Eight.")),
-        row(_wildchat("Hi", "Hello", ask, "2"), _wildchat("Hi", "Hello", ask, "4"), "gpt_judged"),
-        row(_wildchat(ask, "Seven."), _wildchat("Name a square.", "Nine."), None),
-        row(_wildchat(ask), _wildchat(ask, "Nine.")),
+        row(_wildchat(user_text, "Seven."), _wildchat(user_text, "Eight.")),
+        row(_wildchat("Hi", "Hello", user_text, "2"), _wildchat("Hi", "Hello", user_text, "4"), "gpt_judged"),
+        row(_wildchat(user_text, "Seven."), _wildchat("Name a square.", "Nine."), None),
+        row(_wildchat(user_text), _wildchat(user_text, "Nine.")),
     ]
     put_parquet(raw / "data/train-00000-of-00004.parquet", DOLCI, rows)
 
@@ -79,10 +79,10 @@ BLOCKS = pa.list_(
 )  # fmt: skip
 
 
-def _blocks(*said: str, kind: str = "text") -> list[dict[str, Any]]:
+def _blocks(*texts: str, kind: str = "text") -> list[dict[str, Any]]:
     return [
         turn | {"content": [{"type": kind, "text": turn["content"], "image": None, "mimeType": None}]}
-        for turn in users(*said)
+        for turn in users(*texts)
     ]
 
 
@@ -161,9 +161,9 @@ def pku_safe_rlhf(raw: Path) -> None:
 
 
 def ultrainteract(raw: Path) -> None:
-    def row(said: list[str], **given: Any) -> dict[str, Any]:
+    def row(texts: list[str], **given: Any) -> dict[str, Any]:
         names = {"human": "user", "gpt": "assistant"}
-        trajectory = [{"from": names[turn["from"]], "value": turn["value"]} for turn in human(*said)]
+        trajectory = [{"from": names[turn["from"]], "value": turn["value"]} for turn in human(*texts)]
         return {"task": "Math_CoT", "dataset": "MATH", "trajectory": trajectory, "chosen": "Step 1: 4",
                 "rejected": "Step 1: 5", "id": "t1_1_1", "parent_id": "t1"} | given  # fmt: skip
 
@@ -226,13 +226,18 @@ def omni_preference(raw: Path) -> None:
 
 
 def omni_reward_data(raw: Path) -> None:
-    def row(said: list[str], images: list[str], **given: Any) -> dict[str, Any]:
-        conversations = [{"from": "human", "value": value} for value in said]
+    def row(texts: list[str], images: list[str], **given: Any) -> dict[str, Any]:
+        conversations = [{"from": "human", "value": value} for value in texts]
         return {"conversations": conversations, "chosen": {"from": "gpt", "value": "A lake."},
                 "rejected": {"from": "gpt", "value": "A sea."}, "images": images} | given  # fmt: skip
 
-    said = pa.struct([("from", TEXT), ("value", TEXT)])
-    schema = [("conversations", pa.list_(said)), ("chosen", said), ("rejected", said), ("images", pa.list_(TEXT))]
+    turn_type = pa.struct([("from", TEXT), ("value", TEXT)])
+    schema = [
+        ("conversations", pa.list_(turn_type)),
+        ("chosen", turn_type),
+        ("rejected", turn_type),
+        ("images", pa.list_(TEXT)),
+    ]
     subsets = {
         "Skywork-Reward-Preference": [row(["Name some water."], [])],
         "Omni-Skywork-Reward-Preference": [row(["Prefer short answers.", "Name some water."], []), row([], [])],

@@ -76,10 +76,10 @@ def tulu3_if() -> None:
 
 
 def olmo2_mix() -> None:
-    ask = "user: Capital of Peru?"
+    user_text = "user: Capital of Peru?"
 
     def rated(number: int, high: float | None, low: float | None) -> dict[str, Any]:
-        sides = chat(ask, "assistant: Lima"), chat(ask, "assistant: Quito")
+        sides = chat(user_text, "assistant: Lima"), chat(user_text, "assistant: Quito")
         return tulu(
             number, *sides, source="sft_reused", chosen_rating=high, rejected_rating=low, chosen_model="gpt-4"
         )
@@ -88,21 +88,21 @@ def olmo2_mix() -> None:
             rated(5, 3.0, 3.0)]  # fmt: skip
     write_parquet("olmo2_mix/data/train-00000-of-00002.parquet", rows, OLMO)
     # an earlier upload: the same without ratings, models and source
-    plain = tulu(6, chat(ask, "assistant: Lima"), chat(ask, "assistant: La Paz"))
+    plain = tulu(6, chat(user_text, "assistant: Lima"), chat(user_text, "assistant: La Paz"))
     write_parquet("olmo2_mix/data/train-00001-of-00002.parquet", [plain], TULU)
 
 
 def wildchat_ultrafeedback() -> None:
     splits = ("if", "if_on_policy_70b", "reused_on_policy_8b", "reused_on_policy_70b", "unused")
     for number, split in enumerate(splits, 1):
-        ask = f"user: Question {number}"
-        row = tulu(number, chat(ask, "assistant: good"), chat(ask, "assistant: bad"))
+        user_text = f"user: Question {number}"
+        row = tulu(number, chat(user_text, "assistant: good"), chat(user_text, "assistant: bad"))
         write_parquet(f"wildchat_ultrafeedback/data/wildchat_{split}-00000-of-00001.parquet", [row], TULU)
 
 
 def skywork_reward() -> None:
-    def row(source: str, ask: str, good: str, bad: str) -> dict[str, Any]:
-        return {"chosen": chat(ask, good), "rejected": chat(ask, bad), "source": source}
+    def row(source: str, user_text: str, good: str, bad: str) -> dict[str, Any]:
+        return {"chosen": chat(user_text, good), "rejected": chat(user_text, bad), "source": source}
 
     story = chat("user: A story", "assistant: Once", "user: Go on")
     rows = [
@@ -207,8 +207,8 @@ def swe_arena() -> None:
                 "chat_session_id": "s1", "instruction": "not read",
                 "states": {"model_A": _state("alpha", a), "model_B": _state("beta", b)}} | given  # fmt: skip
 
-    ask = [["Human", "Make a page"]]
-    a, b = [*ask, ["Assistant", "<a>"]], [*ask, ["Assistant", "<b>"]]
+    opening = [["Human", "Make a page"]]
+    a, b = [*opening, ["Assistant", "<a>"]], [*opening, ["Assistant", "<b>"]]
     more = ["Human", "Now in red"]
     rows = [
         row("vote_model_A", a, b),
@@ -221,7 +221,7 @@ def swe_arena() -> None:
         row("flag", a, b),
         row(None, a, b),
         row("vote_model_A", None, b),
-        row("vote_model_A", [*ask, ["Assistant"]], b),
+        row("vote_model_A", [*opening, ["Assistant"]], b),
         row("vote_model_A", a, a),
     ]
     write_parquet("swe_arena/data/train-00000-of-00003.parquet", rows)

@@ -76,14 +76,14 @@ def test_the_lowest_margins_of_each_source_go_and_the_holdout_stays_whole(world)
     mix = world.mix(("reward_margin", {"scores": "mine", "hardest": 0.25}))
     assert ids(mix, "holdout") == ids(world.plain, "holdout")
     assert len(ids(mix, "holdout")) == 2 * HELD
-    gone = set(ids(world.plain, "shard")) - set(ids(mix, "shard"))
+    dropped = set(ids(world.plain, "shard")) - set(ids(mix, "shard"))
     kept = ids(world.plain, "shard")
     for label, frame in world.pairs.items():
         own = [one for one in kept if one in set(frame["pair_id"]) and one in set(list(world.margin)[:-1])]
         lowest = sorted(own, key=world.margin.__getitem__)[: int(0.25 * len(own))]
-        assert gone & set(frame["pair_id"]) == set(lowest), label
+        assert dropped & set(frame["pair_id"]) == set(lowest), label
         assert mix.lock["funnel"][label]["dropped"]["reward_margin/hardest"] == len(lowest) > 5
-    assert list(dict.fromkeys(ids(mix, "shard"))) == [one for one in kept if one not in gone]
+    assert list(dict.fromkeys(ids(mix, "shard"))) == [one for one in kept if one not in dropped]
     assert mix.lock["scores"]["reward_margin"]["good"]["provenance"] == "external"
     assert mix.lock["fingerprint"] != world.plain.lock["fingerprint"]
     assert "scores" not in world.plain.lock
@@ -103,8 +103,8 @@ def test_the_random_arm_has_exactly_the_size_and_other_pairs(world):
 def test_an_audits_chances_drop_what_is_above_the_threshold(world):
     chances(world)
     mix = world.mix(("label_audit", {"scores": "chances", "above": 0.75}))
-    gone = set(ids(world.plain, "shard")) - set(ids(mix, "shard"))
-    assert gone == {one for one in ids(world.plain, "shard") if world.margin[one] % 10 >= 8}
+    dropped = set(ids(world.plain, "shard")) - set(ids(mix, "shard"))
+    assert dropped == {one for one in ids(world.plain, "shard") if world.margin[one] % 10 >= 8}
     with pytest.raises(ConfigError, match="the scores 'mine' have no column wrong"):
         world.mix(("label_audit", {"scores": "mine"}))
 
@@ -226,8 +226,8 @@ def test_scores_by_a_model_that_trained_on_the_pairs_are_in_sample(world, tmp_pa
     own = set(world.pairs[world.targets[0].label]["pair_id"])
     assert found["overlap"] == len(own & set(ids(world.plain, "shard"))) > 0
     assert found["provenance"] == "in-sample"
-    gone = replace(training, directories=(), known=False)
-    assert scoring._overlap(world.targets[0], gone)["overlap"] is None
+    moved = replace(training, directories=(), known=False)
+    assert scoring._overlap(world.targets[0], moved)["overlap"] is None
 
 
 def test_why_shows_the_scores_and_verify_checks_them(world):

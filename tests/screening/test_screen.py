@@ -301,14 +301,14 @@ def test_a_damaged_cache_is_made_again_with_one_line(tmp_path: Path, caplog: pyt
 
 def test_batches_are_bounded_and_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rows = [{"prompt": f"{i}", "chosen": "x" * i, "rejected": "y" * (i % 5)} for i in range(40)]
-    heard: list[Tick] = []
+    ticks: list[Tick] = []
     whole = run([pool_of(tmp_path / "a" / "s", rows)])
     monkeypatch.setattr("curate.screening.row_steps.BATCH_BYTES", 2000)
     pool = pool_of(tmp_path / "b" / "s", rows)
     steps = [(name, build(name, None, "$")) for name, _ in STEPS]
-    batched = screen([pool], steps, 0, Local(), heard.append)
-    assert sum(tick.rows for tick in heard) == 40
-    assert len(heard) > 3
+    batched = screen([pool], steps, 0, Local(), ticks.append)
+    assert sum(tick.rows for tick in ticks) == 40
+    assert len(ticks) > 3
     assert batched.pools[0].decisions.equals(whole.pools[0].decisions)
 
 

@@ -40,7 +40,7 @@ def test_every_text_form_of_a_pair_gives_the_same_pair(row, tmp_path):
 
 def test_a_dialogue_keeps_its_history_and_its_system_turn(tmp_path):
     history = [{"role": "system", "content": "Be brief."}, ASK, BLUE, {"role": "user", "content": "Sure?"}]
-    yes, no = ({"role": "assistant", "content": said} for said in ("Yes", "No"))
+    yes, no = ({"role": "assistant", "content": verdict} for verdict in ("Yes", "No"))
     prompt = ["system: Be brief.", "user: Sky?", "assistant: Blue", "user: Sure?"]
     expected = [{"prompt": prompt, "chosen": ["assistant: Yes"], "rejected": ["assistant: No"]}]
     implicit = {"chosen": [*history, yes], "rejected": [*history, no]}
@@ -450,13 +450,16 @@ def test_tools_and_calls_go_into_the_pair(tmp_path):
 
 
 def test_images_inside_and_beside_must_be_the_same(tmp_path):
-    asked = [{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "Sky?"}]}]
-    row = {"prompt": asked, "chosen": "Blue", "rejected": "Red"}
+    question = [
+        {"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "Sky?"}]}
+    ]
+    row = {"prompt": question, "chosen": "Blue", "rejected": "Red"}
     assert pairs(tmp_path, "adapter: preference", **row, images=["a.png"])[0]["media"] == ["a.png"]
     assert reason(tmp_path, "adapter: preference", **row, images=["b.png"]) == "placeholder_mismatch"
-    other = [{**asked[0], "content": [{"type": "image", "image": "b.png"}, asked[0]["content"][1]]}]
+    other = [{**question[0], "content": [{"type": "image", "image": "b.png"}, question[0]["content"][1]]}]
     assert (
-        reason(tmp_path, "adapter: preference", chosen=[*asked, BLUE], rejected=[*other, RED]) == "prompts_differ"
+        reason(tmp_path, "adapter: preference", chosen=[*question, BLUE], rejected=[*other, RED])
+        == "prompts_differ"
     )
 
 

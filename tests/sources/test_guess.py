@@ -94,7 +94,7 @@ def two(label_one, label_two, **more):
 
 
 @pytest.mark.parametrize(
-    ("rows", "says", "chosen"),
+    ("rows", "descriptions", "chosen"),
     [
         (two(0, 1), ["0 means the first reply, 1 the second", "1 means the first reply, 0 the second"],
          [["Blue", "Red"], ["Red", "Blue"]]),
@@ -105,9 +105,9 @@ def two(label_one, label_two, **more):
          [["Blue", "Red"], ["Red", "Blue"]]),
     ],
 )  # fmt: skip
-def test_numbers_that_could_mean_two_things_are_asked(rows, says, chosen):
+def test_numbers_that_could_mean_two_things_are_asked(rows, descriptions, chosen):
     ways = found(*rows)
-    assert [way.description for way in ways] == [f"in label {text}" for text in says]
+    assert [way.description for way in ways] == [f"in label {text}" for text in descriptions]
     assert [[better for better, _ in sides(way)] for way in ways] == chosen
 
 

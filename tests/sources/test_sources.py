@@ -124,8 +124,8 @@ def test_every_source_states_its_facts():
         assert source.repo.count("/") == 1, name
         assert source.files or source.row_files, name
         assert 0 <= source.max_skip < 1, name
-        shown = source.media or source.local_media or name in EMBEDDED
-        assert (source.modality == "text") == (not shown), name
+        has_media = source.media or source.local_media or name in EMBEDDED
+        assert (source.modality == "text") == (not has_media), name
 
 
 EMBEDDED = {"rlaif_v", "rlhf_v", "llava_critic", "wildvision_battle", "r1_reward", "vision_arena", "edit_reward"}

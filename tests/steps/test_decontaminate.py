@@ -52,9 +52,9 @@ def text(sentences: int) -> str:
     return " ".join(sentence(DICE.randint(6, 14)) for _ in range(sentences))
 
 
-def edited(said: str) -> str:
+def edited(original: str) -> str:
     """Another case and punctuation, sentences in another order, and about one word in twenty changed."""
-    parts = [part for part in said.rstrip(".").split(". ") if part]
+    parts = [part for part in original.rstrip(".").split(". ") if part]
     DICE.shuffle(parts)
     words = " -- ".join(parts).upper().split()
     return " ".join(DICE.choice(VOCABULARY) if DICE.random() < 0.05 else word for word in words) + "!!"
@@ -166,7 +166,7 @@ def test_what_the_corpus_repeats_everywhere_is_no_hit(tmp_path: Path):
 
 
 def test_short_prompts_must_be_all_of_a_turn_and_trivial_ones_say_nothing(tmp_path: Path):
-    known = [{"text": said} for said in ("Hi", "yes, go on", "Who wrote the Tale of Genji?")]
+    known = [{"text": original} for original in ("Hi", "yes, go on", "Who wrote the Tale of Genji?")]
     rows = [
         {"prompt": "hi!"},
         {"prompt": "Yes go on"},
@@ -326,8 +326,8 @@ def sketches(home: Path) -> dict[str, int]:
 
 
 def test_a_changed_threshold_or_action_reads_no_text_again(tmp_path: Path):
-    said = sentence(40)
-    known, rows = [{"prompt": said}], [{"prompt": " ".join(said.split()[:32])}]
+    original = sentence(40)
+    known, rows = [{"prompt": original}], [{"prompt": " ".join(original.split()[:32])}]
     path = jsonl(tmp_path / "t.jsonl", known)
     assert found(run(tmp_path, rows, text=[path])) == {0: "dropped/prompt"}
     before = sketches(tmp_path)

@@ -33,25 +33,25 @@ def test_one_text_in_other_code_points_is_found(tmp_path: Path):
     german = (
         "Die schöne Müllerin möchte über den großen Fluß, wo fünf Vögel auf hölzernen Brücken süße Äpfel zählen"
     )
-    said = text(3)
+    whole = text(3)
     wide = {point: chr(point + 0xFEE0) for point in range(0x21, 0x7F)}
     bold = {ord("a") + i: chr(0x1D41A + i) for i in range(26)}
     forms = [
-        said.translate(wide), said.translate(bold), "\u00ad".join(said), said.replace("e", "e\u200b"),
-        said.replace("a", "\u0430"), normalize("NFD", german), text(3),
+        whole.translate(wide), whole.translate(bold), "\u00ad".join(whole), whole.replace("e", "e\u200b"),
+        whole.replace("a", "\u0430"), normalize("NFD", german), text(3),
     ]  # fmt: skip
     rows = [{"prompt": f"{form} {sentence(9)}"} for form in forms]
-    got = found(run(tmp_path, rows, text=[jsonl(tmp_path / "t.jsonl", [{"prompt": said}, {"prompt": german}])]))
+    got = found(run(tmp_path, rows, text=[jsonl(tmp_path / "t.jsonl", [{"prompt": whole}, {"prompt": german}])]))
     assert got == dict.fromkeys(range(6), "dropped/prompt")
 
 
 def test_a_prompt_over_several_turns_is_found(tmp_path: Path):
-    said = text(4).split()
-    halves = [" ".join(said[: len(said) // 2]), " ".join(said[len(said) // 2 :])]
+    whole = text(4).split()
+    halves = [" ".join(whole[: len(whole) // 2]), " ".join(whole[len(whole) // 2 :])]
     prompt = [turn("user", halves[0]), turn("assistant", "Go on."), turn("user", halves[1])]
     short = [turn("user", "Who wrote the Tale of Genji?"), turn("assistant", sentence(9)), turn("user", "Thanks.")]
     rows = [{"prompt": prompt}, {"prompt": short}, {"prompt": [turn("user", "Go on."), turn("user", "Thanks.")]}]
-    known = [{"prompt": " ".join(said)}, {"prompt": "Who wrote the Tale of Genji?"}]
+    known = [{"prompt": " ".join(whole)}, {"prompt": "Who wrote the Tale of Genji?"}]
     screened = run(tmp_path, rows, text=[jsonl(tmp_path / "t.jsonl", known)])
     assert found(screened) == {0: "dropped/prompt", 1: "dropped/prompt"}
     assert screened.pools[0].decisions["score"][0] > 0.9
@@ -78,11 +78,11 @@ def test_what_is_likely_a_short_prompt_is_flagged(tmp_path: Path):
 
 
 def test_a_passage_that_an_item_quotes_is_flagged(tmp_path: Path):
-    passage, asked = text(6), f"What of {sentence(8)[:-1]}?"
+    passage, question = text(6), f"What of {sentence(8)[:-1]}?"
     reply = passage.partition(". ")[2]
     known = [
-        {"prompt": f"{asked}\n{passage}", "response": reply},
-        {"prompt": f"{passage} {asked} Say why, in detail."},
+        {"prompt": f"{question}\n{passage}", "response": reply},
+        {"prompt": f"{passage} {question} Say why, in detail."},
     ]
     other = f"Which {sentence(7)[:-1]}?"
     rows = [
@@ -112,8 +112,8 @@ def test_replies_that_are_given_to_many_questions_are_flagged(tmp_path: Path):
 
 @pytest.mark.slow
 def test_strengths_trade_what_is_found_for_what_is_sure(tmp_path: Path):
-    def changed(said: str, share: float) -> str:
-        words = said.split()
+    def changed(whole: str, share: float) -> str:
+        words = whole.split()
         for at in DICE.sample(range(len(words)), round(share * len(words))):
             words[at] = DICE.choice(VOCABULARY)
         return " ".join(words)

@@ -75,8 +75,8 @@ def test_a_majority_is_of_net_votes():
     """Five say A > B and four the opposite: two who all agree on B > C > A weigh more."""
     disputed = [("AB", 0)] * 5 + [("BA", 1)] * 4
     agreed = [("BC", 2), ("BC", 2), ("CA", 2), ("CA", 2)]
-    gone = lost(disputed + agreed, "keep_majority")
-    assert set(gone) == {f"AB{i}" for i in range(5)}
+    dropped = lost(disputed + agreed, "keep_majority")
+    assert set(dropped) == {f"AB{i}" for i in range(5)}
     assert lost(disputed, "keep_majority") == {f"BA{i}": ("reversed", "AB0") for i in range(5, 9)}
 
 
@@ -194,13 +194,13 @@ def test_what_lies_on_a_cycle_is_what_brute_force_finds(pairs: Pairs):
 
 @given(pairs=GRAPHS, policy=st.sampled_from(["keep_priority", "keep_majority"]))
 def test_what_stays_has_no_cycle_and_misses_nothing(pairs: Pairs, policy: Policy):
-    gone = lost(pairs, policy)
+    dropped = lost(pairs, policy)
     names = [f"{pair}{i}" for i, (pair, _) in enumerate(pairs)]
-    kept = {name[:2] for name in names if name not in gone and name[0] != name[1]}
+    kept = {name[:2] for name in names if name not in dropped and name[0] != name[1]}
     ways = reaches(kept)
     assert not any(way[0] == way[1] for way in ways)
-    assert all(name[1::-1] in ways for name in gone)  # what went contradicts what stayed
-    assert all(winner not in gone for _, winner in gone.values())
+    assert all(name[1::-1] in ways for name in dropped)  # what went contradicts what stayed
+    assert all(winner not in dropped for _, winner in dropped.values())
 
 
 @given(pairs=GRAPHS, policy=POLICIES, shuffled=st.randoms(use_true_random=False))

@@ -117,9 +117,9 @@ def test_the_account_is_whole_and_why_says_who(built, monkeypatch):
     assert "  flagged: labels/flipped (votes, a.jsonl:" in run("why", flipped[0]).text
     bad = next(pair_id for pair_id in mixed if wanted.get(pair_id) == "bad")
     assert "bad by ada" in run("why", bad).text
-    said = run("why", next(iter(held))).text.partition("mix labelled")[2]
-    assert said.partition("\n")[0].endswith(": held out")
-    assert "labels/" not in said.partition("mix plain")[0]
+    history = run("why", next(iter(held))).text.partition("mix labelled")[2]
+    assert history.partition("\n")[0].endswith(": held out")
+    assert "labels/" not in history.partition("mix plain")[0]
 
 
 def test_selection_counts_a_barred_pair_as_kept_only_where_it_is_held_out(tmp_path):

@@ -69,11 +69,11 @@ def _write_what_must_not_leak(project: Path) -> None:
     (project / "secret.txt").write_text(_words(7, 40) + "\n")
     _draw(project / "private" / "one.webp", 34, quality=80)
     folder = project / "raw" / "vl_rewardbench"
-    asked = [_row("alpha", i)["prompt"] for i in range(LEAKS)] + ["What colour is the bridge?"] * LEAKS
+    prompts = [_row("alpha", i)["prompt"] for i in range(LEAKS)] + ["What colour is the bridge?"] * LEAKS
     items = [
         {"id": f"wildvision-{i}", "query": query, "response": [_words(-i, 30), _words(-i, 31)],
          "human_ranking": [0, 1], "image": f"images/{i}.png"}
-        for i, query in enumerate(asked)
+        for i, query in enumerate(prompts)
     ]  # fmt: skip
     for i in range(len(items)):
         _draw(folder / "images" / f"{i}.png", i if i < LEAKS else PICTURES - i)
@@ -125,8 +125,8 @@ def start(project: Path, recipe: str, workspace: str, *more: str) -> "subprocess
 def finished(project: Path, recipe: str, workspace: str, *more: str) -> dict[str, str]:
     """Build, and the sha256 of every file that it leaves in pairs and mixes."""
     with start(project, recipe, workspace, *more) as process:
-        _, said = process.communicate()
-    assert process.returncode == 0, said
+        _, stderr_text = process.communicate()
+    assert process.returncode == 0, stderr_text
     return files(project / workspace)
 
 

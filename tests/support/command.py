@@ -33,10 +33,10 @@ class Command:
     """A command that runs; the part of `subprocess.Popen` that tests need."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str], cwd: Path):
-        self._said = TemporaryDirectory()
-        self._process = forks.Process(target=_curate, args=(arguments, dict(env), cwd, Path(self._said.name)))
+        self._outputs = TemporaryDirectory()
+        self._process = forks.Process(target=_curate, args=(arguments, dict(env), cwd, Path(self._outputs.name)))
         for name in ("out", "err"):
-            Path(self._said.name, name).touch()
+            Path(self._outputs.name, name).touch()
         self._process.start()
 
     def poll(self) -> int | None:
@@ -59,14 +59,14 @@ class Command:
         if self.poll() is None:
             self.kill()
             raise TimeoutError
-        out, err = (Path(self._said.name, name).read_text() for name in ("out", "err"))
-        self._said.cleanup()
+        out, err = (Path(self._outputs.name, name).read_text() for name in ("out", "err"))
+        self._outputs.cleanup()
         return out, err
 
 
-def _curate(arguments: tuple[str, ...], env: dict[str, str], cwd: Path, said: Path) -> None:
+def _curate(arguments: tuple[str, ...], env: dict[str, str], cwd: Path, outputs: Path) -> None:
     for stream, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(said / name, os.O_WRONLY), stream)
+        os.dup2(os.open(outputs / name, os.O_WRONLY), stream)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

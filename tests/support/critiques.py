@@ -61,11 +61,12 @@ def planted_mix(root: Path, pairs: int, held: int, *, critiques: bool = True) ->
     rows = []
     for number in range(pairs):
         replies = [" ".join(draw.choices(WORDS, k=3)) for _ in range(2)]
-        told = (
+        critique_columns = (
             {"chosen_critique": "right, and polite", "rejected_critique": "wrong, and rude"} if critiques else {}
         )
         rows.append(
-            {"prompt": f"Question {number}", "chosen": replies[0], "rejected": replies[1], "margin": 1.0} | told
+            {"prompt": f"Question {number}", "chosen": replies[0], "rejected": replies[1], "margin": 1.0}
+            | critique_columns
         )
     directory = make(root, rows, held=held)
     path = directory / "lock.json"

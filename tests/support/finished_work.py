@@ -70,7 +70,7 @@ def run(*arguments: str, code: int = 0) -> SimpleNamespace:
         raise done.exception
     assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
     lines = [line.rstrip() for line in done.stdout.splitlines()]
-    return SimpleNamespace(text=done.stdout, lines=lines, talk=done.stderr.splitlines())
+    return SimpleNamespace(text=done.stdout, lines=lines, messages=done.stderr.splitlines())
 
 
 def mix(recipe: str) -> None:

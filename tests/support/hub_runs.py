@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.support import command
-from tests.support.hub import ANEW, HOSTILE, KINDS, Hub, Plan, Stranger
+from tests.support.hub import ANEW, HOSTILE, KINDS, Hub, OtherHost, Plan
 
 TOKEN, REPO, MIX = "hf_runs_secret", "nvidia/HelpSteer3", "me/mix"
 FILE = "preference/train.jsonl.gz"
@@ -62,7 +62,7 @@ def fetch_run(seed: int, root: Path) -> Outcome:
     """Pin and fetch a private repository of four files, one of them large."""
     out = Outcome(seed, "fetch")
     files = {FILE: DATA, "README.md": b"---\nlicense: cc-by-4.0\n---\n", "a/b.txt": b"b"}
-    with Stranger() as stranger, _hub(seed, root, stranger, rate=0.35) as hub:
+    with OtherHost() as other_host, _hub(seed, root, other_host, rate=0.35) as hub:
         hub.add_token(TOKEN, "nvidia")
         commit = hub.add_repo(REPO, files, private=True)
         _endless(seed, hub, ("info", "tree", "get"))
@@ -70,7 +70,7 @@ def fetch_run(seed: int, root: Path) -> Outcome:
             _until_done(out, hub, root, words)
         found = root / "data/raw/helpsteer3" / commit / FILE
         out.wrong_bytes += not out.unfinished and found.read_bytes() != DATA
-        _close(out, hub, stranger)
+        _close(out, hub, other_host)
     return out
 
 
@@ -78,7 +78,7 @@ def publish_run(seed: int, root: Path, mixes: Path, expected: dict[str, bytes]) 
     """Publish a mix, whose directory is in `mixes`; the repository must then hold `expected`."""
     out = Outcome(seed, "publish")
     shutil.copytree(mixes, root / "data/mixes")
-    with Stranger() as stranger, _hub(seed, root, stranger, rate=0.08) as hub:
+    with OtherHost() as other_host, _hub(seed, root, other_host, rate=0.08) as hub:
         hub.add_token(TOKEN, "me")
         _endless(seed, hub, ("whoami", "refs", "info", "preupload", "batch", "put", "verify", "commit"))
         _until_done(out, hub, root, ("publish", "blend", MIX, "--private", "--i-have-the-rights"))
@@ -87,13 +87,13 @@ def publish_run(seed: int, root: Path, mixes: Path, expected: dict[str, bytes]) 
             titles = [commit.title for commit in hub.commits(MIX)]
             out.wrong_bytes += held != expected
             out.wrong_bytes += sum(title.startswith("blend@") for title in titles) != 1
-        _close(out, hub, stranger)
+        _close(out, hub, other_host)
     return out
 
 
-def _hub(seed: int, root: Path, stranger: Stranger, *, rate: float) -> Hub:
+def _hub(seed: int, root: Path, other_host: OtherHost, *, rate: float) -> Hub:
     plan = Plan(seed=seed, rate=rate, most=2, kinds=(*KINDS, *HOSTILE, ANEW), seconds=0.1)
-    return Hub(root / "hub", faults=plan, page=7, cdn=seed % 3 == 0, away=stranger.endpoint)
+    return Hub(root / "hub", faults=plan, page=7, cdn=seed % 3 == 0, away=other_host.endpoint)
 
 
 def _endless(seed: int, hub: Hub, endpoints: tuple[str, ...]) -> None:
@@ -117,24 +117,24 @@ def _until_done(out: Outcome, hub: Hub, root: Path, words: tuple[str, ...]) -> N
         before = len(hub.log)
         running = command.Command(*words, env=hub.env(root / "home", TOKEN, **settings), cwd=root)
         try:
-            stdout, talk = running.communicate(WALL)
+            stdout, stderr_text = running.communicate(WALL)
         except TimeoutError:
             out.beyond_retries += 1
             continue
-        out.tokens += TOKEN in stdout + talk
-        out.tracebacks += "Traceback" in talk
-        out.beyond_retries += _beyond(talk) or _asked_too_often(hub, before)
+        out.tokens += TOKEN in stdout + stderr_text
+        out.tracebacks += "Traceback" in stderr_text
+        out.beyond_retries += _beyond(stderr_text) or _asked_too_often(hub, before)
         if running.returncode == 0:
             return
-        lines = [line.split(maxsplit=1)[0] for line in talk.splitlines()[-2:]]
-        out.not_one_line += lines != ["error:", "hint:"] or talk.count("error:") > 1
+        lines = [line.split(maxsplit=1)[0] for line in stderr_text.splitlines()[-2:]]
+        out.not_one_line += lines != ["error:", "hint:"] or stderr_text.count("error:") > 1
         hub.forgive()
     out.unfinished += 1
 
 
-def _beyond(talk: str) -> bool:
+def _beyond(stderr_text: str) -> bool:
     """Whether a command says that it tried for longer than the policy allows and one more request takes."""
-    stated = re.findall(r"times in ([\d,]+) s", talk)
+    stated = re.findall(r"times in ([\d,]+) s", stderr_text)
     return any(float(seconds.replace(",", "")) > SECONDS + READ_SECONDS + 1 for seconds in stated)
 
 
@@ -145,8 +145,8 @@ def _asked_too_often(hub: Hub, since: int) -> bool:
     return any(count > ATTEMPTS * most.get(endpoint, 1) for (endpoint, _), count in struck.items())
 
 
-def _close(out: Outcome, hub: Hub, stranger: Stranger) -> None:
-    out.tokens += len(stranger.saw(TOKEN))
+def _close(out: Outcome, hub: Hub, other_host: OtherHost) -> None:
+    out.tokens += len(other_host.saw(TOKEN))
     out.faults = dict(Counter(struck.kind for struck in hub.log))
 
 

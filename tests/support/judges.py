@@ -41,9 +41,9 @@ def circular_mix(root: Path, pairs: int, held: int, *, critiques: bool = False) 
     made = []
     for number in range(pairs):
         better, worse = BEATS[draw.randrange(3)]
-        said = {"chosen_critique": f"{better} wins", "rejected_critique": f"{worse} loses"} if critiques else {}
+        extra = {"chosen_critique": f"{better} wins", "rejected_critique": f"{worse} loses"} if critiques else {}
         about = {"prompt": f"Question {number}", "chosen": better, "rejected": worse, "margin": 1.0}
-        made.append(about | said)
+        made.append(about | extra)
     directory = make(root, made, held=held)
     path = directory / "lock.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "r", "fingerprint": "f" * 16}))

@@ -44,9 +44,9 @@ steps: [identical, exact_duplicates]
 
 def replies(draw: random.Random) -> tuple[str, str]:
     """(better, worse): the same sentence with either word of a pair."""
-    thing, words = draw.choice(THINGS), draw.choice(WORDS)
+    topic, words = draw.choice(THINGS), draw.choice(WORDS)
     place = draw.choice(["{word}, the {thing}", "the {thing}, {word}", "the {word} {thing}"])
-    return tuple(place.format(word=word, thing=thing) for word in words)
+    return tuple(place.format(word=word, topic=topic) for word in words)
 
 
 def pairs(count: int, seed: int, right: float) -> list[dict[str, str]]:
@@ -60,7 +60,7 @@ def pairs(count: int, seed: int, right: float) -> list[dict[str, str]]:
     return out
 
 
-def write(project: Path, good: int = 200, noise: int = 500, asked: int = 240) -> None:
+def write(project: Path, good: int = 200, noise: int = 500, eval_items: int = 240) -> None:
     """Raw files, manifests, the benchmark and `planted.yaml` in a directory."""
     raw = project / "raw"
     for name, rows in {"good": pairs(good, 1, 1.0), "noise": pairs(noise, 2, 0.5)}.items():
@@ -74,7 +74,7 @@ def write(project: Path, good: int = 200, noise: int = 500, asked: int = 240) ->
             "pair_id": str(i), "source": "mmlu-pro-law", "question": row["prompt"],
             "response_A": row["chosen"], "response_B": row["rejected"], "label": "A>B",
         }
-        for i, row in enumerate(pairs(asked, 3, 1.0))
+        for i, row in enumerate(pairs(eval_items, 3, 1.0))
     ]  # fmt: skip
     lines = "".join(json.dumps(item) + "\n" for item in items)
     (raw / "judgebench" / "data" / "gpt-0.jsonl").write_text(lines)

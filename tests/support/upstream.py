@@ -48,7 +48,7 @@ def reason(call: Any, *args: Any) -> str:
     return caught.value.reason
 
 
-def said(messages: Any) -> list[str]:
+def turn_texts(messages: Any) -> list[str]:
     return [
         f"{turn.role}: {''.join(f'[{b.type}]' if b.text is None else b.text for b in turn.content)}"
         for turn in messages
@@ -56,7 +56,7 @@ def said(messages: Any) -> list[str]:
 
 
 def sides(draft: Draft) -> tuple[list[str], list[str], list[str]]:
-    return said(draft.prompt), said(draft.chosen), said(draft.rejected)
+    return turn_texts(draft.prompt), turn_texts(draft.chosen), turn_texts(draft.rejected)
 
 
 def run(name: str, source: Source, raw: Path, workspace: Path, options: Any = None) -> tuple[list[Any], list[Any]]:

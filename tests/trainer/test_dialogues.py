@@ -33,11 +33,11 @@ def test_scores_are_those_of_evaluate_to_the_bit(scorer):
 
 
 def test_equal_prompts_are_one_question_wherever_they_are():
-    asked = []
+    calls = []
 
     def items(questions):
         for question in questions:
-            asked.append(question)
+            calls.append(question)
             yield ItemScores(question.item, [float(len(one[0].content[0].text)) for one in question.replies])
 
     one, two = turn("user", "one"), turn("user", "two")
@@ -45,8 +45,8 @@ def test_equal_prompts_are_one_question_wherever_they_are():
     dialogues = [[*one, *replies[0]], [*two, *replies[1]], [*one, *replies[2]], [*one, *replies[3]]]
     found = score_dialogues(items, dialogues, [(), (), (), (b"image",)], lambda _: "not rendered")
     assert found == [Scored(1.0), Scored(2.0), Scored(3.0), Scored(4.0)]
-    assert [len(question.replies) for question in asked] == [2, 1, 1]
-    assert asked[0] == Question("0", one, (replies[0], replies[2]))
+    assert [len(question.replies) for question in calls] == [2, 1, 1]
+    assert calls[0] == Question("0", one, (replies[0], replies[2]))
 
 
 def test_a_rendered_prompt_is_its_turns(scorer):

@@ -65,10 +65,10 @@ def upstream(kind, turns, images):
     """(ids, tensors) of the whole dialogue."""
     made = processor(kind)
     text = made.tokenizer.apply_chat_template(chat(*turns), tokenize=False)
-    shown = [Image.open(io.BytesIO(data)).convert("RGB") for data in images]
+    pictures = [Image.open(io.BytesIO(data)).convert("RGB") for data in images]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # InternVL's of transformers 5.17, under NumPy 2
-        done = made(images=shown or None, text=[text], return_tensors="pt")
+        done = made(images=pictures or None, text=[text], return_tensors="pt")
     return done["input_ids"][0], {k: done[k] for k in ("pixel_values", "image_grid_thw") if k in done}
 
 
@@ -204,8 +204,8 @@ def test_the_day_does_not_enter_a_score(tmp_path):
 def test_a_video_has_few_small_frames_and_an_image_stays_large(kind):
     """Of eight frames of 112x112 the third and the seventh, each as an image of at most 56x56 is."""
     frames = [shot(112, 112, seed=seed) for seed in range(8)]
-    asked = [turn("user", "<video>", "<image>", "What?")], [[turn("assistant", "A")]]
-    [tree] = encoder(kind, max_frames=2, max_frame_pixels=3136).dialogue(*asked, [frames, frames[0]])
+    prompt_and_replies = [turn("user", "<video>", "<image>", "What?")], [[turn("assistant", "A")]]
+    [tree] = encoder(kind, max_frames=2, max_frame_pixels=3136).dialogue(*prompt_and_replies, [frames, frames[0]])
     if kind == "internvl":  # a frame is one tile, whatever its size
         [image] = encoder(kind).dialogue(*image_of(frames[0]))
         assert len(tree.media["pixel_values"]) == 2 + len(image.media["pixel_values"])
@@ -257,8 +257,10 @@ def test_a_text_backbone_reads_no_media():
 
 
 def row(**given):
-    ask = {"pair_id": "p", "source": "s", "prompt": (turn("user", "?"),), "margin": None}
-    return Row(**{**ask, "chosen": (turn("assistant", "A b c"),), "rejected": (turn("assistant", "D"),), **given})
+    fields = {"pair_id": "p", "source": "s", "prompt": (turn("user", "?"),), "margin": None}
+    return Row(
+        **{**fields, "chosen": (turn("assistant", "A b c"),), "rejected": (turn("assistant", "D"),), **given}
+    )
 
 
 def medium(*data, kind="image"):

@@ -203,10 +203,10 @@ def test_the_date_of_training_stays():
     tokenizer = AutoTokenizer.from_pretrained(checkpoint("text"))
     text = tokenizer.apply_chat_template(chat("a", "b"), chat_template=template, tokenize=False)
     assert text == "26 Jul 2024a<e>\nb<e>"
-    asked = tokenizer.apply_chat_template(
+    prompt = tokenizer.apply_chat_template(
         chat("a"), chat_template=template, tokenize=False, add_generation_prompt=True
     )
-    assert asked == "26 Jul 2024a<e>\n"
+    assert prompt == "26 Jul 2024a<e>\n"
 
 
 def test_the_command_line(tmp_path, capsys):

@@ -131,8 +131,8 @@ def test_torch_counts_the_same_matrices_and_products(kind):
 
 def test_gemma_4_counts_the_patches_that_are_there():
     model, own = build(checkpoint("gemma4"), HeadConfig()), Encoder(checkpoint("gemma4"), max_length=4096)
-    told = question("a", 3, (5,), ((56, 30),))
-    (tree,) = own.dialogue(told.prompt, told.replies, told.media)
+    with_image = question("a", 3, (5,), ((56, 30),))
+    (tree,) = own.dialogue(with_image.prompt, with_image.replies, with_image.media)
     batch = pack([tree], model.backbone)
     real = int((batch.media["image_position_ids"] != -1).all(-1).sum())
     assert 0 < real < batch.media["image_position_ids"].shape[1]

@@ -56,10 +56,10 @@ def test_a_pair_is_one_turn_and_its_answer_one_digit():
         (tree,) = pair.trees
         first = chosen_first(0, row(number))
         replies = ("A cat.", "A dog, and a table.")[:: 1 if first else -1]
-        asked = f"What is shown?\n1 {replies[0]}\n2 {replies[1]}\nBetter?"
+        prompt = f"What is shown?\n1 {replies[0]}\n2 {replies[1]}\nBetter?"
         assert text_of(encoder, tree.ids[0]) == (
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-            f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{1 if first else 2}"
+            f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n{1 if first else 2}"
         )
         assert tree.targets == (1,)
         assert (pair.chosen_length, pair.rejected_length) == (4, 10)
@@ -223,12 +223,12 @@ def test_a_verdict_is_that_of_the_whole_language_model(kind):
     """Scores of every two replies in both orders, from logits of one plain forward for each."""
     model, encoder = judge(kind).eval(), judge_encoder(checkpoint(kind))
     first, second = encoder.digits
-    asked = [of_kind(kind)[0], of_kind(kind)[-1], of_kind(kind)[1]]
+    some_questions = [of_kind(kind)[0], of_kind(kind)[-1], of_kind(kind)[1]]
     with torch.no_grad():
         for budget in (1, 100_000):
             writer = Judge(encoder, GenerativeConfig(), max_tokens=budget)
-            found = list(score_items(model, encoder, asked, budget, writer))
-            for one, item in zip(found, asked, strict=True):
+            found = list(score_items(model, encoder, some_questions, budget, writer))
+            for one, item in zip(found, some_questions, strict=True):
                 orders = list(permutations(range(len(item.replies)), 2))
                 preferred = {}
                 trees = unshared(encoder.dialogue(item.prompt, item.replies, item.media))
@@ -288,9 +288,9 @@ def test_sampled_texts_are_those_of_whole_forward_passes(kind):
     model, encoder = judge(kind).eval(), judge_encoder(checkpoint(kind), "reasoned")
     settings = GenerativeConfig(form="reasoned", max_text=5, samples=3)
     writer = Judge(encoder, settings, seed=5)
-    asked = [of_kind(kind)[0], of_kind(kind)[-1]]
-    found = list(score_items(model, encoder, asked, 10_000, writer))
-    for one, item in zip(found, asked, strict=True):
+    some_questions = [of_kind(kind)[0], of_kind(kind)[-1]]
+    found = list(score_items(model, encoder, some_questions, 10_000, writer))
+    for one, item in zip(found, some_questions, strict=True):
         trees = unshared(encoder.dialogue(item.prompt, item.replies, item.media))
         wanted = []
         for tree in trees:

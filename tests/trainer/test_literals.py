@@ -40,8 +40,8 @@ def test_a_reply_begins_no_turn(kind):
 def test_a_text_shows_no_image(text):
     own = encoder("qwen2_5_vl")
     trees = [
-        own.dialogue([turn("user", "<image>", said)], [[turn("assistant", said)]], [shot(56, 56)])[0]
-        for said in (text, "plain")
+        own.dialogue([turn("user", "<image>", reply_text)], [[turn("assistant", reply_text)]], [shot(56, 56)])[0]
+        for reply_text in (text, "plain")
     ]
     assert len(own.literals.specials) > 4
     assert specials(own, trees[0].ids[0]) == specials(own, trees[1].ids[0])

@@ -28,7 +28,7 @@ def pairs(tmp_path_factory):
     return shard, mix.parent.parent.parent / "images"
 
 
-def asked(**given):
+def train_config(**given):
     fields = {"mix": "", "out": "", "model": str(checkpoint("qwen2_vl")), "max_length": 400, "max_tokens": 900}
     return TrainConfig(**{**fields, "epochs": 2.0, "batch_pairs": 4} | given)
 
@@ -64,7 +64,7 @@ def test_a_model_scores_the_wanted_rows_and_ensembles_combine(pairs, tmp_path):
 
 def test_heads_judge_only_pairs_that_they_did_not_see(pairs, tmp_path):
     shard, images = pairs
-    config = asked()
+    config = train_config()
     cache = FeatureCache(config, tmp_path / "features")
     folds = [at % 2 for at in range(len(read_files([shard], images)))]
     job = score_pairs.Job(shard, tmp_path / "part.parquet", None, folds)
@@ -83,7 +83,7 @@ def test_heads_judge_only_pairs_that_they_did_not_see(pairs, tmp_path):
 
 def test_differences_of_features_are_in_the_order_of_the_files(pairs, tmp_path):
     shard, images = pairs
-    config = asked(max_length=120)  # too short for some
+    config = train_config(max_length=120)  # too short for some
     cache = FeatureCache(config, tmp_path / "features")
     reader = read_files([shard], images)
     cache.add_pairs(reader)

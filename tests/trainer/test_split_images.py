@@ -148,8 +148,8 @@ def test_a_backbone_that_does_not_share_runs_padded_as_upstream(kind, tmp_path):
     assert not model.backbone.shares
     with quiet():
         upstream = AutoModel.from_pretrained(where, dtype=torch.float32, attn_implementation="sdpa")
-    asked = [question("a", 30, (3, 40), ((56, 56),) * (kind != "mistral")), question("b", 2, (5, 1))]
-    trees = [tree for one in asked for tree in own.dialogue(one.prompt, one.replies, one.media)]
+    two_questions = [question("a", 30, (3, 40), ((56, 56),) * (kind != "mistral")), question("b", 2, (5, 1))]
+    trees = [tree for one in two_questions for tree in own.dialogue(one.prompt, one.replies, one.media)]
     assert all(tree.shared for tree in trees)
     wanted = []
     for tree in trees:
@@ -163,7 +163,7 @@ def test_a_backbone_that_does_not_share_runs_padded_as_upstream(kind, tmp_path):
     assert batch.plan is None
     with torch.no_grad():
         torch.testing.assert_close(model(batch), torch.cat(wanted), rtol=0, atol=1e-5)
-    scored = [score for one in score_items(model, own, asked, 10_000) for score in one.scores]
+    scored = [score for one in score_items(model, own, two_questions, 10_000) for score in one.scores]
     assert scored == pytest.approx(torch.cat(wanted).tolist(), abs=1e-5)
 
 
@@ -193,8 +193,8 @@ def test_bounds_of_gemma_4_are_numbers_of_tokens():
 
 
 def test_line_breaks_around_an_image_join_those_of_the_text():
-    own, told = encoder("gemma3"), question("x", 2, (1,), ((56, 56),))
-    (tree,) = own.dialogue(told.prompt, told.replies, told.media)
+    own, with_image = encoder("gemma3"), question("x", 2, (1,), ((56, 56),))
+    (tree,) = own.dialogue(with_image.prompt, with_image.replies, with_image.media)
     text = own.tokenizer.decode(tree.ids[0])
     whole = text.replace("<image_soft_token>" * 4, "<image_soft_token>")
     assert "user\n\n\n<start_of_image><image_soft_token><end_of_image>\n\na word" in whole
@@ -223,7 +223,7 @@ def test_a_backbone_that_does_not_share_trains_and_writes_nothing(tmp_path, caps
 
 def test_a_placeholder_in_a_text_is_characters():
     own = encoder("smolvlm")
-    told = question("x", 2, (1,), ((56, 56),))
-    (tree,) = own.dialogue((turn("user", "What is <image>?", 1)), told.replies, told.media)
+    with_image = question("x", 2, (1,), ((56, 56),))
+    (tree,) = own.dialogue((turn("user", "What is <image>?", 1)), with_image.replies, with_image.media)
     assert int((tree.ids[0] == own.layout.placeholder).sum()) == 4 * 5
     assert "<image>?" in own.tokenizer.decode(tree.ids[0])

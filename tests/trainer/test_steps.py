@@ -144,16 +144,16 @@ def windowed(directory, **fields):
 
 def test_the_steps_of_a_window_share_its_pairs_by_length(texts):
     """25 pairs: two windows of three steps, and the last pair."""
-    shown = [([pair for micro in step.micro for pair in micro], step.consumed, step.resume) for step in
+    plans = [([pair for micro in step.micro for pair in micro], step.consumed, step.resume) for step in
              batches(texts, pairs=4, window=3)]  # fmt: skip
     for first in (0, 3):
-        window = [pairs for pairs, *_ in shown[first : first + 3]]
+        window = [pairs for pairs, *_ in plans[first : first + 3]]
         names = sorted(pair.pair_id for pairs in window for pair in pairs)
         assert names == sorted(ids(texts)[4 * first : 4 * first + 12]), "the same pairs as in three plain steps"
         tokens = sorted(sorted(pair.tokens() for pair in pairs) for pairs in window)
         assert all(one[-1] <= two[0] for one, two in itertools.pairwise(tokens)), "neighbours by length"
-    assert [resume for *_, resume in shown] == [(0, 1), (0, 2), (12, 0), (12, 1), (12, 2), (24, 0), (25, 0)]
-    assert [consumed for _, consumed, _ in shown] == [4, 8, 12, 16, 20, 24, 25]
+    assert [resume for *_, resume in plans] == [(0, 1), (0, 2), (12, 0), (12, 1), (12, 2), (24, 0), (25, 0)]
+    assert [consumed for _, consumed, _ in plans] == [4, 8, 12, 16, 20, 24, 25]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -180,8 +180,8 @@ def test_64_ranks_are_evenly_busy():
             part = tokens[start : start + 128 * window]
             for step in steps_by_length(part, 128, start):
                 sizes = [part[i] for i in step]
-                dealt = deal(sizes, 8192, ranks)
-                for turn in zip(*dealt, strict=True):
+                micro_batches = deal(sizes, 8192, ranks)
+                for turn in zip(*micro_batches, strict=True):
                     loads = [sum(sizes[i] for i in micro) for micro in turn]
                     done, time = done + sum(loads), time + max(loads) * ranks
         return done / time
@@ -357,12 +357,12 @@ def test_threads_end_with_the_run_however_it_ends(fleet):
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(50, 120), st.integers(1, 5))
 def test_dealing_gives_every_pair_once_within_the_budget(tokens, budget, ranks):
-    dealt = deal(tokens, budget, ranks)
-    assert len(dealt) == ranks
-    assert sorted(chain(*chain(*dealt))) == list(range(len(tokens)))
-    rounds = {len(micros) for micros in dealt}
+    micro_batches = deal(tokens, budget, ranks)
+    assert len(micro_batches) == ranks
+    assert sorted(chain(*chain(*micro_batches))) == list(range(len(tokens)))
+    rounds = {len(micros) for micros in micro_batches}
     assert rounds == {-(-len(pack_sizes(tokens, budget)) // ranks)}
-    assert all(sum(tokens[i] for i in micro) <= budget for micros in dealt for micro in micros)
+    assert all(sum(tokens[i] for i in micro) <= budget for micros in micro_batches for micro in micros)
 
 
 @given(st.lists(st.integers(40, 50), min_size=32, max_size=64), st.sampled_from([2, 4]))

@@ -103,11 +103,11 @@ def test_two_ranks_keep_in_step_under_zero_3(tmp_path):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env
     )  # fmt: skip
     try:
-        out, talk = process.communicate(timeout=900)
+        out, stderr_text = process.communicate(timeout=900)
     finally:
         process.terminate()  # torchrun then ends the ranks, which would wait for each other for ever
         process.wait()
-    assert process.returncode == 0, talk[-3000:]
+    assert process.returncode == 0, stderr_text[-3000:]
     found = {one[0]: one[2:] for one in json.loads(out.splitlines()[-1])}
     model, encoder = loaded("qwen2_5_vl")
     alone = scores(score_items(model, encoder, QUESTIONS, 1))

@@ -41,12 +41,12 @@ def test_text(tmp_path, monkeypatch, layers):
     base = tiny_models.save("text", tmp_path / "base")
     model = build(base, HeadConfig(layers=layers)).save_pretrained(tmp_path / "model")
     export_model(model, "vllm", tmp_path / "out")
-    asked = [[*turn("user", "Well?"), *turn("assistant", one)] for one in REPLIES]
-    expected = Scorer.load(model, 4096).score(asked)
+    dialogues = [[*turn("user", "Well?"), *turn("assistant", one)] for one in REPLIES]
+    expected = Scorer.load(model, 4096).score(dialogues)
     if layers > 1:
         install = [PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", tmp_path / "out" / "vllm_plugin"]
         subprocess.run(install, check=True)
-    chats = [[{"role": one.role, "content": one.content[0].text} for one in dialogue] for dialogue in asked]
+    chats = [[{"role": one.role, "content": one.content[0].text} for one in dialogue] for dialogue in dialogues]
     environment = os.environ | {
         "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": "",

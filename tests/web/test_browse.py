@@ -329,9 +329,9 @@ def test_blind_labels_are_of_the_reply_that_was_meant(talks, tmp_path):
     path = tmp_path / "labels.jsonl"
     with visiting(browser(talks, path)) as client:
         page = client.get("/", params={"blind": "1"}).text
-        shown = ids(page)
-        swapped = next(one for one in shown if is_swapped(one, "ada"))
-        straight = next(one for one in shown if not is_swapped(one, "ada"))
+        pair_ids = ids(page)
+        swapped = next(one for one in pair_ids if is_swapped(one, "ada"))
+        straight = next(one for one in pair_ids if not is_swapped(one, "ada"))
         inside = page.partition('<main id="main">')[2]
         for secret in ("chosen", "rejected", "first,", "second,", "margin", "in the mix", "<ins>", "<del>"):
             assert secret not in inside, secret

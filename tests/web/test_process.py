@@ -62,10 +62,10 @@ def wait_for(url, metric, query=""):
 def test_what_was_taken_is_answered_before_the_end(how):
     with served() as (process, url), ThreadPoolExecutor(2) as threads:
         long = [RENDERED.format("very " * 500 + str(number)) for number in range(20)]
-        asked = [threads.submit(post, f"{url}/lf", {"messages": long}) for _ in range(2)]
+        sent = [threads.submit(post, f"{url}/lf", {"messages": long}) for _ in range(2)]
         wait_for(url, "curate_waiting 40")
         process.send_signal(how)
-        assert [len(one.result()["scores"]) for one in asked] == [20] * 2
+        assert [len(one.result()["scores"]) for one in sent] == [20] * 2
         assert process.wait(60) == (130 if how == signal.SIGINT else -how)
         assert process.stderr.read() == ""
 
@@ -77,11 +77,11 @@ def test_a_kill_loses_the_connection_and_nothing_hangs(tmp_path):
     with served("--token-file", token) as (process, url), ThreadPoolExecutor(1) as threads:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             post(f"{url}/lf", body)
-        asked = threads.submit(post, f"{url}/lf?token=a-token-of-sixteen", body)
+        sent = threads.submit(post, f"{url}/lf?token=a-token-of-sixteen", body)
         wait_for(url, "curate_waiting 40", "?token=a-token-of-sixteen")
         process.kill()
         with pytest.raises(OSError):
-            asked.result(10)
+            sent.result(10)
 
 
 def test_a_token_from_the_environment(monkeypatch):

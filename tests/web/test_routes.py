@@ -44,7 +44,7 @@ def yes(served):
     return found.score
 
 
-def shown(kind, url):
+def image_dialogue(kind, url):
     """A dialogue of one image, which no reply follows."""
     block = {"type": kind, kind: {"url": url} if kind == "image_url" else url}
     return {"messages": [{"role": "assistant", "content": [block]}]}
@@ -78,8 +78,8 @@ def test_scores_are_those_of_evaluate_to_the_bit(server, served, question):
 
 
 def test_questions_of_any_kind_of_prompt(server, yes):
-    asked = [{"prompt": prompt, "replies": ["Yes.", CHAT[1:]]} for prompt in (PROMPT, "Well?", CHAT[:1])]
-    status, body, _ = server.post("/score", {"questions": asked})
+    requests = [{"prompt": prompt, "replies": ["Yes.", CHAT[1:]]} for prompt in (PROMPT, "Well?", CHAT[:1])]
+    status, body, _ = server.post("/score", {"questions": requests})
     assert status == 200
     assert body["scores"] == [[pytest.approx(yes, abs=1e-6)] * 2] * 3
     assert body["problems"] == [[None, None]] * 3
@@ -218,10 +218,10 @@ BROKEN = [
     ("/pooling", {"input": RENDERED, "use_activation": 1}, "use_activation"),
     ("/v1/embeddings", {"input": RENDERED, "encoding_format": "base64"}, "encoding_format"),
     ("/classify", {"messages": CHAT[:1]}, "the last one is the assistant's"),
-    ("/classify", shown("image_url", "http://x/a.png"), "no address is fetched"),
-    ("/classify", shown("image_url", "file:///etc/passwd"), "no address is fetched"),
-    ("/classify", shown("image", "data:image/png;base64,???"), "without base64"),
-    ("/classify", shown("image", uri(b"x")), "cannot be scored: not_an_image"),
+    ("/classify", image_dialogue("image_url", "http://x/a.png"), "no address is fetched"),
+    ("/classify", image_dialogue("image_url", "file:///etc/passwd"), "no address is fetched"),
+    ("/classify", image_dialogue("image", "data:image/png;base64,???"), "without base64"),
+    ("/classify", image_dialogue("image", uri(b"x")), "cannot be scored: not_an_image"),
     ("/slime", {"prompt": "a", "response": 3}, "response: not a text"),
     ("/lf", {"messages": "a"}, "messages: expected a list"),
 ]  # fmt: skip

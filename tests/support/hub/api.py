@@ -179,13 +179,13 @@ class Api:
         names = self._names(under, folder, recursive=request.flag("recursive"))
         page = min(int(request.query.get("limit", self.page)), self.page)
         start = int(request.query.get("cursor", "0"))
-        shown = [
+        listed = [
             self._item(repo, commit, name, expand=request.flag("expand")) for name in names[start : start + page]
         ]
         if start + page >= len(names):
-            return answer(shown)
+            return answer(listed)
         query = urlencode({**request.query, "cursor": start + page})
-        return answer(shown, Link=f'<{self.link or self.endpoint}{request.path}?{query}>; rel="next"')
+        return answer(listed, Link=f'<{self.link or self.endpoint}{request.path}?{query}>; rel="next"')
 
     @staticmethod
     def _names(under: Mapping[str, Entry], folder: str, *, recursive: bool) -> list[str]:
@@ -219,11 +219,11 @@ class Api:
     @route("GET", API + "/refs", "refs")
     def refs(self, request: Request) -> Reply:
         refs, places = self.repo(request).refs, {"branches": "heads", "tags": "tags"}
-        shown: dict[str, list[Any]] = {
+        listed: dict[str, list[Any]] = {
             kind: [{"name": n, "ref": f"refs/{place}/{n}", "targetCommit": c} for n, c in refs[kind].items()]
             for kind, place in places.items()
         }
-        return answer({**shown, "converts": [], "pullRequests": []})
+        return answer({**listed, "converts": [], "pullRequests": []})
 
     @route("GET", API + "/commits/(?P<rev>[^/]+)", "commits")
     def commits(self, request: Request) -> Reply:

@@ -13,7 +13,7 @@ class Raw(NamedTuple):
     body: bytes
 
 
-def ask(endpoint: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Raw:
+def send(endpoint: str, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Raw:
     """Send a request on a connection of its own. Raises IncompleteRead (it holds what came) or OSError."""
     connection = http.client.HTTPConnection(urlsplit(endpoint).netloc, timeout=30)
     try:

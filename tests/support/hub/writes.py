@@ -24,13 +24,13 @@ def validate_yaml(_: Api, request: Request) -> Reply:
 def preupload(api: Api, request: Request) -> Reply:
     repo = api.mine(request)
     tree = head(repo, request.names["rev"]).tree
-    shown = []
+    uploads = []
     for file in request.json()["files"]:
         path, sample = safe(file["path"]), base64.b64decode(file.get("sample", ""))
         mode = "lfs" if is_large(path, file["size"], sample) else "regular"
         known = {"oid": tree[path].object} if path in tree else {}
-        shown.append({"path": path, "uploadMode": mode, "shouldIgnore": False, **known})
-    return answer({"files": shown})
+        uploads.append({"path": path, "uploadMode": mode, "shouldIgnore": False, **known})
+    return answer({"files": uploads})
 
 
 @route("POST", SITE + r"\.git/info/lfs/objects/batch", "batch")
@@ -118,10 +118,10 @@ def _operations(repo: Repo, before: Commit, request: Request) -> tuple[dict[str,
 
 
 def _deleted(before: Commit, path: str) -> dict[str, Entry | None]:
-    gone = [p for p in before.tree if p == path or (path.endswith("/") and p.startswith(path))]
-    if not gone:
+    deleted = [p for p in before.tree if p == path or (path.endswith("/") and p.startswith(path))]
+    if not deleted:
         raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-    return dict.fromkeys(gone)
+    return dict.fromkeys(deleted)
 
 
 def _small(repo: Repo, value: dict[str, Any]) -> Entry:

@@ -14,7 +14,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = 30
-    server: "Stranger"
+    server: "OtherHost"
 
     def do_GET(self) -> None:
         body = b""
@@ -37,8 +37,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Stranger(ThreadingHTTPServer):
-    """`with Stranger() as stranger`: another host at `stranger.endpoint`; `seen` has its requests, raw."""
+class OtherHost(ThreadingHTTPServer):
+    """`with OtherHost() as other_host`: another host at `other_host.endpoint`; `seen` has its requests, raw."""
 
     daemon_threads = True
     block_on_close = False
@@ -49,7 +49,7 @@ class Stranger(ThreadingHTTPServer):
         self.seen: list[bytes] = []
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True, name="stranger").start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True, name="other_host").start()
         return self
 
     def __exit__(
