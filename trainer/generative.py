@@ -1,7 +1,7 @@
 """The generative paradigm: a judge reads a question with two replies, and writes which of them is better.
 
 Its verdict is one digit, or follows its reasoning: `<think>...</think><answer>1|2</answer>`. In training the order
-of a pair's replies is drawn from the seed and the pair's id, and turns round with every epoch; only what the judge
+of a pair's replies is drawn from the seed and the pair's id, and is swapped with every epoch; only what the judge
 has to write is predicted. In evaluations it answers in both orders, about every two replies of an item.
 """
 
@@ -73,7 +73,7 @@ class JudgeEncoder(Encoder):
     With `reasoned`, a pair's critiques are the reasoning that precedes its answer.
     """
 
-    period = 2  # the order of replies turns round with every epoch
+    period = 2  # the order of replies is swapped with every epoch
 
     def __init__(
         self, model_dir: str | Path, *, prompt: str, reasoned: bool = False, seed: int = 0, **bounds: Any

@@ -83,15 +83,21 @@ def _stored(where: str | Path, ending: str) -> Tensor | None:
         names: dict[str, str] = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = sorted({file for name, file in names.items() if f".{name}".endswith(f".{ending}")})
     for path in filter(None, (_cached(where, file) for file in files)):
-        try:
-            with safe_open(path, "pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 - not a mapping
-                    if f".{name}".endswith(f".{ending}"):
-                        found: Tensor = opened.get_tensor(name)
-                        return found
-        except (SafetensorError, OSError) as error:
-            raise TrainError(str(path), f"cannot be read ({error})", "a whole safetensors file") from None
+        found = _tensor(path, ending)
+        if found is not None:
+            return found
     return None
+
+
+def _tensor(path: Path, ending: str) -> Tensor | None:
+    """The tensor of a file whose name has this ending. Raises TrainError for a damaged file."""
+    try:
+        with safe_open(path, "pt") as opened:
+            names = [name for name in opened.keys() if f".{name}".endswith(f".{ending}")]  # noqa: SIM118
+            found: Tensor | None = opened.get_tensor(names[0]) if names else None
+    except (SafetensorError, OSError) as error:
+        raise TrainError(str(path), f"cannot be read ({error})", "a whole safetensors file") from None
+    return found
 
 
 def _cached(where: str | Path, name: str) -> Path | None:

@@ -1,4 +1,5 @@
-"""Writes what a frozen backbone sees of pairs: the features of the chosen reply less those of the rejected one.
+"""Writes the features of pairs by a frozen backbone: the features of the chosen reply less those of the rejected
+one.
 
     python -m trainer.pair_features CONFIG --features ROOT --files FILE... --images DIR --out OUT.npy
 

@@ -148,7 +148,8 @@ def _write_on(
     limit: int,
     any_rank: Callable[[bool], bool],
 ) -> tuple[list[list[int]], list[bool]]:
-    """Write after the hidden states of sequences whose last positions are `last`: texts, and which go on still."""
+    """Write after the hidden states of sequences whose last positions are `last`: the texts, and which of them
+    have not ended."""
     texts: list[list[int]] = [[] for _ in last]
     active = [True] * len(last)
     nothing = torch.empty(0, dtype=torch.int64)

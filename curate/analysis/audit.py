@@ -42,7 +42,7 @@ class AuditPairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stratum:
-    """What a ruler's strata come to: pairs, and the e of the fit in each, LESS, EQUAL, MORE."""
+    """The result for a ruler's strata: pairs, and the e of the fit in each, LESS, EQUAL, MORE."""
 
     ruler: str
     pairs: tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""What an examination comes to: what is wrong, how sure that is, and what to do about it."""
+"""The conclusions of an examination: what is wrong, how sure that is, and what to do about it."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple

@@ -27,7 +27,7 @@ from curate.mixing.quotas import Plan
 from curate.workspace import Workspace
 
 
-class Once(Terminal):
+class BaselineTerminal(Terminal):
     """Shows only the plan of the baseline; `--plan` shows those of the other arms."""
 
     def __init__(self) -> None:
@@ -250,7 +250,7 @@ def ablate(
         return
     trainer_process.check_installed()
     with work.open_engine() as engine:
-        prepared = prepare(study, inputs, training.eval_set or [], engine, Once())
+        prepared = prepare(study, inputs, training.eval_set or [], engine, BaselineTerminal())
     if ready:
         say(f"ready: {len(prepared.every_run)} runs in {prepared.folder}")
         return

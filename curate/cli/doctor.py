@@ -103,7 +103,7 @@ class BaselineOptions:
     ] = None
 
     def check(self) -> None:
-        """Raise BadParameter for a change of which nothing is measured."""
+        """Raise BadParameter for --least without --baseline."""
         if self.least is not None and self.baseline is None:
             raise typer.BadParameter("--least is about --baseline, which is not given")
 

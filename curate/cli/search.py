@@ -16,7 +16,7 @@ from curate.ablation.search import NATURAL, Outcome, Search, fitted_candidates, 
 from curate.ablation.search_tables import candidate_table, domain_table, method, rows_table
 from curate.ablation.study import Budget, Prepared, Study, folder, prepare
 from curate.build import build
-from curate.cli.ablate import Once, RunOptions, finish_runs, same_command
+from curate.cli.ablate import BaselineTerminal, RunOptions, finish_runs, same_command
 from curate.cli.options import JsonOption, PresetOption, RecipeArgument, WorkOptions
 from curate.cli.output import data, say, show_table, show_text
 from curate.errors import ConfigError
@@ -152,7 +152,7 @@ def search(
         options=options, training=training, template=options.template(load(recipe), training), work=work
     )
     with work.open_engine() as engine:
-        lock = build(steps.template.recipe, work.inputs, engine, Once()).lock
+        lock = build(steps.template.recipe, work.inputs, engine, BaselineTerminal()).lock
     wanted = options.search(steps.template, lock)
     small = steps.finished(wanted.small_runs(), plan=plan)
     if small is None:
@@ -200,7 +200,7 @@ class _Stages:
             probe_runs.check(study)
         inputs: Inputs = self.work.inputs
         with self.work.open_engine() as engine:
-            prepared = prepare(study, inputs, self.training.eval_set or [], engine, Once())
+            prepared = prepare(study, inputs, self.training.eval_set or [], engine, BaselineTerminal())
         halves.check(prepared.eval_sets)
         left = [
             run for run in prepared.every_run if not all(run.scores(one).exists() for one in prepared.eval_sets)

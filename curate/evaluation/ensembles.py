@@ -60,7 +60,7 @@ class Member:
 
     @classmethod
     def of(cls, path: Path) -> "Member":
-        """The member that a path names. Raises ConfigError for an ensemble, and where nothing is there."""
+        """The member that a path names. Raises ConfigError for an ensemble, and where there is no file."""
         if is_ensemble(path):
             raise ConfigError(str(path), "an ensemble as a member", "models and score files", "name its members")
         if not path.exists():

@@ -113,9 +113,8 @@ def compare(
     sampled = statistics.bootstrap(len(left.clusters), values, seed, resamples)
     added = contributions(left, right, formulas)
     out = []
-    for i, (formula, one, two) in enumerate(
-        zip(formulas, measures(left, formulas), measures(right, formulas), strict=True)
-    ):
+    measured = zip(formulas, measures(left, formulas), measures(right, formulas), strict=True)
+    for i, (formula, one, two) in enumerate(measured):
         if one.value is None or two.value is None:
             continue
         gained = lost = test = p = interval = None

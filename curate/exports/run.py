@@ -147,7 +147,7 @@ def _check_same(out: Path, head: Mapping[str, Any], there: Mapping[str, Any], ha
 
 
 def _is_blank(out: Path) -> bool:
-    """Whether nothing is there, but what a run leaves that is killed before it has recorded what it writes."""
+    """Whether it holds no export: it is empty, or has only what a run killed before its first record leaves."""
     unfinished = out / export_receipt.UNFINISHED
     return all(path == unfinished for path in out.iterdir()) and (
         not unfinished.exists() or (unfinished.is_dir() and not list(unfinished.glob("[!.]*")))
@@ -270,7 +270,7 @@ def _sweep(out: Path) -> None:
 
 
 def account(exported: Exported) -> Table:
-    """What became of the pairs, by split: written, written without something, left out by reason."""
+    """The numbers of pairs by split: written, written without something, and left out by reason."""
     splits = exported.facts["splits"]
     rows: list[tuple[Any, ...]] = []
     kinds: list[tuple[str, Callable[[Mapping[str, Any]], Mapping[str, int]]]] = [

@@ -154,14 +154,14 @@ PIL_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""What PIL's decoders raise on damaged bytes; each format has habits of its own."""
+"""What PIL's decoders raise on damaged bytes; which of them depends on the format."""
 
 _PIL = threading.Lock()
 
 
 @contextmanager
 def unguarded() -> Iterator[None]:
-    """PIL without its own size limit (ours was asked before) and with no warning leaking out, then as it was."""
+    """Run a block with PIL's own size limit and its warnings off; ours is checked before."""
     with _PIL, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+
 from curate import export_receipt, parquet
 from curate.checksums import checksum_of
 from curate.errors import WorkspaceError
@@ -115,7 +117,7 @@ class _Usage:
             yield self.entry([self.workspace.cache], "cache", "made again when it is needed")
 
     def raw(self, source: Path) -> Iterator[Entry]:
-        """The commits of a source; what was put there by hand is kept."""
+        """The commits of a source; files that a person put there are kept."""
         if source.is_symlink():
             yield self.entry([], "kept", f"a link to {source.resolve()}", f"raw/{source.name}")
             return
@@ -168,18 +170,19 @@ class _Usage:
     def _used_packs(self) -> set[str]:
         """The packs that hold an image of kept pairs, or of a mix that refers to its images."""
         store = Packs(self.workspace.images)
-        used: set[str] = set()
+        return {pack for keys in self._used_keys() for pack in store.packs_of(keys)}
+
+    def _used_keys(self) -> Iterator[pa.Array]:
+        """The keys of images, file by file."""
         for directory in self.pairs:
             if (directory / "manifest.json").exists():
-                for part in pairs_at(directory).parts:
-                    used |= store.packs_of(media_keys(part))
+                yield from map(media_keys, pairs_at(directory).parts)
         arms = [Mix(directory=path, lock=self.arms[path]) for path in self.used_arms]
         for mix in [*self.mixes, *arms]:
             if mix.lock["recipe"]["shards"]["media"] == "reference":
                 for path in [*mix.files("shard"), *mix.files("holdout")]:
                     with parquet.opened(path, "a Parquet file") as file:
-                        used |= store.packs_of(keys_of(file.read(columns=["media"])["media"]))
-        return used
+                        yield keys_of(file.read(columns=["media"])["media"])
 
     def entry(self, paths: Sequence[Path], state: State, why: str, name: str = "") -> Entry:
         files = [

@@ -156,18 +156,8 @@ def columns(batch: RowBatch, options: Options) -> DraftColumns:
     texts, models, critiques = (replies.texts(name) for name in ("response", "model", "critique"))
     plain = present(scores, texts, models) & ~odd & ~present(pc.index_in(scores, pa.array([10.0])))
     fits, ends = widest(rankings, scores, plain, present(question))
-    sides = [
-        {
-            name: column.take(at)
-            for name, column in (
-                ("text", texts),
-                ("score", scores),
-                ("model", models),
-                ("critique", not_blank(critiques)),
-            )
-        }
-        for at in ends
-    ]
+    of_replies = {"text": texts, "score": scores, "model": models, "critique": not_blank(critiques)}
+    sides = [{name: column.take(at) for name, column in of_replies.items()} for at in ends]
     chosen, rejected = sides
     return DraftColumns(
         fits=fits,

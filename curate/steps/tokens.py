@@ -87,7 +87,7 @@ def _cached(name: str) -> Iterable[Path]:
 
 @functools.lru_cache(maxsize=2)
 def _load(path: Path, digest: str) -> Any:
-    """The tokenizer, once per process. Raises ConfigError if the file is no longer the one that was meant."""
+    """The tokenizer, once per process. Raises ConfigError if the file has changed since its hash was taken."""
     import tokenizers  # most recipes count characters
 
     raw = path.read_bytes()

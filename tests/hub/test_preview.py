@@ -29,7 +29,7 @@ from curate.errors import HubError
 from curate.hub.preview import preview
 from curate.hub.retry import RetryPolicy
 assert "datasets" not in sys.modules
-for repo, arguments in {asked!r}:
+for repo, arguments in {requests!r}:
     try:
         found = preview(repo, RetryPolicy.from_env(), **arguments)
     except HubError as error:
@@ -115,7 +115,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[object, object]:
     One process asks for them: the client reads its environment at import, and `datasets` takes seconds to import.
     """
     bad = [(repo, {"config": config, "split": split}) for repo, config, split in BAD]
-    code = ASK.format(request=[*GOOD.values(), *bad])
+    code = ASK.format(requests=[*GOOD.values(), *bad])
     with Hub(tmp_path_factory.mktemp("hub")) as hub:
         commits = {repo: hub.add_repo(repo, files) for repo, files in REPOS.items()}
         environment = hub.env(tmp_path_factory.mktemp("home"))

@@ -46,7 +46,7 @@ def replies(draw: random.Random) -> tuple[str, str]:
     """(better, worse): the same sentence with either word of a pair."""
     topic, words = draw.choice(THINGS), draw.choice(WORDS)
     place = draw.choice(["{word}, the {thing}", "the {thing}, {word}", "the {word} {thing}"])
-    return tuple(place.format(word=word, topic=topic) for word in words)
+    return tuple(place.format(word=word, thing=topic) for word in words)
 
 
 def pairs(count: int, seed: int, right: float) -> list[dict[str, str]]:

@@ -120,7 +120,7 @@ class PairTable:
 
 
 def load_table(pools: Mapping[str, Pairs], mix: Mix | None) -> PairTable:
-    """Read the narrow columns of all pairs, and of a mix what became of each.
+    """Read the narrow columns of all pairs, and of a mix whether each was selected, held out or dropped.
 
     Raises WorkspaceError where a file is missing or damaged.
     """
