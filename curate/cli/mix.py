@@ -1,9 +1,10 @@
 """curate plan, curate mix."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from curate import lock_tables, steps
 from curate.build import build
@@ -18,16 +19,17 @@ from curate.cli.options import (
     WorkOptions,
 )
 from curate.cli.output import data, progress, say, say_table, show_table
-from curate.contamination.findable import findable_table
+from curate.contamination.findable import Findable, findable_table
 from curate.contamination.strengths import strength_table
 from curate.engines.base import Tick
-from curate.inputs import located_pairs, pool_sizes
+from curate.inputs import Inputs, located_pairs, pool_sizes
 from curate.mixing import quotas
-from curate.mixing.pool_sizes import doubts, pools_table
+from curate.mixing.pool_sizes import PoolSize, doubts, pools_table
 from curate.mixing.quotas import Plan
 from curate.near_duplicates.banding import curve_table
 from curate.pairs.column_account import not_used
-from curate.recipe import load
+from curate.recipe import Recipe, load
+from curate.steps.base import Step
 from curate.steps.decontaminate import findable_items
 
 
@@ -58,39 +60,71 @@ def plan(
     Pools are counted where a source is normalized already, and published, derived or unknown where it is not. Of
     eval sets that are here, it is counted which items can be found in pairs.
     """
-    read = load(recipe)
-    inputs = place.inputs
-    hashes = inputs.hashes
-    # eval sets need not be there yet: a plan reads no text
-    listed = steps.build_all(read.steps, read.where)
-    steps.check_eval_sets(listed, read.where, inputs.manifests)
-    bandings = steps.bandings(listed)
-    counted, uncounted = findable_items(listed, inputs.eval_set_library(read, hashes), read.where)
-    known = pool_sizes(located_pairs(read, inputs, hashes))
-    planned = make_plan(read, {label: size.pairs for label, size in known.items()})
-    warnings = doubts(read, planned, known)
+    preview = _previewed(load(recipe), place.inputs)
     if as_json:
-        curves = {name: banding.to_dict() for name, banding in bandings.items()}
-        pools = {label: asdict(size) for label, size in known.items()}
-        sets = {of: one.to_dict() for found in counted.values() for of, one in found.items()}
-        leaks = {"decontamination": sets} if counted or uncounted else {}
-        data({**planned.to_dict(), "pools": pools, "warnings": warnings, "near_duplicates": curves, **leaks})
+        data(preview.to_dict())
     else:
-        show_table(
-            quotas.plan_table(planned, "pools before screening where counted, else as published; less the holdout")
-        )
-        show_table(pools_table(read, known))
-        for name, banding in bandings.items():
+        preview.show()
+    for line in preview.uncounted:
+        say(line)
+    for warning in preview.warnings:
+        say(f"warning: {warning}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Preview:
+    """What is known of a mix before it is built.
+
+    findable   by step, which items of its eval sets can be found in pairs
+    uncounted  a line for each step whose eval sets are not here yet
+    """
+
+    recipe: Recipe
+    plan: Plan
+    sizes: Mapping[str, PoolSize]
+    steps: Sequence[tuple[str, Step]]
+    findable: Mapping[str, Mapping[str, Findable]]
+    uncounted: Sequence[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        return doubts(self.recipe, self.plan, self.sizes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        curves = {name: banding.to_dict() for name, banding in steps.bandings(self.steps).items()}
+        sets = {of: one.to_dict() for found in self.findable.values() for of, one in found.items()}
+        return {
+            **self.plan.to_dict(),
+            "pools": {label: asdict(size) for label, size in self.sizes.items()},
+            "warnings": self.warnings,
+            "near_duplicates": curves,
+            **({"decontamination": sets} if self.findable or self.uncounted else {}),
+        }
+
+    def show(self) -> None:
+        """Print the plan and its pools, the curves of near-duplicate steps, and what decontamination can find."""
+        basis = "pools before screening where counted, else as published; less the holdout"
+        show_table(quotas.plan_table(self.plan, basis))
+        show_table(pools_table(self.recipe, self.sizes))
+        for name, banding in steps.bandings(self.steps).items():
             show_table(curve_table(name, banding))
-        for name, share in steps.shares(listed).items():
+        for name, share in steps.shares(self.steps).items():
             table = strength_table(name, share)
             show_table(table) if table.rows else say(table.title)
-        for name, found in counted.items():
+        for name, found in self.findable.items():
             show_table(findable_table(name, found))
-    for line in uncounted:
-        say(line)
-    for warning in warnings:
-        say(f"warning: {warning}")
+
+
+def _previewed(recipe: Recipe, inputs: Inputs) -> _Preview:
+    hashes = inputs.hashes
+    # eval sets need not be there yet: a plan reads no text
+    listed = steps.build_all(recipe.steps, recipe.where)
+    steps.check_eval_sets(listed, recipe.where, inputs.manifests)
+    counted, uncounted = findable_items(listed, inputs.eval_set_library(recipe, hashes), recipe.where)
+    sizes = pool_sizes(located_pairs(recipe, inputs, hashes))
+    planned = make_plan(recipe, {label: size.pairs for label, size in sizes.items()})
+    return _Preview(recipe=recipe, plan=planned, sizes=sizes, steps=listed, findable=counted, uncounted=uncounted)
 
 
 def mix(
