@@ -104,7 +104,7 @@ def test_every_command_that_takes_a_recipe_takes_its_name(command):
         ("zzz", "curate sources, curate sources --evalsets and curate recipes list them"),
     ],
 )
-def test_fetch_knows_sources_eval_sets_and_recipes(name, hint):
+def test_fetch_accepts_sources_eval_sets_and_recipes(name, hint):
     with pytest.raises(ConfigError) as caught:
         run("fetch", name)
     assert str(caught.value) == f"{name}: no source, eval set or recipe has this name"

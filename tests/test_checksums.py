@@ -88,7 +88,7 @@ def test_hashes_that_are_damaged_are_computed_again(tmp_path, path):
     assert Hashes(tmp_path).of(path) == right
 
 
-def test_a_file_of_ours_is_known_by_a_time_that_nobody_can_set_back(tmp_path, path):
+def test_a_file_of_ours_is_known_by_its_time_of_change(tmp_path, path):
     known, before = Hashes(tmp_path), path.stat()
     first = known.of(path, ours=True)
     path.write_bytes(b"ROWS OF A STEP")

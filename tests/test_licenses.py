@@ -145,7 +145,7 @@ def test_the_step_allows_only_what_is_listed() -> None:
     ]  # fmt: skip
 
 
-def test_the_step_knows_ids_with_a_condition() -> None:
+def test_the_step_accepts_ids_with_a_condition() -> None:
     rows = pl.DataFrame({"license": ["odc-by", "odc-by-parts-nc", "mit"]})
 
     def found(step: Licenses) -> list[str | None]:

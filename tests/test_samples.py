@@ -82,7 +82,7 @@ def test_eleven_sets_are_twelve_entries() -> None:
     assert len(read.entries) == 12  # R1-Reward is two of them
 
 
-def test_the_quickstart_tells_what_was_planted(tmp_path: Path) -> None:
+def test_the_quickstart_reports_what_was_planted(tmp_path: Path) -> None:
     read = recipe.load(ROOT / "recipes/quickstart.yaml")
     with Local(1) as engine:
         built = build(read, Inputs(workspace=Workspace(tmp_path), raw=SAMPLES), engine, Silent())

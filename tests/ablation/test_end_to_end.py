@@ -110,7 +110,7 @@ def test_full_runs_find_what_was_planted_after_a_kill(project):
     }  # fmt: skip
 
 
-def test_a_setting_that_is_none_is_told_before_anything_is_trained(project):
+def test_a_setting_that_is_none_is_an_error_before_any_training(project):
     process = start(project, "--set", "learning_rate=1")
     _, stderr_text = process.communicate()
     assert process.returncode == 1

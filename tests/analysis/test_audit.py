@@ -75,7 +75,7 @@ def test_a_bad_source_is_found_and_the_clean_ones_are_not_blamed(bad):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("taste", "other taste"), ("swapped", "columns swapped")])
-def test_taste_and_swapped_columns_are_told_from_noise(kind, name):
+def test_taste_and_swapped_columns_are_distinguished_from_noise(kind, name):
     found = audited(world(1, kind))
     assert [one.diagnosis()[0] for one in found.sources.values()][3] == name
 

@@ -232,7 +232,7 @@ def test_languages_of_questions(tmp_path: Path):
     assert found["languages"] == {"en": 2, "de": 1}
 
 
-def test_sources_are_told_apart_and_linked(tmp_path: Path):
+def test_sources_are_separate_and_linked(tmp_path: Path):
     first = target(tmp_path, [{"prompt": f"{i}?", "media": ["x"]} for i in range(15)], "first")
     swapped = {"chosen": "rejected", "rejected": "chosen"}
     more = [{"prompt": "0?", "media": ["x"], **swapped}, *({"prompt": f"b{i}?", "media": ["x"]} for i in range(8))]
@@ -398,7 +398,7 @@ def test_a_baseline_of_another_version_is_refused(tmp_path: Path):
             checked(other)
 
 
-def test_what_only_one_has_is_not_compared_and_said(tmp_path: Path):
+def test_what_only_one_has_is_reported_as_not_compared(tmp_path: Path):
     now, then = examined(target(tmp_path, SICK)), examined(target(tmp_path, SICK, "other"))
     then["settings"]["lengths"] = [7]
     assert list(uncompared(now, then)) == [
@@ -441,13 +441,13 @@ def test_a_worse_blend_fails(project: Path):  # noqa: F811, ARG001
     assert run(*doctor, "--baseline", "before.json", "--least", "0.96").messages == ["nothing got worse"]
 
 
-def test_a_source_without_a_pair_is_said_to_have_none(tmp_path: Path):
+def test_a_source_without_a_pair_is_reported_as_empty(tmp_path: Path):
     [first, *rest] = tables(examined(target(tmp_path, [])))
     assert first == Table("pairs", ("source", "pairs", "groups", "clusters", "ties"), [("pool", 0, 0, 0, None)])
     assert not any(table.rows for table in rest)
 
 
-def test_wrong_files_and_a_source_alone_are_told_in_one_line(project: Path):  # noqa: F811, ARG001
+def test_wrong_files_and_a_source_alone_are_errors_in_one_line(project: Path):  # noqa: F811, ARG001
     Path("list.json").write_text("[]")
     assert "--baseline: is no examination" in fault("doctor", "web", "--baseline", "list.json")
     run("doctor", "web", "--write", ".", code=2)

@@ -168,7 +168,7 @@ def test_only_the_selected_pairs_of_a_mix_count(three: Path):
     assert found.counts["near"] == [[0, 1], [2, 0]]
 
 
-def test_a_copy_of_an_image_is_the_same_where_asked_for(tmp_path: Path):
+def test_a_copy_of_an_image_is_the_same_with_copies(tmp_path: Path):
     x, y = np.meshgrid(np.arange(96), np.arange(64))
     scene = Image.fromarray(np.stack([2 * x, 3 * y, 60 + x + y], axis=2).astype(np.uint8))
     encoded = []
@@ -186,7 +186,7 @@ def test_a_copy_of_an_image_is_the_same_where_asked_for(tmp_path: Path):
             assert found.counts["image"] == [[0, count], [count, 0]]
 
 
-def test_what_is_not_there_is_said(three: Path, monkeypatch: pytest.MonkeyPatch):
+def test_missing_targets_are_errors(three: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(three)
     assert "judgebench not fetched" in fault("overlap", "a", "--against", "judgebench", "--workspace", "data")
     assert "a: there 2 times: in a, a" in fault("overlap", "a", "a", "--workspace", "data")

@@ -176,7 +176,7 @@ def test_sketches_that_are_not_there_are_made_as_a_mix_makes_them():
 
 
 @pytest.mark.usefixtures("place")
-def test_what_cannot_be_is_said():
+def test_recipes_and_thresholds_that_do_not_fit_are_errors():
     assert fault(*command("rethreshold", "near.yaml")) == (
         "near.yaml: $.sources: first is not normalized; expected the pairs of every source\n"
         "curate mix near.yaml makes them"

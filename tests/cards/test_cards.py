@@ -275,7 +275,7 @@ def _score(inputs: Inputs, path: Path) -> None:
     scoring.by_file(targets, path, "audit", "external", lambda _: None)
 
 
-def test_a_lock_without_a_summary_is_said_to_be_old(lock: dict[str, Any]) -> None:
+def test_a_lock_without_a_summary_is_old(lock: dict[str, Any]) -> None:
     del lock["summary"]
     with pytest.raises(WorkspaceError, match="lock of quickstart: it has no summary; expected a lock"):
         card(lock)
@@ -400,7 +400,7 @@ def test_there_is_no_card_without_a_source() -> None:
     assert sorted(path.stem for path in CARDS.glob("*.md")) == sources.names()
 
 
-def test_the_head_of_a_source_tells_its_options_and_terms() -> None:
+def test_the_head_of_a_source_lists_its_options_and_terms() -> None:
     text = head("mm_rlhf", sources.get("mm_rlhf"))
     assert "| `data` | `pairs` | `pairs`, `ranked` |" in text
     assert "| licence | unknown: commercial use unknown, changes unknown |" in text

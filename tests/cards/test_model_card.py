@@ -51,7 +51,7 @@ def card(run: Path, directory: Path, evals: Path | None = None) -> str:
     return (directory / "README.md").read_text()
 
 
-def test_what_is_known_is_said(run, tmp_path):
+def test_known_facts_are_in_the_card(run, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     text = card(run, tmp_path, results(run, tmp_path / "results.json"))
     lock = json.loads((run / "mix.lock.json").read_text())
@@ -72,7 +72,7 @@ def test_what_is_known_is_said(run, tmp_path):
     assert ModelCard(text).data.pipeline_tag == "text-classification"  # the Hub's own client reads it
 
 
-def test_what_is_not_known_is_said_too(tmp_path):
+def test_unknown_facts_are_named_in_the_card(tmp_path):
     build(checkpoint("text"), HeadConfig()).save_pretrained(tmp_path / "run" / "best")
     text = card(tmp_path / "run", tmp_path / "run" / "best")
     assert "Not known: there was no `mix.lock.json`" in text

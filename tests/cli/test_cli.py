@@ -185,7 +185,7 @@ def test_a_build_imports_neither_datasets_nor_the_client_of_the_hub(tmp_path):
         assert imported((*among, *WORKING), command, str(tmp_path / "small.yaml"), *places[:4])[1] == []
 
 
-def test_an_unknown_command_is_told_what_is_near():
+def test_an_unknown_command_gets_the_nearest_names():
     done = CliRunner().invoke(app, ["mixx"], env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert "No such command 'mixx'. Did you mean 'mix'?" in done.stderr

@@ -106,7 +106,7 @@ def test_from_a_file_to_a_mix():
     assert init("own/Sums v2.jsonl", "--yes").exit_code == 0  # again: nothing else to say
 
 
-def test_what_two_readings_fit_is_asked():
+def test_two_readings_that_fit_are_a_question():
     Path("a.jsonl").write_text(
         lines({"prompt": "Q", "answer_a": "x", "answer_b": "y", "label": i % 2} for i in range(4))
     )

@@ -406,7 +406,7 @@ def test_a_model_and_a_score_file(tmp_path, monkeypatch, files):
     assert scores(found) == {at: pytest.approx((score + given[at]) / 2) for at, score in scores(alone).items()}
 
 
-def test_a_text_model_is_not_asked_about_images(tmp_path, monkeypatch, mix):
+def test_a_text_model_scores_no_images(tmp_path, monkeypatch, mix):
     """Its held-out pairs and items are those of its route."""
     monkeypatch.chdir(ROOT)
     vl = dict.fromkeys(range(7), (1.0, 0.0))

@@ -529,7 +529,7 @@ def test_an_item_without_a_score_is_wrong_under_every_metric(tmp_path, name):
     assert lines[0].measure.value is None or not any(line.measure.ties for line in lines)
 
 
-def test_command_counts_items_without_a_score_only_if_told_to(tmp_path):
+def test_items_without_a_score_count_only_with_allow_unscored(tmp_path):
     path = write(tmp_path / "s.jsonl", unscored("vl_rewardbench", 2))
     arguments = ("--scores", path, "-e", "vl_rewardbench", "--raw", EVAL_ROWS)
     assert isinstance(run(*arguments).exception, RawError)

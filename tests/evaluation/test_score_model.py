@@ -84,7 +84,7 @@ def test_what_can_not_be_scored_says_why():
     assert [len(one.scores) for one in results] == [0, 0, 0, 0, 2]
 
 
-def test_a_diverged_model_is_told():
+def test_a_diverged_model_is_an_error():
     model = RewardModel.from_pretrained(saved("text"))
     torch.nn.init.constant_(model.head.layers[-1].weight, float("nan"))
     with pytest.raises(TrainError, match=r"pair: scores \[nan, nan\]; expected finite numbers"):

@@ -172,7 +172,7 @@ def test_command_shows_orders_and_ties(tmp_path):
     assert str(done.exception) == "--rule: v.jsonl has verdicts, not texts; expected a generative model"
 
 
-def test_command_leaves_out_missing_items_only_if_told_to(tmp_path):
+def test_missing_items_are_left_out_only_with_allow_missing(tmp_path):
     lines = [line for line in lines_of(NAME, 1) if line["row"] not in (3, 5)]
     path = write(tmp_path / "s.jsonl", lines)
     arguments = ("--scores", path, "-e", NAME, "--raw", EVAL_ROWS)

@@ -177,7 +177,7 @@ REQUESTS = [(endpoint, f"/{name}") for endpoint in ENDPOINTS for name in "ab"]
 
 
 @given(st.integers(), st.floats(0, 1), st.integers(0, 3), st.permutations(REQUESTS * 3))
-def test_a_drawn_plan_ends_and_knows_no_order(
+def test_a_drawn_plan_ends_and_depends_on_no_order(
     seed: int, rate: float, most: int, order: list[tuple[str, str]]
 ) -> None:
     plans = [Plan(seed=seed, rate=rate, most=most) for _ in range(2)]

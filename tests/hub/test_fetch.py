@@ -117,7 +117,7 @@ def test_every_passing_fault_passes_and_no_byte_comes_twice(hub, tmp_path):
     assert len(hub.log) == 11
 
 
-def test_a_stalled_body_is_asked_for_again(hub, tmp_path):
+def test_a_stalled_body_is_requested_again(hub, tmp_path):
     commit = plant(hub, tmp_path)
     hub.fail("stall", on="get", seconds=600)
     done = curate(hub, tmp_path, "fetch", "helpsteer3", HF_HUB_DOWNLOAD_TIMEOUT="4")
@@ -278,7 +278,7 @@ def test_gated_repos_say_what_to_do(hub, tmp_path):
     assert curate(hub, tmp_path, "fetch", "helpsteer3", **TOKEN).returncode == 0
 
 
-def test_private_repos_need_a_token_and_nobody_gets_to_see_it(hub, tmp_path):
+def test_private_repos_need_a_token_and_it_is_never_printed(hub, tmp_path):
     hub.add_token("hf_reader", "nvidia")
     commit = plant(hub, tmp_path, private=True, env=TOKEN)
     error, hint = refusal(curate(hub, tmp_path, "fetch", "helpsteer3"))
@@ -352,7 +352,7 @@ class LoginPage(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_a_login_page_in_the_way_is_told(hub, tmp_path):
+def test_a_login_page_is_an_error(hub, tmp_path):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), LoginPage) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -376,7 +376,7 @@ print(sorted({'httpx2', 'huggingface_hub', 'numba'} & set(sys.modules)))
     assert done.stdout == "[]\n"
 
 
-def test_an_answer_that_is_not_the_hubs_is_told(tmp_path, hub):
+def test_an_answer_that_is_not_the_hubs_is_an_error(tmp_path, hub):
     done = curate(hub, tmp_path, "pin", "helpsteer3", HF_ENDPOINT="nonsense")
     assert refusal(done) == [
         "error: HF_ENDPOINT: found 'nonsense'; expected an address such as https://huggingface.co",
@@ -504,7 +504,7 @@ def test_max_rows_brings_the_fewest_files_and_more_later(hub, tmp_path):
     assert fetched(Workspace(tmp_path / "data"), "tulu3_if").complete
 
 
-def test_what_max_rows_cannot_choose_among_is_said_before_it_is_fetched(hub, tmp_path):
+def test_files_that_max_rows_cannot_limit_are_named_before_the_fetch(hub, tmp_path):
     plant(hub, tmp_path)
     done = curate(hub, tmp_path, "fetch", "helpsteer3", "--max-rows", "5")
     assert lines(done)[:2] == [

@@ -207,7 +207,7 @@ def test_nothing_drifted():
     assert manifests.compare(manifest(*SHARDS), manifest(*SHARDS)) == []
 
 
-def test_drift_is_told_in_bytes_and_rows():
+def test_drift_is_in_bytes_and_rows():
     counted = Rows(counted=1600, counted_by="parquet footers")
     was = manifest(*SHARDS, license="mit", rows=counted)
     grown = replace(SHARDS[0], bytes=70, rows=700, git_oid="b" * 40)

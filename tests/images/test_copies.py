@@ -483,7 +483,7 @@ def test_pairs_about_copies_of_an_image_are_duplicates(tmp_path: Path):
     assert all(0.7 < score < 1 for score in lost.decisions["score"])
 
 
-def test_pairs_about_pages_that_cannot_be_told_apart_stay_with_a_flag(tmp_path: Path):
+def test_pairs_about_pages_that_may_be_copies_stay_with_a_flag(tmp_path: Path):
     page, image = bill("18.50"), photo(1)
     images = [page, scaled(page, 0.25), image, image.convert("L")]
     store, keys = store_of(tmp_path, [encoded(some) for some in images])

@@ -318,7 +318,7 @@ def test_what_is_put_is_read_back(store, images):
     assert len(names(store.root)) == 2
 
 
-def test_many_are_read_in_the_order_asked(tmp_path, images):
+def test_many_are_read_in_the_order_of_the_keys(tmp_path, images):
     keys = [fact.key for fact in put_all(tmp_path, images, pack_bytes=3000)]
     store = ImageStore(tmp_path)
     wanted = [5, 0, 7, 0, 3]

@@ -92,7 +92,7 @@ def test_a_scan_of_other_bits_is_left_to_the_decode():
     assert reason(check, data) == "image_damaged"
 
 
-def test_the_limit_on_pixels_is_asked_first():
+def test_the_limit_on_pixels_is_checked_first():
     for name in ("JPEG", "PNG", "WEBP"):
         assert reason(check_structure, encoded(noisy(60, 40), name), max_pixels=2399) == "image_too_large"
 

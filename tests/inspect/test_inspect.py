@@ -46,7 +46,7 @@ def test_why_prints_the_history_of_a_dropped_duplicate_and_names_its_winner():
     ]
 
 
-def test_why_tells_copies_apart_by_their_rows():
+def test_why_distinguishes_copies_by_their_rows():
     histories = json.loads(run("why", ids("votes")["a.jsonl:2"], "--json").text)
     assert (histories["rows"], histories["group_pairs"], histories["license"]) == (
         ["a.jsonl:2", "a.jsonl:3"],
@@ -194,7 +194,7 @@ def test_verify_names_a_raw_file_with_a_flipped_byte_and_an_unchanged_time():
     assert run("verify", "--raw", "raw", code=1).lines == ["raw/votes/a.jsonl: same size, other content"]
 
 
-def test_verify_says_what_it_knows_of_a_folder_of_many_images():
+def test_verify_knows_a_folder_of_many_images_by_names_and_sizes():
     for number in range(LONG_LISTING):
         shutil.copy("raw/web/pictures/red.png", f"raw/web/pictures/{number}.png")
     run("normalize", "web", "--raw", "raw", "--workers", "1")
@@ -205,7 +205,7 @@ def test_verify_says_what_it_knows_of_a_folder_of_many_images():
     assert any(line.startswith(f"{place}: ") for line in run("verify", code=1).lines)
 
 
-def test_verify_names_a_missing_part_a_changed_one_and_one_that_nobody_made():
+def test_verify_names_a_missing_part_a_changed_one_and_a_stray_one():
     votes, web, small = pairs_directory("votes"), pairs_directory("web"), mix_directory()
     part = json.loads((votes / "manifest.json").read_text())["parts"][0]
     (votes / "part-00000.parquet").unlink()

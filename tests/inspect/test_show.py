@@ -186,7 +186,7 @@ def test_a_damaged_decision_is_not_shown():
     assert fault("show", "small", "--dropped").startswith(f"{path}: damaged (it differs from its record)")
 
 
-def test_a_damaged_part_is_said_in_one_line():
+def test_a_damaged_part_is_an_error_in_one_line():
     part = pairs_directory("votes") / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:100])
     message = fault("show", "votes")

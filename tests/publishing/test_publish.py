@@ -520,7 +520,7 @@ def test_a_dry_run_needs_no_token_and_writes_nothing(hub, root, mixes):
     assert snapshot(root) == before
 
 
-def test_who_may_not_is_told_what_to_do(hub, root, mixes):
+def test_missing_rights_are_errors_with_a_hint(hub, root, mixes):
     hub.add_token("hf_reader", "me", write=False)
     hub.add_repo("me/taken", {}, type="model")
     login = "hint: make one with write access, then run `hf auth login` or set HF_TOKEN"
@@ -551,7 +551,7 @@ def test_no_network_is_one_line(hub, root, mixes):
     assert found[0] == "error: me/mix: HF_HUB_OFFLINE is set; expected a network"
 
 
-def test_a_repository_is_as_visible_as_asked_for(hub, root, mixes):
+def test_a_repository_is_as_visible_as_requested(hub, root, mixes):
     hub.add_repo(REPO, {"notes.md": b"mine"})
     assert error(publish(hub, root, mixes.first, code=1)) == [
         "error: me/mix: the repository is public; expected a private one",
@@ -560,7 +560,7 @@ def test_a_repository_is_as_visible_as_asked_for(hub, root, mixes):
     assert len(hub.commits(REPO)) == 1
 
 
-def test_shards_of_nobody_would_be_read_with_the_mix(hub, root, mixes):
+def test_stray_shards_would_be_read_with_the_mix(hub, root, mixes):
     hub.add_repo(REPO, {"shard-99999.parquet": b"PAR1", "lock.json": b'{"lockfileVersion": 3}'}, private=True)
     assert error(publish(hub, root, mixes.first, code=1)) == [
         "error: me/mix: has shard-99999.parquet, which no lock there lists and load_dataset would read with the "

@@ -105,7 +105,7 @@ def two(label_one, label_two, **more):
          [["Blue", "Red"], ["Red", "Blue"]]),
     ],
 )  # fmt: skip
-def test_numbers_that_could_mean_two_things_are_asked(rows, descriptions, chosen):
+def test_numbers_that_could_mean_two_things_give_two_readings(rows, descriptions, chosen):
     ways = found(*rows)
     assert [way.description for way in ways] == [f"in label {text}" for text in descriptions]
     assert [[better for better, _ in sides(way)] for way in ways] == chosen
@@ -120,7 +120,7 @@ def test_numbers_that_can_mean_one_thing_are_not():
     assert sides(way) == [("Blue", "Red")]
 
 
-def test_annotators_vote_and_several_criteria_are_asked():
+def test_annotators_vote_and_several_criteria_give_readings_each():
     votes = {
         "prompt": Q,
         "response_a": "Red",
@@ -140,7 +140,7 @@ def test_annotators_vote_and_several_criteria_are_asked():
     assert found(*axes)[0].manifest["replies"] == "videos"
 
 
-def test_two_replies_without_a_verdict_are_asked():
+def test_two_replies_without_a_verdict_give_two_readings():
     ways = found({"prompt": Q, "conversations_a": [ASK, BLUE], "conversations_b": [ASK, RED]})
     assert [way.description for way in ways] == [
         "conversations_a is always the better one",

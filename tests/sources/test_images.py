@@ -84,7 +84,7 @@ def test_lists_keep_their_order_and_mixed_shapes():
         ([PNG, 7], "image_of_unknown_shape"),
     ],
 )
-def test_what_is_no_image_is_said(value, why):
+def test_what_is_no_image_is_an_error(value, why):
     assert reason(media_of, value) == why
 
 

@@ -113,7 +113,7 @@ def test_evidence_is_the_cycle_with_its_sources():
     ]
 
 
-def test_where_more_pairs_go_than_need_be_both_numbers_are_said():
+def test_where_more_pairs_go_than_need_be_both_numbers_are_printed():
     greedy, fair = decided(frame(REVERSED), "keep_priority"), decided(frame(REVERSED), "keep_majority")
     assert [text.partition("; ")[2] for text in greedy["evidence"]] == ["2 pairs go, 1 would do"] * 2
     assert "; " not in fair["evidence"][0]

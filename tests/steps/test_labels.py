@@ -147,7 +147,7 @@ def test_selection_counts_a_barred_pair_as_kept_only_where_it_is_held_out(tmp_pa
     assert (found.kept, found.held_out, found.distinct, found.unused) == (len(free) + 3, 3, len(free), 0)
 
 
-def test_only_what_is_said_identifies_the_step(built, monkeypatch):
+def test_only_the_labels_identify_the_step(built, monkeypatch):
     root, _, mixed, _ = built
     monkeypatch.chdir(root)
 
@@ -167,7 +167,7 @@ def test_only_what_is_said_identifies_the_step(built, monkeypatch):
     assert identity() != before  # most people say bad now
 
 
-def test_what_is_wrong_is_said_in_one_line(tmp_path):
+def test_faults_are_errors_in_one_line(tmp_path):
     with pytest.raises(ConfigError, match=r"\$\.steps\.labels\.file: .*none.jsonl: no such file") as caught:
         steps.bind([("labels", Labels(file=str(tmp_path / "none.jsonl")))], None, "$")
     assert "curate browse writes labels" in caught.value.hint
@@ -195,7 +195,7 @@ def test_media_go_with_their_reply():
     assert exchanged(batch, np.array([False, False])) is batch
 
 
-def test_recipes_and_files_that_nobody_labelled(built, monkeypatch):
+def test_recipes_and_files_without_labels(built, monkeypatch):
     root, _, _, _ = built
     monkeypatch.chdir(root)
     Path("empty.jsonl").write_text("")

@@ -117,7 +117,7 @@ def test_pairs_with_other_media_are_others(tmp_path: Path):
     assert lost(run(pools, jaccard=0.6, media="ignore")) == {f"s{i}:0": "s0:0" for i in (1, 2, 3, 4)}
 
 
-def test_a_loser_drops_nobody(tmp_path: Path):
+def test_a_loser_drops_no_pair(tmp_path: Path):
     """Each is near to the next alone: the third stays, since the second, which it is near to, is gone."""
     texts = [BASE, changed(0, 1, 2), changed(0, 1, 2, 27, 28, 29)]
     pools = [pool_of(tmp_path / f"s{i}", [{"chosen": text}], i) for i, text in enumerate(texts)]

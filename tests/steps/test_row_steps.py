@@ -548,7 +548,7 @@ def test_a_copy_loses_to_the_smaller_priority_number_then_to_the_larger_order_th
     }
 
 
-def test_the_copy_that_knows_more_stays():
+def test_the_copy_with_more_facts_stays():
     assert decide([(0, 9, 7, 1, 2), (1, 1, 7, 1, 2, 3), (0, 9, 7, 1, 2, 2)]) == {
         0: ("duplicate_pair", 1),
         2: ("duplicate_pair", 1),

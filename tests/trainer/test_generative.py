@@ -117,7 +117,7 @@ def test_pairs_without_an_answer_are_counted_by_their_reason(changed, reason):
     assert caught.value.reason == reason
 
 
-def test_a_dialogue_is_told_by_its_roles_and_texts_are_no_places():
+def test_a_dialogue_is_named_by_roles_and_texts_are_no_placeholders():
     encoder = judge_encoder(checkpoint("text"), prompt=BRIEF)
     call = Block("tool_call", '{"name": "look", "arguments": {}}')
     prompt = (

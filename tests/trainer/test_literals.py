@@ -122,7 +122,7 @@ def test_a_template_without_special_tokens_refuses_its_headers(tmp_path):
         assert caught.value.detail.startswith("role_header_in_text: ")
 
 
-def test_it_changes_what_models_are_told_apart_by():
+def test_it_changes_the_identity_of_a_model():
     assert Encoder(checkpoint("text"), max_length=9).facts()["special_tokens_in_texts"] == "characters"
 
 

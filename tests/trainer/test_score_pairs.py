@@ -103,7 +103,7 @@ def test_differences_of_features_are_in_the_order_of_the_files(pairs, tmp_path):
     assert np.load(tmp_path / "none.npy").shape == (len(ids), 0)
 
 
-def test_progress_is_reported_as_often_as_asked(capsys, monkeypatch):
+def test_progress_is_reported_at_the_given_interval(capsys, monkeypatch):
     now = iter([0.0, 3.0, 4.0, 5.5])
     monkeypatch.setattr("trainer.logs.time.monotonic", lambda: next(now))
     progress = Progress("scores", 0, 3, "pairs", 2.0)

@@ -273,7 +273,7 @@ def test_who_may_ask(served):
         assert server.get("/v1/models", Host="localhost:1").status == 200
 
 
-def test_what_a_client_is_told(server, served):
+def test_errors_for_clients(server, served):
     dialogue = [[*turn("user", "a"), *turn("assistant", "b")]]
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
