@@ -153,7 +153,7 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
 
 
 def become(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Go on as `python -m module arguments`, in this process: signals reach it, and its exit code is ours."""
+    """Replace this process by `python -m module arguments`: signals reach it, and its exit code is ours."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(

@@ -1,4 +1,4 @@
-"""What a micro-batch's pairs cost and how right the model is about them, by the paradigm of the run."""
+"""The losses of a micro-batch's pairs and the model's margins on them, by the paradigm of the run."""
 
 from collections.abc import Sequence
 from dataclasses import replace

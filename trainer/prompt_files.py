@@ -1,4 +1,4 @@
-"""The texts that ask a model for critiques and verdicts: ours in `prompts/`, or files of the user.
+"""The prompts for critiques and verdicts: ours in `prompts/`, or files of the user.
 
 A run keeps a copy, so that it continues with the text that it began with.
 """

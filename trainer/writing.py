@@ -1,4 +1,4 @@
-"""Lets a model write on after branches, all at once, over a cache that has shared prefixes once.
+"""Generates texts after branches, all at once, over a cache that has shared prefixes once.
 
 A prefix and its media are computed once, and then copied for each of its branches.
 """

@@ -1,1 +1,1 @@
-"""What is the matter with sources and mixes: rulers, faults and distributions over every pair, with intervals."""
+"""Examinations of sources and mixes: rulers, faults and distributions over every pair, with intervals."""

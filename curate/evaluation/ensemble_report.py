@@ -1,4 +1,4 @@
-"""What an ensemble is worth: its members alone, the whole against the best of them, and without each of them."""
+"""The report of an ensemble: its members alone, the whole against the best of them, and without each of them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

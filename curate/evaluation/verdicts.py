@@ -1,4 +1,4 @@
-"""What a judge said of every two replies of items, in both orders: counted, or as scores by a published rule.
+"""Verdicts of a judge on every two replies of items, in both orders: counted, or as scores by a published rule.
 
 The scorer writes it into the column `judged` of its score file: for the reply that was shown first a list of
 {"second": position, "verdicts": [1, 2, 0 for a tie or null, ...], "published": [1 or 2, ...], "texts": [...]}.

@@ -1,4 +1,4 @@
-"""Who may ask a server: with its token; or, where it has none, under the names of its own address."""
+"""Access to a server: with its token, or where it has none, under the names of its own address."""
 
 import hmac
 from typing import NamedTuple

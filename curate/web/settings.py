@@ -1,4 +1,4 @@
-"""Where servers listen, who may ask, and the limits of what they take."""
+"""Settings of servers: address, token, and the limits of requests."""
 
 import os
 from dataclasses import dataclass
