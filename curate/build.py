@@ -19,7 +19,7 @@ from curate.cards import mix_card
 from curate.checksums import write_record
 from curate.contamination.strengths import recall_line
 from curate.engines.base import Engine, Tick
-from curate.engines.local import suit
+from curate.engines.local import begin, suit
 from curate.errors import InfeasibleError, WorkspaceError
 from curate.hashing import Hashes, fingerprint
 from curate.images.store import ImageStore
@@ -29,6 +29,7 @@ from curate.lock_file import file_facts, read_lock, recorded
 from curate.mixing import quotas, select, shards
 from curate.mixing.holdout import check_rest, hold_out, without_holdout
 from curate.mixing.quotas import Plan
+from curate.mixing.scatter import scatter
 from curate.mixing.summary import summary
 from curate.pairs.normalize import Artefact, images_known, locate, normalize_all
 from curate.recipe import Recipe
@@ -118,6 +119,8 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         ImageStore(workspace.images).sweep()
         artefacts = work.normalize(artefacts)
         suit(engine, little=sum(artefact.manifest["pairs"] for artefact in artefacts.values()) < FEW_PAIRS)
+        if sum(map(_bytes, artefacts.values())) > shards.FEW_BUCKETS * shards.BUCKET_TEXT:
+            begin(engine, scatter)
         screened = work.screen(first, listed, artefacts)
         for at in fresh:
             screening = Screening(listed, artefacts, screened)
@@ -128,6 +131,10 @@ def build_family(recipes: Sequence[Recipe], inputs: Inputs, engine: Engine, watc
         work.normalize({label: artefact for label, artefact in artefacts.items() if artefact.manifest})
     hashes.save()
     return [Built(directory=place, lock=built[at], fresh=at in fresh) for at, place in enumerate(places)]
+
+
+def _bytes(artefact: Artefact) -> int:
+    return sum((artefact.directory / part).stat().st_size for part in artefact.parts)
 
 
 def screening_key(recipe: Recipe) -> str:

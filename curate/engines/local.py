@@ -46,6 +46,13 @@ class Local:
             self._spawned.end(at_once=kind is not None)
             self._spawned = None
 
+    def begin(self, fn: Callable[..., Any]) -> None:
+        """Start the workers, and load what `fn` needs there, unless one process is to do the work."""
+        if self.workers > 1 and not (self.adapts and self.little) and self._spawned is None:
+            self._spawned = _Workers(self.workers)
+            for _ in range(self.workers):
+                self._spawned.submit(_starting, fn, _locked(None))
+
     def map(
         self,
         fn: Callable[[T], R],
@@ -97,6 +104,16 @@ def suit(engine: Engine, *, little: bool) -> None:
     """Say whether what comes is little: less than what new processes take to start and to load everything."""
     if isinstance(engine, Local):
         engine.little = little
+
+
+def begin(engine: Engine, fn: Callable[..., Any]) -> None:
+    """Let workers start, which are to call `fn`, while this process makes their tasks."""
+    if isinstance(engine, Local):
+        engine.begin(fn)
+
+
+def _starting(fn: Callable[..., Any]) -> None:
+    """Nothing: the module of the function is loaded where it is received."""
 
 
 def _do_here(fn: Callable[[T], R], listen: Listener, task: T) -> R:

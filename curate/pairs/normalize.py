@@ -14,7 +14,7 @@ from typing import Any
 from curate import schema
 from curate.checksums import Stamp, made_again, record, stamp, usable, write_record
 from curate.engines.base import Engine, Listener
-from curate.engines.local import suit
+from curate.engines.local import begin, suit
 from curate.hashing import Hashes, differing, fingerprint, input_facts, listings
 from curate.hub.receipts import upstream
 from curate.images.decode import MAX_PIXELS
@@ -131,6 +131,10 @@ def normalize_all(
     """
     store = ImageStore(workspace.images)
     artefacts = [_without_damage(artefact, store) for artefact in artefacts]
+    missing = [file for artefact in artefacts if not artefact.manifest for file in artefact.files]
+    suit(engine, little=sum(file.path.stat().st_size for file in missing) < LITTLE_BYTES)
+    if len(missing) > 1:
+        begin(engine, normalize_slice)
     _remember_raw(artefacts, workspace)
     done = list(artefacts)
     waiting: dict[int, dict[int, dict[str, Any]]] = {}

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from curate.engines.base import Tick, tick
-from curate.engines.local import Local, suit
+from curate.engines.local import Local, begin, suit
 from curate.errors import EngineError, GuardError
 from tests.support import big_build
 from tests.support.terminal import CTRL_C, on_terminal
@@ -129,6 +129,19 @@ def test_little_work_starts_no_processes_unless_workers_were_asked_for():
         assert os.getpid() not in pids(engine, little=True), "processes that run already are used"
     with Local(2) as engine:
         assert os.getpid() not in pids(engine, little=True)
+
+
+def test_workers_that_began_early_do_the_work_and_little_work_begins_none():
+    with Local(2, adapts=True) as engine:
+        suit(engine, little=True)
+        begin(engine, process_id)
+        assert multiprocessing.active_children() == []
+        suit(engine, little=False)
+        begin(engine, process_id)
+        early = {child.pid for child in multiprocessing.active_children()}
+        assert len(early) == 2
+        assert {*engine.map(process_id, range(20))} <= early
+    assert multiprocessing.active_children() == []
 
 
 def test_a_worker_killed_in_the_middle_of_a_part(tmp_path):
