@@ -18,6 +18,7 @@ STAGES = (
     (re.compile(r"screen: \d"), None),  # progress
     (re.compile(r"screen: "), "row steps"),
     (re.compile(r"sketches: "), "sketches"),
+    (re.compile(r"images: decoding"), "image decoding"),
     (re.compile(r"(\w+): among [\d,]+ pairs"), r"\1"),
     (re.compile(r"shards: [\d,]+ pairs"), "shards"),
 )

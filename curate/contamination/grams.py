@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curate.arrays import F32, I64, U8, U16, U32, U64
+from curate.arrays import F32, F64, I64, U8, U16, U32, U64
 
 SIZE = 5
 """Words of an n-gram: short enough to survive between the changed words of an edited text."""
@@ -58,19 +58,51 @@ class Table(NamedTuple):
 class Documents(NamedTuple):
     """The documents of an index.
 
-    text, starts   document i is the UTF-8 text[starts[i]:starts[i + 1]], of `words` words
-    firsts         its n-grams are those from firsts[i] to firsts[i + 1]: they begin at the words `places`
-    runs           its runs of three words are those from runs_from[i] to runs_from[i + 1]
-    weights        the weight of each of these n-grams
-    floors         the least weighted share of a document that makes a hit
+    words       how many words document i has
+    firsts      its n-grams are those from firsts[i] to firsts[i + 1]: they begin at the words `places`
+    weights     the weight of each of these n-grams
+    least       the least weighted sum of their words that makes a hit (`grams_kernels.least_of`)
+    runs        its runs of three words are those from runs_from[i] to runs_from[i + 1]
+    sentences   its sentences begin at the words from sentences_from[i] to sentences_from[i + 1] in it
     """
 
-    text: U8
-    starts: I64
     words: I64
     firsts: I64
     places: U16
     runs: U64
     runs_from: I64
+    sentences: I64
+    sentences_from: I64
     weights: F32
-    floors: F32
+    least: F64
+
+
+class Hits(NamedTuple):
+    """Room for the hits of some texts, and for finding them.
+
+    rows     of each hit: its text, its document, how many words of a short prompt the text has if it is not all of
+             it, whether it is a passage, from and to which byte the longest part goes that both have (-1 for a
+             document shorter than SHORT), and where its shares end
+    shares   for each n-gram of the document of each hit how many of its words are in the text
+    there, covered   scratch, of as many numbers as the longest document has words
+    """
+
+    rows: I64
+    shares: U8
+    there: U8
+    covered: U8
+
+
+COLUMNS = 7
+"""Columns of `Hits.rows`."""
+
+SHARES_END = COLUMNS - 1
+"""The last of them."""
+
+
+def room_for_hits(documents: Documents, texts: int) -> Hits:
+    """Return room for all documents in one text, twice, and for one document of LONG n-grams in so many texts."""
+    count, longest = len(documents.words), int(documents.words.max(initial=0))
+    rows, shares = 2 * count + texts, len(documents.places) + count + LONG * texts
+    there, covered = (np.empty(longest, np.uint8) for _ in range(2))
+    return Hits(np.empty((rows, COLUMNS), np.int64), np.empty(shares, np.uint8), there, covered)

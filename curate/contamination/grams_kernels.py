@@ -1,31 +1,17 @@
-"""Looks up the word n-grams of texts in an index, in one pass over a UTF-8 buffer.
+"""Makes word n-grams and looks them up in an index.
 
-A text costs one read of a bit table for each of its words; the few n-grams whose bits are set are looked up;
-documents of the index that share enough of them with a part of the text are compared with it. Most of the time is
-spent on fetching from memory, so each pass over a text's n-grams does one thing: many fetches are then under way
-at once.
+Most of the time is spent on fetching from memory, so each pass over a text's n-grams does one thing: many fetches
+are then under way at once.
 """
 
 import numpy as np
 
-from curate.arrays import B8, I64, U8, U16, U32, U64
-from curate.compiled import compiled
-from curate.contamination.grams import (
-    AROUND,
-    CHANGED,
-    EDITED,
-    LEAST,
-    LENGTHS,
-    MANY,
-    NONE,
-    SHORT,
-    SHORT_BYTES,
-    SIZE,
-    Documents,
-    Table,
-)
-from curate.text.cover_kernels import cover, covered_by, fine, flags_of, longest, may_be_among, runs_found
-from curate.text.word_kernels import mix, most_words, words, words_into
+from curate.arrays import F32, F64, I64, U8, U16, U32, U64
+from curate.compiled import compiled, inlined
+from curate.contamination.grams import LENGTHS, MANY, NONE, SHORT, SIZE, Documents, Table
+from curate.contamination.passage_kernels import sentences
+from curate.text.cover_kernels import covered_by, fine
+from curate.text.word_kernels import mix, most_words, words
 
 FOUND = np.uint64(0xFFFFFFFFFFFFFFFF)
 """In place of a state: the document is a candidate."""
@@ -84,27 +70,34 @@ def runs_of(data: U8, start: int, end: int) -> U64:
 
 
 @compiled
-def runs_of_all(data: U8, starts: I64) -> tuple[U64, I64]:
-    """The runs of three words of the texts data[starts[i]:starts[i + 1]], and where those of each begin and
-    end."""
+def parts_of_all(data: U8, starts: I64) -> tuple[U64, I64, I64, I64]:
+    """The runs of three words of the texts data[starts[i]:starts[i + 1]], and where those of each begin and end.
+
+    Then the same of their sentences: the numbers of the words that begin one.
+    """
     found, ends = np.empty(most_words(0, len(data)), np.uint64), np.zeros(len(starts), np.int64)
+    firsts, firsts_ends = np.empty(most_words(0, len(data)), np.int64), np.zeros(len(starts), np.int64)
     for text in range(len(starts) - 1):
-        runs = runs_of(data, starts[text], starts[text + 1])
+        hashes, begins, stops = words(data, starts[text], starts[text + 1])
+        runs, beginning = fine(hashes), sentences(data, begins, stops)
         ends[text + 1] = ends[text] + len(runs)
         found[ends[text] : ends[text + 1]] = runs
-    return found[: ends[-1]].copy(), ends
+        firsts_ends[text + 1] = firsts_ends[text] + len(beginning)
+        firsts[firsts_ends[text] : firsts_ends[text + 1]] = beginning
+    return found[: ends[-1]].copy(), ends, firsts[: firsts_ends[-1]].copy(), firsts_ends
 
 
-@compiled
-def _runs_of(documents: Documents, document: int) -> U64:
+@inlined
+def own_runs(documents: Documents, document: int) -> U64:
+    """The runs of three words of a document."""
     return documents.runs[documents.runs_from[document] : documents.runs_from[document + 1]]
 
 
 @compiled
 def share_of(data: U8, other: U8) -> float:
     """The share of the words of a text that are in another one."""
-    own, text = words(data, 0, len(data))[0], words(other, 0, len(other))[0]
-    return float(cover(own, text, fine(text)).sum()) / max(len(own), 1)
+    own = words(data, 0, len(data))[0]
+    return float(covered_by(own, words(other, 0, len(other))[0]).sum()) / max(len(own), 1)
 
 
 @compiled
@@ -133,7 +126,7 @@ def fill(hashes: U64, starts: I64, documents: U32, bits: U8, shift: int, cells: 
 
 
 @compiled
-def _likely(table: Table, hashes: U64, likely: U64, places: U32, short: bool) -> int:
+def likely_grams(table: Table, hashes: U64, likely: U64, places: U32, short: bool) -> int:
     """Write the n-grams of a text whose bits are set, or all its words as one, and where each begins.
 
     Returns how many there are. It has no branch on the outcome, which a processor could not predict.
@@ -156,7 +149,7 @@ def _likely(table: Table, hashes: U64, likely: U64, places: U32, short: bool) ->
 
 
 @compiled
-def _look_up(table: Table, hashes: U64, places: U32, near: U64) -> int:
+def look_up(table: Table, hashes: U64, places: U32, near: U64) -> int:
     """Replace the hashes that are in the index by the second words of their cells; return how many are.
 
     `near` is scratch space. A pass without branches fetches the cells, so that many are under way at once.
@@ -196,7 +189,7 @@ def _count_shared(document: int, place: int, needs: U16, states: U64, found: U32
 
 
 @compiled
-def _count(lists: U32, cells: U64, counts: U32) -> None:
+def count_grams(lists: U32, cells: U64, counts: U32) -> None:
     """Count n-grams; this also fetches the lists into the cache."""
     for cell in cells:
         number = cell >> np.uint64(32)
@@ -205,7 +198,7 @@ def _count(lists: U32, cells: U64, counts: U32) -> None:
 
 
 @compiled
-def _candidates(table: Table, cells: U64, places: U32, states: U64, found: U32) -> int:
+def candidates_of(table: Table, cells: U64, places: U32, states: U64, found: U32) -> int:
     """Write the documents that enough n-grams of a text lead to; return how many there are."""
     some = 0
     for i in range(len(cells)):
@@ -226,145 +219,12 @@ def _candidates(table: Table, cells: U64, places: U32, states: U64, found: U32) 
 
 
 @compiled
-def _has_enough(documents: Documents, document: int, there: B8) -> bool:
-    """Whether these runs of a document are enough of it for a hit."""
-    covered = covered_by(there, documents.words[document])
-    total = found = 0.0
-    for i in range(documents.firsts[document], documents.firsts[document + 1]):
-        some = 0
-        for j in range(documents.places[i], documents.places[i] + SIZE):
-            some += int(covered[j])
-        total += documents.weights[i]
-        found += documents.weights[i] * some
-    return bool(found >= SIZE * total * documents.floors[document])
-
-
-@compiled
-def _is_hit(documents: Documents, document: int, text: U64, text_fine: U64, flags: B8) -> bool:
-    """Whether a text, which holds a document's n-grams, holds enough of it; a short one was found whole.
-
-    Most candidates have too little in common with all of the text, let alone with one piece of it: `flags` show
-    that without a look at the text.
-    """
-    if documents.words[document] < SHORT:
-        return True
-    runs = _runs_of(documents, document)
-    if not _has_enough(documents, document, may_be_among(runs, flags)):
-        return False
-    return _has_enough(documents, document, runs_found(runs, documents.words[document], len(text), text_fine))
-
-
-@compiled
-def scan(
-    table: Table, documents: Documents, data: U8, offsets: I64, first: int, short: bool, counts: U32, out: U32
-) -> tuple[int, int]:
-    """Hits in the texts data[offsets[i]:offsets[i + 1]] from the first one on, as rows (text, document, 0).
-
-    With `short`, a text of fewer than SHORT words is looked up whole.
-    `counts` grows by how often each n-gram of the index occurs. Stops when `out` might overflow: (rows of `out`
-    that were written, the text to go on with).
-    """
-    most = 2
-    for i in range(first, len(offsets) - 1):
-        most = max(most, most_words(offsets[i], offsets[i + 1]) + 1)
-    hashes, likely, places = np.empty(most, np.uint64), np.empty(most, np.uint64), np.empty(most, np.uint32)
-    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    states, found = np.zeros(len(table.needs), np.uint64), np.empty(len(table.needs), np.uint32)
-    written = 0
-    for text in range(first, len(offsets) - 1):
-        if written + len(table.needs) > len(out):
-            return written, text
-        own = hashes[: words_into(data, offsets[text], offsets[text + 1], hashes, begins, ends)]
-        some = _likely(table, own, likely, places, short)
-        cells = likely[: _look_up(table, likely[:some], places, begins.view(np.uint64))]
-        _count(table.lists, cells, counts)
-        candidates = found[: _candidates(table, cells, places, states, found)]
-        text_fine = fine(own[: len(own) if len(candidates) else 0])
-        flags = flags_of(text_fine)
-        for document in candidates:
-            if _is_hit(documents, document, own, text_fine, flags):
-                out[written, 0], out[written, 1], out[written, 2] = text, document, 0
-                written += 1
-    return written, len(offsets) - 1
-
-
-@compiled
-def _is_near(documents: Documents, document: int, text: U64, text_fine: U64) -> int:
-    """How many words of a short prompt are in a text that is little longer; 0 where too few are."""
-    count = int(documents.words[document])
-    if len(text) > count + AROUND:
-        return 0
-    there = runs_found(_runs_of(documents, document), count, len(text), text_fine)
-    found = int(covered_by(there, count).sum())
-    return found if found >= (count if count < SHORT else count - CHANGED) else 0
-
-
-@compiled
-def scan_short(
-    table: Table, near: Table, documents: Documents, data: U8, offsets: I64, first: int, counts: U32, out: U32
-) -> tuple[int, int]:
-    """Hits in short texts data[offsets[i]:offsets[i + 1]], as rows (text, document, words of it that are found).
-
-    0 words means that the text is the document; more, that it has most words of a short prompt, and few others.
-    `counts`, and what is returned, as for `scan`.
-    """
-    most = SHORT_BYTES // 2 + 2
-    hashes, places = np.empty(most, np.uint64), np.empty(most, np.uint32)
-    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
-    states, found = np.zeros(len(table.needs), np.uint64), np.empty(len(table.needs), np.uint32)
-    written = 0
-    for text in range(first, len(offsets) - 1):
-        if written + 2 * len(table.needs) > len(out):
-            return written, text
-        start, end = offsets[text], offsets[text + 1]
-        own = hashes[: words_into(data, start, end, hashes, begins, ends) if end - start <= SHORT_BYTES else 0]
-        if len(own) == 0 or len(own) >= EDITED + AROUND:
-            continue
-        likely = np.empty(len(own), np.uint64)
-        if len(own) < SHORT:
-            likely[0], places[0] = whole(own), 0
-            cells = likely[: _look_up(table, likely[:1], places, begins.view(np.uint64))]
-            _count(table.lists, cells, counts)
-            for document in found[: _candidates(table, cells, places, states, found)]:
-                out[written, 0], out[written, 1], out[written, 2] = text, document, 0
-                written += 1
-        if len(own) >= LEAST:
-            runs = fine(own)
-            likely[: len(runs)] = runs
-            for i in range(len(runs)):
-                places[i] = i
-            cells = likely[: _look_up(near, likely[: len(runs)], places, begins.view(np.uint64))]
-            for document in found[: _candidates(near, cells, places, states, found)]:
-                there = _is_near(documents, document, own, runs)
-                if there:
-                    out[written, 0], out[written, 1], out[written, 2] = text, document, there
-                    written += 1
-    return written, len(offsets) - 1
-
-
-@compiled
-def _once(runs: U64) -> B8:
-    """Which of these are there once."""
-    ordered = np.sort(runs)
-    once: B8 = np.searchsorted(ordered, runs) + 1 == np.searchsorted(ordered, runs, "right")
-    return once
-
-
-@compiled
-def compare(documents: Documents, document: int, data: U8) -> tuple[U8, U8, U8, int, int]:
-    """How much of a document is in a text: for each of its n-grams how many of its SIZE words; which of its words.
-
-    Then these but for words that are found among neighbours which they have elsewhere in the document too; and the
-    bytes where the longest part of the text that it shares with the document begins and ends.
-    """
-    text, begins, ends = words(data, 0, len(data))
-    runs, count, text_fine = _runs_of(documents, document), documents.words[document], fine(text)
-    there = runs_found(runs, count, len(text), text_fine)
-    covered = covered_by(there, count)
-    places = documents.places[documents.firsts[document] : documents.firsts[document + 1]]
-    shares = np.empty(len(places), np.uint8)
-    for i in range(len(places)):
-        shares[i] = covered[places[i] : places[i] + SIZE].sum()
-    first, end = longest(runs, count, len(text), text_fine)
-    own = covered_by(there & _once(runs), count)
-    return shares, covered, own, begins[first] if end else 0, ends[end - 1] if end else 0
+def least_of(weights: F32, firsts: I64, floors: F32) -> F64:
+    """The least sum over the n-grams of each document, of their weights times their words found, for a hit."""
+    least = np.empty(len(floors), np.float64)
+    for document in range(len(floors)):
+        total = 0.0
+        for i in range(firsts[document], firsts[document + 1]):
+            total += weights[i]
+        least[document] = SIZE * total * floors[document]
+    return least

@@ -135,7 +135,7 @@ def _load(directory: Path) -> Index:
 
 
 def _assembled(array: Callable[[str], Any], frames: dict[str, Any], facts: dict[str, Any]) -> Index:
-    from curate.contamination.grams_kernels import runs_of_all  # numba
+    from curate.contamination.grams_kernels import least_of, parts_of_all  # numba
 
     table, near = (
         Table(array(f"{start}bits"), facts[f"{start}shift"], *(array(f"{start}{name}") for name in TABLES[1:]))
@@ -147,17 +147,18 @@ def _assembled(array: Callable[[str], Any], frames: dict[str, Any], facts: dict[
     rarities, own = array("rarity"), array("own")
     data = np.frombuffer(text, np.uint8)
     starts = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    runs, runs_from = runs_of_all(data, starts)
+    runs, runs_from, sentences, sentences_from = parts_of_all(data, starts)
+    firsts, weights = array("firsts"), np.ascontiguousarray(rarities[own])
     packed = Documents(
-        text=data,
-        starts=starts,
         words=lengths,
-        firsts=array("firsts"),
+        firsts=firsts,
         places=array("places"),
         runs=runs,
         runs_from=runs_from,
-        weights=np.ascontiguousarray(rarities[own]),
-        floors=needed(lengths, FLOOR),
+        sentences=sentences,
+        sentences_from=sentences_from,
+        weights=weights,
+        least=least_of(weights, firsts, needed(lengths, FLOOR)),
     )
     return Index(table=table, near=near, packed=packed, rarity=rarities, own=own, **frames)
 
@@ -287,15 +288,22 @@ def _occurrences(collected: Collected) -> tuple[U64, U16, I64]:
 
 def _contexts(number: I64, contexts: I64, most: int) -> I64:
     """For each n-gram, in how many contexts it occurs."""
-    distinct = np.unique(number << 32 | contexts)
+    distinct = _distinct(number << 32 | contexts)
     return np.bincount(distinct >> 32, minlength=most)
 
 
 def _postings(number: I64, owners: I64, most: int) -> tuple[I64, U32]:
     """(where each n-gram's documents begin, its documents, each once)."""
-    distinct = np.unique(number << 32 | owners)
+    distinct = _distinct(number << 32 | owners)
     counts = np.bincount(distinct >> 32, minlength=most)
     return np.concatenate([[0], np.cumsum(counts)]), (distinct & 0xFFFFFFFF).astype(np.uint32)
+
+
+def _distinct(values: I64) -> I64:
+    """The values, ascending, each once: faster than numpy's `unique`, which hashes them first."""
+    ordered = np.sort(values)
+    distinct: I64 = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return distinct
 
 
 def _needs(documents: U32, lengths: I64) -> U16:

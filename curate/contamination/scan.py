@@ -13,9 +13,8 @@ import polars as pl
 import pyarrow as pa
 
 from curate.arrays import I64, U8, U32
-from curate.contamination.grams import SHORT, SIZE
+from curate.contamination.grams import room_for_hits
 from curate.contamination.index import Index
-from curate.contamination.passages import is_passage, sentences
 from curate.errors import WorkspaceError
 
 SIDES = ("prompt", "chosen", "rejected")
@@ -49,66 +48,64 @@ class Pass:
         self.index = index
         self.counts: U32 = np.zeros(len(index.rarity), np.uint32)
         self.texts = 0
-        self.hits: list[dict[str, Any]] = []
-        self._out: U32 = np.empty((2 * len(index.table.needs) + (1 << 15), 3), np.uint32)
-        self._sentences: dict[int, I64] = {}
+        self.hits: list[Any] = []
+        self._room = room_for_hits(index.packed, 1 << 15)
 
     def scan(self, texts: Texts, side: int) -> None:
         """Look for documents in the texts; `side` is the position in SIDES that they come from.
 
         Prompts of few words are left to `scan_turns`.
         """
-        from curate.contamination.grams_kernels import scan  # numba
+        from curate.contamination.scan_kernels import scan  # numba
 
         self.texts += len(texts.rows)
         index, text = self.index, 0
         while text < len(texts.offsets) - 1:
-            some, text = scan(
-                index.table, index.packed, texts.data, texts.offsets, text, side > 0, self.counts, self._out
+            found, text = scan(
+                index.table, index.packed, texts.data, texts.offsets, text, side > 0, self.counts, self._room
             )
-            self.hits += [self._hit(texts, side, *row) for row in self._out[:some].tolist()]
+            self.hits.append(self._batch(texts, side, found))
 
     def scan_turns(self, texts: Texts, side: int) -> None:
         """Look for short prompts in the texts, which are turns: for those that are one, and likely ones."""
-        from curate.contamination.grams_kernels import scan_short  # numba
+        from curate.contamination.scan_kernels import scan_short  # numba
 
         index, text = self.index, 0
         while text < len(texts.offsets) - 1:
-            some, text = scan_short(
-                index.table, index.near, index.packed, texts.data, texts.offsets, text, self.counts, self._out
+            found, text = scan_short(
+                index.table, index.near, index.packed, texts.data, texts.offsets, text, self.counts, self._room
             )
-            self.hits += [self._hit(texts, side, *row) for row in self._out[:some].tolist()]
+            self.hits.append(self._batch(texts, side, found))
 
     def write(self, path: Path) -> None:
         """Write the hits and counts."""
         there = np.flatnonzero(self.counts).astype(np.uint32)
         counts = pa.table({"gram": there, "count": self.counts[there]}, schema=COUNTS)
         with pa.OSFile(str(path), "wb") as sink:
-            _write(sink, pa.Table.from_pylist(self.hits, HITS))
+            _write(sink, pa.Table.from_batches(self.hits, HITS).combine_chunks())
             _write(sink, counts.replace_schema_metadata({"texts": str(self.texts)}))
 
-    def _hit(self, texts: Texts, side: int, text: int, document: int, near: int) -> dict[str, Any]:
-        from curate.contamination.grams_kernels import compare  # numba
+    def _batch(self, texts: Texts, side: int, hits: int) -> Any:
+        """So many hits as a record batch of HITS."""
+        text, document, near, passage, begin, stop, end = self._room.rows[:hits].T
+        ends = np.concatenate([[0], end]).astype(np.int32)
+        columns = [
+            texts.rows[text].astype(np.uint32),
+            np.full(hits, side, np.uint8),
+            document.astype(np.uint32),
+            pa.ListArray.from_arrays(ends, self._room.shares[: ends[-1]].copy()),
+            passage.astype(np.bool_),
+            near.astype(np.uint8),
+            pa.array(_snippets(texts.data.data, begin.tolist(), stop.tolist()), pa.string()),
+        ]
+        return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=HITS)
 
-        packed = self.index.packed
-        start, end = texts.offsets[text], texts.offsets[text + 1]
-        places = packed.places[packed.firsts[document] : packed.firsts[document + 1]]
-        cover, snippet, passage = np.full(len(places), SIZE, np.uint8), None, False
-        if packed.words[document] >= SHORT:
-            cover, there, own, begin, stop = compare(packed, document, texts.data[start:end])
-            snippet = texts.data[start + begin : start + stop].tobytes().decode(errors="replace")[:SNIPPET]
-            passage = is_passage(there, own, self._sentences_of(document))
-        return {
-            "position": texts.rows[text], "side": side, "document": document, "cover": cover, "passage": passage,
-            "near": near, "snippet": snippet,
-        }  # fmt: skip
 
-    def _sentences_of(self, document: int) -> I64:
-        if document not in self._sentences:
-            packed = self.index.packed
-            text = packed.text[packed.starts[document] : packed.starts[document + 1]]
-            self._sentences[document] = sentences(text)
-        return self._sentences[document]
+def _snippets(data: memoryview, begins: list[int], ends: list[int]) -> list[str | None]:
+    return [
+        str(data[begin:end], errors="replace")[:SNIPPET] if begin >= 0 else None
+        for begin, end in zip(begins, ends, strict=True)
+    ]
 
 
 def _write(sink: Any, table: Any) -> None:

@@ -1,6 +1,7 @@
 """Tells stock replies: texts that assistants give to many questions, and that identify none of them."""
 
 import re
+from itertools import islice
 
 MOST = 80
 """A reply of more words says something."""
@@ -48,6 +49,8 @@ STOCK = frozenset(
 
 def is_stock(reply: str) -> bool:
     """Whether a reply, in English, has hardly a word that depends on what was asked."""
-    words = WORDS.findall(reply.lower())
+    words = [found[0] for found in islice(WORDS.finditer(reply.lower()), MOST + 1)]
+    if not 0 < len(words) <= MOST:
+        return False
     common = sum(word in STOCK for word in words)
-    return 0 < len(words) <= MOST and len("".join(words)) > len(reply) / 2 and common >= SHARE * len(words)
+    return len("".join(words)) > len(reply) / 2 and common >= SHARE * len(words)

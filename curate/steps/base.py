@@ -98,8 +98,8 @@ class RowStep(Protocol):
 class CorpusStep(Protocol):
     """A step that judges pairs against each other.
 
-    One that looks at what images show has `pixels`, a class variable that is true: before it, pairs are dropped
-    that show an image which cannot be decoded. One to which pairs with other prompt keys never matter has `apart`,
+    One that looks at what images show has `pixels`, which is true: before it, pairs are dropped that show an image
+    which cannot be decoded. One to which pairs with other prompt keys never matter has `apart`,
     which is true: it is given the pairs of some prompt keys at a time. Another may have `reads`, the names of the
     KEY columns that it needs besides `index`. One with `after_holdout`, which is true, is about training alone: it
     comes after all other steps, and what it decides does not hold for pairs that are held out.

@@ -66,7 +66,6 @@ class Decontaminate(Actions):
     """
 
     version: ClassVar[int] = 1
-    pixels: ClassVar[bool] = True
     against: tuple[str, ...] | Literal["all"] = ()
     text: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -157,6 +156,11 @@ class Bound(Actions):
     def sketches(self) -> tuple[Sketch, ...]:
         """The hits of every pairs file."""
         return (self._sketch,)
+
+    @property
+    def pixels(self) -> bool:
+        """Whether it has images to compare those of the pairs with."""
+        return load(self.protected).images.height > 0
 
     @property
     def _sketch(self) -> ContaminationHits:

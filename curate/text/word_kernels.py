@@ -51,7 +51,7 @@ def _count_trailing_zeros(_: Any, value: Any) -> Any:
     return types.uint64(value), code
 
 
-_lowest: Any = intrinsic(_count_trailing_zeros)
+lowest: Any = intrinsic(_count_trailing_zeros)
 
 
 @compiled
@@ -295,13 +295,13 @@ def words_into(data: U8, start: int, end: int, hashes: U64, begins: I64, ends: I
         turns = bits ^ (bits << np.uint64(1) | before)
         before = bits >> np.uint64(63)
         while turns:
-            at = block + int(_lowest(turns))
+            at = block + int(lowest(turns))
             turns &= turns - np.uint64(1)
             if begin < 0:
                 begin = at
                 if not turns:
                     break
-                at = block + int(_lowest(turns))
+                at = block + int(lowest(turns))
                 turns &= turns - np.uint64(1)
             short = at - begin <= 8 and begin + 8 <= len(data)
             value, high = _short_hash(data, begin, at - begin) if short else _hash(data, begin, at)

@@ -68,6 +68,13 @@ def test_a_step_that_needs_pixels_drops_the_pair_first(mixed):
     assert decision["evidence"].startswith(xxhash.xxh3_128_hexdigest(damaged_jpeg()))
 
 
+def test_decontaminate_gets_no_image_that_cannot_be_decoded(mixed):
+    Path("theirs").mkdir()
+    Path("theirs/c.jpg").write_bytes(encoded(noisy(60, 40, seed=2), "JPEG"))
+    account = mixed("{decontaminate: {images: [theirs], media_only: drop}}").lock["funnel"]["mine"]
+    assert account["dropped"] == {"images/image_damaged": 1, "decontaminate/media_only": 1}
+
+
 def test_without_such_a_step_no_image_is_decoded(mixed):
     account = mixed("ties").lock["funnel"]["mine"]
     assert (account["dropped"], account["kept"]) == ({}, 3)
