@@ -18,7 +18,12 @@ def start() -> None:
 
 
 def loaded() -> None:
-    """Go on when the modules are loaded, which are never freed: from now on garbage is collected, without them."""
+    """Go on when the modules are loaded, which are never freed: from now on garbage is collected, without them.
+
+    Without `start` before, as in a program that calls the command line itself, this changes nothing.
+    """
+    if gc.isenabled():
+        return
     _arrow_without_pandas()
     gc.freeze()
     gc.enable()

@@ -14,6 +14,8 @@ import gc
 import sys
 import pyarrow as pa
 from curate import own_process
+own_process.loaded()
+assert not gc.get_freeze_count(), "nothing is done in a program of someone else"
 own_process.start()
 assert not gc.isenabled()
 own_process.loaded()

@@ -89,6 +89,8 @@ def main() -> None:
     except MemoryError:
         hint = "the same command continues; --workers 1 needs least memory"
         _leave(EngineError("this process", "no memory left", "", hint))
+    finally:
+        own_process.loaded()  # where no command was: a test goes on after this
 
 
 def _traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
