@@ -8,7 +8,7 @@ import numpy as np
 import xxhash
 from PIL import Image
 
-from curate.arrays import U8, U32
+from curate.arrays import U8
 from curate.images.decode import FORMATS, JPEG_BEGINS, Upright, on_white, unguarded
 
 WEIGHTS = (19595, 38470, 7471)
@@ -40,7 +40,7 @@ def planes(data: bytes, least: int, *, tolerant: bool = False) -> Iterator[U8]:
     colours = list(made)[1:]
     curve = _levelling(colours)
     levelled = [curve[plane] for plane in colours]
-    yield _brightness(np.dstack(levelled).astype(np.uint32))
+    yield np.asarray(Image.fromarray(np.dstack(levelled)).convert("L"))
     yield from levelled
 
 
@@ -51,7 +51,7 @@ def _planes(data: bytes, least: int) -> Iterator[U8]:
     if upright.mode[0] in "IFL1":
         yield from [upright.grey()] * 4
         return
-    yield upright.filled(lambda strip: _brightness(np.asarray(_rgb(strip), np.uint32)))
+    yield upright.filled(lambda strip: np.asarray(_rgb(strip).convert("L")))
     for channel in ("R", "G", "B"):
         yield upright.filled(partial(_channel, channel=channel))
 
@@ -110,13 +110,7 @@ def in_colours(data: bytes, colours: bytes, size: tuple[int, int]) -> U8:
         named = Image.new("P", (1, 1))
         named.putpalette(colours)
         few = whole.quantize(palette=named, dither=Image.Dither.NONE).convert("RGB")
-        return _brightness(np.asarray(few, np.uint32))
-
-
-def _brightness(rgb: U32) -> U8:
-    red, green, blue = WEIGHTS
-    grey: U32 = rgb[:, :, 0] * red + rgb[:, :, 1] * green + rgb[:, :, 2] * blue + 0x8000
-    return (grey >> 16).astype(np.uint8)
+        return np.asarray(few.convert("L"))
 
 
 def pixels_digest(data: bytes) -> bytes:
