@@ -84,6 +84,15 @@ def test_cells_weigh_pixels_by_area():
     assert kernels.shrunk(same, 8, 8).tolist() == same.tolist()
 
 
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_a_grid_has_the_rounded_means_of_its_cells(height, width, rows, columns, seed):
+    grey = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    parts = np.repeat(np.repeat(grey.astype(int), rows, axis=0), columns, axis=1)
+    totals = parts.reshape(rows, height, columns, width).sum(axis=(1, 3))
+    size = height * width
+    assert np.array_equal(kernels.shrunk(grey, rows, columns), (2 * totals + size) // (2 * size))
+
+
 @given(seed=st.integers(0, 1000), side=st.sampled_from([16, 32]))
 @settings(max_examples=20)
 def test_unlike_is_none_for_equals_and_symmetric(seed: int, side: int):
