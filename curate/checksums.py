@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,10 +50,12 @@ class Hasher(Protocol):
         ...
 
 
-def digests(path: Path, *hashers: Hasher) -> list[str]:
-    """The file's digests by each hasher, in one reading."""
+def digests(path: Path, *hashers: Hasher, stopped: Callable[[], bool] = lambda: False) -> list[str]:
+    """The file's digests by each hasher, in one reading. Raises InterruptedError once `stopped` says so."""
     with open(path, "rb") as stream:
         while chunk := stream.read(CHUNK):
+            if stopped():
+                raise InterruptedError(str(path))
             for hasher in hashers:
                 hasher.update(chunk)
     return [hasher.hexdigest() for hasher in hashers]

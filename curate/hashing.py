@@ -6,7 +6,9 @@ worker counts never enter it.
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import xxhash
 
 from curate.checksums import digests, record, stamp, upstream_hasher, write_record
+from curate.engines.base import cpus
 from curate.errors import RawError
 
 LONG_LISTING = 64  # a directory of more files is known by its listing (names and sizes), not by its bytes
@@ -38,18 +41,27 @@ class Hashes:
         self._new = False
         self._trusted: set[str] | None = set() if reread else None
 
-    def of(self, path: Path, *, ours: bool = False, upstream: str = "", hint: str = "") -> str:
+    def of(
+        self,
+        path: Path,
+        *,
+        ours: bool = False,
+        upstream: str = "",
+        hint: str = "",
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> str:
         """The file's xxh3-128; computed only when the file is new or changed. Raises RawError while it changes.
 
         `upstream` is the hash that upstream has of the file (`sha256 9f86...`, `git 1a2b...`), where it is known:
-        the same reading compares it. Raises RawError with the hint where it differs.
+        the same reading compares it. Raises RawError with the hint where it differs, and InterruptedError once
+        `stopped` says so.
         """
         key = _key(path, ours)
         if key in (self._known if self._trusted is None else self._trusted):
             return self._known[key]
         kind, _, expected = upstream.partition(" ")
         also = [upstream_hasher(kind, path.stat().st_size)] if upstream else []
-        found, *others = digests(path, xxhash.xxh3_128(), *also)
+        found, *others = digests(path, xxhash.xxh3_128(), *also, stopped=stopped)
         if _key(path, ours) != key:
             raise RawError(str(path), "it is being written", "a file that does not change", "run it again then")
         if others not in ([], [expected]):
@@ -96,22 +108,32 @@ def input_facts(
     since the images themselves are hashed when they enter the store. Raises RawError for a name that is not UTF-8,
     and for a new or changed file that is not what upstream has.
     """
-    out: list[dict[str, Any]] = []
+    files, out = [], []
     for path in sorted(set(paths)):
         if path.is_dir():
-            out.extend(_directory(raw, path, hashes, upstream))
+            short, listed = _directory(raw, path)
+            files += short
+            out += listed
         else:
-            out.append(_file(raw, path, hashes, upstream))
+            files.append(path)
+    stop = threading.Event()
+    with ThreadPoolExecutor(cpus()) as pool:
+        try:
+            out += pool.map(lambda path: _file(raw, path, hashes, upstream, stop.is_set), files)
+        finally:
+            stop.set()  # after Ctrl-C, or an error, threads end in the middle of a file
     return sorted(out, key=lambda entry: str(entry["path"]))
 
 
-def _file(raw: Path, path: Path, hashes: Hashes, upstream: Upstream | None = None) -> dict[str, Any]:
+def _file(
+    raw: Path, path: Path, hashes: Hashes, upstream: Upstream | None, stopped: Callable[[], bool]
+) -> dict[str, Any]:
     name = _name(raw, path)
     if upstream is None or name not in upstream.hashes:
-        found = hashes.of(path)
+        found = hashes.of(path, stopped=stopped)
     else:
         hint = f"delete {path}, then {upstream.command} gets it again"
-        found = hashes.of(path, upstream=upstream.hashes[name], hint=hint)
+        found = hashes.of(path, upstream=upstream.hashes[name], hint=hint, stopped=stopped)
     return {"path": name, "bytes": path.stat().st_size, "xxh3": found}
 
 
@@ -125,13 +147,14 @@ def _name(raw: Path, path: Path) -> str:
     )
 
 
-def _directory(raw: Path, path: Path, hashes: Hashes, upstream: Upstream | None = None) -> list[dict[str, Any]]:
+def _directory(raw: Path, path: Path) -> tuple[list[Path], list[dict[str, Any]]]:
+    """(the files of a short directory, the entry of a long one)."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     if len(files) <= LONG_LISTING:
-        return [_file(raw, file, hashes, upstream) for file in files]
+        return files, []
     sizes = [(_name(raw, file), file.stat().st_size) for file in files]
     total = sum(size for _, size in sizes)
-    return [{"path": path.relative_to(raw).as_posix() + "/", "bytes": total, "listing": fingerprint(sizes)}]
+    return [], [{"path": path.relative_to(raw).as_posix() + "/", "bytes": total, "listing": fingerprint(sizes)}]
 
 
 def listings(raw: Path, recorded: Iterable[dict[str, Any]]) -> dict[str, str]:
@@ -153,7 +176,7 @@ def differing(raw: Path, recorded: Sequence[dict[str, Any]], hashes: Hashes) -> 
         if not path.exists():
             faults.append(f"{path}: missing; expected {entry['bytes']:,} bytes")
             continue
-        now = _directory(raw, path, hashes)[0] if path.is_dir() else _file(raw, path, hashes)
+        now = next(iter(input_facts(raw, [path], hashes)), {"bytes": 0})  # a directory may be empty by now
         if now["bytes"] != entry["bytes"]:
             faults.append(f"{path}: {now['bytes']:,} bytes; expected {entry['bytes']:,}")
         elif now != entry:

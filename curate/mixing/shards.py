@@ -209,7 +209,8 @@ class Job:
     def digest(self) -> str:
         """Identifies the selection and where it is read, so that receipts of another one do not count."""
         state = xxhash.xxh3_128(
-            f"{VERSION} {self.limit} {self.images} {self.frames} {self.bucket_text()} {BUCKET_CONTENT}".encode()
+            f"{VERSION} {self.limit} {self.images} {self.frames} {self.bucket_text()} {BUCKET_CONTENT} "
+            "by size".encode()
         )
         for directory, parts in self.pools:
             state.update(json.dumps([str(directory), *parts]).encode())
@@ -222,6 +223,8 @@ class Job:
         runs = [
             (place, rows) for number, place in enumerate(self.pools) for rows in self._runs_of(number)
         ]  # arrays of row numbers: 4 bytes a pair
+        text = self.rows["text_bytes"].to_numpy()
+        runs.sort(key=lambda run: -int(text[run[1]].sum(dtype=np.uint64)))  # so that workers end together
         names = ["part", "position", "rank", "repeat", *(name for name in CHANGES if name in self.rows.columns)]
         schema = pa.schema([self.rows.select(names).head(0).to_arrow().schema.field(name) for name in names])
         with atomic(plan) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
