@@ -11,9 +11,11 @@ import sys
 def start() -> None:
     """Begin a process, before numpy is loaded: collect no garbage until `loaded`, and let idle threads sleep.
 
-    Looking for garbage among modules took .17 s of a start, and threads of numpy's BLAS that spin .06 s.
+    Looking for garbage among modules took .17 s of a start, threads of numpy's BLAS that spin .06 s, and
+    pydantic's search of all installed packages for plugins .01 s.
     """
     gc.disable()
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "16")  # they wait 2**16 cycles for another call
 
 

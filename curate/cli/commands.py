@@ -138,6 +138,15 @@ class Command(TyperCommand):
         """The parameters, `--help` with them, each with a name for its value."""
         return [_readable(parameter, ctx) for parameter in super().get_params(ctx)]
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, in which `[default: all]` is text, not markup."""
+        from rich.markup import escape  # loads the rest of rich
+
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
+                parameter.help = escape(parameter.help)
+        super().format_help(ctx, formatter)
+
 
 def _readable(parameter: Any, ctx: Any) -> Any:
     if isinstance(parameter, TyperArgument):
@@ -166,11 +175,6 @@ def load(name: str) -> TyperCommand:
     found = typer.main.get_group(table).commands[name]
     assert isinstance(found, TyperCommand)
     found.help = _flowing(found.help or "")
-    from rich.markup import escape  # loads the rest of rich
-
-    for parameter in found.params:
-        if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
-            parameter.help = escape(parameter.help)  # [default: all] is text, not markup
     return found
 
 
