@@ -58,7 +58,9 @@ def held(hub: Hub) -> dict[str, bytes]:
 HARMLESS = ("digits", "negative", "empty", "gated-word")  # to most endpoints: they end the loop
 
 
-@pytest.mark.parametrize("on", ["refs", "preupload", "batch", "put", "commit"])
+@pytest.mark.parametrize(
+    "on", ["refs", "put", "commit", *(pytest.param(on, marks=pytest.mark.slow) for on in ("preupload", "batch"))]
+)
 def test_hostile_answers_are_one_line_each_and_the_mix_is_right_in_the_end(hub, other_host, root, expected, on):
     """One kind after the other strikes the endpoint, until a run succeeds in spite of one."""
     for kind in sorted(set(HOSTILE) & set(ENDPOINTS[on]), key=lambda kind: (kind in HARMLESS, kind)):
