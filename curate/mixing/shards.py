@@ -210,7 +210,7 @@ class Job:
         """Identifies the selection and where it is read, so that receipts of another one do not count."""
         state = xxhash.xxh3_128(
             f"{VERSION} {self.limit} {self.images} {self.frames} {self.bucket_text()} {BUCKET_CONTENT} "
-            "by size".encode()
+            "by size, inside parts".encode()
         )
         for directory, parts in self.pools:
             state.update(json.dumps([str(directory), *parts]).encode())
@@ -240,7 +240,10 @@ class Job:
         ]
 
     def _runs_of(self, pool: int) -> list[U32]:
-        """The rows taken from a pool by place in its files, cut between parts into about a bucket of text each."""
+        """The rows taken from a pool by place in its files, cut into a bucket of text each, inside parts too.
+
+        A part of a compressed file has all its pairs, however many: Arrow merges no column of 2 GB.
+        """
         rows = np.flatnonzero(self.rows["pool"].to_numpy() == pool).astype(np.uint32)
         if not len(rows):
             return []
@@ -248,10 +251,7 @@ class Job:
         places |= self.rows["position"].to_numpy()[rows]
         rows = rows[np.argsort(places, kind="stable")]  # rows of one place stay by rank
         del places
-        part, text = self.rows["part"].to_numpy()[rows], self.rows["text_bytes"].to_numpy()[rows]
-        firsts = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))
-        by_part = np.add.reduceat(text, firsts, dtype=np.uint64)
-        return np.split(rows, [firsts[i] for i in cut(by_part, self.bucket_text())[1:-1]])
+        return np.split(rows, cut(self.rows["text_bytes"].to_numpy()[rows], self.bucket_text())[1:-1])
 
 
 def cut(costs: npt.NDArray[Any], most: int, rows: int = 1 << 62) -> list[int]:

@@ -332,6 +332,24 @@ def test_a_scatter_file_has_one_piece_for_each_bucket_by_rank(world, tmp_path, m
         assert ranks == sorted(ranks)
 
 
+def test_a_scatter_file_has_a_bucket_of_text_at_most_also_of_a_larger_part(tmp_path, monkeypatch):
+    small_buckets(monkeypatch)
+    rows = [{"source": "a", "prompt": f"ask {i}", "chosen": "long " * 50} for i in range(40)]
+    world = World(tmp_path, write_pairs(tmp_path / "a", rows, part_rows=40), (), ImageStore(tmp_path / "images"))
+    with pytest.raises(KilledError):
+        world.write(tmp_path / "out", engine=Dying(15), sources={"a": "all"}, holdout=None)
+    files = [
+        pa.ipc.open_file(path).read_all() for path in (tmp_path / "out").glob(".scatter/shard/scatter-*.arrow")
+    ]
+    assert len(files) == 14
+    assert sum(len(file) for file in files) == 40
+    assert max(file.num_rows for file in files) == 3, "of 267 bytes each"
+    world.write(tmp_path / "out", sources={"a": "all"}, holdout=None)
+    monkeypatch.undo()
+    world.write(tmp_path / "whole", sources={"a": "all"}, holdout=None)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 @pytest.mark.parametrize(
     ("text", "bucket"), [(10**9, 256_000_000), (10**11, 316_227_766), (4 * 10**11, 632_455_532)]
 )
