@@ -236,7 +236,7 @@ def discover(directory: Path) -> dict[str, Path]:
     """The users' manifests in a directory, by source name; none if there is no such directory.
 
     A YAML file is one of them if it has a key like adapter, or columns: other files may be beside them. A file
-    that is not YAML counts too: whoever asks for its source is told, and nobody else is stopped.
+    that is not YAML counts too: only a command that names its source fails on it.
     """
     found = {path.stem: path for path in sorted(directory.glob("*.yaml")) if not _is_machine_made(path)}
     return {name: path for name, path in found.items() if _is_manifest(path)}
